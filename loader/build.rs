@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Checks the build-time settings, hands them to the code, and gives the linker its script.
+//!
+//! | environment variable | meaning | default |
+//! | --- | --- | --- |
+//! | `LITTLE_LOADER_ENV_LBA` | where the environment starts, in blocks of 512 bytes | 16 |
+//! | `LITTLE_LOADER_ENV_SIZE` | the size of one copy, in bytes | 131072 |
+//! | `LITTLE_LOADER_ENV_REDUNDANT_LBA` | where the second copy starts | none |
+//! | `LITTLE_LOADER_TRACE` | 1: the console narrates every step | 0 |
+
+use std::fmt::Display;
+use std::path::Path;
+use std::process::exit;
+use std::str::FromStr;
+use std::{env, fs};
+
+use settings::{BUFFER_LIMIT, Settings};
+
+#[path = "src/settings.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the library; the build needs the checks alone"
+)]
+mod settings;
+
+fn main() {
+    let mut settings = Settings {
+        env_lba: number("LITTLE_LOADER_ENV_LBA").unwrap_or(16),
+        env_size: number("LITTLE_LOADER_ENV_SIZE").unwrap_or(128 << 10),
+        env_redundant_lba: number("LITTLE_LOADER_ENV_REDUNDANT_LBA"),
+        buffer_size: BUFFER_LIMIT,
+    };
+    if let Err(error) = settings.check() {
+        stop(&error);
+    }
+    settings.buffer_size = settings.env_size * settings.copies();
+    let trace = match number::<u8>("LITTLE_LOADER_TRACE") {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(other) => stop(&format_args!(
+            "LITTLE_LOADER_TRACE is {other}; it must be 0 or 1"
+        )),
+    };
+
+    let code = format!(
+        "/// What the build was told.\npub(crate) const BUILT: Settings = Settings {settings:?};\n\
+         /// Whether the console narrates every step.\npub(crate) const TRACE: bool = {trace};\n"
+    )
+    .replace("= Settings Settings", "= Settings");
+    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    if let Err(error) = fs::write(Path::new(&out).join("built.rs"), code) {
+        stop(&format_args!("cannot write {out}/built.rs: {error}"));
+    }
+
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/settings.rs");
+    println!("cargo::rerun-if-changed=../linker/loader.ld");
+    if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
+        let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+        println!("cargo::rustc-link-arg-bins=-T{root}/../linker/loader.ld");
+    }
+}
+
+/// The number in an environment variable, `None` when it is not set or empty.
+fn number<T: FromStr>(name: &str) -> Option<T>
+where
+    T::Err: Display,
+{
+    println!("cargo::rerun-if-env-changed={name}");
+    let text = env::var(name).ok().filter(|text| !text.is_empty())?;
+    match text.parse() {
+        Ok(number) => Some(number),
+        Err(error) => stop(&format_args!(
+            "{name} is \"{text}\"; it must be a whole number: {error}"
+        )),
+    }
+}
+
+fn stop(message: &dyn Display) -> ! {
+    println!("cargo::error={message}");
+    exit(1)
+}

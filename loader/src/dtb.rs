@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the loader needs to know of the machine, read from the flattened device tree (DTB) in one walk.
+//!
+//! Source: Devicetree Specification 0.4, chapters 2.3 (standard properties), 3.4 to 3.6 (memory, reserved-memory,
+//! chosen) and 5 (the flattened format).
+
+use dtoolkit::error::{FdtParseError, PropertyError, StandardError};
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::{Node, Property};
+use thiserror::Error;
+
+use crate::placement::{Memory, PlacementError};
+use crate::units::{Addr, Bytes, Region};
+
+/// The size in bytes of the DTB's header.
+pub const HEADER_SIZE: usize = 40;
+
+/// The largest DTB that is taken, in bytes: the kernel maps no more (booting.rst, section 2).
+pub const MAX_SIZE: u64 = 2 << 20;
+
+/// The most virtio transports that are looked at. QEMU's virt machine has 32.
+pub const MAX_TRANSPORTS: usize = 64;
+
+const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
+
+/// Why there is no usable DTB.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DtbError {
+    /// Something else stands there.
+    #[error("no device tree at {at}: found {found:#010x}, expected 0xd00dfeed")]
+    Missing {
+        /// Where it was looked for.
+        at: Addr,
+        /// The first four bytes, read as a big-endian number.
+        found: u32,
+    },
+    /// The header's size cannot be right.
+    #[error("the device tree at {at} says it has {size} bytes; between 40 and 2 MiB are possible")]
+    Size {
+        /// Where it lies.
+        at: Addr,
+        /// The size in its header.
+        size: u32,
+    },
+    /// It does not parse.
+    #[error("corrupt device tree: {0}")]
+    Corrupt(#[from] FdtParseError),
+    /// A node that is needed is missing or has a value that makes no sense.
+    #[error("device tree: {0}")]
+    Standard(#[from] StandardError),
+    /// A property has a value of the wrong form.
+    #[error("device tree: {0}")]
+    Property(#[from] PropertyError),
+    /// There is no RAM in it.
+    #[error("the device tree has no memory node with device_type \"memory\"")]
+    NoMemory,
+    /// A region reaches past the end of the address space.
+    #[error("device tree: {length:#x} bytes at {start} do not fit the address space")]
+    BadRegion {
+        /// The region's start.
+        start: Addr,
+        /// The region's length in bytes.
+        length: u64,
+    },
+    /// The memory has more pieces than the loader keeps.
+    #[error(transparent)]
+    Regions(#[from] PlacementError),
+}
+
+/// Reads the size of the DTB from its first bytes.
+///
+/// # Errors
+///
+/// When these are not the first bytes of a DTB, or its size is out of range.
+pub fn total_size(header: &[u8; HEADER_SIZE], at: Addr) -> Result<usize, DtbError> {
+    let word =
+        |offset: usize| u32::from_be_bytes(core::array::from_fn(|byte| header[offset + byte]));
+    if header[..4] != MAGIC {
+        return Err(DtbError::Missing { at, found: word(0) });
+    }
+    let size = word(4);
+    match usize::try_from(size) {
+        Ok(bytes) if (HEADER_SIZE..=MAX_SIZE as usize).contains(&bytes) => Ok(bytes),
+        _ => Err(DtbError::Size { at, size }),
+    }
+}
+
+/// How the firmware is called (Linux, `Documentation/devicetree/bindings/arm/psci.yaml`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// By the HVC instruction.
+    Hvc,
+    /// By the SMC instruction.
+    Smc,
+}
+
+/// The virtio-mmio transports of the machine, highest address first: on QEMU's virt machine that is the order in which
+/// devices stand on its command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transports {
+    list: [Region; MAX_TRANSPORTS],
+    length: usize,
+    /// How many transports there are beyond those kept.
+    pub left_out: usize,
+}
+
+impl Transports {
+    /// The register windows, highest address first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Region] {
+        &self.list[..self.length]
+    }
+
+    fn add(&mut self, region: Region) {
+        if self.length == MAX_TRANSPORTS {
+            self.left_out += 1;
+            return;
+        }
+        let at = self
+            .as_slice()
+            .partition_point(|old| old.start > region.start);
+        self.list.copy_within(at..self.length, at + 1);
+        self.list[at] = region;
+        self.length += 1;
+    }
+}
+
+impl Default for Transports {
+    fn default() -> Self {
+        let empty = Region {
+            start: Addr(0),
+            end: Addr(0),
+        };
+        Self {
+            list: [empty; MAX_TRANSPORTS],
+            length: 0,
+            left_out: 0,
+        }
+    }
+}
+
+/// What the device tree says of the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Machine<'a> {
+    /// RAM, and what the device tree reserves of it: `/memreserve/`, `/reserved-memory`, and an initrd that QEMU loaded.
+    pub memory: Memory,
+    /// How to call PSCI, if the machine has it.
+    pub psci: Option<Conduit>,
+    /// The register window of the PL011 that `/chosen/stdout-path` names.
+    pub console: Option<Region>,
+    /// The virtio-mmio transports.
+    pub transports: Transports,
+    /// `/chosen/bootargs`: what QEMU's `-append` gave.
+    pub bootargs: &'a str,
+    /// Whether there is a `/chosen` node, which the command line needs.
+    pub has_chosen: bool,
+}
+
+impl<'a> Machine<'a> {
+    /// Reads a DTB that [`Fdt::new`] has checked.
+    ///
+    /// # Errors
+    ///
+    /// When a property that is needed has the wrong form, or there is no RAM.
+    pub fn read(fdt: Fdt<'a>) -> Result<Self, DtbError> {
+        let mut machine = Self::default();
+        for reservation in fdt.memory_reservations() {
+            let region = region(reservation.address(), reservation.size())?;
+            machine.memory.reserved.add(region)?;
+        }
+        for node in fdt.root().children() {
+            machine.read_node(fdt, node)?;
+        }
+        if machine.memory.ram.as_slice().is_empty() {
+            return Err(DtbError::NoMemory);
+        }
+        Ok(machine)
+    }
+
+    fn read_node(&mut self, fdt: Fdt<'a>, node: FdtNode<'a>) -> Result<(), DtbError> {
+        match node.name_without_address() {
+            "chosen" => self.read_chosen(fdt, node),
+            "reserved-memory" => {
+                for child in node.children().filter(is_enabled) {
+                    // A child without `reg` asks for memory anywhere; that is the kernel's to find.
+                    for reserved in windows(child)? {
+                        self.memory.reserved.add(reserved?)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => {
+                let Some(kind) = Kind::of(node) else {
+                    return Ok(());
+                };
+                if !is_enabled(&node) {
+                    return Ok(());
+                }
+                match kind {
+                    Kind::Memory => {
+                        for ram in windows(node)? {
+                            self.memory.ram.add(ram?)?;
+                        }
+                    }
+                    Kind::VirtioMmio => {
+                        for transport in windows(node)? {
+                            self.transports.add(transport?);
+                        }
+                    }
+                    Kind::Psci => {
+                        self.psci = match node
+                            .property("method")
+                            .map(|method| method.value_as::<&str>())
+                        {
+                            Some(Ok("hvc")) => Some(Conduit::Hvc),
+                            Some(Ok("smc")) => Some(Conduit::Smc),
+                            _ => None,
+                        };
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn read_chosen(&mut self, fdt: Fdt<'a>, chosen: FdtNode<'a>) -> Result<(), DtbError> {
+        self.has_chosen = true;
+        let (mut initrd_start, mut initrd_end) = (None, None);
+        for property in chosen.properties() {
+            match property.name() {
+                "bootargs" => self.bootargs = property.value_as()?,
+                "stdout-path" => self.console = pl011(fdt, property.value_as()?)?,
+                "linux,initrd-start" => initrd_start = cells(property.value()),
+                "linux,initrd-end" => initrd_end = cells(property.value()),
+                _ => {}
+            }
+        }
+        if let (Some(start), Some(end)) = (initrd_start, initrd_end) {
+            self.memory
+                .reserved
+                .add(region(start, end.saturating_sub(start))?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The nodes below the root that matter.
+enum Kind {
+    Memory,
+    VirtioMmio,
+    Psci,
+}
+
+impl Kind {
+    fn of(node: FdtNode<'_>) -> Option<Self> {
+        node.properties()
+            .find_map(|property| match property.name() {
+                "device_type" if property.value() == b"memory\0" => Some(Self::Memory),
+                "compatible" => {
+                    property
+                        .value()
+                        .split(|byte| *byte == 0)
+                        .find_map(|name| match name {
+                            b"virtio,mmio" => Some(Self::VirtioMmio),
+                            b"arm,psci" | b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Self::Psci),
+                            _ => None,
+                        })
+                }
+                _ => None,
+            })
+    }
+}
+
+/// Whether the node's device can be used: no `status`, or "okay".
+fn is_enabled(node: &FdtNode<'_>) -> bool {
+    node.property("status")
+        .is_none_or(|status| matches!(status.value(), b"okay\0" | b"ok\0"))
+}
+
+/// The regions of the node's `reg`.
+fn windows<'a>(
+    node: FdtNode<'a>,
+) -> Result<impl Iterator<Item = Result<Region, DtbError>> + use<'a>, DtbError> {
+    let reg = node.reg()?;
+    Ok(reg
+        .into_iter()
+        .flatten()
+        .map(|reg| region(reg.address::<u64>()?, reg.size::<u64>()?)))
+}
+
+fn region(start: u64, length: u64) -> Result<Region, DtbError> {
+    let start = Addr(start);
+    Region::new(start, Bytes(length)).ok_or(DtbError::BadRegion { start, length })
+}
+
+/// A number of one or two cells: QEMU wrote `linux,initrd-start` as one before 8.0.
+fn cells(value: &[u8]) -> Option<u64> {
+    match *value {
+        [a, b, c, d] => Some(u32::from_be_bytes([a, b, c, d]).into()),
+        [a, b, c, d, e, f, g, h] => Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        _ => None,
+    }
+}
+
+/// The registers of the PL011 that a stdout-path names, directly or by an alias; `None` when it is another device.
+fn pl011(fdt: Fdt<'_>, stdout_path: &str) -> Result<Option<Region>, DtbError> {
+    let path = stdout_path.split(':').next().unwrap_or_default();
+    let node = if path.starts_with('/') {
+        fdt.find_node(path)
+    } else {
+        fdt.find_node("/aliases")
+            .and_then(|aliases| aliases.property(path))
+            .and_then(|alias| alias.value_as::<&str>().ok())
+            .and_then(|path| fdt.find_node(path))
+    };
+    let Some(node) = node.filter(is_enabled) else {
+        return Ok(None);
+    };
+    let is_pl011 = node.property("compatible").is_some_and(|compatible| {
+        compatible
+            .value()
+            .split(|byte| *byte == 0)
+            .any(|name| name == b"arm,pl011")
+    });
+    if !is_pl011 {
+        return Ok(None);
+    }
+    windows(node)?.next().transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    /// `qemu-system-aarch64 -M virt,dumpdtb=virt.dtb -m 128 -append "quiet loglevel=3"`, QEMU 7.2, then packed by
+    /// `dtc -I dtb -O dtb`.
+    const VIRT: &[u8] = include_bytes!("../tests/fixtures/virt.dtb");
+
+    /// `dtc -O dtb odd.dts`: two memory nodes and a disabled one, reservations, an alias, one-cell initrd addresses.
+    const ODD: &[u8] = include_bytes!("../tests/fixtures/odd.dtb");
+
+    fn region(start: u64, length: u64) -> Region {
+        Region::new(Addr(start), Bytes(length)).unwrap()
+    }
+
+    #[test]
+    fn the_virt_machine_is_read() {
+        let machine = Machine::read(Fdt::new(VIRT).unwrap()).unwrap();
+        assert_eq!(
+            machine.memory.ram.as_slice(),
+            [region(0x4000_0000, 128 << 20)]
+        );
+        assert!(machine.memory.reserved.as_slice().is_empty());
+        assert_eq!(machine.psci, Some(Conduit::Hvc));
+        assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
+        assert_eq!(machine.bootargs, "quiet loglevel=3");
+        let transports = machine.transports.as_slice();
+        assert_eq!(transports.len(), 32);
+        assert_eq!(transports[0], region(0xa00_3e00, 0x200));
+        assert_eq!(transports[31], region(0xa00_0000, 0x200));
+    }
+
+    #[test]
+    fn odd_trees_are_read() {
+        let machine = Machine::read(Fdt::new(ODD).unwrap()).unwrap();
+        assert_eq!(
+            machine.memory.ram.as_slice(),
+            [
+                region(0x4000_0000, 0x800_0000),
+                region(0x1_0000_0000, 0x1000_0000)
+            ]
+        );
+        assert_eq!(
+            machine.memory.reserved.as_slice(),
+            [
+                region(0x4100_0000, 0x1000),
+                region(0x4200_0000, 0x10_0000),
+                region(0x4400_0000, 0x2345)
+            ]
+        );
+        assert_eq!(machine.psci, Some(Conduit::Smc));
+        assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
+        // The disabled transport is left out.
+        assert_eq!(machine.transports.as_slice(), [region(0xa00_0200, 0x200)]);
+        assert_eq!(machine.bootargs, "");
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_byte_is_an_error_or_a_machine() {
+        for length in 0..ODD.len() {
+            assert!(Fdt::new(&ODD[..length]).is_err());
+        }
+        let mut damaged = std::vec::Vec::from(ODD);
+        for at in 0..damaged.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                damaged[at] ^= flip;
+                if let Ok(fdt) = Fdt::new(&damaged) {
+                    let _ = Machine::read(fdt);
+                }
+                damaged[at] ^= flip;
+            }
+        }
+    }
+
+    #[test]
+    fn the_size_is_read_from_the_header_and_checked() {
+        let mut header: [u8; HEADER_SIZE] = VIRT[..HEADER_SIZE].try_into().unwrap();
+        assert_eq!(total_size(&header, Addr(0)), Ok(VIRT.len()));
+        header[4] = 0x10;
+        assert!(matches!(
+            total_size(&header, Addr(0)),
+            Err(DtbError::Size { .. })
+        ));
+        assert_eq!(
+            total_size(&[0; HEADER_SIZE], Addr(0x4000_0000)),
+            Err(DtbError::Missing {
+                at: Addr(0x4000_0000),
+                found: 0
+            })
+        );
+    }
+}

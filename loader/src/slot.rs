@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! From the environment's variables to the slot to boot: what to try, in which order, and what each slot says.
+
+use core::fmt;
+
+use thiserror::Error;
+
+use crate::env::Env;
+use crate::text::{Shown, decimal};
+use crate::units::{Bytes, Lba};
+
+/// A slot: one kernel with its root filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// Slot a.
+    A,
+    /// Slot b.
+    B,
+}
+
+impl Slot {
+    /// The slot that a value of `nerves_fw_active` names.
+    #[must_use]
+    pub fn from_value(value: &[u8]) -> Option<Self> {
+        match value {
+            b"a" => Some(Self::A),
+            b"b" => Some(Self::B),
+            _ => None,
+        }
+    }
+
+    /// The other slot.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+
+    /// `a` or `b`, as the environment writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a slot is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is the active slot.
+    Active,
+    /// The active slot is not known, or cannot be booted.
+    Fallback,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Fallback => "fallback",
+        })
+    }
+}
+
+/// What the environment says about one slot, as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotVariables<'a> {
+    /// `<slot>.kernel_lba`
+    pub kernel_lba: Option<&'a [u8]>,
+    /// `<slot>.kernel_args`
+    pub kernel_args: Option<&'a [u8]>,
+    /// `<slot>.initrd_lba`
+    pub initrd_lba: Option<&'a [u8]>,
+    /// `<slot>.initrd_size`
+    pub initrd_size: Option<&'a [u8]>,
+}
+
+/// The variables that the loader knows, as text, gathered in one walk over the environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variables<'a> {
+    /// `nerves_fw_active`
+    pub active: Option<&'a [u8]>,
+    /// The variables of slot a.
+    pub a: SlotVariables<'a>,
+    /// The variables of slot b.
+    pub b: SlotVariables<'a>,
+}
+
+impl<'a> Variables<'a> {
+    /// Gathers the variables. Where a name occurs more than once, the last one counts.
+    #[must_use]
+    pub fn gather(env: &Env<'a>) -> Self {
+        let mut all = Self::default();
+        for (name, value) in env.iter() {
+            let (slot, name) = match name {
+                [b'a', b'.', rest @ ..] => (&mut all.a, rest),
+                [b'b', b'.', rest @ ..] => (&mut all.b, rest),
+                b"nerves_fw_active" => {
+                    all.active = Some(value);
+                    continue;
+                }
+                _ => continue,
+            };
+            match name {
+                b"kernel_lba" => slot.kernel_lba = Some(value),
+                b"kernel_args" => slot.kernel_args = Some(value),
+                b"initrd_lba" => slot.initrd_lba = Some(value),
+                b"initrd_size" => slot.initrd_size = Some(value),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// The variables of one slot.
+    #[must_use]
+    pub fn of(&self, slot: Slot) -> &SlotVariables<'a> {
+        match slot {
+            Slot::A => &self.a,
+            Slot::B => &self.b,
+        }
+    }
+}
+
+/// Which slot to try first. The other one is tried when it cannot be booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice<'a> {
+    /// The slot to try first.
+    pub first: Slot,
+    /// Why it is that one.
+    pub reason: Reason,
+    /// What stands in `nerves_fw_active` where that is no slot; an empty value where it is missing.
+    pub odd_active: Option<&'a [u8]>,
+}
+
+/// Chooses the slot to try first: the active one, or a where none is named.
+#[must_use]
+pub fn choose<'a>(variables: &Variables<'a>) -> Choice<'a> {
+    let value = variables.active.unwrap_or_default();
+    match Slot::from_value(value) {
+        Some(first) => Choice {
+            first,
+            reason: Reason::Active,
+            odd_active: None,
+        },
+        None => Choice {
+            first: Slot::A,
+            reason: Reason::Fallback,
+            odd_active: Some(value),
+        },
+    }
+}
+
+/// A run of blocks on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The first block.
+    pub lba: Lba,
+    /// The length in bytes; the last block may be used in part.
+    pub length: Bytes,
+}
+
+impl Extent {
+    /// Checks that the extent lies on a disk of `capacity` blocks. `what` names it in the error.
+    ///
+    /// # Errors
+    ///
+    /// When it reaches past the end of the disk.
+    pub fn check(self, what: &'static str, capacity: Lba) -> Result<Self, ExtentError> {
+        if self
+            .lba
+            .after(self.length)
+            .is_some_and(|end| end <= capacity)
+        {
+            Ok(self)
+        } else {
+            Err(ExtentError {
+                what,
+                extent: self,
+                capacity,
+            })
+        }
+    }
+}
+
+/// Something lies beyond the end of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the {what} at block {} with {} blocks ends beyond the disk, which has {capacity} blocks",
+    .extent.lba, .extent.length.blocks()
+)]
+pub struct ExtentError {
+    /// What lies there.
+    pub what: &'static str,
+    /// Where it lies.
+    pub extent: Extent,
+    /// The size of the disk in blocks.
+    pub capacity: Lba,
+}
+
+/// What to load for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotContents<'a> {
+    /// Where the kernel's Image starts.
+    pub kernel_lba: Lba,
+    /// The kernel command line, possibly empty.
+    pub kernel_args: &'a [u8],
+    /// The initrd, if the slot has one.
+    pub initrd: Option<Extent>,
+}
+
+impl<'a> SlotContents<'a> {
+    /// Reads the variables of a slot.
+    ///
+    /// # Errors
+    ///
+    /// When a variable that is needed is missing, or one that should be a number is none.
+    pub fn read(variables: &SlotVariables<'a>) -> Result<Self, SlotError<'a>> {
+        let kernel_lba = required("kernel_lba", variables.kernel_lba)?;
+        let initrd = match (variables.initrd_lba, variables.initrd_size) {
+            (None, None) => None,
+            (lba, size) => {
+                let length = Bytes(required("initrd_size", size)?);
+                let lba = Lba(required("initrd_lba", lba)?);
+                if length.0 == 0 {
+                    return Err(SlotError::EmptyInitrd);
+                }
+                Some(Extent { lba, length })
+            }
+        };
+        Ok(Self {
+            kernel_lba: Lba(kernel_lba),
+            kernel_args: variables.kernel_args.unwrap_or_default(),
+            initrd,
+        })
+    }
+}
+
+fn required<'a>(name: &'static str, value: Option<&'a [u8]>) -> Result<u64, SlotError<'a>> {
+    let value = value.ok_or(SlotError::Missing { name })?;
+    decimal(value).ok_or(SlotError::NotANumber {
+        name,
+        value: Shown(value),
+    })
+}
+
+/// Why the variables of a slot do not say what to boot. Names are shown without the slot's letter and dot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum SlotError<'a> {
+    /// A variable that is needed is not set.
+    #[error("{name} is not set")]
+    Missing {
+        /// The variable, without the slot.
+        name: &'static str,
+    },
+    /// A variable should be a decimal number.
+    #[error("{name} is {value}, not a decimal number")]
+    NotANumber {
+        /// The variable, without the slot.
+        name: &'static str,
+        /// What it is.
+        value: Shown<'a>,
+    },
+    /// The initrd has no bytes.
+    #[error("initrd_size is 0; unset initrd_lba and initrd_size to boot without an initrd")]
+    EmptyInitrd,
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::env::{EnvMut, Format};
+
+    fn env(variables: &[(&str, &str)]) -> Vec<u8> {
+        let mut block = vec![0; 1024];
+        let mut env = EnvMut::clear(&mut block, Format::Single).unwrap();
+        for (name, value) in variables {
+            env.set(name, value.as_bytes()).unwrap();
+        }
+        env.seal();
+        block
+    }
+
+    fn with<T>(variables: &[(&str, &str)], look: impl FnOnce(Variables<'_>) -> T) -> T {
+        let block = env(variables);
+        look(Variables::gather(
+            &Env::parse(&block, Format::Single).unwrap(),
+        ))
+    }
+
+    #[test]
+    fn the_active_slot_is_chosen() {
+        for (value, slot) in [("a", Slot::A), ("b", Slot::B)] {
+            let (first, reason) = with(&[("nerves_fw_active", value)], |variables| {
+                let choice = choose(&variables);
+                (choice.first, choice.reason)
+            });
+            assert_eq!((first, reason), (slot, Reason::Active));
+        }
+    }
+
+    #[test]
+    fn an_odd_or_missing_active_slot_falls_back_to_a_and_is_kept_for_the_message() {
+        for value in ["", "c", "A", "ab"] {
+            with(&[("nerves_fw_active", value)], |variables| {
+                let choice = choose(&variables);
+                assert_eq!((choice.first, choice.reason), (Slot::A, Reason::Fallback));
+                assert_eq!(choice.odd_active, Some(value.as_bytes()));
+            });
+        }
+        with(&[], |variables| {
+            assert_eq!(choose(&variables).odd_active, Some(&b""[..]))
+        });
+    }
+
+    #[test]
+    fn a_slot_is_read_with_all_it_has() {
+        with(
+            &[
+                ("b.kernel_lba", "2048"),
+                ("b.kernel_args", "console=ttyAMA0 a=b"),
+                ("b.initrd_lba", "4096"),
+                ("b.initrd_size", "1000"),
+            ],
+            |variables| {
+                let contents = SlotContents::read(variables.of(Slot::B)).unwrap();
+                assert_eq!(contents.kernel_lba, Lba(2048));
+                assert_eq!(contents.kernel_args, b"console=ttyAMA0 a=b");
+                assert_eq!(
+                    contents.initrd,
+                    Some(Extent {
+                        lba: Lba(4096),
+                        length: Bytes(1000)
+                    })
+                );
+                assert_eq!(
+                    SlotContents::read(variables.of(Slot::A)),
+                    Err(SlotError::Missing { name: "kernel_lba" })
+                );
+            },
+        );
+    }
+
+    #[test]
+    fn what_a_slot_lacks_is_named() {
+        let error = |variables: &[(&str, &str)]| {
+            with(variables, |variables| {
+                SlotContents::read(&variables.a).unwrap_err().to_string()
+            })
+        };
+        assert_eq!(
+            error(&[("a.kernel_lba", "0x800")]),
+            "kernel_lba is \"0x800\", not a decimal number"
+        );
+        assert_eq!(
+            error(&[("a.kernel_lba", "1"), ("a.initrd_lba", "5")]),
+            "initrd_size is not set"
+        );
+        assert_eq!(
+            error(&[("a.kernel_lba", "1"), ("a.initrd_size", "5")]),
+            "initrd_lba is not set"
+        );
+        assert_eq!(
+            error(&[
+                ("a.kernel_lba", "1"),
+                ("a.initrd_size", "0"),
+                ("a.initrd_lba", "9")
+            ]),
+            "initrd_size is 0; unset initrd_lba and initrd_size to boot without an initrd"
+        );
+    }
+
+    #[test]
+    fn an_extent_ends_on_the_disk_or_not() {
+        let extent = Extent {
+            lba: Lba(90),
+            length: Bytes(10 * 512),
+        };
+        assert_eq!(extent.check("kernel", Lba(100)), Ok(extent));
+        let error = extent.check("kernel", Lba(99)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the kernel at block 90 with 10 blocks ends beyond the disk, which has 99 blocks"
+        );
+        let far = Extent {
+            lba: Lba(u64::MAX),
+            length: Bytes(512),
+        };
+        assert!(far.check("kernel", Lba(u64::MAX)).is_err());
+    }
+}
