@@ -60,6 +60,10 @@ fn main() {
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
         let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
         println!("cargo::rustc-link-arg-bins=-T{root}/../linker/loader.ld");
+        println!(
+            "cargo::rustc-link-arg-bins=--defsym=ENVIRONMENT_SIZE={}",
+            settings.buffer_size
+        );
     }
 }
 

@@ -95,6 +95,31 @@ pub enum Conduit {
     Smc,
 }
 
+/// A pin of a PL061 that powers the machine off when it is driven high.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpioPowerOff {
+    /// The register window of the PL061.
+    pub registers: Region,
+    /// The pin's number, 0 to 7.
+    pub pin: u8,
+}
+
+impl GpioPowerOff {
+    /// Finds the pin: QEMU's virt machine has it with `secure=on`, where it has no PSCI.
+    #[must_use]
+    pub fn find(fdt: Fdt<'_>) -> Option<Self> {
+        let gpios = fdt.find_node("/gpio-poweroff")?.property("gpios")?;
+        let (phandle, rest) = gpios.value().split_first_chunk::<4>()?;
+        let pin = u8::try_from(u32::from_be_bytes(*rest.first_chunk()?)).ok()?;
+        let controller = fdt.root().children().find(|node| {
+            node.property("phandle")
+                .is_some_and(|own| own.value() == phandle)
+        })?;
+        let registers = windows(controller).ok()?.next()?.ok()?;
+        (pin < 8).then_some(Self { registers, pin })
+    }
+}
+
 /// The virtio-mmio transports of the machine, highest address first: on QEMU's virt machine that is the order in which
 /// devices stand on its command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -361,6 +386,19 @@ mod tests {
         assert_eq!(transports.len(), 32);
         assert_eq!(transports[0], region(0xa00_3e00, 0x200));
         assert_eq!(transports[31], region(0xa00_0000, 0x200));
+    }
+
+    #[test]
+    fn a_power_off_pin_is_found_by_its_phandle() {
+        assert_eq!(GpioPowerOff::find(Fdt::new(VIRT).unwrap()), None);
+        let pin = GpioPowerOff::find(Fdt::new(ODD).unwrap()).unwrap();
+        assert_eq!(
+            pin,
+            GpioPowerOff {
+                registers: region(0x90b_0000, 0x1000),
+                pin: 3
+            }
+        );
     }
 
     #[test]

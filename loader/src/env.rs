@@ -294,6 +294,29 @@ pub fn newer(first: u8, second: u8) -> Copy {
     }
 }
 
+/// Of two copies, the environment that counts, and which copy it is.
+///
+/// # Errors
+///
+/// When neither is valid, both reasons.
+pub fn newer_copy<'a>(
+    first: Result<Env<'a>, EnvError>,
+    second: Result<Env<'a>, EnvError>,
+) -> Result<(Env<'a>, Copy), (EnvError, EnvError)> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => {
+            let flags = |env: &Env<'_>| env.flags().unwrap_or_default();
+            Ok(match newer(flags(&first), flags(&second)) {
+                Copy::First => (first, Copy::First),
+                Copy::Second => (second, Copy::Second),
+            })
+        }
+        (Ok(first), Err(_)) => Ok((first, Copy::First)),
+        (Err(_), Ok(second)) => Ok((second, Copy::Second)),
+        (Err(first), Err(second)) => Err((first, second)),
+    }
+}
+
 /// The stored and the computed checksum.
 fn checksums(block: &[u8], format: Format) -> Result<(u32, u32), EnvError> {
     let too_small = EnvError::TooSmall {
@@ -493,6 +516,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn of_two_copies_the_newer_valid_one_counts() {
+        let copy = |flags: u8, value: &str| {
+            let mut block = block(Format::Redundant, 64, &[("x", value)]);
+            block[4] = flags;
+            block
+        };
+        let (old, new, mut bad) = (copy(255, "old"), copy(0, "new"), copy(9, "bad"));
+        bad[20] ^= 1;
+        let parse = |block| Env::parse(block, Format::Redundant);
+        let taken = |first, second| {
+            newer_copy(parse(first), parse(second)).map(|(env, copy)| (env.get("x").unwrap(), copy))
+        };
+        assert_eq!(taken(&old, &new), Ok((&b"new"[..], Copy::Second)));
+        assert_eq!(taken(&new, &old), Ok((&b"new"[..], Copy::First)));
+        assert_eq!(taken(&old, &bad), Ok((&b"old"[..], Copy::First)));
+        assert_eq!(taken(&bad, &old), Ok((&b"old"[..], Copy::Second)));
+        assert!(matches!(
+            taken(&bad, &bad),
+            Err((EnvError::BadCrc { .. }, EnvError::BadCrc { .. }))
+        ));
     }
 
     proptest! {

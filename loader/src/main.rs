@@ -1,1 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Little Loader: boots Linux on QEMU's arm64 `virt` machine, from a disk with two slots.
+//!
+//! This file is the table of contents of a boot. Reset (`start.rs`) leads to [`start`], the first line of Rust; [`boot`]
+//! has every step in the order in which it happens. Each step is a function of the module it names.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+mod built;
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod device_tree;
+#[cfg(target_os = "none")]
+mod disk;
+#[cfg(target_os = "none")]
+mod environment;
+#[cfg(target_os = "none")]
+mod exceptions;
+#[cfg(target_os = "none")]
+mod fatal;
+#[cfg(target_os = "none")]
+mod handoff;
+#[cfg(target_os = "none")]
+mod load;
+#[cfg(target_os = "none")]
+mod memory;
+#[cfg(target_os = "none")]
+mod mmu;
+#[cfg(target_os = "none")]
+mod power;
+#[cfg(target_os = "none")]
+mod start;
+
+/// Elsewhere there is nothing to boot; the library beside this file is what host programs use.
+#[cfg(not(target_os = "none"))]
 fn main() {}
+
+/// The first line of Rust: boots, or says why it cannot and powers off.
+#[cfg(target_os = "none")]
+extern "C" fn start(dtb: u64, exception_level: u64) -> ! {
+    let error = match boot(dtb, exception_level) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    console::fatal(format_args!("{error}"));
+    power::off()
+}
+
+/// A boot, step by step.
+#[cfg(target_os = "none")]
+fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fatal::Fatal> {
+    // What is this machine?
+    let device_tree = device_tree::find(dtb)?;
+    let machine = device_tree.read()?;
+    console::open(machine.console);
+    power::configure(machine.psci, device_tree.power_off_pin());
+    start::check_cpu(exception_level)?;
+    mmu::map_ram(&machine.memory.ram);
+    console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
+
+    // Which disk, and which slot of it?
+    let settings = built::settings()?;
+    let (mut disk, env) = environment::find(&machine.transports, &settings)?;
+    let memory = memory::with_ours_reserved(&machine.memory, device_tree.region())?;
+    let (slot, loaded) = load::first_bootable_slot(&mut disk, &memory, &env, machine.bootargs)?;
+
+    // Hand over.
+    let dtb = device_tree.tell_the_kernel(&loaded)?;
+    drop(disk);
+    console::say!("slot {slot}: entering the kernel at EL{exception_level}");
+    handoff::enter(
+        loaded.kernel.start,
+        dtb.start,
+        &[Some(loaded.file), loaded.initrd, Some(dtb)],
+    )
+}
+
+/// A panic is a bug in the loader: its place is printed, and the power goes off.
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    // The message is left out: formatting it would pull in more code than the rest of the loader has.
+    if let Some(place) = info.location() {
+        console::fatal(format_args!(
+            "bug in the loader, please report: panic at {}:{}",
+            place.file(),
+            place.line()
+        ));
+    }
+    power::off()
+}

@@ -1,1 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A tiny kernel for tests: it checks from inside what Linux asks of a loader (`Documentation/arch/arm64/booting.rst`),
+//! reports each point as a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was expected)`, and ends
+//! with `payload: done`.
+//!
+//! The command line chooses what happens then: `payload.end=off` (the default), `reset` or `wait`.
+
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+mod checks;
+#[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
+mod start;
+
+/// Elsewhere there is nothing to test.
+#[cfg(not(target_os = "none"))]
 fn main() {}
+
+/// The first line of Rust.
+#[cfg(target_os = "none")]
+extern "C" fn start(entry: &start::Entry) -> ! {
+    let end = checks::report(entry);
+    console::say!("payload: done");
+    match end {
+        checks::End::Off(conduit) => checks::call(conduit, smccc::psci::PSCI_SYSTEM_OFF),
+        checks::End::Reset(conduit) => checks::call(conduit, smccc::psci::PSCI_SYSTEM_RESET),
+        checks::End::Wait => {}
+    }
+    loop {
+        aarch64_cpu::asm::wfi();
+    }
+}
+
+#[cfg(target_os = "none")]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    console::say!("payload: panic FAIL {info}");
+    loop {
+        aarch64_cpu::asm::wfi();
+    }
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The settings of this build, where `imagegen loader` finds and changes them.
+
+use little_loader::settings::{ENCODED_SIZE, Settings, SettingsError};
+
+include!(concat!(env!("OUT_DIR"), "/built.rs"));
+
+#[used]
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".settings")]
+static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
+
+/// The settings as they stand in the ELF now.
+///
+/// # Errors
+///
+/// When they were changed into something that cannot work.
+pub(crate) fn settings() -> Result<Settings, SettingsError> {
+    // SAFETY: the static is valid for reads. Volatile, so that the compiler does not put the values of the build in its
+    // place: they may have been changed in the ELF since.
+    let encoded = unsafe { core::ptr::read_volatile(&raw const LITTLE_LOADER_SETTINGS) };
+    let settings = Settings::decode(&encoded)?;
+    Settings {
+        buffer_size: BUILT.buffer_size,
+        ..settings
+    }
+    .check()?;
+    Ok(settings)
+}

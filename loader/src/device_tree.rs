@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The DTB in memory: found, checked once, read, and edited in place for the kernel.
+
+use dtoolkit::fdt::Fdt;
+use little_loader::chosen;
+use little_loader::dtb::{self, DtbError, GpioPowerOff, HEADER_SIZE, Machine};
+use little_loader::units::{Addr, Bytes, Region};
+
+use crate::console::trace;
+use crate::fatal::Fatal;
+use crate::load::Loaded;
+use crate::{memory, mmu};
+
+/// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
+const RAM_BASE: u64 = 0x4000_0000;
+
+/// The DTB that QEMU handed over, with the slack behind it.
+pub(crate) struct DeviceTree {
+    bytes: &'static mut [u8],
+}
+
+/// Finds the DTB: at the address that QEMU passed, or at the start of RAM where it passed none.
+///
+/// # Errors
+///
+/// When there is none, or it is corrupt.
+pub(crate) fn find(passed: u64) -> Result<DeviceTree, DtbError> {
+    let at = Addr(if passed == 0 { RAM_BASE } else { passed });
+    let region = |length: usize| {
+        Region::new(at, Bytes(length as u64)).ok_or(DtbError::BadRegion {
+            start: at,
+            length: length as u64,
+        })
+    };
+    mmu::map(region(dtb::MAX_SIZE as usize)?);
+    // SAFETY: QEMU passes an address in RAM, which is mapped now; nothing else refers to the DTB.
+    let header = unsafe { memory::bytes(region(HEADER_SIZE)?) };
+    let header = header
+        .first_chunk()
+        .ok_or(DtbError::Missing { at, found: 0 })?;
+    let size = dtb::total_size(header, at)?;
+    // SAFETY: as above; the header's borrow has ended.
+    let bytes = unsafe { memory::bytes(region(size)?) };
+    Fdt::new(bytes)?;
+    Ok(DeviceTree { bytes })
+}
+
+impl DeviceTree {
+    /// What the DTB says of the machine. It stays borrowed from the DTB only for its strings.
+    pub(crate) fn read(&self) -> Result<Machine<'_>, DtbError> {
+        Machine::read(self.fdt())
+    }
+
+    /// The pin that powers the machine off, where there is one.
+    pub(crate) fn power_off_pin(&self) -> Option<GpioPowerOff> {
+        GpioPowerOff::find(self.fdt())
+    }
+
+    /// Where the DTB lies, with its slack.
+    pub(crate) fn region(&self) -> Region {
+        let start = Addr(self.bytes.as_ptr() as u64);
+        Region {
+            start,
+            end: Addr(start.0 + self.bytes.len() as u64),
+        }
+    }
+
+    /// Writes the command line and the initrd's place into the DTB and packs it. Returns where it lies.
+    pub(crate) fn tell_the_kernel(self, loaded: &Loaded) -> Result<Region, Fatal> {
+        let start = self.region().start;
+        let size = chosen::edit(self.bytes, &loaded.command_line, loaded.initrd)?;
+        trace!("trace: DTB of {size} bytes at {start}");
+        Ok(Region {
+            start,
+            end: Addr(start.0 + size as u64),
+        })
+    }
+
+    fn fdt(&self) -> Fdt<'_> {
+        // Checked when it was found, and not changed since.
+        Fdt::new_unchecked(self.bytes)
+    }
+}

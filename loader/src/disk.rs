@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A disk: a virtio block device behind an MMIO transport, legacy or modern.
+//!
+//! On entry the devices are as QEMU reset them. A disk that is dropped is reset, so that it writes nowhere afterwards.
+//!
+//! Source: Virtual I/O Device (VIRTIO) 1.2, sections 4.2 (MMIO) and 5.2 (block device).
+
+use core::fmt;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
+use little_loader::units::{BLOCK_SIZE, Bytes, Lba, Region};
+use thiserror::Error;
+use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
+use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
+use virtio_drivers::transport::{DeviceType, DeviceTypeError, Transport};
+use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+
+use crate::memory;
+
+/// After how many seconds a request is given up.
+const TIMEOUT_SECONDS: u64 = 30;
+
+/// The most bytes of one request: what a 32-bit length holds, in whole blocks, with room to spare.
+const MAX_REQUEST: usize = 1 << 30;
+
+/// Why a disk cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum DiskError {
+    /// The registers make no sense.
+    #[error("not a virtio device that can be driven: unsupported version or registers")]
+    Transport,
+    /// The driver could not set the device up.
+    #[error("cannot be set up: {0}")]
+    SetUp(virtio_drivers::Error),
+    /// A request failed.
+    #[error("read error at block {lba} ({blocks} blocks): {error}")]
+    Read {
+        lba: Lba,
+        blocks: u64,
+        error: virtio_drivers::Error,
+    },
+    /// A request was not answered.
+    #[error("no answer for {TIMEOUT_SECONDS} s reading block {lba} ({blocks} blocks): given up")]
+    TimedOut { lba: Lba, blocks: u64 },
+    /// A request was not answered before.
+    #[error("given up before, since it did not answer")]
+    Gone,
+}
+
+/// Where a disk is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DiskName(Region);
+
+impl fmt::Display for DiskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "virtio-mmio@{:x}", self.0.start.0)
+    }
+}
+
+/// A disk that can be read.
+pub(crate) struct Disk {
+    /// How many blocks it has.
+    pub(crate) capacity: Lba,
+    /// `None` once the device has been given up.
+    device: Option<VirtIOBlk<LoaderHal, MmioTransport<'static>>>,
+}
+
+impl Disk {
+    /// Opens the block device behind a transport; `None` when there is no device, or one of another kind.
+    pub(crate) fn open(registers: Region) -> Option<(DiskName, Result<Self, DiskError>)> {
+        let name = DiskName(registers);
+        let header = NonNull::new(registers.start.0 as *mut VirtIOHeader)?;
+        // SAFETY: the DTB says that these are the registers of a virtio-mmio transport, they are mapped as device
+        // memory, and one transport is open at a time.
+        let transport = unsafe { MmioTransport::new(header, registers.length().0 as usize) };
+        match transport {
+            Ok(transport) if transport.device_type() == DeviceType::Block => {
+                Some((name, Self::set_up(transport)))
+            }
+            Ok(_) | Err(MmioError::InvalidDeviceID(DeviceTypeError::InvalidDeviceType(_))) => None,
+            Err(_) => Some((name, Err(DiskError::Transport))),
+        }
+    }
+
+    fn set_up(transport: MmioTransport<'static>) -> Result<Self, DiskError> {
+        let device = VirtIOBlk::new(transport).map_err(DiskError::SetUp)?;
+        Ok(Self {
+            capacity: Lba(device.capacity()),
+            device: Some(device),
+        })
+    }
+
+    /// Reads whole blocks from `lba` on into memory. The caller has checked that they lie on the disk.
+    pub(crate) fn read(&mut self, mut lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
+        for chunk in bytes.chunks_mut(MAX_REQUEST) {
+            self.read_chunk(lba, chunk)?;
+            lba = Lba(lba.0 + chunk.len() as u64 / BLOCK_SIZE);
+        }
+        Ok(())
+    }
+
+    fn read_chunk(&mut self, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
+        let mut device = self.device.take().ok_or(DiskError::Gone)?;
+        let blocks = Bytes(bytes.len() as u64).blocks();
+        let failed = |error| DiskError::Read { lba, blocks, error };
+        let (mut request, mut response) = (BlkReq::default(), BlkResp::default());
+        // SAFETY: the three buffers are not touched until the request is complete or the device is reset below.
+        let token =
+            unsafe { device.read_blocks_nb(lba.0 as usize, &mut request, bytes, &mut response) };
+        let result = match token {
+            Ok(token) => {
+                let deadline = Deadline::after(TIMEOUT_SECONDS);
+                while device.peek_used().is_none() {
+                    if deadline.has_passed() {
+                        // Dropping the device resets it, so that it no longer owns the buffers. The crate waits for a
+                        // modern device to confirm that its queue is off, which cannot be bounded from here.
+                        drop(device);
+                        return Err(DiskError::TimedOut { lba, blocks });
+                    }
+                }
+                // SAFETY: the same buffers as above.
+                unsafe { device.complete_read_blocks(token, &request, bytes, &mut response) }
+            }
+            Err(error) => Err(error),
+        };
+        self.device = Some(device);
+        result.map_err(failed)
+    }
+}
+
+/// A moment on the CPU's counter. The virtual counter is used, since reading the physical one may leave the guest under
+/// KVM; from EL1 both count alike.
+struct Deadline(u64);
+
+impl Deadline {
+    fn after(seconds: u64) -> Self {
+        Self(
+            CNTVCT_EL0
+                .get()
+                .saturating_add(seconds.saturating_mul(CNTFRQ_EL0.get())),
+        )
+    }
+
+    fn has_passed(&self) -> bool {
+        CNTVCT_EL0.get() >= self.0
+    }
+}
+
+/// What the driver needs of us: pages for the rings. Memory is mapped one to one, and the device reads and writes it
+/// through the same caches as we do, so that sharing a buffer is nothing to do.
+struct LoaderHal;
+
+/// How many pages of the pool are taken. A disk needs two, and one is open at a time.
+static PAGES_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: dma_alloc hands out each page of the pool once until all are given back; the linker script aligns the pool to
+// pages, and nothing else refers to it. Physical and virtual addresses are the same.
+unsafe impl Hal for LoaderHal {
+    fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        let pool = memory::dma();
+        let taken = PAGES_TAKEN.load(Ordering::Relaxed);
+        let start = pool.start.0 as usize + taken * PAGE_SIZE;
+        if start + pages * PAGE_SIZE > pool.end.0 as usize {
+            // Address 0 tells the driver that there is no memory.
+            return (0, NonNull::dangling());
+        }
+        PAGES_TAKEN.store(taken + pages, Ordering::Relaxed);
+        let Some(address) = NonNull::new(start as *mut u8) else {
+            return (0, NonNull::dangling());
+        };
+        // SAFETY: these pages belong to the pool and nobody has them.
+        unsafe { address.write_bytes(0, pages * PAGE_SIZE) };
+        (start as PhysAddr, address)
+    }
+
+    unsafe fn dma_dealloc(_paddr: PhysAddr, _vaddr: NonNull<u8>, pages: usize) -> i32 {
+        // All pages of a disk come back together, before the next disk is opened.
+        PAGES_TAKEN.store(
+            PAGES_TAKEN.load(Ordering::Relaxed) - pages,
+            Ordering::Relaxed,
+        );
+        0
+    }
+
+    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _size: usize) -> NonNull<u8> {
+        NonNull::new(paddr as *mut u8).unwrap_or(NonNull::dangling())
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {
+        buffer.as_ptr() as *mut u8 as PhysAddr
+    }
+
+    unsafe fn unshare(_paddr: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}
+}

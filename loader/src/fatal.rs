@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Why the loader cannot go on.
+
+use little_loader::chosen::ChosenError;
+use little_loader::dtb::DtbError;
+use little_loader::placement::PlacementError;
+use little_loader::settings::SettingsError;
+use little_loader::text::Shown;
+use thiserror::Error;
+
+/// The stage that failed, and what it found. Shown, each is one sentence on what was found and one on what to change.
+#[derive(Debug, Error)]
+pub(crate) enum Fatal {
+    #[error(
+        "{0}. QEMU gives one to `-M virt`; a file given by -dtb must be valid and below about 500 KiB"
+    )]
+    DeviceTree(#[from] DtbError),
+    #[error(
+        "started at EL{0}; this loader starts at EL1 only: leave out virtualization=on and secure=on"
+    )]
+    ExceptionLevel(u64),
+    #[error("this CPU has no CRC32 instructions: use -cpu cortex-a53 or a newer one")]
+    NoCrc32,
+    #[error("built-in settings: {0}")]
+    Settings(#[from] SettingsError),
+    #[error(
+        "no block device behind {transports} virtio transports: add -drive if=none,id=disk,format=raw,file=IMAGE -device virtio-blk-device,drive=disk"
+    )]
+    NoDisk { transports: usize },
+    #[error(
+        "none of {disks} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N"
+    )]
+    NoEnvironment { disks: usize },
+    #[error("neither slot can be booted (nerves_fw_active is {}): repair one with imagegen", Shown(.active))]
+    NoSlot { active: &'static [u8] },
+    #[error(transparent)]
+    Memory(#[from] PlacementError),
+    #[error(transparent)]
+    Chosen(#[from] ChosenError),
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a kernel may expect on entry, point by point.
+
+use core::fmt::Display;
+use core::ptr::NonNull;
+
+use aarch64_cpu::registers::{CNTFRQ_EL0, Readable, SCTLR_EL1};
+use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::{Node, Property};
+use little_loader::dtb::{self, Conduit, HEADER_SIZE, Machine};
+use little_loader::units::{Addr, Bytes, Region};
+use safe_mmio::fields::ReadPure;
+use safe_mmio::{UniqueMmioPointer, field_shared};
+use smccc::{Call, Hvc, Smc};
+
+use crate::console::say;
+use crate::start::Entry;
+
+/// What to do after the report.
+pub(crate) enum End {
+    Off(Option<Conduit>),
+    Reset(Option<Conduit>),
+    Wait,
+}
+
+/// Reports one point.
+fn check(name: &str, value: impl Display, is_right: bool, expected: &str) {
+    if is_right {
+        say!("payload: {name}={value} ok");
+    } else {
+        say!("payload: {name}={value} FAIL ({expected})");
+    }
+}
+
+/// Reports everything, and what the command line wants to happen then.
+pub(crate) fn report(entry: &Entry) -> End {
+    let [dtb_at, x1, x2, x3] = entry.arguments;
+    check("counter", entry.counter, true, "");
+    check(
+        "frequency",
+        CNTFRQ_EL0.get(),
+        CNTFRQ_EL0.get() != 0,
+        "CNTFRQ_EL0 set",
+    );
+    check(
+        "el",
+        entry.current_el,
+        matches!(entry.current_el, 1 | 2),
+        "1 or 2",
+    );
+    check("x1", x1, x1 == 0, "0");
+    check("x2", x2, x2 == 0, "0");
+    check("x3", x3, x3 == 0, "0");
+    check(
+        "daif",
+        format_args!("{:#x}", entry.daif),
+        entry.daif == 0x3c0,
+        "all masked",
+    );
+    let caches = SCTLR_EL1::M::SET.mask() | SCTLR_EL1::C::SET.mask();
+    check(
+        "sctlr",
+        format_args!("{:#x}", entry.sctlr),
+        entry.sctlr & caches == 0,
+        "MMU and data cache off",
+    );
+    check("base", Addr(entry.base), true, "");
+    report_appended(entry);
+
+    check(
+        "dtb",
+        Addr(dtb_at),
+        dtb_at != 0 && dtb_at.is_multiple_of(8),
+        "8-byte aligned",
+    );
+    let Some(bytes) = dtb_bytes(dtb_at) else {
+        return End::Wait;
+    };
+    match Fdt::new(bytes) {
+        Ok(fdt) => report_tree(entry, fdt),
+        Err(error) => {
+            check("tree", error, false, "a valid device tree");
+            End::Wait
+        }
+    }
+}
+
+/// The checksum of what the harness appended to the Image, to see that all of it was loaded.
+fn report_appended(entry: &Entry) {
+    let crc = bytes(Addr(entry.base + entry.file_size), entry.appended).map(crc32fast::hash);
+    check("appended", entry.appended, true, "");
+    check(
+        "appended_crc",
+        format_args!("{:#010x}", crc.unwrap_or_default()),
+        true,
+        "",
+    );
+}
+
+fn dtb_bytes(at: u64) -> Option<&'static [u8]> {
+    let header = bytes(Addr(at), HEADER_SIZE as u64)?.first_chunk()?;
+    match dtb::total_size(header, Addr(at)) {
+        Ok(size) => bytes(Addr(at), size as u64),
+        Err(error) => {
+            check("tree", error, false, "a device tree of at most 2 MiB");
+            None
+        }
+    }
+}
+
+fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
+    let machine = match Machine::read(fdt) {
+        Ok(machine) => machine,
+        Err(error) => {
+            check("tree", error, false, "a machine");
+            return End::Wait;
+        }
+    };
+    let ram = machine.memory.ram.as_slice();
+    let in_ram = |region: Region| ram.iter().any(|piece| piece.contains(region));
+    let tree = Region {
+        start: Addr(entry.arguments[0]),
+        end: Addr(entry.arguments[0] + fdt.data().len() as u64),
+    };
+    check(
+        "dtb_size",
+        fdt.data().len(),
+        in_ram(tree),
+        "all of it in RAM",
+    );
+    let word = |offset: usize| {
+        fdt.data().get(offset..offset + 4).map_or(0, |word| {
+            u32::from_be_bytes([word[0], word[1], word[2], word[3]])
+        })
+    };
+    let used = u64::from(word(12)) + u64::from(word(32));
+    check(
+        "dtb_used",
+        used,
+        used == fdt.data().len() as u64,
+        "packed: the size of the tree",
+    );
+    check("ram", machine.memory.ram.total().0, true, "");
+    let nodes = fdt.find_node("/cpus").map_or(0, |cpus| {
+        cpus.children()
+            .filter(|node| node.name_without_address() == "cpu")
+            .count()
+    });
+    check("cpus", nodes, nodes > 0, "at least one");
+
+    let image = Region::new(Addr(entry.base), Bytes(entry.file_size + entry.appended));
+    check(
+        "image_in_ram",
+        image.is_some_and(in_ram),
+        image.is_some_and(in_ram),
+        "true",
+    );
+    report_chosen(fdt, in_ram, entry.base);
+    report_transports(&machine);
+
+    let wants = |end: &str| {
+        machine
+            .bootargs
+            .split_ascii_whitespace()
+            .any(|word| word.strip_prefix("payload.end=") == Some(end))
+    };
+    if wants("wait") {
+        End::Wait
+    } else if wants("reset") {
+        End::Reset(machine.psci)
+    } else {
+        End::Off(machine.psci)
+    }
+}
+
+fn report_chosen(fdt: Fdt<'_>, in_ram: impl Fn(Region) -> bool, base: u64) {
+    let Some(chosen) = fdt.find_node("/chosen") else {
+        return check("chosen", "none", false, "a /chosen node");
+    };
+    let property = |name: &str| chosen.property(name);
+    let bootargs = property("bootargs")
+        .and_then(|bootargs| bootargs.value_as::<&[u8]>().ok()?.strip_suffix(b"\0"));
+    check(
+        "bootargs",
+        bootargs.unwrap_or_default().escape_ascii(),
+        bootargs.is_some(),
+        "a command line",
+    );
+    for name in ["kaslr-seed", "rng-seed"] {
+        let length = property(name).map_or(0, |seed| seed.value().len());
+        check(name, length, true, "");
+    }
+    for child in ["slot", "reason", "bootcount"] {
+        if let Some(value) = property_named(&chosen, child) {
+            check(child, value.escape_ascii(), true, "");
+        }
+    }
+    let number = |name: &str| {
+        property(name).map(|cells| {
+            cells
+                .value()
+                .iter()
+                .fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+        })
+    };
+    if let (Some(start), Some(end)) = (number("linux,initrd-start"), number("linux,initrd-end")) {
+        let initrd = Region {
+            start: Addr(start),
+            end: Addr(end),
+        };
+        check("initrd", initrd, start < end && in_ram(initrd), "in RAM");
+        let crc = bytes(Addr(start), end.saturating_sub(start)).map(crc32fast::hash);
+        check(
+            "initrd_crc",
+            format_args!("{:#010x}", crc.unwrap_or_default()),
+            crc.is_some(),
+            "bytes",
+        );
+        let window = base.min(start) & !((1 << 30) - 1);
+        check(
+            "window",
+            Addr(window),
+            end.max(base) - window <= 32 << 30,
+            "kernel and initrd within 32 GiB",
+        );
+    }
+}
+
+/// The value of `/chosen/little-loader,NAME`.
+fn property_named<'a>(chosen: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
+    chosen.properties().find_map(|property| {
+        let is_it = property.name().strip_prefix("little-loader,") == Some(name);
+        is_it.then(|| property.value_as().ok())?
+    })
+}
+
+/// The registers of a virtio-mmio transport up to the status (VIRTIO 1.2, section 4.2.2).
+#[repr(C)]
+struct Transport {
+    unused: [u32; 28],
+    status: ReadPure<u32>,
+}
+
+/// Every device must have been reset: one that is not may still write to memory.
+fn report_transports(machine: &Machine<'_>) {
+    let mut running = 0;
+    for window in machine.transports.as_slice() {
+        let Some(address) = NonNull::new(window.start.0 as *mut Transport) else {
+            continue;
+        };
+        // SAFETY: the DTB says that these are the registers of a virtio transport; reading the status changes nothing.
+        let transport: UniqueMmioPointer<'_, Transport> =
+            unsafe { UniqueMmioPointer::new(address) };
+        if field_shared!(transport, status).read() != 0 {
+            running += 1;
+        }
+    }
+    check("transports", machine.transports.as_slice().len(), true, "");
+    check("running_devices", running, running == 0, "all reset");
+}
+
+/// Memory as bytes; `None` for a null address.
+fn bytes(at: Addr, length: u64) -> Option<&'static [u8]> {
+    let start = NonNull::new(at.0 as *mut u8)?;
+    // SAFETY: without an MMU all RAM can be read, and nothing writes to what the loader handed over.
+    Some(unsafe { NonNull::slice_from_raw_parts(start, length as usize).as_ref() })
+}
+
+/// Calls PSCI without arguments.
+pub(crate) fn call(conduit: Option<Conduit>, function: u32) {
+    match conduit {
+        Some(Conduit::Hvc) => drop(Hvc::call32(function, [0; 7])),
+        Some(Conduit::Smc) => drop(Smc::call32(function, [0; 7])),
+        None => {}
+    }
+}
