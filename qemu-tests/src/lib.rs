@@ -1,3 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Skeleton.
+//! What `cargo qemu` is made of: setting up, building for bare metal, and a harness that runs QEMU under a time limit.
+//!
+//! The harness is [`machine::Machine`] (a typed QEMU command line) and [`running::Running`] (a started machine whose
+//! serial console can be waited on). A test reads as its scenario:
+//!
+//! ```no_run
+//! use qemu_tests::machine::{Disk, Machine};
+//!
+//! # fn main() -> Result<(), qemu_tests::running::RunError> {
+//! let mut machine = Machine::new("little-loader.elf").memory_mib(128).disk(Disk::new("disk.img")).start()?;
+//! machine.expect("slot b")?;
+//! machine.wait_for_exit()?;
+//! # Ok(())
+//! # }
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod elf;
+pub mod output;
+pub mod paths;
+pub mod process;
+pub mod setup;
+
+pub mod toolchain;

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo qemu build`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use qemu_tests::build::{self, Loader, LoaderBuild, OPT_LEVELS, Profile};
+use qemu_tests::elf::Loadable;
+use qemu_tests::paths;
+use qemu_tests::setup::{self, Purpose};
+
+/// Build the loader: target/little-loader.elf and, the same as a raw arm64 Image, target/little-loader.bin
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What can be chosen about the loader, also by `cargo qemu boot`.
+#[derive(Args)]
+pub(crate) struct Settings {
+    /// The cargo profile to build with
+    #[arg(long, value_enum, default_value_t)]
+    profile: ProfileName,
+    /// The opt-level, instead of the profile's
+    #[arg(long, value_name = "LEVEL", value_parser = OPT_LEVELS)]
+    opt_level: Option<String>,
+    /// The block (of 512 bytes) at which the environment starts [default: 16]
+    #[arg(long, value_name = "BLOCK")]
+    env_lba: Option<u64>,
+    /// The size of one copy of the environment [default: 131072]
+    #[arg(long, value_name = "BYTES")]
+    env_size: Option<u64>,
+    /// The block at which a second copy of the environment starts [default: there is none]
+    #[arg(long, value_name = "BLOCK")]
+    env_redundant_lba: Option<u64>,
+    /// Make the loader narrate every step on the console
+    #[arg(long)]
+    trace: bool,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ProfileName {
+    /// Debug assertions, overflow checks, not optimised
+    Dev,
+    /// As shipped
+    #[default]
+    Release,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure(Purpose::Build)?;
+    let loader = loader(&arguments.settings)?;
+    let size = Loadable::read(&loader.elf)?;
+    println!(
+        "{}  for -kernel as an ELF, {} bytes loaded",
+        loader.elf.display(),
+        size.loaded
+    );
+    println!("{}  for -kernel as a raw Image", loader.flat.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the loader where `cargo qemu build` leaves it.
+pub(crate) fn loader(settings: &Settings) -> Result<Loader> {
+    let build = LoaderBuild {
+        profile: match settings.profile {
+            ProfileName::Dev => Profile::Dev,
+            ProfileName::Release => Profile::Release,
+        },
+        opt_level: settings.opt_level.clone(),
+        env_lba: settings.env_lba,
+        env_size: settings.env_size,
+        env_redundant_lba: settings.env_redundant_lba,
+        trace: settings.trace,
+    };
+    Ok(build::loader(
+        &build,
+        &paths::target().join("little-loader"),
+    )?)
+}

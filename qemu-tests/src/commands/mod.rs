@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One module for each subcommand.
+
+pub(crate) mod build;
+pub(crate) mod setup;

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo qemu setup`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use qemu_tests::setup::{self, Purpose};
+
+/// Find or install what building, booting and testing need
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Only say what is there and what is missing; the exit status is 1 if anything is
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if !arguments.check {
+        setup::ensure(Purpose::Everything)?;
+    }
+    let items = setup::check(Purpose::Everything)?;
+    for item in &items {
+        let state = if item.ready { "ready  " } else { "MISSING" };
+        println!("{state}  {:24}{}", item.name, item.detail);
+    }
+    let missing = items.iter().filter(|item| !item.ready).count();
+    if missing > 0 {
+        bail!(
+            "{missing} of {} things are missing; `cargo qemu setup` installs them",
+            items.len()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}

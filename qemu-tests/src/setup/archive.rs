@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Packages out of a Debian archive without touching the system's apt: everything apt keeps lives in a temporary folder.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
+use thiserror::Error;
+use wait_timeout::ChildExt;
+
+use super::sources::Source;
+use crate::process::{self, ProcessError};
+
+/// How long the list of packages of a few suites may take.
+const UPDATE: Duration = Duration::from_secs(600);
+/// How long one package may take, at 50 kB/s and 100 MB.
+const DOWNLOAD: Duration = Duration::from_secs(2000);
+/// How long a look into the downloaded lists may take.
+const QUERY: Duration = Duration::from_secs(60);
+
+/// Why a package could not be had.
+#[derive(Debug, Error)]
+pub enum ArchiveError {
+    /// apt or dpkg failed.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The temporary folder could not be used.
+    #[error("cannot use {path}: {source}")]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// apt ended well, but left no package file.
+    #[error("apt-get download left no file for {0}")]
+    NoFile(String),
+}
+
+/// An opened archive for arm64 packages.
+#[derive(Debug)]
+pub struct Archive {
+    folder: TempDir,
+}
+
+impl Archive {
+    /// Reads the package lists of `sources`; suites that the archive does not have are passed over.
+    ///
+    /// # Errors
+    /// When the temporary folder under `cache` cannot be made.
+    pub fn open(cache: &Path, sources: &[Source]) -> Result<Self, ArchiveError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ArchiveError::Folder { path, source }
+        };
+        fs::create_dir_all(cache).map_err(at(cache))?;
+        let folder = tempfile::Builder::new()
+            .prefix("apt-")
+            .tempdir_in(cache)
+            .map_err(at(cache))?;
+        let root = folder.path();
+        for part in ["state/lists/partial", "cache/archives/partial", "download"] {
+            fs::create_dir_all(root.join(part)).map_err(at(&root.join(part)))?;
+        }
+        let lines: String = sources.iter().map(|source| source.line() + "\n").collect();
+        for (name, text) in [
+            ("status", ""),
+            ("sources.list", &lines),
+            ("apt.conf", &configuration(root)),
+        ] {
+            fs::write(root.join(name), text).map_err(at(&root.join(name)))?;
+        }
+        let archive = Self { folder };
+        // The exit status says only that some list is missing; what is not found later is reported then.
+        let update = process::capture(archive.apt("apt-get").args(["-q", "update"]), UPDATE);
+        if let Err(error @ (ProcessError::Start { .. } | ProcessError::TimedOut { .. })) = update {
+            return Err(error.into());
+        }
+        Ok(archive)
+    }
+
+    /// Every version of `package`, apt's preferred order, which is newest first within a suite.
+    ///
+    /// # Errors
+    /// When apt-cache cannot be run.
+    pub fn versions(&self, package: &str) -> Result<Vec<String>, ArchiveError> {
+        let table = process::capture(self.apt("apt-cache").args(["madison", package]), QUERY)?;
+        let version = |line: &str| {
+            line.split('|')
+                .nth(1)
+                .map(|version| version.trim().to_owned())
+        };
+        Ok(table.lines().filter_map(version).collect())
+    }
+
+    /// The packages that this version of `package` depends on, without their versions.
+    ///
+    /// # Errors
+    /// When apt-cache does not know the package.
+    pub fn depends(&self, package: &str, version: &str) -> Result<Vec<String>, ArchiveError> {
+        let id = format!("{package}={version}");
+        let fields = process::capture(self.apt("apt-cache").args(["show", &id]), QUERY)?;
+        let depends = fields
+            .lines()
+            .find_map(|line| line.strip_prefix("Depends:"))
+            .unwrap_or_default();
+        Ok(depends
+            .split(',')
+            .filter_map(|one| one.split_whitespace().next())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Downloads a package, checked by apt against the archive's signed lists. The file goes away with `self`.
+    ///
+    /// # Errors
+    /// When apt cannot get it.
+    pub fn download(&self, package: &str, version: &str) -> Result<PathBuf, ArchiveError> {
+        let id = format!("{package}={version}");
+        let folder = self.folder.path().join("download");
+        let uris = process::capture(
+            self.apt("apt-get").args(["download", "--print-uris", &id]),
+            QUERY,
+        )?;
+        // 'http://…/name_version_all.deb' name_version_all.deb 45097356 SHA256:…
+        let mut words = uris.split_whitespace().skip(1);
+        let name = words
+            .next()
+            .ok_or_else(|| ArchiveError::NoFile(id.clone()))?;
+        let size = words.next().and_then(|size| size.parse().ok()).unwrap_or(0);
+        let file = folder.join(name);
+
+        let mut command = self.apt("apt-get");
+        command
+            .args(["-qq", "download", &id])
+            .current_dir(&folder)
+            .stdout(Stdio::null());
+        let bar = progress(size, package);
+        let mut child = process::start(&mut command)?;
+        let mut waited = Duration::ZERO;
+        let status = loop {
+            let step = Duration::from_millis(100);
+            let status = child.wait_timeout(step);
+            match status.map_err(|source| ProcessError::Start {
+                command: process::shell_line(&command),
+                source,
+            })? {
+                Some(status) => break status,
+                None if waited > DOWNLOAD => {
+                    // Already over is as good as stopped.
+                    let _ = child.kill().and_then(|()| child.wait());
+                    let (command, stderr) = (process::shell_line(&command), String::new());
+                    return Err(ProcessError::TimedOut {
+                        command,
+                        limit: DOWNLOAD,
+                        stderr,
+                    }
+                    .into());
+                }
+                None => waited += step,
+            }
+            bar.set_position(fs::metadata(&file).map_or(0, |file| file.len()));
+        };
+        bar.finish_and_clear();
+        if !status.success() {
+            let (command, stderr) = (process::shell_line(&command), String::new());
+            return Err(ProcessError::Failed {
+                command,
+                status,
+                stderr,
+            }
+            .into());
+        }
+        if file.is_file() {
+            Ok(file)
+        } else {
+            Err(ArchiveError::NoFile(id))
+        }
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .arg("--config-file")
+            .arg(self.folder.path().join("apt.conf"))
+            .env("LC_ALL", "C");
+        command
+    }
+}
+
+/// The system's configuration stays in force (it may name a proxy) but for the places, the architecture and the hooks.
+fn configuration(root: &Path) -> String {
+    let root = root.display();
+    format!(
+        r#"Dir::State "{root}/state";
+Dir::State::status "{root}/status";
+Dir::Cache "{root}/cache";
+Dir::Etc::sourcelist "{root}/sources.list";
+Dir::Etc::sourceparts "-";
+#clear APT::Architectures;
+APT::Architecture "arm64";
+APT::Architectures {{ "arm64"; }};
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::Retries "2";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"#
+    )
+}
+
+/// Unpacks the members of `package` that match `patterns` (tar wildcards, `./` first) into `folder`.
+///
+/// # Errors
+/// When dpkg-deb or tar fails, a pattern without any match included.
+pub fn unpack(package: &Path, patterns: &[&str], folder: &Path) -> Result<(), ArchiveError> {
+    let mut reader = Command::new("dpkg-deb");
+    reader
+        .arg("--fsys-tarfile")
+        .arg(package)
+        .stdout(Stdio::piped());
+    let mut child = process::start(&mut reader)?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--no-same-owner", "--wildcards", "--directory"])
+        .arg(folder)
+        .args(patterns);
+    tar.stdin(child.stdout.take().map_or_else(Stdio::null, Stdio::from));
+    let limit = Duration::from_secs(300);
+    let unpacked = process::run(&mut tar, limit);
+    // With tar gone, dpkg-deb has nobody to write to and ends.
+    let status = child.wait();
+    unpacked?;
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => {
+            let (command, stderr) = (process::shell_line(&reader), String::new());
+            Err(ProcessError::Failed {
+                command,
+                status,
+                stderr,
+            }
+            .into())
+        }
+        Err(source) => Err(ProcessError::Start {
+            command: process::shell_line(&reader),
+            source,
+        }
+        .into()),
+    }
+}
+
+/// A bar for a download of `size` bytes, drawn on a terminal only.
+fn progress(size: u64, what: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("  {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    let bar = ProgressBar::new(size).with_message(what.to_owned());
+    // The template is a constant; without it indicatif's own is as good.
+    if let Ok(style) = style {
+        bar.with_style(style)
+    } else {
+        bar
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Kernel modules out of an unpacked kernel package: which are needed, and in which order they load.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use goblin::elf::Elf;
+use thiserror::Error;
+
+use crate::process::{self, ProcessError};
+
+/// Why the modules could not be put together.
+#[derive(Debug, Error)]
+pub enum ModulesError {
+    /// The tree could not be read, or the module not written.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The package lacks a file.
+    #[error("the package has no file {0}")]
+    NoFile(String),
+    /// A module is neither a file of the package nor built into the kernel.
+    #[error("the kernel has no {0}, neither as a module nor built in")]
+    NoModule(String),
+    /// A module is no ELF with a .modinfo section.
+    #[error("{0} is not a kernel module")]
+    NotAModule(PathBuf),
+    /// A compressed module could not be unpacked.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+/// The first file under `tree` whose name begins with `prefix`.
+pub(super) fn find_file(tree: &Path, prefix: &str) -> Result<PathBuf, ModulesError> {
+    let mut files = Vec::new();
+    walk(tree, &mut files)?;
+    let found = files
+        .into_iter()
+        .find(|path| name_of(path).starts_with(prefix));
+    found.ok_or_else(|| ModulesError::NoFile(prefix.to_owned()))
+}
+
+/// Puts the modules `wanted` and all they depend on into `folder`, uncompressed; gives back their file names in an
+/// order in which they can be loaded. What is built into the kernel is left out.
+pub(super) fn collect(
+    tree: &Path,
+    wanted: &[&str],
+    folder: &Path,
+) -> Result<Vec<String>, ModulesError> {
+    let builtin = read(&find_file(tree, "modules.builtin")?)?;
+    let builtin = String::from_utf8_lossy(&builtin).into_owned();
+    let mut files = Vec::new();
+    walk(tree, &mut files)?;
+    let mut collection = Collection {
+        files: files
+            .into_iter()
+            .filter_map(|path| Some((module_name(name_of(&path))?, path)))
+            .collect(),
+        builtin: builtin
+            .lines()
+            .filter_map(|line| module_name(line.rsplit('/').next()?))
+            .collect(),
+        folder,
+        order: Vec::new(),
+    };
+    for name in wanted {
+        collection.add(name)?;
+    }
+    Ok(collection.order)
+}
+
+struct Collection<'a> {
+    files: BTreeMap<String, PathBuf>,
+    builtin: Vec<String>,
+    folder: &'a Path,
+    order: Vec<String>,
+}
+
+impl Collection<'_> {
+    /// Adds what the module depends on, then the module. The kernel's build refuses circles.
+    fn add(&mut self, name: &str) -> Result<(), ModulesError> {
+        let file_name = format!("{name}.ko");
+        if self.order.contains(&file_name) || self.builtin.iter().any(|builtin| builtin == name) {
+            return Ok(());
+        }
+        let path = self
+            .files
+            .get(name)
+            .ok_or_else(|| ModulesError::NoModule(name.to_owned()))?
+            .clone();
+        let bytes = uncompressed(&path)?;
+        for dependency in dependencies(&bytes).ok_or(ModulesError::NotAModule(path))? {
+            self.add(&dependency)?;
+        }
+        let path = self.folder.join(&file_name);
+        fs::write(&path, bytes).map_err(|source| ModulesError::Io { path, source })?;
+        self.order.push(file_name);
+        Ok(())
+    }
+}
+
+/// What `depends=` in the module's .modinfo section names; `None` if there is no such section.
+fn dependencies(module: &[u8]) -> Option<Vec<String>> {
+    let elf = Elf::parse(module).ok()?;
+    let section = elf
+        .section_headers
+        .iter()
+        .find(|section| elf.shdr_strtab.get_at(section.sh_name) == Some(".modinfo"))?;
+    let content = module.get(section.file_range()?)?;
+    let mut names = Vec::new();
+    for entry in content.split(|&byte| byte == 0) {
+        if let Some(list) = entry.strip_prefix(b"depends=") {
+            let list = String::from_utf8_lossy(list);
+            names.extend(
+                list.split(',')
+                    .filter(|name| !name.is_empty())
+                    .map(|name| name.replace('-', "_")),
+            );
+        }
+    }
+    Some(names)
+}
+
+/// `virtio-mmio.ko.xz` is the module `virtio_mmio`; other files are none.
+fn module_name(file: &str) -> Option<String> {
+    let (name, rest) = file.split_once(".ko")?;
+    matches!(rest, "" | ".xz" | ".gz" | ".zst").then(|| name.replace('-', "_"))
+}
+
+/// The module as an ELF. Debian compresses them by xz from release 13 on.
+fn uncompressed(path: &Path) -> Result<Vec<u8>, ModulesError> {
+    let program = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => "xz",
+        Some("gz") => "gzip",
+        Some("zst") => "zstd",
+        _ => return read(path),
+    };
+    process::capture(
+        Command::new(program).args(["-d", "-k", "-f"]).arg(path),
+        Duration::from_secs(60),
+    )?;
+    read(&path.with_extension(""))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModulesError> {
+    fs::read(path).map_err(|source| ModulesError::Io {
+        path: path.into(),
+        source,
+    })
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), ModulesError> {
+    let failed = |source| ModulesError::Io {
+        path: folder.into(),
+        source,
+    };
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            walk(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn module_names() {
+        assert_eq!(
+            module_name("virtio-mmio.ko.xz").as_deref(),
+            Some("virtio_mmio")
+        );
+        assert_eq!(module_name("squashfs.ko").as_deref(), Some("squashfs"));
+        assert_eq!(module_name("modules.order"), None);
+        assert_eq!(module_name("x.kokoro"), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_what_is_built_in_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(
+            folder.path().join("modules.builtin"),
+            "kernel/drivers/block/virtio_blk.ko\n",
+        )
+        .unwrap();
+        fs::write(folder.path().join("f2fs.ko"), "text").unwrap();
+        let none = Vec::<String>::new();
+        assert_eq!(
+            collect(folder.path(), &["virtio_blk"], folder.path()).unwrap(),
+            none
+        );
+        let error = collect(folder.path(), &["squashfs"], folder.path()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the kernel has no squashfs, neither as a module nor built in"
+        );
+        let error = collect(folder.path(), &["f2fs"], folder.path()).unwrap_err();
+        assert!(matches!(error, ModulesError::NotAModule(_)), "{error}");
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Programs of the host: which are needed, and getting them from the system's apt.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{Purpose, step};
+use crate::process::{self, ProcessError};
+use crate::toolchain::{TARGET, Toolchain};
+
+/// How long apt may take to install: QEMU is some 40 MB with what it depends on.
+const INSTALL: Duration = Duration::from_secs(1800);
+
+/// A program and where it comes from.
+#[derive(Debug)]
+pub struct Program {
+    /// Its file name.
+    pub name: &'static str,
+    /// Debian's package.
+    pub package: &'static str,
+    /// Homebrew's formula, where there is one.
+    pub brew: Option<&'static str>,
+}
+
+const QEMU: Program = Program {
+    name: "qemu-system-aarch64",
+    package: "qemu-system-arm",
+    brew: Some("qemu"),
+};
+
+/// The tests have these judge what the project writes, and make fixtures with them.
+const JUDGES: [Program; 5] = [
+    Program {
+        name: "dtc",
+        package: "device-tree-compiler",
+        brew: Some("dtc"),
+    },
+    Program {
+        name: "mksquashfs",
+        package: "squashfs-tools",
+        brew: Some("squashfs"),
+    },
+    Program {
+        name: "mkenvimage",
+        package: "u-boot-tools",
+        brew: Some("u-boot-tools"),
+    },
+    Program {
+        name: "fw_printenv",
+        package: "libubootenv-tool",
+        brew: None,
+    },
+    Program {
+        name: "fdisk",
+        package: "fdisk",
+        brew: None,
+    },
+];
+
+/// `size`, `nm` and `objdump` come in one package.
+const LLVM: Program = Program {
+    name: "llvm-size",
+    package: "llvm",
+    brew: Some("llvm"),
+};
+
+/// Why programs are still missing.
+#[derive(Debug, Error)]
+pub enum ProgramsError {
+    /// `QEMU` is set and leads nowhere.
+    #[error("the environment variable QEMU is {0:?}, which is no program that can be run")]
+    BadQemu(String),
+    /// There is no apt to install them with.
+    #[error("missing: {missing}. There is no apt-get here to install them; {hint}")]
+    NoApt {
+        /// The programs.
+        missing: String,
+        /// How people with other package managers get them.
+        hint: String,
+    },
+    /// apt could not install them.
+    #[error("{source}\ncould not install {packages}; install them by hand and try again")]
+    Apt {
+        /// The packages.
+        packages: String,
+        /// What apt said.
+        source: ProcessError,
+    },
+    /// apt was content, but a program is still not there.
+    #[error("{0} is still not to be found after its package was installed")]
+    NotFound(&'static str),
+}
+
+/// The programs that `purpose` needs.
+#[must_use]
+pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
+    match purpose {
+        Purpose::Build => Vec::new(),
+        Purpose::BootOwn | Purpose::Boot => vec![&QEMU],
+        Purpose::Test => std::iter::once(&QEMU).chain(&JUDGES).collect(),
+        Purpose::Everything => std::iter::once(&QEMU)
+            .chain(&JUDGES)
+            .chain([&LLVM])
+            .collect(),
+    }
+}
+
+/// The QEMU to use: what `QEMU` names, else `qemu-system-aarch64`.
+#[must_use]
+pub fn qemu() -> PathBuf {
+    env::var_os("QEMU")
+        .filter(|name| !name.is_empty())
+        .map_or_else(|| QEMU.name.into(), PathBuf::from)
+}
+
+/// An LLVM tool such as `llvm-size`: rustup's llvm-tools if the toolchain has them, else one on the `PATH`.
+#[must_use]
+pub fn llvm(name: &str, toolchain: &Toolchain) -> Option<PathBuf> {
+    Some(toolchain.program_folder().join(name))
+        .filter(|path| path.is_file())
+        .or_else(|| process::find(name))
+}
+
+impl Program {
+    /// Where it is.
+    #[must_use]
+    pub fn find(&self, toolchain: &Toolchain) -> Option<PathBuf> {
+        match self.name {
+            name if name == QEMU.name => process::find(&qemu().to_string_lossy()),
+            name if name == LLVM.name => llvm(name, toolchain),
+            name => process::find(name),
+        }
+    }
+}
+
+/// Installs the packages of `programs` by the system's apt.
+///
+/// # Errors
+/// Every [`ProgramsError`].
+pub fn install(programs: &[&Program], toolchain: &Toolchain) -> Result<(), ProgramsError> {
+    if programs.iter().any(|program| program.name == QEMU.name)
+        && let Some(chosen) = env::var_os("QEMU").filter(|name| !name.is_empty())
+    {
+        return Err(ProgramsError::BadQemu(
+            chosen.to_string_lossy().into_owned(),
+        ));
+    }
+    if process::find("apt-get").is_none() {
+        let names: Vec<&str> = programs.iter().map(|program| program.name).collect();
+        return Err(ProgramsError::NoApt {
+            missing: names.join(", "),
+            hint: hint(programs),
+        });
+    }
+    let packages: Vec<&str> = programs.iter().map(|program| program.package).collect();
+    let install = [
+        &["install", "--yes", "--no-install-recommends"],
+        packages.as_slice(),
+    ]
+    .concat();
+    let failed = |source| ProgramsError::Apt {
+        packages: packages.join(" "),
+        source,
+    };
+    // A fresh machine has no package lists, and old ones name files that are gone: then they are fetched first.
+    if apt_get(&install).is_err() {
+        apt_get(&["update"]).map_err(failed)?;
+        apt_get(&install).map_err(failed)?;
+    }
+    match programs
+        .iter()
+        .find(|program| program.find(toolchain).is_none())
+    {
+        Some(program) => Err(ProgramsError::NotFound(program.name)),
+        None => Ok(()),
+    }
+}
+
+fn apt_get(arguments: &[&str]) -> Result<(), ProcessError> {
+    let mut command = if is_root() {
+        Command::new("apt-get")
+    } else {
+        Command::new("sudo")
+    };
+    if !is_root() {
+        command.arg("apt-get");
+    }
+    command.arg("-q").args(arguments);
+    step(&process::shell_line(&command));
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    process::run(&mut command, INSTALL)
+}
+
+fn is_root() -> bool {
+    process::capture(Command::new("id").arg("-u"), Duration::from_secs(10))
+        .is_ok_and(|id| id.trim() == "0")
+}
+
+fn hint(programs: &[&Program]) -> String {
+    let formulas: Vec<&str> = programs.iter().filter_map(|program| program.brew).collect();
+    let others: Vec<&str> = programs
+        .iter()
+        .filter(|program| program.brew.is_none())
+        .map(|program| program.name)
+        .collect();
+    let mut hint = String::from("with Homebrew: ");
+    hint += &if formulas.is_empty() {
+        "none of them".to_owned()
+    } else {
+        format!("`brew install {}`", formulas.join(" "))
+    };
+    if !others.is_empty() {
+        hint += &format!("; {} is on Linux only", others.join(", "));
+    }
+    hint + &format!("; and for the loader: `rustup target add {TARGET}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_names_formulas_and_what_homebrew_has_not() {
+        let hint = hint(&[&QEMU, &JUDGES[1], &JUDGES[3]]);
+        assert_eq!(
+            hint,
+            "with Homebrew: `brew install qemu squashfs`; fw_printenv is on Linux only; and for the loader: \
+             `rustup target add aarch64-unknown-none-softfloat`"
+        );
+    }
+}

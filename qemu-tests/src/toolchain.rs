@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The Rust toolchain in use, and what it has of the bare-metal standard library.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::paths;
+use crate::process::{self, ProcessError};
+
+/// What the loader is built for: no SIMD registers, no unaligned accesses.
+pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+
+/// How long `rustc` may take to say what it is.
+const QUERY: Duration = Duration::from_secs(60);
+
+/// Beside a copy of the sources that [`crate::setup`] made: the version it is for, since rustup does not know of it.
+pub const SOURCE_STAMP: &str = "little-loader-setup-version";
+
+/// Why the toolchain could not be examined.
+#[derive(Debug, Error)]
+pub enum ToolchainError {
+    /// `rustc` did not answer.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// `rustc -vV` answered without the line this needs.
+    #[error("`rustc -vV` does not say its `{0}`")]
+    Unexpected(&'static str),
+}
+
+/// How the standard library for [`TARGET`] comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardLibrary {
+    /// Installed, as `rustup target add` does.
+    Prebuilt,
+    /// Only its sources are there: cargo builds it along with the loader.
+    Source,
+}
+
+/// The toolchain that cargo uses in this work tree.
+#[derive(Clone, Debug)]
+pub struct Toolchain {
+    /// For example `1.95.0`.
+    pub version: String,
+    /// For example `x86_64-unknown-linux-gnu`.
+    pub host: String,
+    /// The folder it is installed in.
+    pub sysroot: PathBuf,
+}
+
+impl Toolchain {
+    /// Asks `rustc` (or what `RUSTC` names).
+    ///
+    /// # Errors
+    /// When `rustc` cannot be run or does not say what it is.
+    pub fn query() -> Result<Self, ToolchainError> {
+        let verbose = process::capture(rustc().arg("-vV"), QUERY)?;
+        let field = |name: &'static str| {
+            let value = verbose
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            value
+                .map(str::to_owned)
+                .ok_or(ToolchainError::Unexpected(name))
+        };
+        let sysroot = process::capture(rustc().args(["--print", "sysroot"]), QUERY)?;
+        Ok(Self {
+            version: field("release")?,
+            host: field("host")?,
+            sysroot: PathBuf::from(sysroot.trim_end()),
+        })
+    }
+
+    /// Where the sources of the standard library belong.
+    #[must_use]
+    pub fn source_folder(&self) -> PathBuf {
+        self.sysroot.join("lib/rustlib/src/rust")
+    }
+
+    /// Programs that come with the toolchain for the host, such as `llvm-size` of rustup's llvm-tools.
+    #[must_use]
+    pub fn program_folder(&self) -> PathBuf {
+        self.sysroot
+            .join("lib/rustlib")
+            .join(&self.host)
+            .join("bin")
+    }
+
+    /// What is there of the standard library; `None` if neither form is.
+    #[must_use]
+    pub fn standard_library(&self) -> Option<StandardLibrary> {
+        if has_core(&self.sysroot.join("lib/rustlib").join(TARGET).join("lib")) {
+            return Some(StandardLibrary::Prebuilt);
+        }
+        let sources = self.source_folder();
+        let complete = sources.join("library/core/src/lib.rs").is_file()
+            && sources.join("library/Cargo.lock").is_file();
+        // Without a stamp they are rustup's own, which fit by construction.
+        let stale = fs::read_to_string(sources.join(SOURCE_STAMP))
+            .is_ok_and(|version| version.trim() != self.version);
+        (complete && !stale).then_some(StandardLibrary::Source)
+    }
+}
+
+fn has_core(folder: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return false;
+    };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("libcore-") && name.ends_with(".rlib")
+    })
+}
+
+fn rustc() -> Command {
+    let mut command = Command::new(env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc")));
+    command.current_dir(paths::workspace());
+    command
+}
+
+/// The cargo that runs us, else the one on the `PATH`.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(paths::workspace());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toolchain(sysroot: &Path) -> Toolchain {
+        Toolchain {
+            version: "1.95.0".into(),
+            host: "x86_64-unknown-linux-gnu".into(),
+            sysroot: sysroot.into(),
+        }
+    }
+
+    fn touch(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn the_prebuilt_library_comes_before_sources_and_stale_sources_do_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let toolchain = toolchain(folder.path());
+        assert_eq!(toolchain.standard_library(), None);
+
+        let sources = toolchain.source_folder();
+        touch(&sources.join("library/core/src/lib.rs"), "");
+        assert_eq!(
+            toolchain.standard_library(),
+            None,
+            "without Cargo.lock cargo cannot build it"
+        );
+        touch(&sources.join("library/Cargo.lock"), "");
+        assert_eq!(toolchain.standard_library(), Some(StandardLibrary::Source));
+        touch(&sources.join(SOURCE_STAMP), "1.94.1\n");
+        assert_eq!(toolchain.standard_library(), None);
+        touch(&sources.join(SOURCE_STAMP), "1.95.0\n");
+        assert_eq!(toolchain.standard_library(), Some(StandardLibrary::Source));
+
+        touch(
+            &folder
+                .path()
+                .join("lib/rustlib")
+                .join(TARGET)
+                .join("lib/libcore-0123.rlib"),
+            "",
+        );
+        assert_eq!(
+            toolchain.standard_library(),
+            Some(StandardLibrary::Prebuilt)
+        );
+    }
+}
