@@ -54,6 +54,12 @@ pub(crate) fn open(registers: Option<Region>) {
     }
 }
 
+/// Goes back to the PL011 that every virt machine has: the one that the DTB named cannot be used.
+pub(crate) fn use_default() {
+    PL011.store(DEFAULT_PL011, Ordering::Relaxed);
+    ROOM.store(0, Ordering::Relaxed);
+}
+
 fn uart() -> Option<UniqueMmioPointer<'static, Registers>> {
     let address = NonNull::new(PL011.load(Ordering::Relaxed) as *mut Registers)?;
     // SAFETY: the address is the register window of a PL011, from the DTB or fixed on every virt machine; it is device

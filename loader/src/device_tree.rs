@@ -2,6 +2,7 @@
 
 //! The DTB in memory: found, checked once, read, and edited in place for the kernel.
 
+use aarch64_cpu::registers::{Readable, SCTLR_EL1};
 use dtoolkit::fdt::Fdt;
 use little_loader::chosen;
 use little_loader::dtb::{self, DtbError, GpioPowerOff, HEADER_SIZE, Machine};
@@ -10,6 +11,7 @@ use little_loader::units::{Addr, Bytes, Region};
 use crate::console::trace;
 use crate::fatal::Fatal;
 use crate::load::Loaded;
+use crate::power::PowerOff;
 use crate::{memory, mmu};
 
 /// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
@@ -52,9 +54,42 @@ impl DeviceTree {
         Machine::read(self.fdt())
     }
 
-    /// The pin that powers the machine off, where there is one.
-    pub(crate) fn power_off_pin(&self) -> Option<GpioPowerOff> {
-        GpioPowerOff::find(self.fdt())
+    /// Tells learners what was found; prints nothing in a build without trace.
+    pub(crate) fn narrate(&self, machine: &Machine<'_>, exception_level: u64) {
+        trace!(
+            "trace: entered at EL{exception_level}, DTB at {}",
+            self.region()
+        );
+        for ram in machine.memory.ram.as_slice() {
+            trace!("trace: RAM {ram}, {}", ram.length());
+        }
+        for reserved in machine.memory.reserved.as_slice() {
+            trace!("trace: reserved {reserved}");
+        }
+        trace!("trace: loader {}", memory::loader());
+        if let Some(console) = machine.console {
+            trace!("trace: console PL011 at {console}");
+        }
+        if let Some(conduit) = machine.psci {
+            trace!("trace: PSCI by {conduit:?}");
+        }
+        trace!(
+            "trace: {} virtio-mmio transports",
+            machine.transports.as_slice().len()
+        );
+        trace!(
+            "trace: SCTLR_EL1 {:#x}: MMU and caches are on",
+            SCTLR_EL1.get()
+        );
+        trace!("trace: QEMU's -append: \"{}\"", machine.bootargs);
+    }
+
+    /// How to power off: by PSCI, or where there is none by a pin.
+    pub(crate) fn power_off(&self, machine: &Machine<'_>) -> PowerOff {
+        match machine.psci {
+            Some(conduit) => PowerOff::Psci(conduit),
+            None => GpioPowerOff::find(self.fdt()).map_or(PowerOff::Unknown, PowerOff::Gpio),
+        }
     }
 
     /// Where the DTB lies, with its slack.

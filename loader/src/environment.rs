@@ -46,6 +46,7 @@ pub(crate) fn find(
         let Some((name, disk)) = Disk::open(*registers) else {
             continue;
         };
+        trace!("trace: block device at {name}");
         let found = disk.map_err(PassedOver::from).and_then(|mut disk| {
             let (env, lba) = read(&mut disk, settings)?;
             Ok((disk, env, lba))
@@ -59,6 +60,9 @@ pub(crate) fn find(
                     "environment: {name} block {lba}, {}",
                     Bytes(settings.env_size.into())
                 );
+                for (name, value) in env.iter() {
+                    trace!("trace: {}={}", name.escape_ascii(), value.escape_ascii());
+                }
                 return Ok((disk, env));
             }
             Err(reason) => {

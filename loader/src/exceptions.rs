@@ -6,7 +6,7 @@
 //! Source: Arm ARM (DDI 0487), D1.4.1 (vector offsets) and D19.2.37 (ESR_ELx).
 
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use aarch64_cpu::registers::{CurrentEL, ELR_EL1, ESR_EL1, FAR_EL1, Readable};
 
@@ -29,7 +29,8 @@ pub(crate) unsafe extern "C" fn vectors() {
     )
 }
 
-/// Reports the exception and powers off. A second exception on the way there powers off at once.
+/// Reports the exception and powers off. An exception on the way there means that the console or its address is bad:
+/// the second one is reported on the console that every virt machine has, the third only powers off.
 extern "C" fn handler(index: u64) -> ! {
     const KINDS: [&str; 4] = [
         "synchronous exception",
@@ -37,12 +38,16 @@ extern "C" fn handler(index: u64) -> ! {
         "fast interrupt",
         "SError",
     ];
-    static SEEN: AtomicBool = AtomicBool::new(false);
+    static SEEN: AtomicU8 = AtomicU8::new(0);
 
-    if SEEN.load(Ordering::Relaxed) {
-        power::halt();
+    let seen = SEEN.load(Ordering::Relaxed);
+    SEEN.store(seen.saturating_add(1), Ordering::Relaxed);
+    match seen {
+        0 => {}
+        1 => console::use_default(),
+        2 => power::off(),
+        _ => power::halt(),
     }
-    SEEN.store(true, Ordering::Relaxed);
     let kind = KINDS[(index & 3) as usize];
     if CurrentEL.read(CurrentEL::EL) == 1 {
         console::fatal(format_args!(

@@ -6,7 +6,6 @@ use little_loader::chosen::ChosenError;
 use little_loader::dtb::DtbError;
 use little_loader::placement::PlacementError;
 use little_loader::settings::SettingsError;
-use little_loader::text::Shown;
 use thiserror::Error;
 
 /// The stage that failed, and what it found. Shown, each is one sentence on what was found and one on what to change.
@@ -32,8 +31,10 @@ pub(crate) enum Fatal {
         "none of {disks} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N"
     )]
     NoEnvironment { disks: usize },
-    #[error("neither slot can be booted (nerves_fw_active is {}): repair one with imagegen", Shown(.active))]
-    NoSlot { active: &'static [u8] },
+    #[error(
+        "neither slot can be booted: write a kernel to one of them, and its number to <slot>.kernel_lba"
+    )]
+    NoSlot,
     #[error(transparent)]
     Memory(#[from] PlacementError),
     #[error(transparent)]

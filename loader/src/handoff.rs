@@ -12,6 +12,7 @@ use core::arch::{asm, naked_asm};
 use aarch64_cpu::asm::barrier;
 use little_loader::units::{Addr, Region};
 
+use crate::console::trace;
 use crate::mmu::SCTLR_ON;
 
 /// How many cache lines a turn of the loop cleans. Under emulation each instruction counts, and a 12 MiB kernel has
@@ -21,8 +22,10 @@ const LINES_PER_TURN: u64 = 8;
 /// Enters the kernel.
 pub(crate) fn enter(kernel: Addr, dtb: Addr, loaded: &[Option<Region>]) -> ! {
     for region in loaded.iter().flatten() {
+        trace!("trace: cleaning {region} to the point of coherency");
         clean_and_invalidate(*region);
     }
+    trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
     // SAFETY: the kernel was checked and read to `kernel`, and everything is set up as it asks for.
     unsafe { jump(dtb.0, kernel.0) }
 }

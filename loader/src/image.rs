@@ -407,10 +407,10 @@ mod tests {
                     signature.copy_from_slice(b"PE\0\0");
                 }
             }
-            if let Ok(header) = ImageHeader::parse(&bytes) {
-                if let Some(size) = header.file_size {
+            if let Ok(header) = ImageHeader::parse(&bytes)
+                && let Some(size) = header.file_size
+            {
                     prop_assert!(header.image_size.0 == 0 || size <= header.image_size);
-                }
             }
         }
     }

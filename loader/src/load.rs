@@ -10,7 +10,6 @@ use little_loader::placement::{KernelNeeds, Memory, PlacementError, place};
 use little_loader::slot::{
     Extent, ExtentError, Reason, Slot, SlotContents, SlotError, SlotVariables, Variables, choose,
 };
-use little_loader::text::Shown;
 use little_loader::units::{Addr, BLOCK_SIZE, Bytes, Lba, Region};
 use thiserror::Error;
 
@@ -69,11 +68,8 @@ pub(crate) fn first_bootable_slot(
 ) -> Result<(Slot, Loaded), Fatal> {
     let variables = Variables::gather(env);
     let choice = choose(&variables);
-    if let Some(odd) = choice.odd_active {
-        warning(format_args!(
-            "nerves_fw_active is {}, neither a nor b",
-            Shown(odd)
-        ));
+    if let Some(oddity) = choice.oddity {
+        warning(format_args!("{oddity}"));
     }
     let first_error = match load(disk, memory, variables.of(choice.first), append) {
         Ok(loaded) => {
@@ -92,9 +88,7 @@ pub(crate) fn first_bootable_slot(
         Err(error) => {
             fatal(format_args!("slot {}: {first_error}", choice.first));
             fatal(format_args!("slot {other}: {error}"));
-            Err(Fatal::NoSlot {
-                active: variables.active.unwrap_or_default(),
-            })
+            Err(Fatal::NoSlot)
         }
     }
 }
@@ -113,10 +107,6 @@ impl Loaded {
             "trace: command line: {}",
             self.command_line.as_bytes().escape_ascii()
         );
-        trace!("trace: kernel memory {}", self.kernel);
-        if let Some(initrd) = self.initrd {
-            trace!("trace: initrd {initrd}");
-        }
     }
 }
 
@@ -148,6 +138,7 @@ pub(crate) fn load(
         bytes_to_read: length,
     };
     let placement = place(memory, &needs, contents.initrd.map(|initrd| initrd.length))?;
+    trace!("trace: the kernel's memory will be {}", placement.kernel);
     let file = read_to(disk, kernel_extent, placement.kernel)?;
     let initrd = match contents.initrd.zip(placement.initrd) {
         Some((extent, place)) => Some(read_to(disk, extent, place)?),
@@ -175,7 +166,13 @@ fn probe(disk: &mut Disk, lba: Lba) -> Result<ImageHeader, LoadError> {
     let bytes = &mut bytes[..PROBE_SIZE.min(on_disk.0 as usize)];
     disk.read(lba, bytes)?;
     let header = ImageHeader::parse(bytes).map_err(|error| LoadError::Image { lba, error })?;
-    trace!("trace: {header:?}");
+    trace!(
+        "trace: Image at block {lba}: text_offset {:#x}, image_size {}, flags: pages of {} KiB, anywhere: {}",
+        header.text_offset.0,
+        header.image_size,
+        header.page_size.kib().unwrap_or_default(),
+        header.anywhere
+    );
     if header.big_endian {
         return Err(LoadError::BigEndian { lba });
     }

@@ -56,10 +56,11 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     let device_tree = device_tree::find(dtb)?;
     let machine = device_tree.read()?;
     console::open(machine.console);
-    power::configure(machine.psci, device_tree.power_off_pin());
+    power::configure(device_tree.power_off(&machine));
     start::check_cpu(exception_level)?;
     mmu::map_ram(&machine.memory.ram);
     console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
+    device_tree.narrate(&machine, exception_level);
 
     // Which disk, and which slot of it?
     let settings = built::settings()?;

@@ -32,17 +32,26 @@ struct Registers {
     direction: ReadPureWrite<u32>,
 }
 
-/// Remembers what the DTB says about power-off.
-pub(crate) fn configure(psci: Option<Conduit>, gpio: Option<GpioPowerOff>) {
-    let conduit = match psci {
-        None => UNKNOWN,
-        Some(Conduit::Hvc) => HVC,
-        Some(Conduit::Smc) => SMC,
-    };
-    CONDUIT.store(conduit, Ordering::Relaxed);
-    if let Some(gpio) = gpio {
-        PL061.store(gpio.registers.start.0 as usize, Ordering::Relaxed);
-        PIN.store(gpio.pin, Ordering::Relaxed);
+/// What the DTB says about power-off.
+pub(crate) enum PowerOff {
+    /// Nothing.
+    Unknown,
+    /// A PSCI call.
+    Psci(Conduit),
+    /// A pin.
+    Gpio(GpioPowerOff),
+}
+
+/// Remembers what the DTB says.
+pub(crate) fn configure(power_off: PowerOff) {
+    match power_off {
+        PowerOff::Unknown => {}
+        PowerOff::Psci(Conduit::Hvc) => CONDUIT.store(HVC, Ordering::Relaxed),
+        PowerOff::Psci(Conduit::Smc) => CONDUIT.store(SMC, Ordering::Relaxed),
+        PowerOff::Gpio(gpio) => {
+            PL061.store(gpio.registers.start.0 as usize, Ordering::Relaxed);
+            PIN.store(gpio.pin, Ordering::Relaxed);
+        }
     }
 }
 

@@ -140,25 +140,41 @@ pub struct Choice<'a> {
     pub first: Slot,
     /// Why it is that one.
     pub reason: Reason,
-    /// What stands in `nerves_fw_active` where that is no slot; an empty value where it is missing.
-    pub odd_active: Option<&'a [u8]>,
+    /// What is wrong with `nerves_fw_active`, if anything.
+    pub oddity: Option<OddActive<'a>>,
+}
+
+/// The active slot is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum OddActive<'a> {
+    /// The variable is missing.
+    #[error("nerves_fw_active is not set")]
+    Missing,
+    /// It is something else than a slot.
+    #[error("nerves_fw_active is {0}, neither a nor b")]
+    NoSlot(Shown<'a>),
 }
 
 /// Chooses the slot to try first: the active one, or a where none is named.
 #[must_use]
 pub fn choose<'a>(variables: &Variables<'a>) -> Choice<'a> {
-    let value = variables.active.unwrap_or_default();
-    match Slot::from_value(value) {
-        Some(first) => Choice {
-            first,
-            reason: Reason::Active,
-            odd_active: None,
+    let oddity = match variables.active {
+        None => OddActive::Missing,
+        Some(value) => match Slot::from_value(value) {
+            Some(first) => {
+                return Choice {
+                    first,
+                    reason: Reason::Active,
+                    oddity: None,
+                };
+            }
+            None => OddActive::NoSlot(Shown(value)),
         },
-        None => Choice {
-            first: Slot::A,
-            reason: Reason::Fallback,
-            odd_active: Some(value),
-        },
+    };
+    Choice {
+        first: Slot::A,
+        reason: Reason::Fallback,
+        oddity: Some(oddity),
     }
 }
 
@@ -322,11 +338,14 @@ mod tests {
             with(&[("nerves_fw_active", value)], |variables| {
                 let choice = choose(&variables);
                 assert_eq!((choice.first, choice.reason), (Slot::A, Reason::Fallback));
-                assert_eq!(choice.odd_active, Some(value.as_bytes()));
+                assert_eq!(
+                    choice.oddity,
+                    Some(OddActive::NoSlot(Shown(value.as_bytes())))
+                );
             });
         }
         with(&[], |variables| {
-            assert_eq!(choose(&variables).odd_active, Some(&b""[..]))
+            assert_eq!(choose(&variables).oddity, Some(OddActive::Missing));
         });
     }
 
