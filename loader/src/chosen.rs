@@ -7,7 +7,7 @@
 
 use dtoolkit::ToPropertyValue;
 use dtoolkit::error::FdtMutError;
-use dtoolkit::fdt_mut::FdtMut;
+use dtoolkit::fdt_mut::{FdtBuffer, FdtMut, FdtNodeMut};
 use thiserror::Error;
 
 use crate::dtb::HEADER_SIZE;
@@ -122,25 +122,24 @@ pub fn edit(
         length: command_line.as_bytes().len(),
         error,
     };
-    set(&mut fdt, "bootargs", command_line.with_nul(), slack)?;
+    let mut chosen = fdt.find_node_mut("/chosen").ok_or(ChosenError::NoChosen)?;
+    set(&mut chosen, "bootargs", command_line.with_nul()).map_err(slack)?;
     if let Some(initrd) = initrd {
-        set(&mut fdt, "linux,initrd-start", initrd.start.0, slack)?;
-        set(&mut fdt, "linux,initrd-end", initrd.end.0, slack)?;
+        set(&mut chosen, "linux,initrd-start", initrd.start.0).map_err(slack)?;
+        set(&mut chosen, "linux,initrd-end", initrd.end.0).map_err(slack)?;
     }
     Ok(fdt.as_read_only().data().len())
 }
 
-fn set<B: dtoolkit::fdt_mut::FdtBuffer>(
-    fdt: &mut FdtMut<B>,
+fn set<B: FdtBuffer>(
+    node: &mut FdtNodeMut<'_, B>,
     name: &str,
     value: impl ToPropertyValue,
-    slack: impl Fn(FdtMutError) -> ChosenError,
-) -> Result<(), ChosenError> {
-    let mut chosen = fdt.find_node_mut("/chosen").ok_or(ChosenError::NoChosen)?;
-    if let Some(mut property) = chosen.property_mut(name) {
-        property.set_value(value).map_err(slack)
+) -> Result<(), FdtMutError> {
+    if let Some(mut property) = node.property_mut(name) {
+        property.set_value(value)
     } else {
-        chosen.add_property(name, value).map(|_| ()).map_err(slack)
+        node.add_property(name, value).map(|_| ())
     }
 }
 

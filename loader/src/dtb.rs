@@ -7,7 +7,8 @@
 
 use dtoolkit::error::{FdtParseError, PropertyError, StandardError};
 use dtoolkit::fdt::{Fdt, FdtNode};
-use dtoolkit::{Node, Property};
+use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
+use dtoolkit::{Node, Property, ToCellInt};
 use thiserror::Error;
 
 use crate::placement::{Memory, PlacementError};
@@ -178,8 +179,6 @@ pub struct Machine<'a> {
     pub transports: Transports,
     /// `/chosen/bootargs`: what QEMU's `-append` gave.
     pub bootargs: &'a str,
-    /// Whether there is a `/chosen` node, which the command line needs.
-    pub has_chosen: bool,
 }
 
 impl<'a> Machine<'a> {
@@ -194,8 +193,13 @@ impl<'a> Machine<'a> {
             let region = region(reservation.address(), reservation.size())?;
             machine.memory.reserved.add(region)?;
         }
+        let cells = fdt.root().address_space();
         for node in fdt.root().children() {
-            machine.read_node(fdt, node)?;
+            match node.name_without_address() {
+                "chosen" => machine.read_chosen(fdt, node)?,
+                "reserved-memory" => machine.read_reserved(node)?,
+                _ => machine.read_device(node, cells)?,
+            }
         }
         if machine.memory.ram.as_slice().is_empty() {
             return Err(DtbError::NoMemory);
@@ -203,54 +207,56 @@ impl<'a> Machine<'a> {
         Ok(machine)
     }
 
-    fn read_node(&mut self, fdt: Fdt<'a>, node: FdtNode<'a>) -> Result<(), DtbError> {
-        match node.name_without_address() {
-            "chosen" => self.read_chosen(fdt, node),
-            "reserved-memory" => {
-                for child in node.children().filter(is_enabled) {
-                    // A child without `reg` asks for memory anywhere; that is the kernel's to find.
-                    for reserved in windows(child)? {
-                        self.memory.reserved.add(reserved?)?;
-                    }
-                }
-                Ok(())
-            }
-            _ => {
-                let Some(kind) = Kind::of(node) else {
-                    return Ok(());
-                };
-                if !is_enabled(&node) {
-                    return Ok(());
-                }
-                match kind {
-                    Kind::Memory => {
-                        for ram in windows(node)? {
-                            self.memory.ram.add(ram?)?;
-                        }
-                    }
-                    Kind::VirtioMmio => {
-                        for transport in windows(node)? {
-                            self.transports.add(transport?);
-                        }
-                    }
-                    Kind::Psci => {
-                        self.psci = match node
-                            .property("method")
-                            .map(|method| method.value_as::<&str>())
-                        {
-                            Some(Ok("hvc")) => Some(Conduit::Hvc),
-                            Some(Ok("smc")) => Some(Conduit::Smc),
-                            _ => None,
-                        };
-                    }
-                }
-                Ok(())
+    fn read_reserved(&mut self, node: FdtNode<'a>) -> Result<(), DtbError> {
+        for child in node.children().filter(is_enabled) {
+            // A child without `reg` asks for memory anywhere; that is the kernel's to find.
+            for reserved in windows(child)? {
+                self.memory.reserved.add(reserved?)?;
             }
         }
+        Ok(())
+    }
+
+    /// Reads a node below the root in one walk over its properties: each walk costs, and there are many nodes.
+    fn read_device(
+        &mut self,
+        node: FdtNode<'a>,
+        cells: AddressSpaceProperties,
+    ) -> Result<(), DtbError> {
+        let (mut kind, mut enabled, mut reg, mut method) = (None, true, None, None);
+        for property in node.properties() {
+            match property.name() {
+                "device_type" if property.value() == b"memory\0" => kind = Some(Kind::Memory),
+                "compatible" => kind = kind.or_else(|| Kind::of_compatible(property.value())),
+                "status" => enabled = is_okay(property.value()),
+                "reg" => reg = Some(property),
+                "method" => method = property.value_as::<&str>().ok(),
+                _ => {}
+            }
+        }
+        let Some(kind) = kind.filter(|_| enabled) else {
+            return Ok(());
+        };
+        if let Kind::Psci = kind {
+            self.psci = match method {
+                Some("hvc") => Some(Conduit::Hvc),
+                Some("smc") => Some(Conduit::Smc),
+                _ => None,
+            };
+        } else if let Some(reg) = reg {
+            let cells = [cells.address_cells as usize, cells.size_cells as usize];
+            for [address, size] in reg.as_prop_encoded_array(cells)? {
+                let region = region(address.to_int()?, size.to_int()?)?;
+                match kind {
+                    Kind::Memory => self.memory.ram.add(region)?,
+                    _ => self.transports.add(region),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn read_chosen(&mut self, fdt: Fdt<'a>, chosen: FdtNode<'a>) -> Result<(), DtbError> {
-        self.has_chosen = true;
         let (mut initrd_start, mut initrd_end) = (None, None);
         for property in chosen.properties() {
             match property.name() {
@@ -278,29 +284,23 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(node: FdtNode<'_>) -> Option<Self> {
-        node.properties()
-            .find_map(|property| match property.name() {
-                "device_type" if property.value() == b"memory\0" => Some(Self::Memory),
-                "compatible" => {
-                    property
-                        .value()
-                        .split(|byte| *byte == 0)
-                        .find_map(|name| match name {
-                            b"virtio,mmio" => Some(Self::VirtioMmio),
-                            b"arm,psci" | b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Self::Psci),
-                            _ => None,
-                        })
-                }
-                _ => None,
-            })
+    fn of_compatible(value: &[u8]) -> Option<Self> {
+        value.split(|byte| *byte == 0).find_map(|name| match name {
+            b"virtio,mmio" => Some(Self::VirtioMmio),
+            b"arm,psci" | b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Self::Psci),
+            _ => None,
+        })
     }
 }
 
 /// Whether the node's device can be used: no `status`, or "okay".
 fn is_enabled(node: &FdtNode<'_>) -> bool {
     node.property("status")
-        .is_none_or(|status| matches!(status.value(), b"okay\0" | b"ok\0"))
+        .is_none_or(|status| is_okay(status.value()))
+}
+
+fn is_okay(status: &[u8]) -> bool {
+    matches!(status, b"okay\0" | b"ok\0")
 }
 
 /// The regions of the node's `reg`.

@@ -33,6 +33,7 @@ struct Registers {
 }
 
 /// What the DTB says about power-off.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum PowerOff {
     /// Nothing.
     Unknown,
