@@ -20,9 +20,11 @@
 
 pub mod build;
 pub mod elf;
+pub mod machine;
 pub mod output;
 pub mod paths;
 pub mod process;
+pub mod report;
+pub mod running;
 pub mod setup;
-
 pub mod toolchain;

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! QEMU's command line for one `virt` machine, as a typed builder.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process;
+use crate::running::{RunError, Running};
+use crate::setup::programs;
+
+/// How a disk is attached, which decides how the guest finds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bus {
+    /// `virtio-blk-device` on the transport that QEMU chooses: the last that is free.
+    #[default]
+    Mmio,
+    /// `virtio-blk-device` on this transport, 0 to 31.
+    MmioAt(u8),
+    /// `virtio-blk-pci`.
+    Pci,
+}
+
+/// A raw disk image.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    path: PathBuf,
+    bus: Bus,
+    snapshot: bool,
+    read_only: bool,
+    options: String,
+}
+
+impl Disk {
+    /// The image at `path`, on the transport that QEMU chooses. The guest's writes go to the file.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            bus: Bus::Mmio,
+            snapshot: false,
+            read_only: false,
+            options: String::new(),
+        }
+    }
+
+    /// Attaches it elsewhere.
+    #[must_use]
+    pub fn bus(self, bus: Bus) -> Self {
+        Self { bus, ..self }
+    }
+
+    /// Forgets the guest's writes when QEMU ends, so that several machines can share the file.
+    #[must_use]
+    pub fn snapshot(self) -> Self {
+        Self {
+            snapshot: true,
+            ..self
+        }
+    }
+
+    /// The guest cannot write to it.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self {
+            read_only: true,
+            ..self
+        }
+    }
+
+    /// More `-drive` options, as `name=value,…`.
+    #[must_use]
+    pub fn drive_options(self, options: &str) -> Self {
+        Self {
+            options: options.to_owned(),
+            ..self
+        }
+    }
+
+    fn arguments(&self, index: usize) -> [OsString; 4] {
+        let mut drive = OsString::from(format!("if=none,id=disk{index},format=raw,file="));
+        drive.push(option_value(&self.path));
+        for (wanted, option) in [
+            (self.snapshot, ",snapshot=on"),
+            (self.read_only, ",readonly=on"),
+        ] {
+            if wanted {
+                drive.push(option);
+            }
+        }
+        if !self.options.is_empty() {
+            drive.push(",");
+            drive.push(&self.options);
+        }
+        let device = match self.bus {
+            Bus::Mmio => format!("virtio-blk-device,drive=disk{index}"),
+            Bus::MmioAt(bus) => {
+                format!("virtio-blk-device,drive=disk{index},bus=virtio-mmio-bus.{bus}")
+            }
+            Bus::Pci => format!("virtio-blk-pci,drive=disk{index}"),
+        };
+        ["-drive".into(), drive, "-device".into(), device.into()]
+    }
+}
+
+/// QEMU ends an option's value at a comma, unless it is doubled.
+fn option_value(path: &Path) -> OsString {
+    path.to_string_lossy().replace(',', ",,").into()
+}
+
+/// What executes the guest's instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accelerator {
+    /// Emulation; works everywhere.
+    #[default]
+    Tcg,
+    /// Linux's hypervisor.
+    Kvm,
+    /// macOS's hypervisor.
+    Hvf,
+}
+
+impl Accelerator {
+    /// A hypervisor where the host is arm64 and has one, else emulation.
+    #[must_use]
+    pub fn of_host() -> Self {
+        if !cfg!(target_arch = "aarch64") {
+            return Self::Tcg;
+        }
+        if cfg!(target_os = "macos") {
+            return Self::Hvf;
+        }
+        // Only a device that we may open is of use.
+        let kvm = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/kvm");
+        if cfg!(target_os = "linux") && kvm.is_ok() {
+            Self::Kvm
+        } else {
+            Self::Tcg
+        }
+    }
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tcg => "tcg",
+            Self::Kvm => "kvm",
+            Self::Hvf => "hvf",
+        })
+    }
+}
+
+/// Where the guest's serial port goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Console {
+    /// To QEMU's stdin and stdout and nowhere else, for programs.
+    #[default]
+    Stdio,
+    /// To the terminal, shared with QEMU's monitor (Ctrl-A C) and Ctrl-A X to quit.
+    Terminal,
+}
+
+/// A `virt` machine that is not started yet.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    kernel: PathBuf,
+    cpu: String,
+    machine_options: Vec<String>,
+    memory_mib: u32,
+    cpus: u8,
+    accelerator: Accelerator,
+    console: Console,
+    disks: Vec<Disk>,
+    modern: bool,
+    append: Option<String>,
+    initrd: Option<PathBuf>,
+    dtb: Option<PathBuf>,
+    network: bool,
+    more: Vec<OsString>,
+    limit: Duration,
+}
+
+impl Machine {
+    /// A machine with one cortex-a57, 128 MiB and no disk, that starts `kernel` (the loader in either form, or a raw
+    /// Image) and may run for a minute.
+    #[must_use]
+    pub fn new(kernel: impl Into<PathBuf>) -> Self {
+        Self {
+            kernel: kernel.into(),
+            cpu: "cortex-a57".to_owned(),
+            machine_options: Vec::new(),
+            memory_mib: 128,
+            cpus: 1,
+            accelerator: Accelerator::Tcg,
+            console: Console::Stdio,
+            disks: Vec::new(),
+            modern: false,
+            append: None,
+            initrd: None,
+            dtb: None,
+            network: false,
+            more: Vec::new(),
+            limit: Duration::from_secs(60),
+        }
+    }
+
+    /// QEMU's `-cpu`.
+    #[must_use]
+    pub fn cpu(self, cpu: &str) -> Self {
+        Self {
+            cpu: cpu.to_owned(),
+            ..self
+        }
+    }
+
+    /// One more property of `-M virt`, such as `virtualization=on`.
+    #[must_use]
+    pub fn machine_option(mut self, option: &str) -> Self {
+        self.machine_options.push(option.to_owned());
+        self
+    }
+
+    /// The RAM, in MiB.
+    #[must_use]
+    pub fn memory_mib(self, memory_mib: u32) -> Self {
+        Self { memory_mib, ..self }
+    }
+
+    /// How many CPUs.
+    #[must_use]
+    pub fn cpus(self, cpus: u8) -> Self {
+        Self { cpus, ..self }
+    }
+
+    /// What executes the guest.
+    #[must_use]
+    pub fn accelerator(self, accelerator: Accelerator) -> Self {
+        Self {
+            accelerator,
+            ..self
+        }
+    }
+
+    /// Where the serial port goes.
+    #[must_use]
+    pub fn console(self, console: Console) -> Self {
+        Self { console, ..self }
+    }
+
+    /// One more disk.
+    #[must_use]
+    pub fn disk(mut self, disk: Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// MMIO transports follow virtio 1.0 and later instead of QEMU's default, the legacy interface.
+    #[must_use]
+    pub fn modern_transports(self) -> Self {
+        Self {
+            modern: true,
+            ..self
+        }
+    }
+
+    /// QEMU's `-append`.
+    #[must_use]
+    pub fn append(self, arguments: &str) -> Self {
+        Self {
+            append: Some(arguments.to_owned()),
+            ..self
+        }
+    }
+
+    /// QEMU's `-initrd`.
+    #[must_use]
+    pub fn initrd(self, path: impl Into<PathBuf>) -> Self {
+        Self {
+            initrd: Some(path.into()),
+            ..self
+        }
+    }
+
+    /// A device tree instead of QEMU's own.
+    #[must_use]
+    pub fn dtb(self, path: impl Into<PathBuf>) -> Self {
+        Self {
+            dtb: Some(path.into()),
+            ..self
+        }
+    }
+
+    /// A network card behind QEMU's user-mode network; there is none otherwise.
+    #[must_use]
+    pub fn network(self) -> Self {
+        Self {
+            network: true,
+            ..self
+        }
+    }
+
+    /// Further arguments, as they are.
+    #[must_use]
+    pub fn arguments<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.more.extend(
+            arguments
+                .into_iter()
+                .map(|argument| argument.as_ref().to_owned()),
+        );
+        self
+    }
+
+    /// One instruction takes one nanosecond of the guest's time, whatever the host does.
+    #[must_use]
+    pub fn count_instructions(self) -> Self {
+        self.arguments(["-icount", "shift=0,sleep=off"])
+    }
+
+    /// Writes QEMU's trace `events` to `file`.
+    #[must_use]
+    pub fn trace(mut self, events: &[&str], file: &Path) -> Self {
+        for event in events {
+            self = self.arguments(["-trace", &format!("enable={event}")]);
+        }
+        self.arguments(["-D".into(), file.as_os_str().to_owned()])
+    }
+
+    /// How long the machine may run in all before it is stopped.
+    #[must_use]
+    pub fn time_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The command that starts QEMU.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(programs::qemu());
+        let options: String = self
+            .machine_options
+            .iter()
+            .map(|option| format!(",{option}"))
+            .collect();
+        command.arg("-M").arg(format!("virt{options}"));
+        command.arg("-accel").arg(self.accelerator.to_string());
+        command.args([
+            "-cpu",
+            &self.cpu,
+            "-m",
+            &self.memory_mib.to_string(),
+            "-smp",
+            &self.cpus.to_string(),
+        ]);
+        match self.console {
+            Console::Stdio => {
+                command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
+            }
+            Console::Terminal => command.arg("-nographic"),
+        };
+        command.arg("-kernel").arg(&self.kernel);
+        for (option, path) in [("-initrd", &self.initrd), ("-dtb", &self.dtb)] {
+            if let Some(path) = path {
+                command.arg(option).arg(path);
+            }
+        }
+        if let Some(append) = &self.append {
+            command.args(["-append", append]);
+        }
+        if self.modern {
+            command.args(["-global", "virtio-mmio.force-legacy=false"]);
+        }
+        for (index, disk) in self.disks.iter().enumerate() {
+            command.args(disk.arguments(index));
+        }
+        if self.network {
+            command.args([
+                "-netdev",
+                "user,id=net0",
+                "-device",
+                "virtio-net-device,netdev=net0",
+            ]);
+        } else {
+            command.args(["-nic", "none"]);
+        }
+        command.args(&self.more);
+        command
+    }
+
+    /// The same as a line for a shell.
+    #[must_use]
+    pub fn shell_line(&self) -> String {
+        process::shell_line(&self.command())
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When QEMU cannot be started.
+    pub fn start(&self) -> Result<Running, RunError> {
+        Running::start(self.command(), self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_one_command_line() {
+        let machine = Machine::new("loader.elf")
+            .cpu("max")
+            .memory_mib(64)
+            .cpus(4)
+            .machine_option("highmem=off")
+            .modern_transports()
+            .disk(Disk::new("a,b c.img").snapshot().bus(Bus::MmioAt(0)))
+            .disk(Disk::new("d.img").read_only().bus(Bus::Pci))
+            .append("one two");
+        let words: Vec<_> = machine
+            .command()
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let joined = words.join(" ");
+        for part in [
+            "-M virt,highmem=off -accel tcg -cpu max -m 64 -smp 4",
+            "-kernel loader.elf -append one two -global virtio-mmio.force-legacy=false",
+            "file=a,,b c.img,snapshot=on -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0",
+            "file=d.img,readonly=on -device virtio-blk-pci,drive=disk1",
+            "-nic none",
+        ] {
+            assert!(joined.contains(part), "{part:?} is not in {joined:?}");
+        }
+        assert!(machine.shell_line().contains("-append 'one two'"));
+    }
+}
