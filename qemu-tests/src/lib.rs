@@ -18,13 +18,16 @@
 
 #![forbid(unsafe_code)]
 
+pub mod artifacts;
 pub mod build;
 pub mod elf;
 pub mod machine;
 pub mod output;
 pub mod paths;
+pub mod payload;
 pub mod process;
 pub mod report;
 pub mod running;
+pub mod scratch;
 pub mod setup;
 pub mod toolchain;

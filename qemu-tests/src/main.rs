@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{build, setup};
+use commands::{build, setup, test};
 
 /// Set up, build, boot, test and measure Little Loader
 #[derive(Parser)]
@@ -24,12 +24,14 @@ struct Arguments {
 enum Command {
     Setup(setup::Arguments),
     Build(build::Arguments),
+    Test(test::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Build(arguments) => build::main(&arguments),
+        Command::Test(arguments) => test::main(&arguments),
     };
     match result {
         Ok(code) => code,
