@@ -21,6 +21,7 @@
 pub mod artifacts;
 pub mod build;
 pub mod elf;
+pub mod gdb;
 pub mod machine;
 pub mod output;
 pub mod paths;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod context;
+mod device_trees;
 mod errors;
 mod matrix;
 mod optlevels;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(2);
     let mut tests = matrix::tests();
     tests.extend(errors::tests());
+    tests.extend(device_trees::tests());
     tests.extend(optlevels::tests());
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(matrix::long_tests());
