@@ -20,6 +20,7 @@
 
 pub mod artifacts;
 pub mod build;
+pub mod demo;
 pub mod elf;
 pub mod gdb;
 pub mod machine;
