@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{binutils, build, lint, setup, test};
+use commands::{bench, binutils, build, lint, setup, test};
 
 /// Set up, build, boot, test and measure Little Loader
 #[derive(Parser)]
@@ -25,6 +25,7 @@ enum Command {
     Setup(setup::Arguments),
     Build(build::Arguments),
     Test(test::Arguments),
+    Bench(bench::Arguments),
     /// Run the checks of .ci/run but for the tests: clippy for host and bare metal, and rustdoc, without warnings
     Lint,
     /// Show the sections of the loader with llvm-size
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Build(arguments) => build::main(&arguments),
         Command::Test(arguments) => test::main(&arguments),
+        Command::Bench(arguments) => bench::main(&arguments),
         Command::Lint => lint::main(),
         Command::Size(arguments) => binutils::main("size", &["-A", "-x"], &arguments),
         Command::Nm(arguments) => binutils::main(

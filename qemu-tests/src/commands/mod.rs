@@ -2,6 +2,7 @@
 
 //! One module for each subcommand.
 
+pub(crate) mod bench;
 pub(crate) mod binutils;
 pub(crate) mod build;
 pub(crate) mod lint;

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo qemu bench`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+
+use qemu_tests::bench;
+use qemu_tests::build::{self, LoaderBuild};
+use qemu_tests::elf::Loadable;
+use qemu_tests::machine::Bus;
+use qemu_tests::payload::Payload;
+use qemu_tests::setup::{self, Purpose};
+use qemu_tests::{output, paths};
+
+/// Measure what a boot costs, against its budgets: a table, and target/bench.json
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Print the JSON instead of the table
+    #[arg(long)]
+    json: bool,
+}
+
+/// One figure.
+#[derive(Serialize)]
+struct Figure {
+    name: &'static str,
+    unit: &'static str,
+    value: u64,
+    /// The budget.
+    limit: u64,
+    /// Whether the limit is the least that is good, instead of the most.
+    at_least: bool,
+    within: bool,
+}
+
+impl Figure {
+    fn at_most(name: &'static str, unit: &'static str, value: u64, limit: u64) -> Self {
+        Self {
+            name,
+            unit,
+            value,
+            limit,
+            at_least: false,
+            within: value <= limit,
+        }
+    }
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure(Purpose::Boot)?;
+    let figures = measure()?;
+    let json = serde_json::to_string_pretty(&figures)?;
+    let path = paths::target().join("bench.json");
+    output::write_whole(&path, json.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    if arguments.json {
+        println!("{json}");
+    } else {
+        for figure in &figures {
+            let bound = if figure.at_least {
+                "at least"
+            } else {
+                "at most "
+            };
+            let verdict = if figure.within { "" } else { "  OVER BUDGET" };
+            println!(
+                "{:52}{:>9} {:6} {bound} {:>7}{verdict}",
+                figure.name, figure.value, figure.unit, figure.limit
+            );
+        }
+    }
+    let within = figures.iter().all(|figure| figure.within);
+    Ok(if within {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn measure() -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = folder.path();
+    let loader = build::loader(
+        &LoaderBuild::default(),
+        &paths::target().join("little-loader"),
+    )?;
+    let image = folder.join("payload.img");
+    build::payload(&image)?;
+    let payload = Payload::read(&image)?;
+
+    let instructions = bench::instructions(&loader.elf, payload.bytes(), folder)?;
+    let last = bench::accesses(&loader.elf, payload.bytes(), Bus::Mmio, folder)?;
+    let first = bench::accesses(&loader.elf, payload.bytes(), Bus::MmioAt(0), folder)?;
+    let size = Loadable::read(&loader.elf)?.loaded;
+    Ok(vec![
+        Figure::at_most(
+            "instructions from reset to a tiny kernel",
+            "",
+            instructions,
+            400_000,
+        ),
+        Figure::at_most(
+            "MMIO accesses, disk on the last transport",
+            "",
+            last.others,
+            60,
+        ),
+        Figure::at_most(
+            "MMIO accesses, disk on the first transport",
+            "",
+            first.others,
+            130,
+        ),
+        Figure::at_most("bytes printed", "bytes", last.printed, 250),
+        Figure::at_most("loaded size of the ELF", "bytes", size, 48 << 10),
+    ])
+}
