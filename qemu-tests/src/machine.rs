@@ -2,159 +2,20 @@
 
 //! QEMU's command line for one `virt` machine, as a typed builder.
 
+mod accelerator;
+mod disk;
+
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+pub use accelerator::Accelerator;
+pub use disk::{Bus, Disk};
+
 use crate::process;
 use crate::running::{RunError, Running};
 use crate::setup::programs;
-
-/// How a disk is attached, which decides how the guest finds it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Bus {
-    /// `virtio-blk-device` on the transport that QEMU chooses: the last that is free.
-    #[default]
-    Mmio,
-    /// `virtio-blk-device` on this transport, 0 to 31.
-    MmioAt(u8),
-    /// `virtio-blk-pci`.
-    Pci,
-}
-
-/// A raw disk image.
-#[derive(Clone, Debug)]
-pub struct Disk {
-    path: PathBuf,
-    bus: Bus,
-    snapshot: bool,
-    read_only: bool,
-    options: String,
-}
-
-impl Disk {
-    /// The image at `path`, on the transport that QEMU chooses. The guest's writes go to the file.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self {
-            path: path.into(),
-            bus: Bus::Mmio,
-            snapshot: false,
-            read_only: false,
-            options: String::new(),
-        }
-    }
-
-    /// Attaches it elsewhere.
-    #[must_use]
-    pub fn bus(self, bus: Bus) -> Self {
-        Self { bus, ..self }
-    }
-
-    /// Forgets the guest's writes when QEMU ends, so that several machines can share the file.
-    #[must_use]
-    pub fn snapshot(self) -> Self {
-        Self {
-            snapshot: true,
-            ..self
-        }
-    }
-
-    /// The guest cannot write to it.
-    #[must_use]
-    pub fn read_only(self) -> Self {
-        Self {
-            read_only: true,
-            ..self
-        }
-    }
-
-    /// More `-drive` options, as `name=value,…`.
-    #[must_use]
-    pub fn drive_options(self, options: &str) -> Self {
-        Self {
-            options: options.to_owned(),
-            ..self
-        }
-    }
-
-    fn arguments(&self, index: usize) -> [OsString; 4] {
-        let mut drive = OsString::from(format!("if=none,id=disk{index},format=raw,file="));
-        drive.push(option_value(&self.path));
-        for (wanted, option) in [
-            (self.snapshot, ",snapshot=on"),
-            (self.read_only, ",readonly=on"),
-        ] {
-            if wanted {
-                drive.push(option);
-            }
-        }
-        if !self.options.is_empty() {
-            drive.push(",");
-            drive.push(&self.options);
-        }
-        let device = match self.bus {
-            Bus::Mmio => format!("virtio-blk-device,drive=disk{index}"),
-            Bus::MmioAt(bus) => {
-                format!("virtio-blk-device,drive=disk{index},bus=virtio-mmio-bus.{bus}")
-            }
-            Bus::Pci => format!("virtio-blk-pci,drive=disk{index}"),
-        };
-        ["-drive".into(), drive, "-device".into(), device.into()]
-    }
-}
-
-/// QEMU ends an option's value at a comma, unless it is doubled.
-fn option_value(path: &Path) -> OsString {
-    path.to_string_lossy().replace(',', ",,").into()
-}
-
-/// What executes the guest's instructions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Accelerator {
-    /// Emulation; works everywhere.
-    #[default]
-    Tcg,
-    /// Linux's hypervisor.
-    Kvm,
-    /// macOS's hypervisor.
-    Hvf,
-}
-
-impl Accelerator {
-    /// A hypervisor where the host is arm64 and has one, else emulation.
-    #[must_use]
-    pub fn of_host() -> Self {
-        if !cfg!(target_arch = "aarch64") {
-            return Self::Tcg;
-        }
-        if cfg!(target_os = "macos") {
-            return Self::Hvf;
-        }
-        // Only a device that we may open is of use.
-        let kvm = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm");
-        if cfg!(target_os = "linux") && kvm.is_ok() {
-            Self::Kvm
-        } else {
-            Self::Tcg
-        }
-    }
-}
-
-impl fmt::Display for Accelerator {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Tcg => "tcg",
-            Self::Kvm => "kvm",
-            Self::Hvf => "hvf",
-        })
-    }
-}
 
 /// Where the guest's serial port goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,90 +6,21 @@
 //! a second, and drop what was matched, while a failing test needs the whole log. So a thread collects the log here,
 //! and whoever waits is woken by it.
 
-use std::io::{self, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+mod error;
+mod pipe;
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
 use wait_timeout::ChildExt;
 
-use crate::process::{self, ProcessError};
+pub use error::{Log, RunError};
 
-/// How a run went wrong. Every message ends with the command and all that the machine printed.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// QEMU could not be started.
-    #[error(transparent)]
-    Start(#[from] ProcessError),
-    /// The text did not come within its time.
-    #[error("no {text:?} within {} s{log}", .limit.as_secs_f32())]
-    Missing {
-        /// What was waited for.
-        text: String,
-        /// How long.
-        limit: Duration,
-        /// The command and the serial log.
-        log: Log,
-    },
-    /// The machine ended before it printed the text.
-    #[error("the machine ended without {text:?}{log}")]
-    EndedWithout {
-        /// What was waited for.
-        text: String,
-        /// The command and the serial log.
-        log: Log,
-    },
-    /// The machine was still running at the end of its time.
-    #[error("the machine did not end by itself within {} s{log}", .limit.as_secs_f32())]
-    StillRunning {
-        /// How long.
-        limit: Duration,
-        /// The command and the serial log.
-        log: Log,
-    },
-    /// QEMU itself failed.
-    #[error("QEMU ended with {status}{log}")]
-    Qemu {
-        /// How it ended.
-        status: ExitStatus,
-        /// The command and the serial log.
-        log: Log,
-    },
-    /// The serial port or the process could not be used.
-    #[error("cannot talk to the machine: {source}{log}")]
-    Io {
-        /// What the system said.
-        source: io::Error,
-        /// The command and the serial log.
-        log: Log,
-    },
-}
-
-/// What a failing test shows.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// QEMU's command line.
-    pub command: String,
-    /// What QEMU wrote to stderr.
-    pub qemu: String,
-    /// What came out of the serial port.
-    pub serial: String,
-}
-
-impl std::fmt::Display for Log {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "\ncommand: {}\nserial port:", self.command)?;
-        for line in self.serial.lines() {
-            write!(formatter, "\n    {line}")?;
-        }
-        if !self.qemu.is_empty() {
-            write!(formatter, "\nQEMU: {}", self.qemu.trim_end())?;
-        }
-        Ok(())
-    }
-}
+use crate::process;
+use pipe::{InVain, Pipe};
 
 /// A machine that ended by itself.
 #[derive(Clone, Debug)]
@@ -114,39 +45,6 @@ pub struct Running {
     matched: usize,
 }
 
-/// Output so far, and whether more can come.
-#[derive(Debug, Default)]
-struct Pipe {
-    state: Mutex<(Vec<u8>, bool)>,
-    changed: Condvar,
-}
-
-impl Pipe {
-    /// A reader that panicked has at worst left out bytes.
-    fn lock(&self) -> MutexGuard<'_, (Vec<u8>, bool)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.lock().0).into_owned()
-    }
-
-    fn fill(self: &Arc<Self>, from: Option<impl Read + Send + 'static>) -> JoinHandle<()> {
-        let pipe = Arc::clone(self);
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            if let Some(mut from) = from {
-                while let Ok(count @ 1..) = from.read(&mut buffer) {
-                    pipe.lock().0.extend_from_slice(&buffer[..count]);
-                    pipe.changed.notify_all();
-                }
-            }
-            pipe.lock().1 = true;
-            pipe.changed.notify_all();
-        })
-    }
-}
-
 impl Running {
     /// Starts `command`, whose stdin and stdout are a serial port, for at most `limit`.
     ///
@@ -159,11 +57,9 @@ impl Running {
             .stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = process::start(&mut command)?;
-        let (serial, qemu) = (Arc::new(Pipe::default()), Arc::new(Pipe::default()));
-        let readers = vec![
-            serial.fill(child.stdout.take()),
-            qemu.fill(child.stderr.take()),
-        ];
+        let (serial, serial_reader) = Pipe::filled_from(child.stdout.take());
+        let (qemu, qemu_reader) = Pipe::filled_from(child.stderr.take());
+        let readers = vec![serial_reader, qemu_reader];
         let command = process::shell_line(&command);
         Ok(Self {
             child,
@@ -191,31 +87,18 @@ impl Running {
     /// When it does not come, or the machine ends first.
     pub fn expect_within(&mut self, text: &str, limit: Duration) -> Result<(), RunError> {
         let deadline = Instant::now() + limit.min(self.remaining());
-        let found = {
-            let mut state = self.serial.lock();
-            loop {
-                if let Some(end) = find(&state.0[self.matched..], text.as_bytes()) {
-                    break Ok(self.matched + end);
-                }
-                let left = deadline.saturating_duration_since(Instant::now());
-                if state.1 || left.is_zero() {
-                    break Err(state.1);
-                }
-                let woken = self.serial.changed.wait_timeout(state, left);
-                state = woken.unwrap_or_else(PoisonError::into_inner).0;
-            }
-        };
+        let found = self.serial.wait_for(text, self.matched, deadline);
         let text = text.to_owned();
         match found {
             Ok(end) => {
                 self.matched = end;
                 Ok(())
             }
-            Err(true) => Err(RunError::EndedWithout {
+            Err(InVain::Ended) => Err(RunError::EndedWithout {
                 text,
                 log: self.log(),
             }),
-            Err(false) => Err(RunError::Missing {
+            Err(InVain::TimeUp) => Err(RunError::Missing {
                 text,
                 limit,
                 log: self.log(),
@@ -308,17 +191,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Where the first `needle` ends.
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    if needle.is_empty() {
-        return Some(0);
-    }
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
-        .map(|start| start + needle.len())
 }
 
 #[cfg(test)]

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How a run goes wrong, and what a failing test shows of it.
+
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::process::ProcessError;
+
+/// How a run went wrong. Every message ends with the command and all that the machine printed.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// QEMU could not be started.
+    #[error(transparent)]
+    Start(#[from] ProcessError),
+    /// The text did not come within its time.
+    #[error("no {text:?} within {} s{log}", .limit.as_secs_f32())]
+    Missing {
+        /// What was waited for.
+        text: String,
+        /// How long.
+        limit: Duration,
+        /// The command and the serial log.
+        log: Log,
+    },
+    /// The machine ended before it printed the text.
+    #[error("the machine ended without {text:?}{log}")]
+    EndedWithout {
+        /// What was waited for.
+        text: String,
+        /// The command and the serial log.
+        log: Log,
+    },
+    /// The machine was still running at the end of its time.
+    #[error("the machine did not end by itself within {} s{log}", .limit.as_secs_f32())]
+    StillRunning {
+        /// How long.
+        limit: Duration,
+        /// The command and the serial log.
+        log: Log,
+    },
+    /// QEMU itself failed.
+    #[error("QEMU ended with {status}{log}")]
+    Qemu {
+        /// How it ended.
+        status: ExitStatus,
+        /// The command and the serial log.
+        log: Log,
+    },
+    /// The serial port or the process could not be used.
+    #[error("cannot talk to the machine: {source}{log}")]
+    Io {
+        /// What the system said.
+        source: io::Error,
+        /// The command and the serial log.
+        log: Log,
+    },
+}
+
+/// What a failing test shows.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// QEMU's command line.
+    pub command: String,
+    /// What QEMU wrote to stderr.
+    pub qemu: String,
+    /// What came out of the serial port.
+    pub serial: String,
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "\ncommand: {}\nserial port:", self.command)?;
+        for line in self.serial.lines() {
+            write!(formatter, "\n    {line}")?;
+        }
+        if !self.qemu.is_empty() {
+            write!(formatter, "\nQEMU: {}", self.qemu.trim_end())?;
+        }
+        Ok(())
+    }
+}
