@@ -106,8 +106,10 @@ impl Stub {
     }
 
     fn ask(&mut self, request: &str) -> io::Result<String> {
+        // The answer is `+$TEXT#CC`, and wants a `+` in turn. That goes ahead of the next request (the first one too,
+        // where it does no harm): after the last, QEMU may be gone already.
+        self.stream.write_all(b"+")?;
         self.stream.write_all(packet(request).as_bytes())?;
-        // The answer is `+$TEXT#CC`, and wants a `+` in turn.
         let mut text = Vec::new();
         loop {
             let mut byte = [0];
@@ -119,7 +121,6 @@ impl Stub {
             }
         }
         self.stream.read_exact(&mut [0; 2])?;
-        self.stream.write_all(b"+")?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }
@@ -136,6 +137,6 @@ mod tests {
     #[test]
     fn packets_carry_their_checksum() {
         assert_eq!(packet("OK"), "$OK#9a");
-        assert_eq!(packet("m40000000,4"), "$m40000000,4#8d");
+        assert_eq!(packet("m40000000,4"), "$m40000000,4#51");
     }
 }
