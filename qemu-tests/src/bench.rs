@@ -38,7 +38,7 @@ pub enum BenchError {
     #[error(transparent)]
     Scratch(#[from] ScratchError),
     /// A file could not be used.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}")]
     Io {
         /// The file.
         path: PathBuf,

@@ -35,7 +35,7 @@ pub enum BuildError {
     #[error(transparent)]
     Elf(#[from] ElfError),
     /// A product could not be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}")]
     Write {
         /// The file.
         path: PathBuf,

@@ -20,7 +20,7 @@ pub const LOADER_END: u64 = 0x4020_0000;
 #[derive(Debug, Error)]
 pub enum ElfError {
     /// It could not be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// The ELF.
         path: PathBuf,
@@ -28,7 +28,7 @@ pub enum ElfError {
         source: io::Error,
     },
     /// It is no ELF, or a damaged one.
-    #[error("{path} is not a whole ELF: {source}")]
+    #[error("{path} is not a whole ELF")]
     Parse {
         /// The ELF.
         path: PathBuf,

@@ -15,7 +15,7 @@ use wait_timeout::ChildExt;
 #[derive(Debug, Error)]
 pub enum ProcessError {
     /// The program could not be started at all.
-    #[error("cannot start `{command}`: {source}")]
+    #[error("cannot start `{command}`")]
     Start {
         /// The command as a shell would take it.
         command: String,

@@ -29,7 +29,7 @@ pub enum ReportError {
     #[error("the payload's report says nothing about {0}")]
     Absent(String),
     /// A value that should be a number is none.
-    #[error("{name} is {value:?}: {source}")]
+    #[error("{name} is {value:?}")]
     NotANumber {
         /// The point.
         name: String,

@@ -52,7 +52,7 @@ pub enum RunError {
         log: Log,
     },
     /// The serial port or the process could not be used.
-    #[error("cannot talk to the machine: {source}{log}")]
+    #[error("cannot talk to the machine{log}")]
     Io {
         /// What the system said.
         source: io::Error,

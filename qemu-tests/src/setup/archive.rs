@@ -30,7 +30,7 @@ pub enum ArchiveError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// The temporary folder could not be used.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}")]
     Folder {
         /// The folder or file.
         path: PathBuf,

@@ -56,7 +56,7 @@ pub enum KitError {
     #[error(transparent)]
     Modules(#[from] ModulesError),
     /// The cache could not be written.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}")]
     Io {
         /// The file or folder.
         path: PathBuf,

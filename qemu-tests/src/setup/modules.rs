@@ -18,7 +18,7 @@ use crate::process::{self, ProcessError};
 #[derive(Debug, Error)]
 pub enum ModulesError {
     /// The tree could not be read, or the module not written.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}")]
     Io {
         /// The file or folder.
         path: PathBuf,

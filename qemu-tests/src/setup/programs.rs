@@ -84,7 +84,7 @@ pub enum ProgramsError {
         hint: String,
     },
     /// apt could not install them.
-    #[error("{source}\ncould not install {packages}; install them by hand and try again")]
+    #[error("cannot install {packages}; install them by hand and try again")]
     Apt {
         /// The packages.
         packages: String,
@@ -168,10 +168,17 @@ pub fn install(programs: &[&Program], toolchain: &Toolchain) -> Result<(), Progr
         packages: packages.join(" "),
         source,
     };
-    // A fresh machine has no package lists, and old ones name files that are gone: then they are fetched first.
-    if apt_get(&install).is_err() {
+    // A fresh machine has no package lists, and old ones name files that are gone: both want new lists.
+    let updated = !packages.iter().all(|package| is_listed(package));
+    if updated {
         apt_get(&["update"]).map_err(failed)?;
-        apt_get(&install).map_err(failed)?;
+    }
+    match apt_get(&install) {
+        Err(_) if !updated => {
+            apt_get(&["update"]).map_err(failed)?;
+            apt_get(&install).map_err(failed)?;
+        }
+        result => result.map_err(failed)?,
     }
     match programs
         .iter()
@@ -180,6 +187,14 @@ pub fn install(programs: &[&Program], toolchain: &Toolchain) -> Result<(), Progr
         Some(program) => Err(ProgramsError::NotFound(program.name)),
         None => Ok(()),
     }
+}
+
+fn is_listed(package: &str) -> bool {
+    process::capture(
+        Command::new("apt-cache").args(["show", package]),
+        Duration::from_secs(60),
+    )
+    .is_ok()
 }
 
 fn apt_get(arguments: &[&str]) -> Result<(), ProcessError> {

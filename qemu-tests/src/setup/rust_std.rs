@@ -48,7 +48,7 @@ pub enum RustStdError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The sources could not be put where cargo looks for them.
-    #[error("cannot put the standard library's sources at {path}: {source}")]
+    #[error("cannot put the standard library's sources at {path}")]
     Install {
         /// Where they belong.
         path: PathBuf,
