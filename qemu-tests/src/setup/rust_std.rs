@@ -88,7 +88,13 @@ fn by_rustup(toolchain: &Toolchain) -> bool {
         .args(["target", "add", TARGET])
         .env("RUSTUP_MAX_RETRIES", "0");
     match process::capture(&mut command, RUSTUP) {
-        Ok(_) => toolchain.standard_library().is_some(),
+        Ok(_) => {
+            let added = toolchain.standard_library().is_some();
+            if !added {
+                step("rustup says that it is there, but it is not");
+            }
+            added
+        }
         Err(error) => {
             let text = error.to_string();
             let reason = text

@@ -11,7 +11,7 @@ use qemu_tests::payload::Payload;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
 
 use crate::Test;
-use crate::context::Context;
+use crate::context::{Context, fatal};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, fn(&Context) -> Result<()>); 24] = [
@@ -25,18 +25,11 @@ pub(crate) fn tests() -> Vec<Test> {
             silent_disk(context, Machine::modern_transports)
         }),
         ("active_slot_not_set", |context| {
-            both(
-                context,
-                |disk| disk.unset("nerves_fw_active"),
-                "kernel_lba is not set",
-            )
+            bad_active(context, |disk| disk, "nerves_fw_active is not set")
         }),
         ("active_slot_illegal", |context| {
-            both(
-                context,
-                |disk| disk.set("nerves_fw_active", "c"),
-                "kernel_lba is not set",
-            )
+            let message = "nerves_fw_active is \"c\", neither a nor b";
+            bad_active(context, |disk| disk.set("nerves_fw_active", "c"), message)
         }),
         ("kernel_lba_missing", |context| {
             both(context, |disk| disk, "kernel_lba is not set")
@@ -225,6 +218,20 @@ fn silent_disk(context: &Context, change: fn(Machine) -> Machine) -> Result<()> 
         || lines[0].contains("slot a: no answer for 30 s reading block 2048 (8 blocks): given up");
     ensure!(said, "{lines:#?}");
     Ok(())
+}
+
+/// An environment with at most an active slot, a bad one: that is said, and then why neither slot can be booted.
+fn bad_active(
+    context: &Context,
+    change: impl FnOnce(Scratch) -> Scratch,
+    message: &str,
+) -> Result<()> {
+    let machine = context
+        .machine()
+        .disk(context.disk(&change(Scratch::empty()))?);
+    let mut running = machine.start()?;
+    running.expect(&format!("little-loader: warning: {message}"))?;
+    names_both(&fatal(running)?, "kernel_lba is not set")
 }
 
 /// An environment with nothing but an active slot, changed by `change`: both slots fail with `message`.
