@@ -6,4 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod disk;
+pub mod kernel;
+pub mod layout;
+pub mod mbr;
+pub mod output;
+pub mod rootfs;
+pub mod size;
 pub mod variables;

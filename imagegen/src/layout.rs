@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What lies where on the disk, in the order in which Nerves' qemu_aarch64 system has it: MBR, environment, kernel A,
+//! kernel B, root file system A, root file system B, data. The last three are the partitions 1, 2 and 3.
+
+use little_loader::env::Format;
+use little_loader::slot::Slot;
+
+use crate::mbr::{LINUX, Mbr, Partition};
+use crate::size::Size;
+
+/// A run of blocks of 512 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// The first block.
+    pub start: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Blocks {
+    /// The first block behind the run.
+    #[must_use]
+    pub fn end(self) -> u64 {
+        self.start.saturating_add(self.count)
+    }
+
+    /// The size in bytes.
+    #[must_use]
+    pub fn bytes(self) -> u64 {
+        self.count.saturating_mul(512)
+    }
+
+    /// Whether the two have a block in common.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start < other.end() && other.start < self.end()
+    }
+}
+
+/// What can be chosen. The defaults are those of Nerves' qemu_aarch64 system, but for the data partition, which can grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Where the environment starts, in blocks of 512 bytes.
+    pub env_lba: u64,
+    /// The size of one copy of the environment.
+    pub env_size: Size,
+    /// Where a second copy starts, in blocks of 512 bytes.
+    pub env_redundant_lba: Option<u64>,
+    /// The room for each kernel with its initrd.
+    pub kernel: Size,
+    /// The room for each root file system.
+    pub rootfs: Size,
+    /// The data partition.
+    pub data: Size,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            env_lba: 16,
+            env_size: Size(128 << 10),
+            env_redundant_lba: None,
+            kernel: Size(50 << 20),
+            rootfs: Size(50 << 20),
+            data: Size(64 << 20),
+        }
+    }
+}
+
+/// Why sizes do not make a disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// A size is 0 or no number of blocks.
+    #[error("{what} has {size} bytes; it must be a multiple of 512, and not 0")]
+    Size {
+        /// What has that size.
+        what: &'static str,
+        /// In bytes.
+        size: u64,
+    },
+    /// The environment lies over the MBR or over its own second copy.
+    #[error("the environment at block {lba} overlaps {with}")]
+    Overlap {
+        /// The block.
+        lba: u64,
+        /// What lies there.
+        with: &'static str,
+    },
+    /// The disk is larger than an MBR can describe.
+    #[error("the disk would have {blocks} blocks; an MBR describes at most 4294967295")]
+    TooLarge {
+        /// How many blocks.
+        blocks: u64,
+    },
+}
+
+/// Where everything is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The environment.
+    pub env: Blocks,
+    /// Its second copy.
+    pub env_redundant: Option<Blocks>,
+    /// The kernels of slot a and b.
+    pub kernels: [Blocks; 2],
+    /// The root file systems of slot a and b.
+    pub rootfs: [Blocks; 2],
+    /// The data partition.
+    pub data: Blocks,
+}
+
+impl Layout {
+    /// Lays out a disk.
+    ///
+    /// # Errors
+    ///
+    /// When a size makes no sense, or the disk would be too large.
+    pub fn new(sizes: &Sizes) -> Result<Self, LayoutError> {
+        for (what, size) in [
+            ("the environment", sizes.env_size),
+            ("the room for a kernel", sizes.kernel),
+            ("the room for a root file system", sizes.rootfs),
+            ("the data partition", sizes.data),
+        ] {
+            if size.0 == 0 || !size.0.is_multiple_of(512) {
+                return Err(LayoutError::Size { what, size: size.0 });
+            }
+        }
+        let env_at = |lba| Blocks {
+            start: lba,
+            count: sizes.env_size.blocks(),
+        };
+        let env = env_at(sizes.env_lba);
+        let env_redundant = sizes.env_redundant_lba.map(env_at);
+        for copy in [Some(env), env_redundant].into_iter().flatten() {
+            if copy.start == 0 {
+                return Err(LayoutError::Overlap {
+                    lba: 0,
+                    with: "the MBR",
+                });
+            }
+        }
+        if let Some(copy) = env_redundant.filter(|copy| copy.overlaps(env)) {
+            return Err(LayoutError::Overlap {
+                lba: copy.start,
+                with: "the first copy",
+            });
+        }
+        // Behind the environment, each on a boundary of 4 KiB.
+        let mut next = env.end().max(env_redundant.map_or(0, Blocks::end));
+        let mut take = |size: Size| {
+            let start = next.checked_next_multiple_of(8).unwrap_or(u64::MAX);
+            let count = size.blocks();
+            let blocks = Blocks { start, count };
+            next = blocks.end();
+            blocks
+        };
+        let layout = Self {
+            env,
+            env_redundant,
+            kernels: [take(sizes.kernel), take(sizes.kernel)],
+            rootfs: [take(sizes.rootfs), take(sizes.rootfs)],
+            data: take(sizes.data),
+        };
+        match u32::try_from(layout.blocks()) {
+            Ok(_) => Ok(layout),
+            Err(_) => Err(LayoutError::TooLarge {
+                blocks: layout.blocks(),
+            }),
+        }
+    }
+
+    /// The size of the disk in blocks.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.data.end()
+    }
+
+    /// The room for a slot's kernel.
+    #[must_use]
+    pub fn kernel(&self, slot: Slot) -> Blocks {
+        self.kernels[index(slot)]
+    }
+
+    /// The room for a slot's root file system.
+    #[must_use]
+    pub fn rootfs(&self, slot: Slot) -> Blocks {
+        self.rootfs[index(slot)]
+    }
+
+    /// How the environment is laid out.
+    #[must_use]
+    pub fn env_format(&self) -> Format {
+        match self.env_redundant {
+            None => Format::Single,
+            Some(_) => Format::Redundant,
+        }
+    }
+
+    /// The partition table.
+    #[must_use]
+    pub fn mbr(&self) -> Mbr {
+        // `new` made sure that all block numbers fit.
+        let partition = |blocks: Blocks| {
+            Some(Partition {
+                kind: LINUX,
+                start: blocks.start as u32,
+                blocks: blocks.count as u32,
+            })
+        };
+        Mbr {
+            partitions: [
+                partition(self.rootfs[0]),
+                partition(self.rootfs[1]),
+                partition(self.data),
+                None,
+            ],
+        }
+    }
+}
+
+/// The place of a slot in a pair.
+pub(crate) fn index(slot: Slot) -> usize {
+    match slot {
+        Slot::A => 0,
+        Slot::B => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_follows_without_overlap() {
+        let layout = Layout::new(&Sizes::default()).unwrap();
+        assert_eq!(
+            layout.env,
+            Blocks {
+                start: 16,
+                count: 256
+            }
+        );
+        assert_eq!(layout.kernels[0].start, 272);
+        assert_eq!(layout.rootfs[0].start, 272 + 2 * 102_400);
+        let all = [
+            layout.env,
+            layout.kernels[0],
+            layout.kernels[1],
+            layout.rootfs[0],
+            layout.rootfs[1],
+            layout.data,
+        ];
+        assert!(all.windows(2).all(|pair| pair[0].end() <= pair[1].start));
+    }
+
+    #[test]
+    fn with_the_environment_at_8064_it_is_the_layout_of_nerves() {
+        let sizes = Sizes {
+            env_lba: 8064,
+            ..Sizes::default()
+        };
+        let layout = Layout::new(&sizes).unwrap();
+        assert_eq!(layout.kernels.map(|blocks| blocks.start), [8320, 110_720]);
+        assert_eq!(layout.rootfs.map(|blocks| blocks.start), [213_120, 315_520]);
+        assert_eq!(layout.data.start, 417_920);
+    }
+
+    #[test]
+    fn odd_sizes_leave_everything_aligned() {
+        let sizes = Sizes {
+            kernel: Size(512),
+            rootfs: Size(1536),
+            ..Sizes::default()
+        };
+        let layout = Layout::new(&sizes).unwrap();
+        for blocks in layout
+            .kernels
+            .iter()
+            .chain(&layout.rootfs)
+            .chain([&layout.data])
+        {
+            assert!(blocks.start.is_multiple_of(8));
+        }
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        let layout = |sizes| Layout::new(&sizes).unwrap_err().to_string();
+        let default = Sizes::default();
+        assert_eq!(
+            layout(Sizes {
+                kernel: Size(1000),
+                ..default
+            }),
+            "the room for a kernel has 1000 bytes; it must be a multiple of 512, and not 0"
+        );
+        assert_eq!(
+            layout(Sizes {
+                env_lba: 0,
+                ..default
+            }),
+            "the environment at block 0 overlaps the MBR"
+        );
+        assert_eq!(
+            layout(Sizes {
+                env_redundant_lba: Some(200),
+                ..default
+            }),
+            "the environment at block 200 overlaps the first copy"
+        );
+        assert!(
+            layout(Sizes {
+                data: Size(3 << 40),
+                ..default
+            })
+            .contains("an MBR describes at most")
+        );
+    }
+}
