@@ -1,3 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Skeleton.
+//! Builds, changes and inspects the disk images that Little Loader boots.
+//!
+//! The command `imagegen` is a thin layer over this library; the QEMU tests use the library directly.
+
+#![forbid(unsafe_code)]
+
+pub mod variables;

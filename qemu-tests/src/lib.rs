@@ -18,13 +18,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod artifacts;
 pub mod build;
+pub mod demo;
 pub mod elf;
+pub mod gdb;
 pub mod machine;
 pub mod output;
 pub mod paths;
+pub mod payload;
 pub mod process;
 pub mod report;
 pub mod running;
+pub mod scratch;
 pub mod setup;
 pub mod toolchain;

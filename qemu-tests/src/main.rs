@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{build, setup};
+use commands::{binutils, build, lint, setup, test};
 
 /// Set up, build, boot, test and measure Little Loader
 #[derive(Parser)]
@@ -24,12 +24,32 @@ struct Arguments {
 enum Command {
     Setup(setup::Arguments),
     Build(build::Arguments),
+    Test(test::Arguments),
+    /// Run the checks of .ci/run but for the tests: clippy for host and bare metal, and rustdoc, without warnings
+    Lint,
+    /// Show the sections of the loader with llvm-size
+    Size(binutils::Arguments),
+    /// Show the symbols of the loader with llvm-nm, the largest last
+    Nm(binutils::Arguments),
+    /// Disassemble the loader with llvm-objdump
+    Objdump(binutils::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Build(arguments) => build::main(&arguments),
+        Command::Test(arguments) => test::main(&arguments),
+        Command::Lint => lint::main(),
+        Command::Size(arguments) => binutils::main("size", &["-A", "-x"], &arguments),
+        Command::Nm(arguments) => binutils::main(
+            "nm",
+            &["--demangle", "--size-sort", "--print-size"],
+            &arguments,
+        ),
+        Command::Objdump(arguments) => {
+            binutils::main("objdump", &["--demangle", "--disassemble"], &arguments)
+        }
     };
     match result {
         Ok(code) => code,

@@ -2,5 +2,8 @@
 
 //! One module for each subcommand.
 
+pub(crate) mod binutils;
 pub(crate) mod build;
+pub(crate) mod lint;
 pub(crate) mod setup;
+pub(crate) mod test;

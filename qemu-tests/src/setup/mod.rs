@@ -36,7 +36,9 @@ pub enum Purpose {
     Boot,
     /// Run every test.
     Test,
-    /// All of that, and look into the loader with LLVM's tools.
+    /// Build the loader and look into it with LLVM's tools.
+    Inspect,
+    /// All of that.
     Everything,
 }
 

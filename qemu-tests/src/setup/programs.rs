@@ -103,6 +103,7 @@ pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
         Purpose::Build => Vec::new(),
         Purpose::BootOwn | Purpose::Boot => vec![&QEMU],
         Purpose::Test => std::iter::once(&QEMU).chain(&JUDGES).collect(),
+        Purpose::Inspect => vec![&LLVM],
         Purpose::Everything => std::iter::once(&QEMU)
             .chain(&JUDGES)
             .chain([&LLVM])

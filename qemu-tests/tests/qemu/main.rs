@@ -1,4 +1,47 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The tests that boot machines.
-fn main() {}
+//! The tests that boot machines. `cargo qemu test` builds what they start, then runs them.
+
+#![forbid(unsafe_code)]
+
+mod context;
+mod device_trees;
+mod errors;
+mod matrix;
+mod optlevels;
+
+use std::env;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use context::Context;
+use qemu_tests::artifacts;
+
+/// A test: what it is called and what it does.
+type Test = (String, fn(&Context) -> anyhow::Result<()>);
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let Some(folder) = env::var_os(artifacts::VARIABLE) else {
+        eprintln!("error: these tests need loaders that are built for them: run `cargo qemu test`");
+        return ExitCode::FAILURE;
+    };
+    // Emulation takes a whole CPU for each machine, and a machine that waits for its turn misses its time limit.
+    arguments.test_threads.get_or_insert(2);
+    let mut tests = matrix::tests();
+    tests.extend(errors::tests());
+    tests.extend(device_trees::tests());
+    tests.extend(optlevels::tests());
+    if env::var_os(artifacts::ALL).is_some() {
+        tests.extend(matrix::long_tests());
+    }
+    let trials = tests.into_iter().map(|(name, test)| {
+        let folder = folder.clone();
+        Trial::test(name, move || {
+            let context = Context::new(folder.clone().into())?;
+            test(&context).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}

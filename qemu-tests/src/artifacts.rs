@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Everything the QEMU tests start, built before the first of them runs: a compiler beside them would make their time
+//! limits guesses.
+
+use std::path::{Path, PathBuf};
+
+use crate::build::{self, BuildError, LoaderBuild, OPT_LEVELS, Profile};
+use crate::paths;
+
+/// Set to the folder with the artifacts by who built them, so that tests never run against old ones.
+pub const VARIABLE: &str = "LITTLE_LOADER_TEST_ARTIFACTS";
+
+/// Set to have the tests run that take long, too.
+pub const ALL: &str = "LITTLE_LOADER_TEST_ALL";
+
+/// The folder with the artifacts.
+#[derive(Clone, Debug)]
+pub struct Artifacts {
+    folder: PathBuf,
+}
+
+impl Artifacts {
+    /// Builds everything.
+    ///
+    /// # Errors
+    /// The first thing that could not be built.
+    pub fn build() -> Result<Self, BuildError> {
+        let artifacts = Self {
+            folder: paths::target().join("qemu-tests"),
+        };
+        build::payload(&artifacts.payload())?;
+        let release = LoaderBuild::default();
+        for level in OPT_LEVELS {
+            let build = LoaderBuild {
+                opt_level: Some(level.to_owned()),
+                ..release.clone()
+            };
+            build::loader(&build, &artifacts.stem(&format!("loader-{level}")))?;
+        }
+        let dev = LoaderBuild {
+            profile: Profile::Dev,
+            ..release.clone()
+        };
+        build::loader(&dev, &artifacts.stem("loader-dev"))?;
+        build::loader(
+            &LoaderBuild {
+                trace: true,
+                ..release.clone()
+            },
+            &artifacts.stem("loader-trace"),
+        )?;
+        build::loader(&release, &artifacts.stem("loader"))?;
+        Ok(artifacts)
+    }
+
+    /// Those in `folder`, built before.
+    #[must_use]
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The payload's Image.
+    #[must_use]
+    pub fn payload(&self) -> PathBuf {
+        self.folder.join("payload.img")
+    }
+
+    /// The loader as shipped, an ELF.
+    #[must_use]
+    pub fn loader(&self) -> PathBuf {
+        self.folder.join("loader.elf")
+    }
+
+    /// The loader as shipped, a flat Image.
+    #[must_use]
+    pub fn flat_loader(&self) -> PathBuf {
+        self.folder.join("loader.bin")
+    }
+
+    /// The loader that narrates, an ELF.
+    #[must_use]
+    pub fn trace_loader(&self) -> PathBuf {
+        self.folder.join("loader-trace.elf")
+    }
+
+    /// The loader of the dev profile, an ELF.
+    #[must_use]
+    pub fn dev_loader(&self) -> PathBuf {
+        self.folder.join("loader-dev.elf")
+    }
+
+    /// The loader of one of [`OPT_LEVELS`], an ELF.
+    #[must_use]
+    pub fn loader_at(&self, level: &str) -> PathBuf {
+        self.folder.join(format!("loader-{level}.elf"))
+    }
+
+    fn stem(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo qemu lint`.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+
+use qemu_tests::build::bare_metal;
+use qemu_tests::process::shell_line;
+use qemu_tests::setup::{self, Purpose};
+use qemu_tests::toolchain;
+
+pub(crate) fn main() -> Result<ExitCode> {
+    setup::ensure(Purpose::Build)?;
+    let mut host = toolchain::cargo();
+    // Targets with `test = false` are not among `--all-targets`.
+    host.args(["clippy", "--locked", "--all-targets", "--test", "qemu"]);
+    check(host.args(["--", "-D", "warnings"]))?;
+
+    // With the loader's shipped flags, which .cargo/config.toml and the profile have.
+    let mut metal = bare_metal("clippy")?;
+    metal.args([
+        "--package",
+        "little-loader",
+        "--package",
+        "payload",
+        "--bins",
+        "--release",
+    ]);
+    check(metal.args(["--", "-D", "warnings"]))?;
+
+    let mut docs = toolchain::cargo();
+    docs.args(["doc", "--locked", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    check(&mut docs)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(command: &mut Command) -> Result<()> {
+    eprintln!("lint: {}", shell_line(command));
+    if !command.status().context("cannot start cargo")?.success() {
+        bail!("this found something: {}", shell_line(command));
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The demo's root file system as a folder: busybox under all of its names, and a start script.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::setup::kit::Kit;
+
+/// Scripts and tables: where they go, what they are, and whether they are programs.
+const FILES: [(&str, &[u8], bool); 3] = [
+    ("etc/inittab", include_bytes!("../../guest/inittab"), false),
+    ("etc/init.d/rcS", include_bytes!("../../guest/rcS"), true),
+    (
+        "etc/udhcpc/default.script",
+        include_bytes!("../../guest/udhcpc"),
+        true,
+    ),
+];
+
+/// What one wants at a shell, and what the scripts call. busybox cannot be asked on the host: it is an arm64 program.
+const IN_BIN: &str = "ash cat chmod clear cp cut date dd df dmesg du echo env false fdisk find free grep head hexdump \
+                      hostname ip kill less ln ls lsmod md5sum mkdir more mount mv ping ps pwd rm sed sh sha256sum \
+                      sleep sort sync tail time top touch true umount uname uptime vi wc wget which zcat";
+const IN_SBIN: &str = "blkid halt init insmod modprobe poweroff reboot rmmod udhcpc";
+
+/// Fills the empty folder `root`.
+///
+/// # Errors
+/// When it cannot be written, or busybox not be read.
+pub fn fill(root: &Path, kit: &Kit) -> io::Result<()> {
+    for folder in [
+        "bin",
+        "dev",
+        "etc/init.d",
+        "etc/udhcpc",
+        "mnt",
+        "proc",
+        "root",
+        "run",
+        "sbin",
+        "sys",
+        "tmp",
+    ] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    let put = |path: &str, bytes: &[u8], mode: u32| {
+        let path = root.join(path);
+        fs::write(&path, bytes)?;
+        fs::set_permissions(&path, Permissions::from_mode(mode))
+    };
+    for (path, bytes, is_program) in FILES {
+        put(path, bytes, if is_program { 0o755 } else { 0o644 })?;
+    }
+    put("bin/busybox", &fs::read(kit.busybox())?, 0o755)?;
+    for (folder, names) in [("bin", IN_BIN), ("sbin", IN_SBIN)] {
+        for name in names.split_whitespace() {
+            symlink("/bin/busybox", root.join(folder).join(name))?;
+        }
+    }
+    Ok(())
+}
