@@ -7,6 +7,7 @@
 //! 2. write and flush: a trial is counted before it can hang, a revert is recorded before it can be cut off;
 //! 3. read the kernel.
 
+use crate::env::Env;
 use crate::policy::{Attempt, MAX_ATTEMPTS, Plan};
 use crate::slot::{Reason, Slot};
 use crate::update::{RecordError, Storage, Writer};
@@ -20,12 +21,12 @@ pub trait Slots: Storage {
     /// Why a slot cannot be booted.
     type SlotError;
 
-    /// Looks at a slot, without reading its kernel.
+    /// Looks at a slot, whose variables are in `env`, without reading its kernel.
     ///
     /// # Errors
     ///
     /// When it cannot be booted.
-    fn check(&mut self, slot: Slot) -> Result<Self::Checked, Self::SlotError>;
+    fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Self::Checked, Self::SlotError>;
 
     /// Reads a slot into memory.
     ///
@@ -83,7 +84,7 @@ impl<E> Failures<E> {
 /// Tries the slots of a plan until one is loaded; `None` when none can be booted. `failures` tells which slots were passed
 /// over, and why.
 pub fn first_bootable<S: Slots>(
-    plan: &Plan<'_>,
+    plan: &Plan,
     writer: &mut Writer<'_>,
     slots: &mut S,
     failures: &mut Failures<S::SlotError>,
@@ -92,7 +93,7 @@ pub fn first_bootable<S: Slots>(
         if failures.contains(attempt.slot) {
             continue;
         }
-        let checked = match slots.check(attempt.slot) {
+        let checked = match slots.check(&writer.env(), attempt.slot) {
             Ok(checked) => checked,
             Err(error) => {
                 failures.push(attempt.slot, error);

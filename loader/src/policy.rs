@@ -46,15 +46,15 @@ pub struct Attempt {
 
 /// The slots to try, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Plan<'a> {
+pub struct Plan {
     attempts: [Option<Attempt>; MAX_ATTEMPTS],
     /// What is odd about the variables.
-    pub oddities: [Option<Oddity<'a>>; 3],
+    pub oddities: [Option<Oddity>; 3],
     /// The count of trial boots before this one.
     pub bootcount: u64,
 }
 
-impl Plan<'_> {
+impl Plan {
     /// The attempts in order.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
         self.attempts.into_iter().flatten()
@@ -69,30 +69,30 @@ impl Plan<'_> {
 
 /// A variable that has a value nobody writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Oddity<'a> {
+pub enum Oddity {
     /// The active slot is missing.
     #[error("nerves_fw_active is not set: trying slot a, then b")]
     NoActive,
     /// The active slot is no slot.
     #[error("nerves_fw_active is {0}, neither a nor b: trying slot a, then b")]
-    Active(Shown<'a>),
+    Active(Shown),
     /// It is not known whether a trial is on.
     #[error("{name} is {value}, neither 0 nor 1: no trial")]
     Flag {
         /// The variable.
         name: &'static str,
         /// Its value.
-        value: Shown<'a>,
+        value: Shown,
     },
     /// A trial's count cannot be read.
     #[error("bootcount is {0}, not a number: the trial counts as failed")]
-    Count(Shown<'a>),
+    Count(Shown),
     /// The limit cannot be read.
     #[error("bootlimit is {0}, not a number from 1 on: 1 counts")]
-    Limit(Shown<'a>),
+    Limit(Shown),
     /// The limit is too high.
     #[error("bootlimit is {0}: 9 counts")]
-    HighLimit(Shown<'a>),
+    HighLimit(Shown),
 }
 
 /// Whether the active slot is on trial.
@@ -107,13 +107,13 @@ enum Trial {
 
 /// Decides which slots to try.
 #[must_use]
-pub fn decide<'a>(variables: &Variables<'a>) -> Plan<'a> {
+pub fn decide(variables: &Variables<'_>) -> Plan {
     let mut plan = Plan::default();
     let Some(active) = variables.active.and_then(Slot::from_value) else {
         plan.oddities[0] = Some(
             variables
                 .active
-                .map_or(Oddity::NoActive, |value| Oddity::Active(Shown(value))),
+                .map_or(Oddity::NoActive, |value| Oddity::Active(Shown::new(value))),
         );
         for slot in [Slot::A, Slot::B] {
             plan.push(plain(slot, Reason::Fallback));
@@ -180,14 +180,14 @@ fn plain(slot: Slot, reason: Reason) -> Attempt {
 }
 
 /// The form with `upgrade_available`, `bootcount` and `bootlimit`.
-fn by_bootcount<'a>(variables: &Variables<'a>, plan: &mut Plan<'a>) -> Trial {
+fn by_bootcount(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
     match variables.upgrade_available {
         Some(b"1") => {}
         None | Some(b"0") => return Trial::No,
         Some(odd) => {
             plan.oddities[0] = Some(Oddity::Flag {
                 name: "upgrade_available",
-                value: Shown(odd),
+                value: Shown::new(odd),
             });
             return Trial::No;
         }
@@ -197,11 +197,11 @@ fn by_bootcount<'a>(variables: &Variables<'a>, plan: &mut Plan<'a>) -> Trial {
         Some(value) => match decimal(value) {
             Some(limit @ 1..=HIGHEST_LIMIT) => limit,
             Some(0) | None => {
-                plan.oddities[1] = Some(Oddity::Limit(Shown(value)));
+                plan.oddities[1] = Some(Oddity::Limit(Shown::new(value)));
                 DEFAULT_LIMIT
             }
             Some(_) => {
-                plan.oddities[1] = Some(Oddity::HighLimit(Shown(value)));
+                plan.oddities[1] = Some(Oddity::HighLimit(Shown::new(value)));
                 HIGHEST_LIMIT
             }
         },
@@ -211,7 +211,7 @@ fn by_bootcount<'a>(variables: &Variables<'a>, plan: &mut Plan<'a>) -> Trial {
         Some(value) => match decimal(value) {
             Some(count) => count,
             None => {
-                plan.oddities[2] = Some(Oddity::Count(Shown(value)));
+                plan.oddities[2] = Some(Oddity::Count(Shown::new(value)));
                 return Trial::Over;
             }
         },
@@ -224,14 +224,14 @@ fn by_bootcount<'a>(variables: &Variables<'a>, plan: &mut Plan<'a>) -> Trial {
 }
 
 /// The older form with `nerves_fw_validated` and `nerves_fw_booted`.
-fn by_validated<'a>(variables: &Variables<'a>, plan: &mut Plan<'a>) -> Trial {
+fn by_validated(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
     match variables.validated {
         Some(b"0") => {}
         None | Some(b"1") => return Trial::No,
         Some(odd) => {
             plan.oddities[0] = Some(Oddity::Flag {
                 name: "nerves_fw_validated",
-                value: Shown(odd),
+                value: Shown::new(odd),
             });
             return Trial::No;
         }

@@ -57,15 +57,23 @@ impl fmt::Display for Broken {
     }
 }
 
+/// Why neither copy of a pair is of any use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BothBroken<E> {
+    /// The reason of the first copy.
+    pub first: CopyError<E>,
+    /// The reason of the second one.
+    pub second: CopyError<E>,
+}
+
 /// Takes a single copy that was read from the disk.
 ///
 /// # Errors
 ///
 /// When it is not valid and cannot be repaired.
 pub fn single<E>(block: &mut [u8]) -> Result<(Writer<'_>, Recovered<E>), Broken> {
-    let error = match Env::parse(block, Format::Single) {
-        Ok(_) => return Ok((Writer::single(block, Sectors::default()), Recovered::Whole)),
-        Err(error) => error,
+    let Err(error) = Env::parse(block, Format::Single) else {
+        return Ok((Writer::single(block, Sectors::default()), Recovered::Whole));
     };
     let broken = |is_ambiguous| Broken {
         error,
@@ -82,12 +90,12 @@ pub fn single<E>(block: &mut [u8]) -> Result<(Writer<'_>, Recovered<E>), Broken>
 ///
 /// # Errors
 ///
-/// When neither is valid, both reasons.
+/// When neither is valid.
 pub fn redundant<'a, E>(
     first: &'a mut [u8],
     second: &'a mut [u8],
     read: (Result<(), E>, Result<(), E>),
-) -> Result<(Writer<'a>, Recovered<E>), (CopyError<E>, CopyError<E>)> {
+) -> Result<(Writer<'a>, Recovered<E>), BothBroken<E>> {
     let parse = |block: &'_ [u8], read: Result<(), E>| match read {
         Err(error) => Err(CopyError::Read(error)),
         Ok(()) => Env::parse(block, Format::Redundant)
@@ -99,7 +107,7 @@ pub fn redundant<'a, E>(
         (Ok(first), Ok(second)) => (newer(first, second), Recovered::Whole),
         (Ok(_), Err(error)) => (Copy::First, Recovered::OtherCopyBad(Copy::Second, error)),
         (Err(error), Ok(_)) => (Copy::Second, Recovered::OtherCopyBad(Copy::First, error)),
-        (Err(first), Err(second)) => return Err((first, second)),
+        (Err(first), Err(second)) => return Err(BothBroken { first, second }),
     };
     let is_known = !matches!(recovered, Recovered::OtherCopyBad(_, CopyError::Read(_)));
     let writer = match current {

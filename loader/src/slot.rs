@@ -235,7 +235,7 @@ impl<'a> SlotContents<'a> {
     /// # Errors
     ///
     /// When a variable that is needed is missing, or one that should be a number is none.
-    pub fn read(variables: &SlotVariables<'a>) -> Result<Self, SlotError<'a>> {
+    pub fn read(variables: &SlotVariables<'a>) -> Result<Self, SlotError> {
         let kernel_lba = required("kernel_lba", variables.kernel_lba)?;
         let initrd = match (variables.initrd_lba, variables.initrd_size) {
             (None, None) => None,
@@ -256,17 +256,17 @@ impl<'a> SlotContents<'a> {
     }
 }
 
-fn required<'a>(name: &'static str, value: Option<&'a [u8]>) -> Result<u64, SlotError<'a>> {
+fn required(name: &'static str, value: Option<&[u8]>) -> Result<u64, SlotError> {
     let value = value.ok_or(SlotError::Missing { name })?;
     decimal(value).ok_or(SlotError::NotANumber {
         name,
-        value: Shown(value),
+        value: Shown::new(value),
     })
 }
 
 /// Why the variables of a slot do not say what to boot. Names are shown without the slot's letter and dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum SlotError<'a> {
+pub enum SlotError {
     /// A variable that is needed is not set.
     #[error("{name} is not set")]
     Missing {
@@ -279,7 +279,7 @@ pub enum SlotError<'a> {
         /// The variable, without the slot.
         name: &'static str,
         /// What it is.
-        value: Shown<'a>,
+        value: Shown,
     },
     /// The initrd has no bytes.
     #[error("initrd_size is 0; unset initrd_lba and initrd_size to boot without an initrd")]

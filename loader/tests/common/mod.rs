@@ -62,11 +62,17 @@ pub(crate) fn index(slot: Slot) -> usize {
 }
 
 /// A sealed block with these variables in this order.
-pub(crate) fn block(format: Format, size: usize, padding: u8, variables: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn block(
+    format: Format,
+    size: usize,
+    padding: u8,
+    variables: &[(&str, &str)],
+) -> Vec<u8> {
     let mut block = vec![0; size];
-    let mut env = EnvMut::clear(&mut block, format).unwrap();
+    let mut env = EnvMut::clear(&mut block, format).expect("a block has room");
     for (name, value) in variables {
-        env.set(name, value.as_bytes()).unwrap();
+        env.set(name, value.as_bytes())
+            .expect("a variable that fits");
     }
     let used = env.as_env().used() + format.data_offset();
     block[used..].fill(padding);
@@ -104,7 +110,7 @@ impl Disk {
         let (_, block) = copies.pop()?;
         let env = Env::parse(&block, self.format).ok()?;
         env.get(name)
-            .map(|value| String::from_utf8(value.to_vec()).unwrap())
+            .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
     /// Plays a boot. The disk is as it was; the operations tell what would happen to it.
@@ -136,14 +142,7 @@ impl Disk {
             machine.boot.repaired = true;
             let _ = writer.write(&mut machine);
         }
-        let variables_of = writer
-            .env()
-            .iter()
-            .map(|(name, value)| (name.to_vec(), value.to_vec()))
-            .collect::<Vec<_>>();
-        let held = rebuild(&variables_of);
-        let env = Env::parse(&held, Format::Single).unwrap();
-        let plan = decide(&Variables::gather(&env));
+        let plan = decide(&Variables::gather(&writer.env()));
         let mut failures = Failures::default();
         if let Some(Ready { slot, reason, .. }) =
             first_bootable(&plan, &mut writer, &mut machine, &mut failures)
@@ -197,18 +196,6 @@ impl Disk {
     }
 }
 
-/// A block of its own for the variables, so that they can be looked at while the writer changes the environment.
-fn rebuild(variables: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let mut data: Vec<u8> = Vec::new();
-    for (name, value) in variables {
-        data.extend([name.as_slice(), b"=", value.as_slice(), b"\0"].concat());
-    }
-    data.extend([0, 0]);
-    let mut block = crc32fast::hash(&data).to_le_bytes().to_vec();
-    block.extend(data);
-    block
-}
-
 struct Machine<'a> {
     faults: Faults,
     boot: &'a mut Boot,
@@ -247,7 +234,7 @@ impl Slots for Machine<'_> {
     type Loaded = ();
     type SlotError = &'static str;
 
-    fn check(&mut self, slot: Slot) -> Result<Slot, &'static str> {
+    fn check(&mut self, _env: &Env<'_>, slot: Slot) -> Result<Slot, &'static str> {
         if self.faults.bad[index(slot)] {
             Err("no Image")
         } else {
