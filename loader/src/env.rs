@@ -233,7 +233,7 @@ impl<'a> EnvMut<'a> {
 
     /// Writes the checksum of what the block holds now.
     pub fn seal(&mut self) {
-        let crc = crc32fast::hash(&self.block[self.data()]);
+        let crc = checksum(&self.block[self.data()]);
         self.block[..CRC_SIZE].copy_from_slice(&crc.to_le_bytes());
     }
 
@@ -318,6 +318,13 @@ pub fn newer(first: u8, second: u8) -> Copy {
     }
 }
 
+/// The CRC-32 of U-Boot's environment. One function that is not inlined: in each copy of its own the compiler would have to
+/// see anew that the tables for CPUs without CRC instructions, 16 KiB, are never used.
+#[inline(never)]
+pub(crate) fn checksum(data: &[u8]) -> u32 {
+    crc32fast::hash(data)
+}
+
 /// The stored and the computed checksum.
 fn checksums(block: &[u8], format: Format) -> Result<(u32, u32), EnvError> {
     let too_small = EnvError::TooSmall {
@@ -328,7 +335,7 @@ fn checksums(block: &[u8], format: Format) -> Result<(u32, u32), EnvError> {
     if data.len() < 2 {
         return Err(too_small);
     }
-    Ok((u32::from_le_bytes(*stored), crc32fast::hash(data)))
+    Ok((u32::from_le_bytes(*stored), checksum(data)))
 }
 
 /// Where the entries stand in the block, without their NULs, in order.

@@ -7,7 +7,7 @@
 //! that one of them can have started from or led to is tried, and where **exactly one** of them has the stored checksum,
 //! that is the state before or after the write. Tears by other writers, which move variables around, are not repaired.
 
-use crate::env::{Format, entries};
+use crate::env::{Format, checksum, entries};
 use crate::update::{Known, Sectors, end_of_entries, entry_length, find, is_legal, write_entry};
 
 /// The format of what is repaired: a redundant pair needs no repair, since its other copy is whole.
@@ -86,6 +86,18 @@ impl State {
         for (at, byte) in self.values.iter().flatten() {
             set(*at, *byte);
         }
+    }
+
+    /// The state of the block as it is, in the places that this state changes.
+    fn read(&self, block: &[u8]) -> Self {
+        let mut read = *self;
+        for (at, byte) in (self.tail_at..).zip(&mut read.tail[..self.tail_length]) {
+            *byte = block[at];
+        }
+        for (at, byte) in read.values.iter_mut().flatten() {
+            *byte = block[*at];
+        }
+        read
     }
 
     /// The byte at an offset of the block in this state.
@@ -177,7 +189,7 @@ impl Search<'_> {
     }
 
     fn try_state(&mut self, state: &State) {
-        if self.checksum(state) != self.stored {
+        if self.checksum_of(state) != self.stored {
             return;
         }
         match &self.found {
@@ -192,20 +204,12 @@ impl Search<'_> {
         }
     }
 
-    /// The checksum that the block would have in this state: over the pieces between what the state changes.
-    fn checksum(&self, state: &State) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        let mut at = FORMAT.data_offset();
-        let mut values = state.values;
-        values.sort_unstable_by_key(|value| value.map_or(usize::MAX, |(at, _)| at));
-        for (place, value) in values.into_iter().flatten() {
-            hasher.update(&self.block[at..place]);
-            hasher.update(&[value]);
-            at = place + 1;
-        }
-        hasher.update(&self.block[at..state.tail_at]);
-        hasher.update(&state.tail[..state.tail_length]);
-        hasher.update(&self.block[state.tail_at + state.tail_length..]);
-        hasher.finalize()
+    /// The checksum of the block in this state.
+    fn checksum_of(&mut self, state: &State) -> u32 {
+        let before = state.read(self.block);
+        state.put(self.block, &mut Sectors::default());
+        let crc = checksum(&self.block[FORMAT.data_offset()..]);
+        before.put(self.block, &mut Sectors::default());
+        crc
     }
 }
