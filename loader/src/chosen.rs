@@ -11,6 +11,7 @@ use dtoolkit::fdt_mut::{FdtBuffer, FdtMut, FdtNodeMut};
 use thiserror::Error;
 
 use crate::dtb::HEADER_SIZE;
+use crate::slot::{Reason, Slot};
 use crate::units::Region;
 
 /// The longest command line in bytes, without its NUL: `COMMAND_LINE_SIZE` of arm64 is 2048 with it
@@ -104,30 +105,46 @@ pub fn pack(dtb: &mut [u8]) {
     dtb[4..8].copy_from_slice(&used.to_be_bytes());
 }
 
-/// Writes the command line and the initrd's place into `/chosen` and returns the DTB's new size in bytes.
+/// What the kernel is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// `bootargs`
+    pub command_line: &'a CommandLine,
+    /// `linux,initrd-start` and `linux,initrd-end`
+    pub initrd: Option<Region>,
+    /// `little-loader,slot`: `a` or `b`.
+    pub slot: Slot,
+    /// `little-loader,reason`: [`Reason::name`].
+    pub reason: Reason,
+    /// `little-loader,bootcount`: how many boots of a trial there were with this one, in decimal; `0` outside of a trial.
+    pub bootcount: u64,
+}
+
+/// Writes what the kernel is told into `/chosen` and returns the DTB's new size in bytes. All but the initrd's addresses
+/// are strings, so that userspace reads them as text under `/proc/device-tree/chosen`.
 ///
 /// `dtb` is a checked DTB with all the slack behind it; it becomes packed.
 ///
 /// # Errors
 ///
 /// When there is no `/chosen`, or the slack is too small. The DTB is still valid then.
-pub fn edit(
-    dtb: &mut [u8],
-    command_line: &CommandLine,
-    initrd: Option<Region>,
-) -> Result<usize, ChosenError> {
+pub fn edit(dtb: &mut [u8], told: &Told<'_>) -> Result<usize, ChosenError> {
     pack(dtb);
     let mut fdt = FdtMut::from_slice_unchecked(dtb);
     let slack = |error| ChosenError::Slack {
-        length: command_line.as_bytes().len(),
+        length: told.command_line.as_bytes().len(),
         error,
     };
     let mut chosen = fdt.find_node_mut("/chosen").ok_or(ChosenError::NoChosen)?;
-    set(&mut chosen, "bootargs", command_line.with_nul()).map_err(slack)?;
-    if let Some(initrd) = initrd {
+    set(&mut chosen, "bootargs", told.command_line.with_nul()).map_err(slack)?;
+    if let Some(initrd) = told.initrd {
         set(&mut chosen, "linux,initrd-start", initrd.start.0).map_err(slack)?;
         set(&mut chosen, "linux,initrd-end", initrd.end.0).map_err(slack)?;
     }
+    set(&mut chosen, "little-loader,slot", told.slot.name()).map_err(slack)?;
+    set(&mut chosen, "little-loader,reason", told.reason.name()).map_err(slack)?;
+    let bootcount = [b'0' + (told.bootcount.min(9) as u8), 0];
+    set(&mut chosen, "little-loader,bootcount", bootcount).map_err(slack)?;
     Ok(fdt.as_read_only().data().len())
 }
 
@@ -160,6 +177,16 @@ mod tests {
 
     const VIRT: &[u8] = include_bytes!("../tests/fixtures/virt.dtb");
 
+    fn told(command_line: &CommandLine, initrd: Option<Region>) -> Told<'_> {
+        Told {
+            command_line,
+            initrd,
+            slot: Slot::B,
+            reason: Reason::Trial,
+            bootcount: 2,
+        }
+    }
+
     /// The DTB as QEMU leaves it: `size` bytes, the rest of it slack.
     fn with_slack(size: usize) -> Vec<u8> {
         let mut dtb = vec![0; size];
@@ -184,7 +211,7 @@ mod tests {
         Fdt::new(&dtb).unwrap();
         let line = CommandLine::join(b"console=ttyAMA0 root=/dev/vda1", b"quiet").unwrap();
         let initrd = Region::new(Addr(0x4500_0000), Bytes(0x1234)).unwrap();
-        let size = edit(&mut dtb, &line, Some(initrd)).unwrap();
+        let size = edit(&mut dtb, &told(&line, Some(initrd))).unwrap();
         assert!(size < VIRT.len() + 256);
         let fdt = Fdt::new(&dtb[..size]).unwrap();
         let chosen = fdt.find_node("/chosen").unwrap();
@@ -192,6 +219,9 @@ mod tests {
         assert_eq!(value("bootargs"), b"console=ttyAMA0 root=/dev/vda1 quiet\0");
         assert_eq!(value("linux,initrd-start"), 0x4500_0000_u64.to_be_bytes());
         assert_eq!(value("linux,initrd-end"), 0x4500_1234_u64.to_be_bytes());
+        assert_eq!(value("little-loader,slot"), b"b\0");
+        assert_eq!(value("little-loader,reason"), b"trial\0");
+        assert_eq!(value("little-loader,bootcount"), b"2\0");
         let before = Fdt::new(VIRT).unwrap().find_node("/chosen").unwrap();
         for name in ["kaslr-seed", "rng-seed", "stdout-path"] {
             assert_eq!(value(name), before.property(name).unwrap().value());
@@ -203,7 +233,7 @@ mod tests {
     fn too_little_slack_is_refused() {
         let mut dtb = with_slack(VIRT.len() + 40);
         let line = CommandLine::join(&[b'x'; 1000], b"").unwrap();
-        let error = edit(&mut dtb, &line, None).unwrap_err();
+        let error = edit(&mut dtb, &told(&line, None)).unwrap_err();
         assert!(
             matches!(error, ChosenError::Slack { length: 1000, .. }),
             "{error}"
@@ -238,7 +268,7 @@ mod tests {
                 return Ok(());
             };
             let initrd = initrd.then(|| Region::new(Addr(0x4500_0000), Bytes(1)).unwrap());
-            let edited = edit(&mut dtb, &line, initrd).is_ok();
+            let edited = edit(&mut dtb, &told(&line, initrd)).is_ok();
             let size = crate::dtb::total_size(dtb.first_chunk().unwrap(), Addr(0)).unwrap();
             let fdt = Fdt::new(&dtb[..size]).unwrap();
             if edited {

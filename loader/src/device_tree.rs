@@ -4,7 +4,8 @@
 
 use aarch64_cpu::registers::{Readable, SCTLR_EL1};
 use dtoolkit::fdt::Fdt;
-use little_loader::chosen;
+use little_loader::attempt::Ready;
+use little_loader::chosen::{self, Told};
 use little_loader::dtb::{self, DtbError, GpioPowerOff, HEADER_SIZE, Machine};
 use little_loader::units::{Addr, Bytes, Region};
 
@@ -101,10 +102,21 @@ impl DeviceTree {
         }
     }
 
-    /// Writes the command line and the initrd's place into the DTB and packs it. Returns where it lies.
-    pub(crate) fn tell_the_kernel(self, loaded: &Loaded) -> Result<Region, Fatal> {
+    /// Writes the command line, the initrd's place, and which slot this is and why into the DTB and packs it. Returns where it lies.
+    pub(crate) fn tell_the_kernel(
+        self,
+        ready: &Ready<Loaded>,
+        bootcount: u64,
+    ) -> Result<Region, Fatal> {
         let start = self.region().start;
-        let size = chosen::edit(self.bytes, &loaded.command_line, loaded.initrd)?;
+        let told = Told {
+            command_line: &ready.loaded.command_line,
+            initrd: ready.loaded.initrd,
+            slot: ready.slot,
+            reason: ready.reason,
+            bootcount,
+        };
+        let size = chosen::edit(self.bytes, &told)?;
         trace!("trace: DTB of {size} bytes at {start}");
         Ok(Region {
             start,

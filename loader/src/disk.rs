@@ -26,7 +26,7 @@ const TIMEOUT_SECONDS: u64 = 30;
 /// The most bytes of one request: what a 32-bit length holds, in whole blocks, with room to spare.
 const MAX_REQUEST: usize = 1 << 30;
 
-/// Why a disk cannot be read.
+/// Why a disk cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum DiskError {
     /// The registers make no sense.
@@ -42,8 +42,21 @@ pub(crate) enum DiskError {
         blocks: u64,
         error: virtio_drivers::Error,
     },
+    /// A request failed.
+    #[error("write error at block {lba} ({blocks} blocks): {error}")]
+    Write {
+        lba: Lba,
+        blocks: u64,
+        error: virtio_drivers::Error,
+    },
+    /// What was written may not be on the disk.
+    #[error("flush error: {0}")]
+    Flush(virtio_drivers::Error),
+    /// The disk takes no writes.
+    #[error("the disk is read-only")]
+    ReadOnly,
     /// A request was not answered.
-    #[error("no answer for {TIMEOUT_SECONDS} s reading block {lba} ({blocks} blocks): given up")]
+    #[error("no answer for {TIMEOUT_SECONDS} s from block {lba} ({blocks} blocks): given up")]
     TimedOut { lba: Lba, blocks: u64 },
     /// A request was not answered before.
     #[error("given up before, since it did not answer")]
@@ -60,12 +73,14 @@ impl fmt::Display for DiskName {
     }
 }
 
-/// A disk that can be read.
+type Device = VirtIOBlk<LoaderHal, MmioTransport<'static>>;
+
+/// A disk that can be read and written.
 pub(crate) struct Disk {
     /// How many blocks it has.
     pub(crate) capacity: Lba,
     /// `None` once the device has been given up.
-    device: Option<VirtIOBlk<LoaderHal, MmioTransport<'static>>>,
+    device: Option<Device>,
 }
 
 impl Disk {
@@ -103,32 +118,86 @@ impl Disk {
     }
 
     fn read_chunk(&mut self, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
-        let mut device = self.device.take().ok_or(DiskError::Gone)?;
         let blocks = Bytes(bytes.len() as u64).blocks();
-        let failed = |error| DiskError::Read { lba, blocks, error };
         let (mut request, mut response) = (BlkReq::default(), BlkResp::default());
-        // SAFETY: the three buffers are not touched until the request is complete or the device is reset below.
-        let token =
-            unsafe { device.read_blocks_nb(lba.0 as usize, &mut request, bytes, &mut response) };
-        let result = match token {
+        self.wait_for(lba, blocks, |device, step| match step {
+            // SAFETY: the buffers are not touched until the request is complete or the device is reset.
+            Step::Submit => unsafe {
+                device.read_blocks_nb(lba.0 as usize, &mut request, bytes, &mut response)
+            },
+            // SAFETY: the same buffers as above.
+            Step::Complete(token) => unsafe {
+                device
+                    .complete_read_blocks(token, &request, bytes, &mut response)
+                    .map(|()| token)
+            },
+        })?
+        .map_err(|error| DiskError::Read { lba, blocks, error })
+    }
+
+    /// Writes whole blocks from `lba` on. The caller has checked that they lie on the disk.
+    pub(crate) fn write(&mut self, lba: Lba, bytes: &[u8]) -> Result<(), DiskError> {
+        if self.device.as_ref().is_some_and(VirtIOBlk::readonly) {
+            return Err(DiskError::ReadOnly);
+        }
+        let blocks = Bytes(bytes.len() as u64).blocks();
+        let (mut request, mut response) = (BlkReq::default(), BlkResp::default());
+        self.wait_for(lba, blocks, |device, step| match step {
+            // SAFETY: the buffers are not touched until the request is complete or the device is reset.
+            Step::Submit => unsafe {
+                device.write_blocks_nb(lba.0 as usize, &mut request, bytes, &mut response)
+            },
+            // SAFETY: the same buffers as above.
+            Step::Complete(token) => unsafe {
+                device
+                    .complete_write_blocks(token, &request, bytes, &mut response)
+                    .map(|()| token)
+            },
+        })?
+        .map_err(|error| DiskError::Write { lba, blocks, error })
+    }
+
+    /// Waits until all that was written is on stable storage. The driver crate offers this only as a call that waits for
+    /// the answer, however long that takes.
+    pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
+        let device = self.device.as_mut().ok_or(DiskError::Gone)?;
+        device.flush().map_err(DiskError::Flush)
+    }
+
+    /// Submits a request, waits for its answer, and completes it. A device that does not answer in time is given up: it is
+    /// reset, so that it no longer owns the request's buffers.
+    fn wait_for(
+        &mut self,
+        lba: Lba,
+        blocks: u64,
+        mut request: impl FnMut(&mut Device, Step) -> virtio_drivers::Result<u16>,
+    ) -> Result<virtio_drivers::Result<()>, DiskError> {
+        let mut device = self.device.take().ok_or(DiskError::Gone)?;
+        let result = match request(&mut device, Step::Submit) {
             Ok(token) => {
                 let deadline = Deadline::after(TIMEOUT_SECONDS);
                 while device.peek_used().is_none() {
                     if deadline.has_passed() {
-                        // Dropping the device resets it, so that it no longer owns the buffers. The crate waits for a
-                        // modern device to confirm that its queue is off, which cannot be bounded from here.
+                        // Dropping the device resets it. The crate waits for a modern device to confirm that its queue
+                        // is off, which cannot be bounded from here.
                         drop(device);
                         return Err(DiskError::TimedOut { lba, blocks });
                     }
                 }
-                // SAFETY: the same buffers as above.
-                unsafe { device.complete_read_blocks(token, &request, bytes, &mut response) }
+                request(&mut device, Step::Complete(token)).map(|_| ())
             }
             Err(error) => Err(error),
         };
         self.device = Some(device);
-        result.map_err(failed)
+        Ok(result)
     }
+}
+
+/// What the driver is asked to do with a request.
+enum Step {
+    Submit,
+    /// Complete the one with this token.
+    Complete(u16),
 }
 
 /// A moment on the CPU's counter. The virtual counter is used, since reading the physical one may leave the guest under

@@ -8,12 +8,17 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod attempt;
 pub mod chosen;
 pub mod dtb;
 pub mod env;
 pub mod image;
 pub mod placement;
+pub mod policy;
+pub mod recover;
+pub mod repair;
 pub mod settings;
 pub mod slot;
 pub mod text;
 pub mod units;
+pub mod update;

@@ -3,18 +3,20 @@
 //! Loads a slot: checks its kernel, places it and its initrd, and reads both straight to their places.
 
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, Readable};
+use little_loader::attempt::{Failures, Ready, Slots, first_bootable};
 use little_loader::chosen::{ChosenError, CommandLine};
-use little_loader::env::Env;
+use little_loader::env::{Copy, Env};
 use little_loader::image::{ImageError, ImageHeader, PROBE_SIZE};
-use little_loader::placement::{KernelNeeds, Memory, PlacementError, place};
-use little_loader::slot::{
-    Extent, ExtentError, Reason, Slot, SlotContents, SlotError, SlotVariables, Variables, choose,
-};
+use little_loader::placement::{KernelNeeds, Memory, Placement, PlacementError, place};
+use little_loader::policy::{Attempt, decide};
+use little_loader::slot::{Extent, ExtentError, Reason, Slot, SlotContents, SlotError, Variables};
 use little_loader::units::{Addr, BLOCK_SIZE, Bytes, Lba, Region};
+use little_loader::update::{RecordError, Storage};
 use thiserror::Error;
 
 use crate::console::{fatal, say, trace, warning};
 use crate::disk::{Disk, DiskError};
+use crate::environment::{Environment, OnDisk};
 use crate::fatal::Fatal;
 use crate::memory;
 
@@ -22,7 +24,7 @@ use crate::memory;
 #[derive(Debug, Error)]
 pub(crate) enum LoadError {
     #[error(transparent)]
-    Variables(#[from] SlotError<'static>),
+    Variables(#[from] SlotError),
     #[error(transparent)]
     Extent(#[from] ExtentError),
     #[error(transparent)]
@@ -41,67 +43,63 @@ pub(crate) enum LoadError {
     CommandLine(#[from] ChosenError),
 }
 
+/// A slot that was looked at: what to read, and to where.
+pub(crate) struct Checked {
+    kernel: Extent,
+    placement: Placement,
+    initrd: Option<Extent>,
+    command_line: CommandLine,
+}
+
 /// A slot in memory, ready to be entered.
 pub(crate) struct Loaded {
-    /// The kernel's memory.
+    /// The kernel, from its first instruction to the end of what was read.
     pub(crate) kernel: Region,
-    /// The part of it that was read from the disk.
-    pub(crate) file: Region,
-    /// Where the kernel stood on the disk.
-    pub(crate) kernel_lba: Lba,
     /// The initrd's bytes.
     pub(crate) initrd: Option<Region>,
     /// What the kernel is told.
     pub(crate) command_line: CommandLine,
 }
 
-/// Loads the first slot that can be booted: the active one, else the other one.
+/// Loads the first slot that can be booted, by the slot policy.
 ///
 /// # Errors
 ///
-/// When neither can be booted; the reason of each is printed.
+/// When none can be booted; the reason of each is printed.
 pub(crate) fn first_bootable_slot(
     disk: &mut Disk,
+    environment: &mut Environment,
     memory: &Memory,
-    env: &Env<'static>,
     append: &str,
-) -> Result<(Slot, Loaded), Fatal> {
-    let variables = Variables::gather(env);
-    let choice = choose(&variables);
-    if let Some(oddity) = choice.oddity {
+) -> Result<(Ready<Loaded>, u64), Fatal> {
+    let plan = decide(&Variables::gather(&environment.writer.env()));
+    for oddity in plan.oddities.iter().flatten() {
         warning(format_args!("{oddity}"));
     }
-    let first_error = match load(disk, memory, variables.of(choice.first), append) {
-        Ok(loaded) => {
-            loaded.announce(choice.first, choice.reason);
-            return Ok((choice.first, loaded));
-        }
-        Err(error) => error,
+    let mut slots = SlotsOnDisk {
+        storage: OnDisk {
+            disk,
+            places: environment.places,
+        },
+        memory,
+        append,
     };
-    let other = choice.first.other();
-    match load(disk, memory, variables.of(other), append) {
-        Ok(loaded) => {
-            warning(format_args!("slot {}: {first_error}", choice.first));
-            loaded.announce(other, Reason::Fallback);
-            Ok((other, loaded))
-        }
-        Err(error) => {
-            fatal(format_args!("slot {}: {first_error}", choice.first));
-            fatal(format_args!("slot {other}: {error}"));
-            Err(Fatal::NoSlot)
-        }
+    let mut failures = Failures::default();
+    let ready = first_bootable(&plan, &mut environment.writer, &mut slots, &mut failures);
+    let report = if ready.is_some() { warning } else { fatal };
+    for (slot, error) in failures.iter() {
+        report(format_args!("slot {slot}: {error}"));
     }
+    let ready = ready.ok_or(Fatal::NoSlot)?;
+    ready.loaded.announce(ready.slot, ready.reason);
+    let bootcount = plan.bootcount + u64::from(ready.reason == Reason::Trial);
+    Ok((ready, bootcount))
 }
 
 impl Loaded {
     fn announce(&self, slot: Slot, reason: Reason) {
         say!("slot {slot}: {reason}");
-        say!(
-            "kernel: {} at {} from block {}",
-            self.file.length(),
-            self.kernel.start,
-            self.kernel_lba
-        );
+        say!("kernel: {} at {}", self.kernel.length(), self.kernel.start);
         say!("command line: {} bytes", self.command_line.as_bytes().len());
         trace!(
             "trace: command line: {}",
@@ -110,47 +108,85 @@ impl Loaded {
     }
 }
 
-/// Loads a slot; `append` is what QEMU adds to its command line.
-pub(crate) fn load(
-    disk: &mut Disk,
-    memory: &Memory,
-    variables: &SlotVariables<'static>,
-    append: &str,
-) -> Result<Loaded, LoadError> {
-    let contents = SlotContents::read(variables)?;
-    let command_line = CommandLine::join(contents.kernel_args, append.as_bytes())?;
-    let header = probe(disk, contents.kernel_lba)?;
-    let length = header.bytes_to_read().map_err(|error| LoadError::Image {
-        lba: contents.kernel_lba,
-        error,
-    })?;
-    let kernel_extent = Extent {
-        lba: contents.kernel_lba,
-        length,
+/// The slots of a disk, and what they need to be loaded.
+struct SlotsOnDisk<'a> {
+    storage: OnDisk<'a>,
+    memory: &'a Memory,
+    append: &'a str,
+}
+
+impl Storage for SlotsOnDisk<'_> {
+    type Error = DiskError;
+
+    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), DiskError> {
+        self.storage.write(copy, first, bytes)
     }
-    .check("kernel", disk.capacity)?;
-    if let Some(initrd) = contents.initrd {
-        initrd.check("initrd", disk.capacity)?;
+
+    fn flush(&mut self) -> Result<(), DiskError> {
+        self.storage.flush()
     }
-    let needs = KernelNeeds {
-        text_offset: header.text_offset,
-        image_size: header.image_size,
-        bytes_to_read: length,
-    };
-    let placement = place(memory, &needs, contents.initrd.map(|initrd| initrd.length))?;
-    trace!("trace: the kernel's memory will be {}", placement.kernel);
-    let file = read_to(disk, kernel_extent, placement.kernel)?;
-    let initrd = match contents.initrd.zip(placement.initrd) {
-        Some((extent, place)) => Some(read_to(disk, extent, place)?),
-        None => None,
-    };
-    Ok(Loaded {
-        kernel: placement.kernel,
-        file,
-        kernel_lba: contents.kernel_lba,
-        initrd,
-        command_line,
-    })
+}
+
+impl Slots for SlotsOnDisk<'_> {
+    type Checked = Checked;
+    type Loaded = Loaded;
+    type SlotError = LoadError;
+
+    fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Checked, LoadError> {
+        let variables = Variables::gather(env);
+        let contents = SlotContents::read(variables.of(slot))?;
+        let command_line = CommandLine::join(contents.kernel_args, self.append.as_bytes())?;
+        let lba = contents.kernel_lba;
+        let capacity = self.storage.disk.capacity;
+        let header = probe(self.storage.disk, lba)?;
+        let length = header
+            .bytes_to_read()
+            .map_err(|error| LoadError::Image { lba, error })?;
+        let kernel = Extent { lba, length }.check("kernel", capacity)?;
+        if let Some(initrd) = contents.initrd {
+            initrd.check("initrd", capacity)?;
+        }
+        let needs = KernelNeeds {
+            text_offset: header.text_offset,
+            image_size: header.image_size,
+            bytes_to_read: length,
+        };
+        let initrd_length = contents.initrd.map(|initrd| initrd.length);
+        let placement = place(self.memory, &needs, initrd_length)?;
+        trace!("trace: the kernel's memory will be {}", placement.kernel);
+        Ok(Checked {
+            kernel,
+            placement,
+            initrd: contents.initrd,
+            command_line,
+        })
+    }
+
+    fn load(&mut self, checked: Checked) -> Result<Loaded, LoadError> {
+        let disk = &mut *self.storage.disk;
+        let kernel = read_to(disk, checked.kernel, checked.placement.kernel)?;
+        let initrd = match checked.initrd.zip(checked.placement.initrd) {
+            Some((extent, place)) => Some(read_to(disk, extent, place)?),
+            None => None,
+        };
+        Ok(Loaded {
+            kernel,
+            initrd,
+            command_line: checked.command_line,
+        })
+    }
+
+    fn unrecorded(&mut self, attempt: &Attempt, error: &RecordError<DiskError>) {
+        let (what, then) = match (attempt.reason, attempt.even_unrecorded) {
+            (Reason::Trial, false) => ("trial cannot be counted", "trying the other slot"),
+            (Reason::Trial, true) => ("trial cannot be counted", "booting it all the same"),
+            _ => ("revert cannot be recorded", "booting it all the same"),
+        };
+        warning(format_args!(
+            "slot {}: {what}: {error}; {then}",
+            attempt.slot
+        ));
+    }
 }
 
 /// Reads the header of the kernel and checks that this CPU can run it.

@@ -64,19 +64,20 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
 
     // Which disk, and which slot of it?
     let settings = built::settings()?;
-    let (mut disk, env) = environment::find(&machine.transports, &settings)?;
+    let (mut disk, mut environment) = environment::find(&machine.transports, &settings)?;
     let memory = memory::with_ours_reserved(&machine.memory, device_tree.region())?;
-    let (slot, loaded) = load::first_bootable_slot(&mut disk, &memory, &env, machine.bootargs)?;
+    let (ready, bootcount) =
+        load::first_bootable_slot(&mut disk, &mut environment, &memory, machine.bootargs)?;
 
     // Hand over.
-    let dtb = device_tree.tell_the_kernel(&loaded)?;
+    let dtb = device_tree.tell_the_kernel(&ready, bootcount)?;
     drop(disk);
-    console::say!("slot {slot}: entering the kernel at EL{exception_level}");
-    handoff::enter(
-        loaded.kernel.start,
-        dtb.start,
-        &[Some(loaded.file), loaded.initrd, Some(dtb)],
-    )
+    console::say!(
+        "slot {}: entering the kernel at EL{exception_level}",
+        ready.slot
+    );
+    let loaded = [Some(ready.loaded.kernel), ready.loaded.initrd, Some(dtb)];
+    handoff::enter(ready.loaded.kernel.start, dtb.start, &loaded)
 }
 
 /// A panic is a bug in the loader: its place is printed, and the power goes off.

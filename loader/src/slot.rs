@@ -55,21 +55,35 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Why a slot is booted.
+/// Why a slot is booted. The kernel finds it in `/chosen/little-loader,reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It is the active slot.
     Active,
+    /// It is the active slot, and not validated yet.
+    Trial,
+    /// The active slot was on trial and failed it.
+    Reverted,
     /// The active slot is not known, or cannot be booted.
     Fallback,
 }
 
+impl Reason {
+    /// The reason as the console and the kernel are told it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Trial => "trial",
+            Self::Reverted => "reverted",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Active => "active",
-            Self::Fallback => "fallback",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -84,6 +98,8 @@ pub struct SlotVariables<'a> {
     pub initrd_lba: Option<&'a [u8]>,
     /// `<slot>.initrd_size`
     pub initrd_size: Option<&'a [u8]>,
+    /// `<slot>.nerves_fw_platform`
+    pub platform: Option<&'a [u8]>,
 }
 
 /// The variables that the loader knows, as text, gathered in one walk over the environment.
@@ -91,6 +107,16 @@ pub struct SlotVariables<'a> {
 pub struct Variables<'a> {
     /// `nerves_fw_active`
     pub active: Option<&'a [u8]>,
+    /// `upgrade_available`
+    pub upgrade_available: Option<&'a [u8]>,
+    /// `bootcount`
+    pub bootcount: Option<&'a [u8]>,
+    /// `bootlimit`
+    pub bootlimit: Option<&'a [u8]>,
+    /// `nerves_fw_validated`
+    pub validated: Option<&'a [u8]>,
+    /// `nerves_fw_booted`
+    pub booted: Option<&'a [u8]>,
     /// The variables of slot a.
     pub a: SlotVariables<'a>,
     /// The variables of slot b.
@@ -106,21 +132,33 @@ impl<'a> Variables<'a> {
             let (slot, name) = match name {
                 [b'a', b'.', rest @ ..] => (&mut all.a, rest),
                 [b'b', b'.', rest @ ..] => (&mut all.b, rest),
-                b"nerves_fw_active" => {
-                    all.active = Some(value);
+                _ => {
+                    all.set(name, value);
                     continue;
                 }
-                _ => continue,
             };
             match name {
                 b"kernel_lba" => slot.kernel_lba = Some(value),
                 b"kernel_args" => slot.kernel_args = Some(value),
                 b"initrd_lba" => slot.initrd_lba = Some(value),
                 b"initrd_size" => slot.initrd_size = Some(value),
+                b"nerves_fw_platform" => slot.platform = Some(value),
                 _ => {}
             }
         }
         all
+    }
+
+    fn set(&mut self, name: &[u8], value: &'a [u8]) {
+        match name {
+            b"nerves_fw_active" => self.active = Some(value),
+            b"upgrade_available" => self.upgrade_available = Some(value),
+            b"bootcount" => self.bootcount = Some(value),
+            b"bootlimit" => self.bootlimit = Some(value),
+            b"nerves_fw_validated" => self.validated = Some(value),
+            b"nerves_fw_booted" => self.booted = Some(value),
+            _ => {}
+        }
     }
 
     /// The variables of one slot.
@@ -130,51 +168,6 @@ impl<'a> Variables<'a> {
             Slot::A => &self.a,
             Slot::B => &self.b,
         }
-    }
-}
-
-/// Which slot to try first. The other one is tried when it cannot be booted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice<'a> {
-    /// The slot to try first.
-    pub first: Slot,
-    /// Why it is that one.
-    pub reason: Reason,
-    /// What is wrong with `nerves_fw_active`, if anything.
-    pub oddity: Option<OddActive<'a>>,
-}
-
-/// The active slot is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum OddActive<'a> {
-    /// The variable is missing.
-    #[error("nerves_fw_active is not set")]
-    Missing,
-    /// It is something else than a slot.
-    #[error("nerves_fw_active is {0}, neither a nor b")]
-    NoSlot(Shown<'a>),
-}
-
-/// Chooses the slot to try first: the active one, or a where none is named.
-#[must_use]
-pub fn choose<'a>(variables: &Variables<'a>) -> Choice<'a> {
-    let oddity = match variables.active {
-        None => OddActive::Missing,
-        Some(value) => match Slot::from_value(value) {
-            Some(first) => {
-                return Choice {
-                    first,
-                    reason: Reason::Active,
-                    oddity: None,
-                };
-            }
-            None => OddActive::NoSlot(Shown(value)),
-        },
-    };
-    Choice {
-        first: Slot::A,
-        reason: Reason::Fallback,
-        oddity: Some(oddity),
     }
 }
 
@@ -242,7 +235,7 @@ impl<'a> SlotContents<'a> {
     /// # Errors
     ///
     /// When a variable that is needed is missing, or one that should be a number is none.
-    pub fn read(variables: &SlotVariables<'a>) -> Result<Self, SlotError<'a>> {
+    pub fn read(variables: &SlotVariables<'a>) -> Result<Self, SlotError> {
         let kernel_lba = required("kernel_lba", variables.kernel_lba)?;
         let initrd = match (variables.initrd_lba, variables.initrd_size) {
             (None, None) => None,
@@ -263,17 +256,17 @@ impl<'a> SlotContents<'a> {
     }
 }
 
-fn required<'a>(name: &'static str, value: Option<&'a [u8]>) -> Result<u64, SlotError<'a>> {
+fn required(name: &'static str, value: Option<&[u8]>) -> Result<u64, SlotError> {
     let value = value.ok_or(SlotError::Missing { name })?;
     decimal(value).ok_or(SlotError::NotANumber {
         name,
-        value: Shown(value),
+        value: Shown::new(value),
     })
 }
 
 /// Why the variables of a slot do not say what to boot. Names are shown without the slot's letter and dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum SlotError<'a> {
+pub enum SlotError {
     /// A variable that is needed is not set.
     #[error("{name} is not set")]
     Missing {
@@ -286,7 +279,7 @@ pub enum SlotError<'a> {
         /// The variable, without the slot.
         name: &'static str,
         /// What it is.
-        value: Shown<'a>,
+        value: Shown,
     },
     /// The initrd has no bytes.
     #[error("initrd_size is 0; unset initrd_lba and initrd_size to boot without an initrd")]
@@ -319,34 +312,6 @@ mod tests {
         look(Variables::gather(
             &Env::parse(&block, Format::Single).unwrap(),
         ))
-    }
-
-    #[test]
-    fn the_active_slot_is_chosen() {
-        for (value, slot) in [("a", Slot::A), ("b", Slot::B)] {
-            let (first, reason) = with(&[("nerves_fw_active", value)], |variables| {
-                let choice = choose(&variables);
-                (choice.first, choice.reason)
-            });
-            assert_eq!((first, reason), (slot, Reason::Active));
-        }
-    }
-
-    #[test]
-    fn an_odd_or_missing_active_slot_falls_back_to_a_and_is_kept_for_the_message() {
-        for value in ["", "c", "A", "ab"] {
-            with(&[("nerves_fw_active", value)], |variables| {
-                let choice = choose(&variables);
-                assert_eq!((choice.first, choice.reason), (Slot::A, Reason::Fallback));
-                assert_eq!(
-                    choice.oddity,
-                    Some(OddActive::NoSlot(Shown(value.as_bytes())))
-                );
-            });
-        }
-        with(&[], |variables| {
-            assert_eq!(choose(&variables).oddity, Some(OddActive::Missing));
-        });
     }
 
     #[test]

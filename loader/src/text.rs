@@ -4,24 +4,39 @@
 
 use core::fmt;
 
-/// Shows bytes as text: what is not printable ASCII is escaped, and what is long is cut.
+/// Bytes shown as text: what is not printable ASCII is escaped, and what is long is cut. Keeps a copy of what it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown<'a>(pub &'a [u8]);
-
-impl Shown<'_> {
-    /// How many bytes are shown before the rest is cut.
-    pub const LIMIT: usize = 40;
+pub struct Shown {
+    start: [u8; Self::LIMIT],
+    length: usize,
 }
 
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (shown, rest) = self.0.split_at(self.0.len().min(Self::LIMIT));
-        write!(f, "\"{}\"", shown.escape_ascii())?;
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "... ({} bytes)", self.0.len())
+impl Shown {
+    /// How many bytes are shown before the rest is cut.
+    pub const LIMIT: usize = 40;
+
+    /// Keeps what will be shown of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut start = [0; Self::LIMIT];
+        for (kept, byte) in start.iter_mut().zip(bytes) {
+            *kept = *byte;
         }
+        Self {
+            start,
+            length: bytes.len(),
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.start[..self.length.min(Self::LIMIT)];
+        write!(f, "\"{}\"", shown.escape_ascii())?;
+        if self.length > Self::LIMIT {
+            write!(f, "... ({} bytes)", self.length)?;
+        }
+        Ok(())
     }
 }
 
@@ -49,11 +64,11 @@ mod tests {
     #[test]
     fn odd_bytes_are_escaped_and_long_ones_cut() {
         assert_eq!(
-            Shown(b"ban\"ana\n\xff").to_string(),
+            Shown::new(b"ban\"ana\n\xff").to_string(),
             "\"ban\\\"ana\\n\\xff\""
         );
         let long = [b'x'; 100];
-        assert!(Shown(&long).to_string().ends_with("... (100 bytes)"));
+        assert!(Shown::new(&long).to_string().ends_with("... (100 bytes)"));
     }
 
     #[test]
@@ -70,7 +85,7 @@ mod tests {
             b"18446744073709551616",
             b"1e3",
         ] {
-            assert_eq!(decimal(text), None, "{}", Shown(text));
+            assert_eq!(decimal(text), None, "{}", Shown::new(text));
         }
     }
 }

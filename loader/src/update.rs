@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the loader writes into the environment, in the least disturbing way: a value changes where it stands, a variable
+//! that is missing goes behind the last one, and nothing else moves. A write then touches few sectors, and a power cut
+//! between two of them leaves one of a handful of states, which [`crate::repair`] can tell apart.
+
+use core::ops::Range;
+
+use thiserror::Error;
+
+use crate::env::{Copy, Env, EnvMut, Format, entries, split};
+use crate::slot::Slot;
+
+/// The size in bytes of the unit that a disk writes as a whole.
+pub const SECTOR: usize = 512;
+
+/// A number from 0 to 9, written as one digit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digit(u8);
+
+impl Digit {
+    /// The digit of a number, `None` from 10 on.
+    #[must_use]
+    pub fn new(number: u64) -> Option<Self> {
+        u8::try_from(number)
+            .ok()
+            .filter(|number| *number < 10)
+            .map(Self)
+    }
+
+    fn text(self) -> u8 {
+        b'0' + self.0
+    }
+}
+
+/// A variable that the loader writes. Each has values of one character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// `nerves_fw_active`
+    Active,
+    /// `upgrade_available`
+    UpgradeAvailable,
+    /// `bootcount`
+    Bootcount,
+    /// `nerves_fw_validated`
+    Validated,
+    /// `nerves_fw_booted`
+    Booted,
+}
+
+impl Known {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Active,
+        Self::UpgradeAvailable,
+        Self::Bootcount,
+        Self::Validated,
+        Self::Booted,
+    ];
+
+    /// The variable's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "nerves_fw_active",
+            Self::UpgradeAvailable => "upgrade_available",
+            Self::Bootcount => "bootcount",
+            Self::Validated => "nerves_fw_validated",
+            Self::Booted => "nerves_fw_booted",
+        }
+    }
+
+    /// The values that the loader finds and leaves. Only these change in place; where the variable has another value, it
+    /// is written behind the last one, where it counts.
+    #[must_use]
+    pub fn legal_values(self) -> &'static [u8] {
+        match self {
+            Self::Active => b"ab",
+            Self::UpgradeAvailable | Self::Validated | Self::Booted => b"01",
+            Self::Bootcount => b"0123456789",
+        }
+    }
+}
+
+/// What to write: the new value of each variable that changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changes {
+    list: [Option<(Known, u8)>; 3],
+}
+
+impl Changes {
+    /// A trial boot is counted.
+    #[must_use]
+    pub fn count(count: Digit) -> Self {
+        Self {
+            list: [Some((Known::Bootcount, count.text())), None, None],
+        }
+    }
+
+    /// A trial boot of the older form is noted.
+    #[must_use]
+    pub fn booted() -> Self {
+        Self {
+            list: [Some((Known::Booted, b'1')), None, None],
+        }
+    }
+
+    /// Back to `slot`, in the form with a count.
+    #[must_use]
+    pub fn revert_bootcount(slot: Slot) -> Self {
+        Self {
+            list: [
+                Some((Known::Active, slot.name().as_bytes()[0])),
+                Some((Known::UpgradeAvailable, b'0')),
+                Some((Known::Bootcount, b'0')),
+            ],
+        }
+    }
+
+    /// Back to `slot`, in the older form.
+    #[must_use]
+    pub fn revert_validated(slot: Slot) -> Self {
+        Self {
+            list: [
+                Some((Known::Active, slot.name().as_bytes()[0])),
+                Some((Known::Validated, b'1')),
+                Some((Known::Booted, b'1')),
+            ],
+        }
+    }
+
+    /// The variables with their new values.
+    pub fn iter(&self) -> impl Iterator<Item = (Known, u8)> {
+        self.list.into_iter().flatten()
+    }
+}
+
+/// The block has no room for a variable that must be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no room in the environment for {name}: it needs {needed} bytes, and {available} are free")]
+pub struct NoRoom {
+    /// The variable.
+    pub name: &'static str,
+    /// The bytes it needs, its NUL included.
+    pub needed: usize,
+    /// The bytes between the end mark and the end of the block.
+    pub available: usize,
+}
+
+/// The sectors of a block that differ from what is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sectors {
+    bits: [u64; MAX_SECTORS / 64],
+}
+
+/// The most sectors of a block: the largest environment has 512 KiB.
+const MAX_SECTORS: usize = 1024;
+
+impl Sectors {
+    /// Marks the sectors of these bytes.
+    pub fn mark(&mut self, bytes: Range<usize>) {
+        for sector in bytes.start / SECTOR..bytes.end.div_ceil(SECTOR) {
+            if let Some(word) = self.bits.get_mut(sector / 64) {
+                *word |= 1 << (sector % 64);
+            }
+        }
+    }
+
+    /// The marked sectors, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        (0..MAX_SECTORS).filter(|sector| self.bits[sector / 64] >> (sector % 64) & 1 == 1)
+    }
+}
+
+/// Where an environment is written to.
+pub trait Storage {
+    /// What can go wrong.
+    type Error;
+
+    /// Writes whole sectors of a copy, from sector number `first` of the copy on.
+    ///
+    /// # Errors
+    ///
+    /// When they could not be written.
+    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Waits until all that was written is on stable storage.
+    ///
+    /// # Errors
+    ///
+    /// When that is not sure.
+    fn flush(&mut self) -> Result<(), Self::Error>;
+}
+
+/// An environment in memory that can be changed and written back.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    /// The block that counts.
+    block: &'a mut [u8],
+    /// The other copy, where there is one.
+    pair: Option<Pair<'a>>,
+    /// In which sectors the block differs from the disk.
+    dirty: Sectors,
+}
+
+/// The copy of a redundant pair that does not count.
+#[derive(Debug)]
+struct Pair<'a> {
+    /// Which one the other one is.
+    other_is: Copy,
+    /// What it holds on the disk.
+    other: &'a mut [u8],
+    /// Whether that is known. It is not after a read error or a failed write.
+    is_known: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// A single copy, valid. `dirty` tells in which sectors it differs from the disk, after a repair.
+    #[must_use]
+    pub fn single(block: &'a mut [u8], dirty: Sectors) -> Self {
+        Self {
+            block,
+            pair: None,
+            dirty,
+        }
+    }
+
+    /// The copy of a pair that counts, and what the other one holds on the disk, as far as that is known.
+    #[must_use]
+    pub fn redundant(
+        block: &'a mut [u8],
+        current: Copy,
+        other: &'a mut [u8],
+        other_is_known: bool,
+    ) -> Self {
+        Self {
+            block,
+            pair: Some(Pair {
+                other_is: current.other(),
+                other,
+                is_known: other_is_known,
+            }),
+            dirty: Sectors::default(),
+        }
+    }
+
+    /// The environment as it is in memory.
+    #[must_use]
+    pub fn env(&self) -> Env<'_> {
+        Env::trusted(self.block, self.format())
+    }
+
+    /// Which copy the block is.
+    #[must_use]
+    pub fn current(&self) -> Copy {
+        self.pair
+            .as_ref()
+            .map_or(Copy::First, |pair| pair.other_is.other())
+    }
+
+    fn format(&self) -> Format {
+        match self.pair {
+            None => Format::Single,
+            Some(_) => Format::Redundant,
+        }
+    }
+
+    /// Makes the changes and writes them: what differs from the disk, then a flush. A single copy is written where it
+    /// stands. Of a pair only the copy that does not count is written, so that a cut leaves the one that does.
+    ///
+    /// # Errors
+    ///
+    /// When a variable must be added and does not fit, nothing is changed. When a write or the flush fails, a single
+    /// copy is left as changed in memory, and what was not written comes with the next write; of a pair the copy that
+    /// counted before counts again.
+    pub fn record<S: Storage>(
+        &mut self,
+        changes: &Changes,
+        storage: &mut S,
+    ) -> Result<(), RecordError<S::Error>> {
+        self.check_room(changes)?;
+        self.turn_to_other_copy();
+        self.apply(changes);
+        self.write(storage).map_err(RecordError::Storage)
+    }
+
+    /// Writes what differs from the disk, then flushes.
+    ///
+    /// # Errors
+    ///
+    /// When a write or the flush fails.
+    pub fn write<S: Storage>(&mut self, storage: &mut S) -> Result<(), S::Error> {
+        let written = self.write_sectors(storage);
+        match (&written, &mut self.pair) {
+            (Ok(()), _) => self.dirty = Sectors::default(),
+            (Err(_), None) => {}
+            (Err(_), Some(pair)) => {
+                core::mem::swap(&mut self.block, &mut pair.other);
+                pair.other_is = pair.other_is.other();
+                pair.is_known = false;
+                self.dirty = Sectors::default();
+            }
+        }
+        written
+    }
+
+    fn write_sectors<S: Storage>(&self, storage: &mut S) -> Result<(), S::Error> {
+        for sector in self.dirty.iter() {
+            let bytes = sector * SECTOR..(sector + 1) * SECTOR;
+            storage.write(self.current(), sector, &self.block[bytes])?;
+        }
+        storage.flush()
+    }
+
+    fn check_room(&self, changes: &Changes) -> Result<(), NoRoom> {
+        let format = self.format();
+        let mut available = self
+            .block
+            .len()
+            .saturating_sub(end_of_entries(self.block, format) + 1);
+        for (known, value) in changes.iter() {
+            if let Place::Behind = place(self.block, format, known, value) {
+                let needed = entry_length(known);
+                if needed > available {
+                    let name = known.name();
+                    return Err(NoRoom {
+                        name,
+                        needed,
+                        available,
+                    });
+                }
+                available -= needed;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the other copy of a pair equal to the one that counts, but newer, and lets it count.
+    fn turn_to_other_copy(&mut self) {
+        let Some(pair) = &mut self.pair else {
+            return;
+        };
+        let (current, _) = self.block.as_chunks::<SECTOR>();
+        let (other, _) = pair.other.as_chunks_mut::<SECTOR>();
+        for (sector, (current, other)) in current.iter().zip(other).enumerate() {
+            if current != other || !pair.is_known {
+                self.dirty.mark(sector * SECTOR..(sector + 1) * SECTOR);
+                *other = *current;
+            }
+        }
+        pair.is_known = true;
+        pair.other_is = pair.other_is.other();
+        core::mem::swap(&mut self.block, &mut pair.other);
+        let flags = &mut self.block[Format::FLAGS_OFFSET];
+        *flags = flags.wrapping_add(1);
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        let format = self.format();
+        for (known, value) in changes.iter() {
+            match place(self.block, format, known, value) {
+                Place::Unchanged => {}
+                Place::At(offset) => {
+                    self.block[offset] = value;
+                    self.dirty.mark(offset..offset + 1);
+                }
+                Place::Behind => {
+                    let end = end_of_entries(self.block, format);
+                    let bytes = end..end + entry_length(known) + 1;
+                    write_entry(&mut self.block[bytes.clone()], known, value);
+                    self.dirty.mark(bytes);
+                }
+            }
+        }
+        EnvMut::trusted(self.block, format).seal();
+        self.dirty.mark(0..SECTOR);
+    }
+}
+
+/// Why a change could not be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RecordError<E> {
+    /// A variable does not fit.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The disk failed.
+    #[error("{0}")]
+    Storage(E),
+}
+
+/// Where a value goes.
+enum Place {
+    /// It is there already, or a missing variable means the same.
+    Unchanged,
+    /// In place of the one character at this offset.
+    At(usize),
+    /// Behind the last entry.
+    Behind,
+}
+
+fn place(block: &[u8], format: Format, known: Known, value: u8) -> Place {
+    match find(block, format, known) {
+        None if value == b'0' => Place::Unchanged,
+        Some(place) if block[place.clone()] == [value] => Place::Unchanged,
+        Some(place) if is_legal(known, &block[place.clone()]) => Place::At(place.start),
+        _ => Place::Behind,
+    }
+}
+
+/// Where the value of a variable stands, the last one where the name occurs more than once.
+pub(crate) fn find(block: &[u8], format: Format, known: Known) -> Option<Range<usize>> {
+    entries(block, format)
+        .filter(|entry| {
+            split(&block[entry.clone()]).is_some_and(|(name, _)| name == known.name().as_bytes())
+        })
+        .last()
+        .map(|entry| entry.start + known.name().len() + 1..entry.end)
+}
+
+/// Whether a value may change in place.
+pub(crate) fn is_legal(known: Known, value: &[u8]) -> bool {
+    matches!(value, [one] if known.legal_values().contains(one))
+}
+
+/// The offset behind the last entry and its NUL: where the end mark stands.
+pub(crate) fn end_of_entries(block: &[u8], format: Format) -> usize {
+    entries(block, format)
+        .last()
+        .map_or(format.data_offset(), |entry| entry.end + 1)
+        .min(block.len())
+}
+
+/// The bytes of `name=value` and its NUL.
+pub(crate) fn entry_length(known: Known) -> usize {
+    known.name().len() + 3
+}
+
+/// Writes `name=value`, its NUL and the end mark.
+pub(crate) fn write_entry(place: &mut [u8], known: Known, value: u8) {
+    let name = known.name().as_bytes();
+    place[..name.len()].copy_from_slice(name);
+    place[name.len()..name.len() + 4].copy_from_slice(&[b'=', value, 0, 0]);
+}
