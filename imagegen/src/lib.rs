@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod disk;
+pub mod env_file;
 pub mod kernel;
 pub mod layout;
+pub mod loader_elf;
 pub mod mbr;
 pub mod output;
 pub mod rootfs;

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The environment inside an image file: read, and changed in place with as few writes as possible.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use little_loader::env::{Copy, Env, EnvError, Format, newer};
+
+use crate::variables::{Variables, VariablesError};
+
+/// The unit that a disk writes as a whole, in bytes.
+const SECTOR: usize = 512;
+
+/// Where the environment lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its first block of 512 bytes.
+    pub lba: u64,
+    /// The size of one copy in bytes.
+    pub size: usize,
+    /// The first block of the second copy.
+    pub redundant_lba: Option<u64>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            lba: 16,
+            size: 128 << 10,
+            redundant_lba: None,
+        }
+    }
+}
+
+impl Place {
+    /// How a copy is laid out.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self.redundant_lba {
+            None => Format::Single,
+            Some(_) => Format::Redundant,
+        }
+    }
+
+    fn offset(&self, copy: Copy) -> u64 {
+        let lba = match copy {
+            Copy::First => self.lba,
+            Copy::Second => self.redundant_lba.unwrap_or(self.lba),
+        };
+        lba.saturating_mul(512)
+    }
+}
+
+/// Why an environment cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvFileError {
+    /// The size cannot be.
+    #[error("the environment's size is {0} bytes; it must be a multiple of 512, and not 0")]
+    Size(usize),
+    /// The file cannot be read or written.
+    #[error("{action} {} at byte {offset}: {error}", .path.display())]
+    File {
+        /// What was done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Where, in bytes.
+        offset: u64,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The single copy is bad.
+    #[error(
+        "the environment at block {lba} has a {error}: is it there? (--lba, --size, --redundant-lba)"
+    )]
+    Bad {
+        /// Its block.
+        lba: u64,
+        /// What is wrong.
+        error: EnvError,
+    },
+    /// Both copies are bad.
+    #[error("both copies of the environment are bad: at block {} a {}, at block {} a {}", .first.0, .first.1, .second.0, .second.1)]
+    BothBad {
+        /// The first copy's block, and what is wrong with it.
+        first: (u64, EnvError),
+        /// The same of the second one.
+        second: (u64, EnvError),
+    },
+    /// The variables do not fit.
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
+}
+
+/// An environment in a file.
+#[derive(Debug)]
+pub struct EnvFile {
+    file: File,
+    path: PathBuf,
+    place: Place,
+    /// The copies as they are on the disk.
+    copies: Vec<Vec<u8>>,
+    current: Copy,
+}
+
+impl EnvFile {
+    /// Reads the environment of an image. `writable` opens it for [`store`](Self::store) too.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or holds no valid environment there.
+    pub fn open(path: &Path, place: Place, writable: bool) -> Result<Self, EnvFileError> {
+        if place.size == 0 || !place.size.is_multiple_of(SECTOR) {
+            return Err(EnvFileError::Size(place.size));
+        }
+        let failed = |action, offset, error| EnvFileError::File {
+            action,
+            path: path.to_owned(),
+            offset,
+            error,
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(writable)
+            .open(path)
+            .map_err(|error| failed("cannot open", 0, error))?;
+        let which = match place.redundant_lba {
+            None => &[Copy::First][..],
+            Some(_) => &[Copy::First, Copy::Second],
+        };
+        let mut copies = Vec::new();
+        for copy in which {
+            let mut block = vec![0; place.size];
+            let offset = place.offset(*copy);
+            file.read_exact_at(&mut block, offset)
+                .map_err(|error| failed("cannot read", offset, error))?;
+            copies.push(block);
+        }
+        let flags = |block: &Vec<u8>| {
+            Env::parse(block, place.format()).map(|env| env.flags().unwrap_or_default())
+        };
+        let current = match (flags(&copies[0]), copies.get(1).map(flags)) {
+            (Ok(_), None | Some(Err(_))) => Copy::First,
+            (Err(error), None) => {
+                return Err(EnvFileError::Bad {
+                    lba: place.lba,
+                    error,
+                });
+            }
+            (Ok(first), Some(Ok(second))) => newer(first, second),
+            (Err(_), Some(Ok(_))) => Copy::Second,
+            (Err(first), Some(Err(second))) => {
+                return Err(EnvFileError::BothBad {
+                    first: (place.lba, first),
+                    second: (place.redundant_lba.unwrap_or_default(), second),
+                });
+            }
+        };
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            place,
+            copies,
+            current,
+        })
+    }
+
+    /// The variables.
+    #[must_use]
+    pub fn variables(&self) -> Variables {
+        Env::parse(self.block(self.current), self.place.format())
+            .map(|env| Variables::from_env(&env))
+            .unwrap_or_default()
+    }
+
+    /// Which copy counts, and its flags byte; `None` for a single copy.
+    #[must_use]
+    pub fn counting_copy(&self) -> Option<(Copy, u8)> {
+        let flags = Env::parse(self.block(self.current), self.place.format())
+            .ok()?
+            .flags()?;
+        Some((self.current, flags))
+    }
+
+    /// Writes the variables back: the sectors that change, then a sync. Of a redundant pair only the copy that does not
+    /// count is written, so that an interruption leaves the one that does. A single copy is at risk while more than one of
+    /// its sectors changes; what the loader and `imagegen slot` change lies in the first one. Returns how many sectors were
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// When the variables do not fit, which leaves the file as it is, or the file cannot be written.
+    pub fn store(&mut self, variables: &Variables) -> Result<usize, EnvFileError> {
+        let (target, flags) = match self.counting_copy() {
+            None => (Copy::First, 0),
+            Some((current, flags)) => (current.other(), flags.wrapping_add(1)),
+        };
+        let mut new = variables.to_block(self.place.size, self.place.format(), flags)?;
+        keep_padding(self.block(self.current), &mut new, self.place.format());
+        let start = self.place.offset(target);
+        let failed = |action, offset, error| EnvFileError::File {
+            action,
+            path: self.path.clone(),
+            offset,
+            error,
+        };
+        let mut written = 0;
+        let old = self.block(target);
+        for (number, (old, new)) in old.chunks(SECTOR).zip(new.chunks(SECTOR)).enumerate() {
+            if old != new {
+                let offset = start + (number * SECTOR) as u64;
+                self.file
+                    .write_all_at(new, offset)
+                    .map_err(|error| failed("cannot write", offset, error))?;
+                written += 1;
+            }
+        }
+        self.file
+            .sync_all()
+            .map_err(|error| failed("cannot sync", start, error))?;
+        let index = usize::from(target == Copy::Second);
+        self.copies[index] = new;
+        self.current = target;
+        Ok(written)
+    }
+
+    fn block(&self, copy: Copy) -> &[u8] {
+        &self.copies[usize::from(copy == Copy::Second)]
+    }
+}
+
+/// Pads the new block as the old one was padded, so that only the sectors of variables change.
+fn keep_padding(old: &[u8], new: &mut [u8], format: Format) {
+    let Some(padding) = old.last().copied().filter(|padding| *padding == 0) else {
+        return;
+    };
+    let used = Env::parse(new, format).map_or(new.len(), |env| env.used() + format.data_offset());
+    new[used..].fill(padding);
+    let crc = crc32fast::hash(&new[format.data_offset()..]);
+    new[..4].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const PLACE: Place = Place {
+        lba: 2,
+        size: 2048,
+        redundant_lba: None,
+    };
+    const PAIR: Place = Place {
+        lba: 2,
+        size: 2048,
+        redundant_lba: Some(8),
+    };
+
+    fn variables(list: &[(&str, &str)]) -> Variables {
+        let mut variables = Variables::new();
+        for (name, value) in list {
+            variables.set(*name, value);
+        }
+        variables
+    }
+
+    fn image(place: Place, copies: &[(u64, Vec<u8>)]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut bytes = vec![0x77; 32 * 512];
+        for (lba, block) in copies {
+            bytes[*lba as usize * 512..][..place.size].copy_from_slice(block);
+        }
+        fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn one_changed_sector_is_written() {
+        let before = variables(&[("nerves_fw_active", "a"), ("zzz", &"x".repeat(900))]);
+        let file = image(
+            PLACE,
+            &[(2, before.to_block(2048, Format::Single, 0).unwrap())],
+        );
+        let mut env = EnvFile::open(file.path(), PLACE, true).unwrap();
+        let mut changed = env.variables();
+        changed.set("nerves_fw_active", "b");
+        assert_eq!(env.store(&changed).unwrap(), 1);
+        assert_eq!(
+            EnvFile::open(file.path(), PLACE, false)
+                .unwrap()
+                .variables(),
+            changed
+        );
+        let bytes = fs::read(file.path()).unwrap();
+        assert!(
+            bytes[..1024]
+                .iter()
+                .chain(&bytes[1024 + 2048..])
+                .all(|byte| *byte == 0x77)
+        );
+    }
+
+    #[test]
+    fn zero_padding_is_kept() {
+        let mut block = variables(&[("a", "1")])
+            .to_block(2048, Format::Single, 0)
+            .unwrap();
+        block[10..].fill(0);
+        let crc = crc32fast::hash(&block[4..]);
+        block[..4].copy_from_slice(&crc.to_le_bytes());
+        let file = image(PLACE, &[(2, block)]);
+        let mut env = EnvFile::open(file.path(), PLACE, true).unwrap();
+        assert_eq!(env.store(&variables(&[("a", "2")])).unwrap(), 1);
+    }
+
+    #[test]
+    fn of_a_pair_the_older_copy_is_written() {
+        let block = |value: &str, flags| {
+            variables(&[("x", value)])
+                .to_block(2048, Format::Redundant, flags)
+                .unwrap()
+        };
+        let file = image(PAIR, &[(2, block("new", 0)), (8, block("old", 255))]);
+        let before = fs::read(file.path()).unwrap();
+        let mut env = EnvFile::open(file.path(), PAIR, true).unwrap();
+        assert_eq!(env.counting_copy(), Some((Copy::First, 0)));
+        assert_eq!(env.variables().get("x"), Some(&b"new"[..]));
+        env.store(&variables(&[("x", "newest")])).unwrap();
+        let after = fs::read(file.path()).unwrap();
+        assert_eq!(before[1024..3072], after[1024..3072]);
+        let env = EnvFile::open(file.path(), PAIR, false).unwrap();
+        assert_eq!(env.counting_copy(), Some((Copy::Second, 1)));
+        assert_eq!(env.variables().get("x"), Some(&b"newest"[..]));
+    }
+
+    #[test]
+    fn what_is_bad_is_named_and_left_alone() {
+        let file = image(PLACE, &[]);
+        let error = EnvFile::open(file.path(), PLACE, true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with(
+                "the environment at block 2 has a bad CRC: stored 0x77777777, computed 0x"
+            ),
+            "{error}"
+        );
+        let error = EnvFile::open(file.path(), PAIR, true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("at block 2 a bad CRC") && error.contains("at block 8 a bad CRC"),
+            "{error}"
+        );
+        let far = Place { lba: 40, ..PLACE };
+        assert!(
+            EnvFile::open(file.path(), far, false)
+                .unwrap_err()
+                .to_string()
+                .contains("at byte 20480")
+        );
+        let odd = Place {
+            size: 1000,
+            ..PLACE
+        };
+        assert!(
+            EnvFile::open(file.path(), odd, false)
+                .unwrap_err()
+                .to_string()
+                .contains("1000 bytes")
+        );
+        let good = image(
+            PLACE,
+            &[(2, variables(&[]).to_block(2048, Format::Single, 0).unwrap())],
+        );
+        let before = fs::read(good.path()).unwrap();
+        let mut env = EnvFile::open(good.path(), PLACE, true).unwrap();
+        assert!(env.store(&variables(&[("x", &"y".repeat(3000))])).is_err());
+        assert_eq!(fs::read(good.path()).unwrap(), before);
+    }
+}

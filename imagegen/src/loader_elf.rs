@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The loader's ELF: what it loads where, its built-in settings, and its form as a flat binary.
+
+use goblin::elf::Elf;
+use goblin::elf::program_header::PT_LOAD;
+use little_loader::settings::{ENCODED_SIZE, SYMBOL, Settings, SettingsError};
+
+/// Where the loader is linked and entered: 1 MiB into RAM, the lowest address at which QEMU still hands an ELF the DTB.
+pub const LOADER_BASE: u64 = 0x4010_0000;
+
+/// Where the kernel may begin, so the loader must end before.
+pub const LOADER_END: u64 = 0x4020_0000;
+
+/// The most bytes a flat binary may have: more is a mistake in the addresses.
+const MAX_FLAT: u64 = 64 << 20;
+
+/// Why an ELF is not what it has to be.
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    /// It is no ELF, or a damaged one.
+    #[error("not a whole ELF: {0}")]
+    Parse(#[from] goblin::error::Error),
+    /// It has no loadable segment, or one that reaches out of the file.
+    #[error("no loadable segment within the file")]
+    Segments,
+    /// The segments lie too far apart.
+    #[error("the segments span {0:#x} bytes; a flat binary may have 64 MiB")]
+    TooWide(u64),
+    /// It does not lie where QEMU and the loader need it.
+    #[error(
+        "spans {start:#x} to {end:#x} and enters at {entry:#x}; it must start and enter at {LOADER_BASE:#x} and end by \
+         {LOADER_END:#x} (see linker/loader.ld)"
+    )]
+    Place {
+        /// The lowest address of a segment.
+        start: u64,
+        /// One past the highest address in memory.
+        end: u64,
+        /// The entry point.
+        entry: u64,
+    },
+    /// It has no settings.
+    #[error("no symbol {SYMBOL}: not Little Loader, or its symbols were stripped")]
+    NoSettings,
+    /// The settings cannot work.
+    #[error("settings: {0}")]
+    Settings(#[from] SettingsError),
+}
+
+/// A loadable segment. Addresses and sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The physical address.
+    pub address: u64,
+    /// The offset in the file.
+    pub file_offset: u64,
+    /// The bytes that come from the file.
+    pub file_size: u64,
+    /// The bytes in memory.
+    pub memory_size: u64,
+    /// Read, write, execute, as `rwx`.
+    pub flags: [char; 3],
+}
+
+/// The sizes that `size` tells, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SectionSizes {
+    /// Code and constants.
+    pub text: u64,
+    /// Initial values.
+    pub data: u64,
+    /// What is cleared or left alone at the start.
+    pub bss: u64,
+}
+
+/// A bare-metal ELF.
+#[derive(Debug)]
+pub struct LoaderElf {
+    bytes: Vec<u8>,
+    /// The first instruction.
+    pub entry: u64,
+    /// The loadable segments by address.
+    pub segments: Vec<Segment>,
+    /// The sizes by kind of section.
+    pub sizes: SectionSizes,
+    /// The offset of the settings in the file.
+    settings_at: Option<usize>,
+}
+
+impl LoaderElf {
+    /// Reads an ELF.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged or loads nothing.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, ElfError> {
+        let elf = Elf::parse(&bytes)?;
+        let mut segments: Vec<_> = elf
+            .program_headers
+            .iter()
+            .filter(|header| header.p_type == PT_LOAD && header.p_memsz != 0)
+            .map(|header| Segment {
+                address: header.p_paddr,
+                file_offset: header.p_offset,
+                file_size: header.p_filesz,
+                memory_size: header.p_memsz,
+                flags: [
+                    if header.is_read() { 'r' } else { '-' },
+                    if header.is_write() { 'w' } else { '-' },
+                    if header.is_executable() { 'x' } else { '-' },
+                ],
+            })
+            .collect();
+        segments.sort_by_key(|segment| segment.address);
+        if segments.is_empty()
+            || segments
+                .iter()
+                .any(|segment| content(&bytes, segment).is_none())
+        {
+            return Err(ElfError::Segments);
+        }
+        let mut sizes = SectionSizes::default();
+        for section in &elf.section_headers {
+            if section.sh_flags & u64::from(goblin::elf::section_header::SHF_ALLOC) == 0 {
+                continue;
+            }
+            let writable =
+                section.sh_flags & u64::from(goblin::elf::section_header::SHF_WRITE) != 0;
+            let size = if section.sh_type == goblin::elf::section_header::SHT_NOBITS {
+                &mut sizes.bss
+            } else if writable {
+                &mut sizes.data
+            } else {
+                &mut sizes.text
+            };
+            *size += section.sh_size;
+        }
+        let settings_at = elf
+            .syms
+            .iter()
+            .find(|symbol| elf.strtab.get_at(symbol.st_name) == Some(SYMBOL))
+            .and_then(|symbol| {
+                segments.iter().find_map(|segment| {
+                    let offset = symbol.st_value.checked_sub(segment.address)?;
+                    let end = offset.checked_add(ENCODED_SIZE as u64)?;
+                    (end <= segment.file_size).then_some(segment.file_offset + offset)
+                })
+            })
+            .and_then(|offset| usize::try_from(offset).ok());
+        let entry = elf.entry;
+        Ok(Self {
+            bytes,
+            entry,
+            segments,
+            sizes,
+            settings_at,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The lowest address of a segment.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.segments.first().map_or(0, |segment| segment.address)
+    }
+
+    /// One past the highest address in memory, BSS included.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.segments
+            .iter()
+            .map(|segment| segment.address.saturating_add(segment.memory_size))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The bytes that are loaded from the file.
+    #[must_use]
+    pub fn loaded(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.file_size).sum()
+    }
+
+    /// Checks what QEMU asks of the loader's ELF.
+    ///
+    /// # Errors
+    ///
+    /// [`ElfError::Place`].
+    pub fn check_place(&self) -> Result<(), ElfError> {
+        let (start, end, entry) = (self.start(), self.end(), self.entry);
+        if entry == LOADER_BASE && start == LOADER_BASE && end <= LOADER_END {
+            Ok(())
+        } else {
+            Err(ElfError::Place { start, end, entry })
+        }
+    }
+
+    /// The bytes as they lie in memory from [`start`](Self::start) on, gaps as zeroes, without the BSS at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the segments lie too far apart.
+    pub fn flat(&self) -> Result<Vec<u8>, ElfError> {
+        let mut flat = Vec::new();
+        for segment in &self.segments {
+            let content = content(&self.bytes, segment).ok_or(ElfError::Segments)?;
+            let offset = segment.address - self.start();
+            let end = offset.saturating_add(content.len() as u64);
+            if end > MAX_FLAT {
+                return Err(ElfError::TooWide(end));
+            }
+            let offset = offset as usize;
+            if !content.is_empty() {
+                flat.resize(flat.len().max(offset + content.len()), 0);
+                flat[offset..offset + content.len()].copy_from_slice(content);
+            }
+        }
+        Ok(flat)
+    }
+
+    /// The built-in settings.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or they cannot work.
+    pub fn settings(&self) -> Result<Settings, ElfError> {
+        let encoded = self
+            .settings_at
+            .and_then(|at| self.bytes.get(at..)?.first_chunk())
+            .ok_or(ElfError::NoSettings)?;
+        Ok(Settings::decode(encoded)?)
+    }
+
+    /// Changes the built-in settings. The size of the buffer is fixed when the loader is built.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or the new ones cannot work; the ELF is as it was then.
+    pub fn set_settings(&mut self, new: Settings) -> Result<(), ElfError> {
+        let buffer_size = self.settings()?.buffer_size;
+        let new = Settings { buffer_size, ..new };
+        new.check()?;
+        if let Some(at) = self.settings_at {
+            self.bytes[at..at + ENCODED_SIZE].copy_from_slice(&new.encode());
+        }
+        Ok(())
+    }
+}
+
+fn content<'a>(bytes: &'a [u8], segment: &Segment) -> Option<&'a [u8]> {
+    let start = usize::try_from(segment.file_offset).ok()?;
+    let length = usize::try_from(segment.file_size).ok()?;
+    bytes.get(start..start.checked_add(length)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A little-endian ELF64 for AArch64 with two segments of four bytes, `gap` apart, the second with BSS behind it.
+    fn elf(start: u64, gap: u64, bss: u64) -> Vec<u8> {
+        let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0\x01\0\0\0".to_vec();
+        bytes.extend(start.to_le_bytes());
+        bytes.extend(64u64.to_le_bytes());
+        bytes.extend([0; 12]);
+        bytes.extend([64, 0, 56, 0, 2, 0, 64, 0, 0, 0, 0, 0]);
+        for (index, memory) in [(0u64, 4), (1, 4 + bss)] {
+            bytes.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+            let address = start + index * gap;
+            for value in [176 + 4 * index, address, address, 4, memory, 4] {
+                bytes.extend(value.to_le_bytes());
+            }
+        }
+        bytes.extend(*b"codedata");
+        bytes
+    }
+
+    #[test]
+    fn the_flat_form_keeps_gaps_and_drops_the_bss() {
+        let elf = LoaderElf::parse(elf(LOADER_BASE, 8, 0x100)).unwrap();
+        assert_eq!(elf.flat().unwrap(), b"code\0\0\0\0data");
+        assert_eq!((elf.loaded(), elf.end()), (8, LOADER_BASE + 8 + 4 + 0x100));
+        elf.check_place().unwrap();
+        assert!(matches!(elf.settings(), Err(ElfError::NoSettings)));
+    }
+
+    #[test]
+    fn a_loader_in_the_wrong_place_is_refused_with_its_addresses() {
+        let error = |bytes| {
+            LoaderElf::parse(bytes)
+                .unwrap()
+                .check_place()
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            error(elf(0x4008_0000, 8, 0))
+                .contains("spans 0x40080000 to 0x4008000c and enters at 0x40080000")
+        );
+        assert!(error(elf(LOADER_BASE, 8, 0x10_0000)).contains("to 0x4020000c"));
+    }
+
+    #[test]
+    fn damaged_and_huge_elfs_are_refused() {
+        let whole = elf(LOADER_BASE, 8, 0);
+        assert!(matches!(
+            LoaderElf::parse(whole[..whole.len() - 1].to_vec()),
+            Err(ElfError::Segments)
+        ));
+        assert!(matches!(
+            LoaderElf::parse(whole[..40].to_vec()),
+            Err(ElfError::Parse(_))
+        ));
+        let wide = LoaderElf::parse(elf(LOADER_BASE, 1 << 40, 0)).unwrap();
+        assert!(matches!(wide.flat(), Err(ElfError::TooWide(_))));
+    }
+}
