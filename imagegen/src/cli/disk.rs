@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `imagegen disk`
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use imagegen::disk::DiskBuilder;
+use imagegen::kernel::{Kernel, banner};
+use imagegen::layout::{Layout, Sizes};
+use imagegen::rootfs;
+use imagegen::size::Size;
+use indicatif::{ProgressBar, ProgressStyle};
+use little_loader::slot::Slot;
+
+/// Which slots are filled.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Slots {
+    A,
+    B,
+    Both,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Disk {
+    /// The kernel: a raw arm64 Image, Image.gz, or an EFI zboot vmlinuz
+    #[arg(long, value_name = "FILE")]
+    kernel: PathBuf,
+    /// An initrd
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// The root file system: a squashfs, or a folder that becomes one
+    #[arg(long, value_name = "FILE|DIR")]
+    rootfs: PathBuf,
+    /// The image to make; one that is there is replaced when the new one is complete
+    #[arg(short, long, value_name = "IMAGE")]
+    output: PathBuf,
+    /// The slots to fill; the active one is a, or b where only b is filled
+    #[arg(long, value_enum, default_value = "a")]
+    slot: Slots,
+    /// The kernel arguments, in place of root=/dev/vdaN and the default ones
+    #[arg(long, value_name = "ARGS")]
+    args: Option<String>,
+    /// Set a variable of the environment, after all others
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// The room for each kernel with its initrd
+    #[arg(long, value_name = "SIZE", default_value = "50M")]
+    kernel_size: Size,
+    /// The room for each root file system
+    #[arg(long, value_name = "SIZE", default_value = "50M")]
+    rootfs_size: Size,
+    /// The data partition
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    data_size: Size,
+    /// The environment's first block of 512 bytes
+    #[arg(long, value_name = "BLOCK", default_value_t = 16)]
+    env_lba: u64,
+    /// The size of one copy of the environment
+    #[arg(long, value_name = "SIZE", default_value = "128K")]
+    env_size: Size,
+    /// The first block of a second copy of the environment
+    #[arg(long, value_name = "BLOCK")]
+    env_redundant_lba: Option<u64>,
+}
+
+impl Disk {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let layout = Layout::new(&Sizes {
+            env_lba: self.env_lba,
+            env_size: self.env_size,
+            env_redundant_lba: self.env_redundant_lba,
+            kernel: self.kernel_size,
+            rootfs: self.rootfs_size,
+            data: self.data_size,
+        })?;
+        let bytes = read(&self.kernel)?;
+        let kernel =
+            Kernel::unpack(bytes).with_context(|| format!("kernel {}", self.kernel.display()))?;
+        let initrd = self.initrd.as_ref().map(read).transpose()?;
+        let rootfs = rootfs::load(&self.rootfs)?;
+        let slots: &[Slot] = match self.slot {
+            Slots::A => &[Slot::A],
+            Slots::B => &[Slot::B],
+            Slots::Both => &[Slot::A, Slot::B],
+        };
+        let mut builder = DiskBuilder::new(layout).active(slots[0]);
+        for slot in slots {
+            builder = builder
+                .kernel(*slot, &kernel.image)
+                .kernel_room(*slot, kernel.bytes_on_disk())
+                .rootfs(*slot, &rootfs);
+            if let Some(initrd) = &initrd {
+                builder = builder.initrd(*slot, initrd);
+            }
+            if let Some(args) = &self.args {
+                builder = builder.args(*slot, args);
+            }
+        }
+        for variable in &self.set {
+            let (name, value) = variable
+                .split_once('=')
+                .with_context(|| format!("--set {variable}: write NAME=VALUE"))?;
+            builder = builder.variable(name, value);
+        }
+        // Hidden where stderr is no terminal.
+        let progress = ProgressBar::new(0).with_style(
+            ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes}")?
+                .progress_chars("=> "),
+        );
+        progress.set_message("writing");
+        builder
+            .write_to(&self.output, |done, total| {
+                progress.set_length(total);
+                progress.set_position(done);
+            })
+            .with_context(|| format!("{}", self.output.display()))?;
+        progress.finish_and_clear();
+
+        let packed = match kernel.packed.as_slice() {
+            [] => String::new(),
+            packed => format!(" (unpacked from {})", packed.join(" in ")),
+        };
+        let version = banner(&kernel.image).unwrap_or_else(|| "no version banner".to_owned());
+        println!("kernel: {version}{packed}");
+        println!(
+            "{}: {}, slot {} active",
+            self.output.display(),
+            Size(layout.blocks() * 512),
+            slots[0]
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}

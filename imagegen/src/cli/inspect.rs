@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `imagegen inspect`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use imagegen::inspect::{Report, inspect};
+use imagegen::size::Size;
+
+use super::PlaceArguments;
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The image
+    image: PathBuf,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+impl Inspect {
+    /// The exit status is 1 where something does not fit together.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let report = inspect(&self.image, self.place.place())?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print(&report);
+        }
+        Ok(if report.problems.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+}
+
+fn print(report: &Report) {
+    println!("{:>10} {:>10} {:>10}  what", "block", "blocks", "size");
+    for region in &report.regions {
+        let size = Size(region.blocks.saturating_mul(512)).to_string();
+        let separator = if region.details.is_empty() { "" } else { ": " };
+        println!(
+            "{:>10} {:>10} {size:>10}  {}{separator}{}",
+            region.start, region.blocks, region.what, region.details
+        );
+    }
+    println!("\nenvironment");
+    for (name, value) in &report.variables {
+        println!("  {name}={value}");
+    }
+    if report.problems.is_empty() {
+        println!("\nno problems found");
+    }
+    for problem in &report.problems {
+        println!("\nproblem: {problem}");
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `imagegen loader`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use imagegen::loader_elf::LoaderElf;
+use imagegen::output::Output;
+use imagegen::size::Size;
+use little_loader::settings::Settings;
+use serde_json::json;
+
+#[derive(Debug, Args)]
+pub(crate) struct Loader {
+    /// The loader's ELF
+    elf: PathBuf,
+    /// Change a setting in the ELF: env-lba=BLOCK, env-size=SIZE, env-redundant-lba=BLOCK|none
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// Write the flat binary, with the settings as they are then
+    #[arg(long, value_name = "FILE")]
+    flat: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Loader {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let context = || format!("{}", self.elf.display());
+        let bytes =
+            fs::read(&self.elf).with_context(|| format!("cannot read {}", self.elf.display()))?;
+        let mut elf = LoaderElf::parse(bytes).with_context(context)?;
+        elf.check_place().with_context(context)?;
+        let mut settings = elf.settings().with_context(context)?;
+        if !self.set.is_empty() {
+            for setting in &self.set {
+                change(&mut settings, setting)?;
+            }
+            elf.set_settings(settings).with_context(context)?;
+            replace(&self.elf, elf.bytes())?;
+        }
+        if let Some(path) = &self.flat {
+            replace(path, &elf.flat()?)?;
+        }
+        if self.json {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&as_json(&elf, &settings))?
+            );
+        } else {
+            print(&elf, &settings);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn change(settings: &mut Settings, setting: &str) -> anyhow::Result<()> {
+    let (name, value) = setting
+        .split_once('=')
+        .with_context(|| format!("--set {setting}: write NAME=VALUE"))?;
+    let block = || {
+        value
+            .parse()
+            .with_context(|| format!("--set {setting}: \"{value}\" is no block number"))
+    };
+    match name {
+        "env-lba" => settings.env_lba = block()?,
+        "env-redundant-lba" if value == "none" => settings.env_redundant_lba = None,
+        "env-redundant-lba" => settings.env_redundant_lba = Some(block()?),
+        "env-size" => {
+            let size: Size = value.parse().with_context(|| format!("--set {setting}"))?;
+            settings.env_size = u32::try_from(size.0)
+                .with_context(|| format!("--set {setting}: no loader has room for that"))?;
+        }
+        _ => bail!("--set {setting}: the settings are env-lba, env-size and env-redundant-lba"),
+    }
+    Ok(())
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    let mut output = Output::create(path).with_context(context)?;
+    output.write_all(bytes).with_context(context)?;
+    output.finish().with_context(context)?;
+    Ok(())
+}
+
+fn print(elf: &LoaderElf, settings: &Settings) {
+    println!("entry            {:#x}", elf.entry);
+    for segment in &elf.segments {
+        println!(
+            "segment          {:#x}, {} bytes from the file, {} in memory, {}",
+            segment.address,
+            segment.file_size,
+            segment.memory_size,
+            segment.flags.iter().collect::<String>()
+        );
+    }
+    println!(
+        "size             text {}, data {}, bss {}",
+        elf.sizes.text, elf.sizes.data, elf.sizes.bss
+    );
+    println!("env-lba          {}", settings.env_lba);
+    println!("env-size         {}", settings.env_size);
+    let redundant = settings
+        .env_redundant_lba
+        .map_or_else(|| "none".to_owned(), |lba| lba.to_string());
+    println!("env-redundant-lba {redundant}");
+    println!(
+        "buffer           {} bytes for all copies",
+        settings.buffer_size
+    );
+}
+
+fn as_json(elf: &LoaderElf, settings: &Settings) -> serde_json::Value {
+    let segments: Vec<_> = elf
+        .segments
+        .iter()
+        .map(|segment| {
+            json!({
+                "address": segment.address,
+                "file_size": segment.file_size,
+                "memory_size": segment.memory_size,
+                "flags": segment.flags.iter().collect::<String>(),
+            })
+        })
+        .collect();
+    json!({
+        "entry": elf.entry,
+        "segments": segments,
+        "text": elf.sizes.text,
+        "data": elf.sizes.data,
+        "bss": elf.sizes.bss,
+        "settings": {
+            "env_lba": settings.env_lba,
+            "env_size": settings.env_size,
+            "env_redundant_lba": settings.env_redundant_lba,
+            "buffer_size": settings.buffer_size,
+        },
+    })
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The subcommands. Each parses its options, calls the library, and prints.
+
+mod disk;
+mod env;
+mod inspect;
+mod loader;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use imagegen::env_file::Place;
+use imagegen::size::Size;
+
+/// A subcommand.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a disk image from a kernel and a root file system.
+    Disk(Box<disk::Disk>),
+    /// Look at and change the variables of an image.
+    Env(env::Env),
+    /// Show what is where in an image, and what does not fit together.
+    Inspect(inspect::Inspect),
+    /// Look at a built loader, change its settings, make its flat binary.
+    Loader(loader::Loader),
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Disk(command) => command.run(),
+            Self::Env(command) => command.run(),
+            Self::Inspect(command) => command.run(),
+            Self::Loader(command) => command.run(),
+        }
+    }
+}
+
+/// Where the environment of an image is.
+#[derive(Clone, Copy, Debug, Args)]
+struct PlaceArguments {
+    /// The environment's first block of 512 bytes
+    #[arg(long, value_name = "BLOCK", default_value_t = 16)]
+    lba: u64,
+    /// The size of one copy of the environment
+    #[arg(long, value_name = "SIZE", default_value = "128K")]
+    size: Size,
+    /// The first block of the second copy, where there is one
+    #[arg(long, value_name = "BLOCK")]
+    redundant_lba: Option<u64>,
+}
+
+impl PlaceArguments {
+    fn place(&self) -> Place {
+        Place {
+            lba: self.lba,
+            size: usize::try_from(self.size.0).unwrap_or(usize::MAX),
+            redundant_lba: self.redundant_lba,
+        }
+    }
+}
