@@ -90,6 +90,11 @@ pub(crate) fn first_bootable_slot(
     for (slot, error) in failures.iter() {
         report(format_args!("slot {slot}: {error}"));
     }
+    if let Some(slot) = plan.barred.filter(|_| ready.is_none()) {
+        fatal(format_args!(
+            "slot {slot}: must not be booted: {slot}.nerves_fw_platform is not set, and the active slot has it"
+        ));
+    }
     let ready = ready.ok_or(Fatal::NoSlot)?;
     ready.loaded.announce(ready.slot, ready.reason);
     let bootcount = plan.bootcount + u64::from(ready.reason == Reason::Trial);

@@ -48,6 +48,8 @@ pub struct Attempt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     attempts: [Option<Attempt>; MAX_ATTEMPTS],
+    /// The slot that must not be booted, because the active one has a platform and it has none.
+    pub barred: Option<Slot>,
     /// What is odd about the variables.
     pub oddities: [Option<Oddity>; 3],
     /// The count of trial boots before this one.
@@ -123,6 +125,7 @@ pub fn decide(variables: &Variables<'_>) -> Plan {
     let other = active.other();
     let may_boot_other =
         variables.of(active).platform.is_none() || variables.of(other).platform.is_some();
+    plan.barred = (!may_boot_other).then_some(other);
     let (trial, revert) = if variables.upgrade_available.is_some() {
         (
             by_bootcount(variables, &mut plan),
