@@ -214,8 +214,8 @@ fn silent_disk(context: &Context, change: fn(Machine) -> Machine) -> Result<()> 
         .arguments(["-icount", "shift=10,sleep=off"]);
     let lines = context.fatal(machine)?;
     // How far it gets depends on the host: QEMU lets the first request through.
-    let said = lines[0].contains("no answer for 30 s reading block 16 (256 blocks): given up")
-        || lines[0].contains("slot a: no answer for 30 s reading block 2048 (8 blocks): given up");
+    let said = lines[0].contains("no answer for 30 s from block 16 (256 blocks): given up")
+        || lines[0].contains("slot a: no answer for 30 s from block 2048 (8 blocks): given up");
     ensure!(said, "{lines:#?}");
     Ok(())
 }
