@@ -134,6 +134,7 @@ impl<'a> DiskBuilder<'a> {
         all.set("nerves_fw_active", "a")
             .set("nerves_fw_devpath", "/dev/vda")
             .set("nerves_fw_validated", "1")
+            .set("nerves_fw_booted", "1")
             .set("upgrade_available", "0")
             .set("bootcount", "0");
         for slot in [Slot::A, Slot::B] {

@@ -16,4 +16,5 @@ pub mod mbr;
 pub mod output;
 pub mod rootfs;
 pub mod size;
+pub mod slots;
 pub mod variables;

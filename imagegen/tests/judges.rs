@@ -328,6 +328,44 @@ fn errors_leave_no_image_and_no_half_changed_environment() {
 }
 
 #[test]
+fn slots_are_activated_validated_and_reverted() {
+    let workshop = Workshop::new();
+    workshop.disk(&["--slot", "both"]);
+    let before = fs::read(workshop.path("disk.img")).expect("reading");
+    let status = workshop.ok(&["slot", "disk.img", "activate", "b"]);
+    assert!(
+        status.contains(
+            "active: b\nnext boot: slot b (trial)\nif that cannot be booted: slot a (reverted)"
+        ),
+        "{status}"
+    );
+    // The first sector alone has changed: a cut leaves the old state or the new one.
+    let after = fs::read(workshop.path("disk.img")).expect("reading");
+    let changed: Vec<usize> = (0..after.len() / 512)
+        .filter(|at| before[at * 512..][..512] != after[at * 512..][..512])
+        .collect();
+    assert_eq!(changed, [16]);
+    let status = workshop.ok(&["slot", "disk.img", "validate"]);
+    assert!(status.contains("next boot: slot b (active)"), "{status}");
+    let status = workshop.ok(&["slot", "disk.img", "revert"]);
+    assert!(
+        status.contains("active: a\nnext boot: slot a (active)"),
+        "{status}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&workshop.ok(&["slot", "disk.img", "status", "--json"]))
+            .expect("JSON");
+    assert_eq!(
+        json["next"][0],
+        serde_json::json!({"slot": "a", "reason": "active"})
+    );
+
+    workshop.disk(&["--slot", "a"]);
+    let error = workshop.fails(&["slot", "disk.img", "revert"], 1);
+    assert!(error.contains("slot b must not be booted"), "{error}");
+}
+
+#[test]
 fn the_last_variables_stay_in_the_first_sector() {
     let workshop = Workshop::new();
     workshop.disk(&[

@@ -6,6 +6,7 @@ mod disk;
 mod env;
 mod inspect;
 mod loader;
+mod slot;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// Look at a built loader, change its settings, make its flat binary.
     Loader(loader::Loader),
+    /// Do to the slots of an image what firmware does: activate, validate, revert.
+    Slot(slot::Slot),
 }
 
 impl Command {
@@ -34,6 +37,7 @@ impl Command {
             Self::Env(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Loader(command) => command.run(),
+            Self::Slot(command) => command.run(),
         }
     }
 }

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `imagegen slot`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use imagegen::env_file::EnvFile;
+use imagegen::slots;
+use imagegen::variables::Variables;
+use little_loader::slot::Slot as LoaderSlot;
+use serde_json::json;
+
+use super::PlaceArguments;
+
+#[derive(Debug, Args)]
+pub(crate) struct Slot {
+    /// The image
+    image: PathBuf,
+    #[command(flatten)]
+    place: PlaceArguments,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show which slot is active and what the next boot will try
+    Status {
+        /// Print JSON instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a slot active and put it on trial, as an upgrade does when it ends
+    Activate {
+        /// The slot
+        slot: Name,
+        /// Without a trial: the slot counts as validated
+        #[arg(long)]
+        no_trial: bool,
+    },
+    /// End the trial of the active slot: it stays
+    Validate,
+    /// Go back to the other slot
+    Revert,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Name {
+    A,
+    B,
+}
+
+impl Slot {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let context = || format!("{}", self.image.display());
+        let writable = !matches!(self.action, Action::Status { .. });
+        let mut file =
+            EnvFile::open(&self.image, self.place.place(), writable).with_context(context)?;
+        let mut variables = file.variables();
+        match self.action {
+            Action::Status { json } => return status(&variables, json),
+            Action::Activate { slot, no_trial } => {
+                let slot = match slot {
+                    Name::A => LoaderSlot::A,
+                    Name::B => LoaderSlot::B,
+                };
+                slots::activate(&mut variables, slot, !no_trial).with_context(context)?;
+            }
+            Action::Validate => slots::validate(&mut variables),
+            Action::Revert => {
+                slots::revert(&mut variables).with_context(context)?;
+            }
+        }
+        file.store(&variables).with_context(context)?;
+        status(&variables, false)
+    }
+}
+
+fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
+    let plan = slots::plan(variables)?;
+    let attempts: Vec<_> = plan.attempts().collect();
+    let oddities: Vec<_> = plan
+        .oddities
+        .iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
+    let value = |name: &str| {
+        variables
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+    };
+    if as_json {
+        let attempts: Vec<_> = attempts
+            .iter()
+            .map(|attempt| json!({"slot": attempt.slot.name(), "reason": attempt.reason.name()}))
+            .collect();
+        let report = json!({
+            "active": value("nerves_fw_active"),
+            "upgrade_available": value("upgrade_available"),
+            "bootcount": value("bootcount"),
+            "next": attempts,
+            "must_not_be_booted": plan.barred.map(LoaderSlot::name),
+            "warnings": oddities,
+        });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!(
+        "active: {}",
+        value("nerves_fw_active").unwrap_or_else(|| "not set".to_owned())
+    );
+    for (number, attempt) in attempts.iter().enumerate() {
+        let when = if number == 0 {
+            "next boot"
+        } else {
+            "if that cannot be booted"
+        };
+        println!("{when}: slot {} ({})", attempt.slot, attempt.reason);
+    }
+    if let Some(slot) = plan.barred {
+        println!("slot {slot} must not be booted: {slot}.nerves_fw_platform is not set");
+    }
+    for oddity in oddities {
+        println!("warning: {oddity}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
