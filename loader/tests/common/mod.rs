@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod scenarios;
+
 use std::convert::Infallible;
 
 use little_loader::attempt::{Failures, Ready, Slots, first_bootable};
@@ -36,6 +38,25 @@ pub(crate) struct Faults {
     pub(crate) flushes: bool,
 }
 
+/// What is wrong with the code that writes, to see whether the tests notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// The write with this number is left out.
+    DropWrite(usize),
+    /// The flush with this number is left out.
+    DropFlush(usize),
+    /// The kernel starts before anything is written.
+    StartFirst,
+    /// The kernel starts before what was written is flushed.
+    StartBeforeFlush,
+    /// The flush comes before the writes that it should follow.
+    FlushFirst,
+    /// Of a pair, the copy that counts is written.
+    WriteCurrentCopy,
+    /// A repair stays in memory.
+    DropRepair,
+}
+
 /// A disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Disk {
@@ -43,6 +64,7 @@ pub(crate) struct Disk {
     /// One or two copies.
     pub(crate) copies: Vec<Vec<u8>>,
     pub(crate) faults: Faults,
+    pub(crate) mutation: Option<Mutation>,
 }
 
 /// How a boot went.
@@ -87,6 +109,7 @@ impl Disk {
             format: Format::Single,
             copies: vec![block],
             faults: Faults::default(),
+            mutation: None,
         }
     }
 
@@ -95,6 +118,7 @@ impl Disk {
             format: Format::Redundant,
             copies: vec![first, second],
             faults: Faults::default(),
+            mutation: None,
         }
     }
 
@@ -135,12 +159,17 @@ impl Disk {
         };
         let mut machine = Machine {
             faults: self.faults,
+            mutation: self.mutation,
+            is_pair: self.copies.len() == 2,
             boot: &mut boot,
             writes: 0,
+            flushes: 0,
         };
         if recovered == Recovered::Repaired {
             machine.boot.repaired = true;
-            let _ = writer.write(&mut machine);
+            if self.mutation != Some(Mutation::DropRepair) {
+                let _ = writer.write(&mut machine);
+            }
         }
         let plan = decide(&Variables::gather(&writer.env()));
         let mut failures = Failures::default();
@@ -148,7 +177,14 @@ impl Disk {
             first_bootable(&plan, &mut writer, &mut machine, &mut failures)
         {
             boot.result = Some((slot, reason));
-            boot.operations.push(Operation::Start(slot, reason));
+            let end = boot.operations.len();
+            let place = match self.mutation {
+                Some(Mutation::StartFirst) => 0,
+                Some(Mutation::StartBeforeFlush) => end.saturating_sub(1),
+                _ => end,
+            };
+            boot.operations
+                .insert(place, Operation::Start(slot, reason));
         }
         boot
     }
@@ -198,8 +234,11 @@ impl Disk {
 
 struct Machine<'a> {
     faults: Faults,
+    mutation: Option<Mutation>,
+    is_pair: bool,
     boot: &'a mut Boot,
     writes: usize,
+    flushes: usize,
 }
 
 impl Storage for Machine<'_> {
@@ -214,6 +253,13 @@ impl Storage for Machine<'_> {
             return Err("write error");
         }
         self.writes += 1;
+        if self.mutation == Some(Mutation::DropWrite(self.writes - 1)) {
+            return Ok(());
+        }
+        let copy = match self.mutation {
+            Some(Mutation::WriteCurrentCopy) if self.is_pair => copy.other(),
+            _ => copy,
+        };
         self.boot
             .operations
             .push(Operation::Write(copy, first, bytes.to_vec()));
@@ -224,7 +270,18 @@ impl Storage for Machine<'_> {
         if self.faults.flushes {
             return Err("flush error");
         }
-        self.boot.operations.push(Operation::Flush);
+        self.flushes += 1;
+        let operations = &mut self.boot.operations;
+        match self.mutation {
+            Some(Mutation::DropFlush(number)) if number == self.flushes - 1 => {}
+            Some(Mutation::FlushFirst) => {
+                let last = operations
+                    .iter()
+                    .rposition(|operation| *operation == Operation::Flush);
+                operations.insert(last.map_or(0, |last| last + 1), Operation::Flush);
+            }
+            _ => operations.push(Operation::Flush),
+        }
         Ok(())
     }
 }
