@@ -43,8 +43,11 @@ struct Row {
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     booted: Option<(Slot, Reason)>,
-    changed: Vec<(&'static str, String)>,
+    changed: Changed,
 }
+
+/// Variables with the values they get.
+type Changed = Vec<(&'static str, String)>;
 
 /// The rules, once more: as a list of questions, not as a plan.
 fn expected(row: &Row) -> Outcome {
@@ -72,45 +75,41 @@ fn expected(row: &Row) -> Outcome {
     let name = other.name();
 
     // What kind of boot is it?
-    let (on_trial, used_up, count_up, revert): (
-        bool,
-        bool,
-        Vec<(&'static str, String)>,
-        Vec<(&'static str, String)>,
-    ) = if let Some(upgrade) = row.upgrade {
-        let limit = match row.limit {
-            None | Some("0" | "1") => 1,
-            Some("3") => 3,
-            _ => 9,
+    let (on_trial, used_up, count_up, revert): (bool, bool, Changed, Changed) =
+        if let Some(upgrade) = row.upgrade {
+            let limit = match row.limit {
+                None | Some("0" | "1") => 1,
+                Some("3") => 3,
+                _ => 9,
+            };
+            // A count that is no number may be anything: the trial is over.
+            let count = match row.count {
+                None => Some(0),
+                Some(text) => text.parse::<u64>().ok(),
+            };
+            let next = count.map_or(0, |count| count + 1);
+            (
+                upgrade == "1",
+                count.is_none_or(|count| count >= limit),
+                changed(&[("bootcount", &next.to_string())]),
+                changed(&[
+                    ("nerves_fw_active", name),
+                    ("upgrade_available", "0"),
+                    ("bootcount", "0"),
+                ]),
+            )
+        } else {
+            (
+                row.validated == Some("0"),
+                row.booted == Some("1"),
+                changed(&[("nerves_fw_booted", "1")]),
+                changed(&[
+                    ("nerves_fw_active", name),
+                    ("nerves_fw_validated", "1"),
+                    ("nerves_fw_booted", "1"),
+                ]),
+            )
         };
-        // A count that is no number may be anything: the trial is over.
-        let count = match row.count {
-            None => Some(0),
-            Some(text) => text.parse::<u64>().ok(),
-        };
-        let next = count.map_or(0, |count| count + 1);
-        (
-            upgrade == "1",
-            count.is_none_or(|count| count >= limit),
-            changed(&[("bootcount", &next.to_string())]),
-            changed(&[
-                ("nerves_fw_active", name),
-                ("upgrade_available", "0"),
-                ("bootcount", "0"),
-            ]),
-        )
-    } else {
-        (
-            row.validated == Some("0"),
-            row.booted == Some("1"),
-            changed(&[("nerves_fw_booted", "1")]),
-            changed(&[
-                ("nerves_fw_active", name),
-                ("nerves_fw_validated", "1"),
-                ("nerves_fw_booted", "1"),
-            ]),
-        )
-    };
     let nothing = || Outcome {
         booted: None,
         changed: vec![],
