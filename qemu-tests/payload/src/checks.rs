@@ -193,7 +193,13 @@ fn report_chosen(fdt: Fdt<'_>, in_ram: impl Fn(Region) -> bool, base: u64) {
     }
     for child in ["slot", "reason", "bootcount"] {
         if let Some(value) = property_named(&chosen, child) {
-            check(child, value.escape_ascii(), true, "");
+            let text = value.strip_suffix(b"\0");
+            check(
+                child,
+                text.unwrap_or(value).escape_ascii(),
+                text.is_some(),
+                "a string",
+            );
         }
     }
     let number = |name: &str| {

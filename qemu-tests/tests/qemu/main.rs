@@ -9,6 +9,7 @@ mod device_trees;
 mod errors;
 mod matrix;
 mod optlevels;
+mod slots;
 
 use std::env;
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     tests.extend(errors::tests());
     tests.extend(device_trees::tests());
     tests.extend(optlevels::tests());
+    tests.extend(slots::tests());
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(matrix::long_tests());
     }
