@@ -34,3 +34,4 @@ pub mod running;
 pub mod scratch;
 pub mod setup;
 pub mod toolchain;
+pub mod write_log;

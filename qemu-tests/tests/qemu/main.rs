@@ -9,6 +9,7 @@ mod device_trees;
 mod errors;
 mod matrix;
 mod optlevels;
+mod power;
 mod slots;
 
 use std::env;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     tests.extend(device_trees::tests());
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
+    tests.extend(power::tests());
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(matrix::long_tests());
     }

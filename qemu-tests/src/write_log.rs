@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The log of QEMU's blklogwrites driver: every write and flush of a machine, in order.
+//!
+//! Source: Linux, `Documentation/admin-guide/device-mapper/log-writes.rst` and `drivers/md/dm-log-writes.c`, whose format
+//! QEMU follows: a superblock, then for each entry a header sector and the data. All numbers are little-endian.
+
+use std::path::Path;
+
+use thiserror::Error;
+
+/// The superblock's magic number.
+const MAGIC: u64 = 0x6a73_6677_7368_72;
+
+/// An entry's flags.
+const FLUSH: u64 = 1;
+/// A write that is on stable storage when it is answered.
+const FUA: u64 = 2;
+const DISCARD: u64 = 4;
+
+/// What happened to the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Bytes were written, from this byte of the disk on.
+    Write(u64, Vec<u8>),
+    /// Everything written before is on stable storage.
+    Flush,
+}
+
+/// Why a log cannot be read.
+#[derive(Debug, Error)]
+pub enum WriteLogError {
+    /// The file cannot be read.
+    #[error("cannot read the log")]
+    Read(#[from] std::io::Error),
+    /// It is no such log.
+    #[error("the log starts with {0:#x}, not with {MAGIC:#x}")]
+    Magic(u64),
+    /// It ends too early, or has an entry that no loader makes.
+    #[error("entry {0} is cut off, or discards blocks")]
+    Entry(u64),
+}
+
+/// Reads a log.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub fn read(path: &Path) -> Result<Vec<Entry>, WriteLogError> {
+    let bytes = std::fs::read(path)?;
+    let number = |at: usize, length: usize| -> Option<u64> {
+        let mut raw = [0; 8];
+        raw[..length].copy_from_slice(bytes.get(at..at + length)?);
+        Some(u64::from_le_bytes(raw))
+    };
+    let magic = number(0, 8).unwrap_or_default();
+    if magic != MAGIC {
+        return Err(WriteLogError::Magic(magic));
+    }
+    let cut = WriteLogError::Entry(0);
+    let count = number(16, 8).ok_or(cut)?;
+    let sector = number(24, 4).unwrap_or(512) as usize;
+    let mut at = sector;
+    let mut entries = Vec::new();
+    for index in 0..count {
+        let field = |offset| number(at + offset, 8).ok_or(WriteLogError::Entry(index));
+        let (start, sectors, flags) = (field(0)?, field(8)?, field(16)?);
+        at += sector;
+        if flags & DISCARD != 0 {
+            return Err(WriteLogError::Entry(index));
+        }
+        if flags & FLUSH != 0 {
+            entries.push(Entry::Flush);
+        }
+        if sectors > 0 {
+            let length = sectors as usize * sector;
+            let data = bytes
+                .get(at..at + length)
+                .ok_or(WriteLogError::Entry(index))?;
+            entries.push(Entry::Write(start * sector as u64, data.to_vec()));
+            at += length;
+        }
+        if flags & FUA != 0 {
+            entries.push(Entry::Flush);
+        }
+    }
+    Ok(entries)
+}
+
+/// Every disk that a power cut can leave, with the number of entries that were done: what was flushed is there, and of
+/// what came after any subset.
+#[must_use]
+pub fn cuts(disk: &[u8], entries: &[Entry]) -> Vec<(usize, Vec<u8>)> {
+    let put = |disk: &mut Vec<u8>, entry: &Entry| {
+        if let Entry::Write(start, bytes) = entry {
+            let start = *start as usize;
+            disk[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+    };
+    let mut cuts = Vec::new();
+    for done in 0..=entries.len() {
+        let flushed = entries[..done]
+            .iter()
+            .rposition(|entry| *entry == Entry::Flush)
+            .unwrap_or(0);
+        let mut safe = disk.to_vec();
+        entries[..flushed]
+            .iter()
+            .for_each(|entry| put(&mut safe, entry));
+        let pending: Vec<&Entry> = entries[flushed..done]
+            .iter()
+            .filter(|entry| **entry != Entry::Flush)
+            .collect();
+        for subset in 0..1_u32 << pending.len() {
+            let mut cut = safe.clone();
+            for (bit, entry) in pending.iter().enumerate() {
+                if subset >> bit & 1 == 1 {
+                    put(&mut cut, entry);
+                }
+            }
+            cuts.push((done, cut));
+        }
+    }
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_read() {
+        let mut log = Vec::new();
+        let sector = |numbers: &[u64]| {
+            let mut bytes: Vec<u8> = numbers
+                .iter()
+                .flat_map(|number| number.to_le_bytes())
+                .collect();
+            bytes.resize(512, 0);
+            bytes
+        };
+        log.extend(sector(&[MAGIC, 1, 2, 512]));
+        log.extend(sector(&[3, 1, 0, 0]));
+        log.extend([7; 512]);
+        log.extend(sector(&[0, 0, FLUSH, 0]));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &log).unwrap();
+        let entries = read(file.path()).unwrap();
+        assert_eq!(entries, [Entry::Write(1536, vec![7; 512]), Entry::Flush]);
+        // Before, none or all of the write; with it, either; after the flush, surely.
+        let disks = cuts(&[0; 4096], &entries);
+        let written: Vec<bool> = disks.iter().map(|(_, disk)| disk[1536] == 7).collect();
+        assert_eq!(written, [false, false, true, true]);
+
+        std::fs::write(file.path(), &log[..700]).unwrap();
+        assert!(matches!(read(file.path()), Err(WriteLogError::Entry(0))));
+        std::fs::write(file.path(), "something else").unwrap();
+        assert!(matches!(read(file.path()), Err(WriteLogError::Magic(_))));
+    }
+}
