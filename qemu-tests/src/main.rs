@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, binutils, build, lint, setup, test};
+use commands::{bench, binutils, boot, build, lint, setup, test};
 
 /// Set up, build, boot, test and measure Little Loader
 #[derive(Parser)]
@@ -22,6 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Boot(boot::Arguments),
     Setup(setup::Arguments),
     Build(build::Arguments),
     Test(test::Arguments),
@@ -38,6 +39,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Boot(arguments) => boot::main(&arguments),
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Build(arguments) => build::main(&arguments),
         Command::Test(arguments) => test::main(&arguments),

@@ -4,6 +4,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod binutils;
+pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod lint;
 pub(crate) mod setup;

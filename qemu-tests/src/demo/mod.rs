@@ -1,6 +1,262 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The image that `cargo qemu boot` boots: Debian's kernel, an initrd that finds the disk, and busybox.
+//! The image that `cargo qemu boot` boots: Debian's kernel, an initrd that finds the disk, and busybox, or whatever of
+//! these the user brings, in both slots.
 
 pub mod initrd;
 pub mod rootfs;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use imagegen::disk::{DEFAULT_ARGS, DiskBuilder, DiskError};
+use imagegen::kernel::{Kernel, KernelError};
+use imagegen::layout::{Layout, LayoutError, Sizes};
+use imagegen::rootfs::RootfsError;
+use imagegen::size::Size;
+use little_loader::slot::Slot;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::output;
+use crate::paths;
+use crate::setup::kit::Kit;
+
+/// Why there is no demo image.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    /// Debian's parts are needed and not there.
+    #[error("Debian's kernel and busybox are not in the cache; `cargo qemu setup` brings them")]
+    NoKit,
+    /// A file could not be read or written.
+    #[error("cannot use {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The kernel is none that can be booted.
+    #[error("{path} cannot be booted")]
+    Kernel {
+        /// The kernel.
+        path: PathBuf,
+        /// What it is instead.
+        source: KernelError,
+    },
+    /// The root file system could not be made.
+    #[error(transparent)]
+    Rootfs(#[from] RootfsError),
+    /// The parts are too large for a disk.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The image could not be put together.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// What the user brings, instead of what Debian has.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// An arm64 Image, raw or packed.
+    pub kernel: Option<PathBuf>,
+    /// An initrd; without one, a kernel of the user's has none.
+    pub initrd: Option<PathBuf>,
+    /// A squashfs, or a folder to make one of.
+    pub rootfs: Option<PathBuf>,
+}
+
+/// A demo image.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// The disk.
+    pub image: PathBuf,
+    /// The raw kernel beside it, for booting without the loader.
+    pub kernel: PathBuf,
+    /// The initrd beside it, if there is one.
+    pub initrd: Option<PathBuf>,
+}
+
+/// What an image was made from, as `<stem>.json` keeps it.
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+struct Recipe {
+    inputs: Vec<Input>,
+}
+
+#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+struct Input {
+    role: String,
+    path: PathBuf,
+    length: u64,
+    /// Nanoseconds since 1970.
+    modified: u128,
+}
+
+impl Demo {
+    /// Makes `target/demo.img`, unless it is there and nothing that goes into it has changed.
+    ///
+    /// # Errors
+    /// Every [`DemoError`].
+    pub fn make(parts: &Parts) -> Result<Self, DemoError> {
+        Self::make_at(parts, &paths::target().join("demo"))
+    }
+
+    /// The same as `<stem>.img`.
+    ///
+    /// # Errors
+    /// Every [`DemoError`].
+    pub fn make_at(parts: &Parts, stem: &Path) -> Result<Self, DemoError> {
+        let kit = Kit::find(&paths::cache());
+        let has_initrd = parts.initrd.is_some() || parts.kernel.is_none();
+        let demo = Self {
+            image: stem.with_extension("img"),
+            kernel: stem.with_extension("kernel"),
+            initrd: has_initrd.then(|| stem.with_extension("initrd")),
+        };
+        let recipe = Recipe::of(parts, kit.as_ref())?;
+        let note = stem.with_extension("json");
+        let files = [Some(&demo.image), Some(&demo.kernel), demo.initrd.as_ref()];
+        if files.into_iter().flatten().all(|file| file.is_file())
+            && Recipe::read(&note).as_ref() == Some(&recipe)
+        {
+            return Ok(demo);
+        }
+        // Without its note a half-made set of files is made again.
+        match fs::remove_file(&note) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&note)(error));
+            }
+            _ => demo.write(parts, kit.as_ref())?,
+        }
+        let text =
+            serde_json::to_vec_pretty(&recipe).map_err(|error| failed(&note)(error.into()))?;
+        output::write_whole(&note, &text).map_err(failed(&note))?;
+        Ok(demo)
+    }
+
+    fn write(&self, parts: &Parts, kit: Option<&Kit>) -> Result<(), DemoError> {
+        let debian = || kit.ok_or(DemoError::NoKit);
+        let path = parts
+            .kernel
+            .clone()
+            .map_or_else(|| debian().map(Kit::kernel), Ok)?;
+        let packed = fs::read(&path).map_err(failed(&path))?;
+        let kernel = Kernel::unpack(packed).map_err(|source| DemoError::Kernel { path, source })?;
+        let initrd = match (&parts.initrd, &self.initrd) {
+            (Some(path), _) => Some(fs::read(path).map_err(failed(path))?),
+            (None, Some(path)) => Some(initrd::make(debian()?).map_err(failed(path))?),
+            (None, None) => None,
+        };
+        let rootfs = match &parts.rootfs {
+            Some(path) => imagegen::rootfs::load(path)?,
+            None => {
+                let folder = tempfile::tempdir().map_err(failed(&env::temp_dir()))?;
+                rootfs::fill(folder.path(), debian()?).map_err(failed(folder.path()))?;
+                imagegen::rootfs::load(folder.path())?
+            }
+        };
+        output::write_whole(&self.kernel, &kernel.image).map_err(failed(&self.kernel))?;
+        if let (Some(path), Some(initrd)) = (&self.initrd, &initrd) {
+            output::write_whole(path, initrd).map_err(failed(path))?;
+        }
+
+        let initrd_length = initrd.as_ref().map_or(0, Vec::len) as u64;
+        let sizes = Sizes {
+            kernel: room(
+                Sizes::default().kernel,
+                kernel.bytes_on_disk() + initrd_length,
+            ),
+            rootfs: room(Sizes::default().rootfs, rootfs.len() as u64),
+            ..Sizes::default()
+        };
+        let mut builder = DiskBuilder::new(Layout::new(&sizes)?);
+        for (slot, partition) in [(Slot::A, 1), (Slot::B, 2)] {
+            // The start script greets with the slot; Linux itself ignores such a parameter.
+            let args = format!("root=/dev/vda{partition} {DEFAULT_ARGS} demo.slot={slot}");
+            builder = builder
+                .kernel(slot, &kernel.image)
+                .kernel_room(slot, kernel.bytes_on_disk());
+            builder = builder.rootfs(slot, &rootfs).args(slot, &args);
+            if let Some(initrd) = &initrd {
+                builder = builder.initrd(slot, initrd);
+            }
+        }
+        builder.write_to(&self.image, |_, _| {})?;
+        Ok(())
+    }
+}
+
+impl Recipe {
+    fn of(parts: &Parts, kit: Option<&Kit>) -> Result<Self, DemoError> {
+        let mut inputs = Vec::new();
+        // The program has the scripts in it, and the code that makes the image.
+        let program = env::current_exe().map_err(failed(Path::new("this program")))?;
+        let debian = kit.map(Kit::manifest);
+        let all = [
+            ("program", Some(&program)),
+            ("debian", debian.as_ref()),
+            ("kernel", parts.kernel.as_ref()),
+            ("initrd", parts.initrd.as_ref()),
+            ("rootfs", parts.rootfs.as_ref()),
+        ];
+        for (role, path) in all
+            .into_iter()
+            .filter_map(|(role, path)| Some((role, path?)))
+        {
+            add_input(role, path, &mut inputs)?;
+        }
+        Ok(Self { inputs })
+    }
+
+    fn read(note: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(note).ok()?).ok()
+    }
+}
+
+/// A folder counts with everything in it. Links within it count as links, or a circle of them would have no end.
+fn add_input(role: &str, path: &Path, inputs: &mut Vec<Input>) -> Result<(), DemoError> {
+    let is_given = inputs.last().is_none_or(|last| last.role != role);
+    let metadata = if is_given {
+        fs::metadata(path)
+    } else {
+        fs::symlink_metadata(path)
+    };
+    let metadata = metadata.map_err(failed(path))?;
+    let modified = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    inputs.push(Input {
+        role: role.to_owned(),
+        path: path.to_owned(),
+        length: metadata.len(),
+        modified: modified.map_or(0, |age| age.as_nanos()),
+    });
+    if metadata.is_dir() {
+        let mut entries = fs::read_dir(path)
+            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
+            .map_err(failed(path))?;
+        entries.sort_by_key(fs::DirEntry::path);
+        for entry in entries {
+            add_input(role, &entry.path(), inputs)?;
+        }
+    }
+    Ok(())
+}
+
+/// The usual room, or what is needed in whole MiB, with one to spare for rounding and the initrd's boundary.
+fn room(usual: Size, needed: u64) -> Size {
+    const MIB: u64 = 1 << 20;
+    Size(usual.0.max(needed.next_multiple_of(MIB) + MIB))
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> DemoError {
+    let path = path.to_owned();
+    move |source| DemoError::Io {
+        path: path.clone(),
+        source,
+    }
+}

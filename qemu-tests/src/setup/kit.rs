@@ -118,6 +118,12 @@ impl Kit {
         self.folder.join("vmlinuz")
     }
 
+    /// The file that says what the kit is made of.
+    #[must_use]
+    pub fn manifest(&self) -> PathBuf {
+        self.folder.join(MANIFEST)
+    }
+
     /// busybox, statically linked.
     #[must_use]
     pub fn busybox(&self) -> PathBuf {

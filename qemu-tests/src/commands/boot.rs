@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo qemu boot`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+
+use qemu_tests::demo::{Demo, Parts};
+use qemu_tests::machine::{Accelerator, Console, Disk, Machine};
+use qemu_tests::process;
+use qemu_tests::setup::{self, Purpose};
+
+use super::build;
+
+/// Boot Linux on this terminal: build the loader and target/demo.img, and start QEMU with both
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Print the QEMU command instead of running it
+    #[arg(long)]
+    print: bool,
+    /// A kernel instead of Debian's: an arm64 Image, raw, compressed, or EFI zboot. It needs virtio-blk and squashfs
+    /// built in, or an initrd that has them
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// An initrd instead of the demo's [default with --kernel: none]
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// A root file system instead of the demo's: a squashfs, or a folder to make one of
+    #[arg(long, value_name = "PATH")]
+    rootfs: Option<PathBuf>,
+    /// A disk image of your own instead of the demo's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd", "rootfs"])]
+    disk: Option<PathBuf>,
+    /// Added to the kernel's command line, as QEMU's -append does
+    #[arg(long, value_name = "ARGUMENTS")]
+    append: Option<String>,
+    /// The guest's memory in MiB, or with M or G behind it
+    #[arg(long, value_name = "SIZE", default_value = "256", value_parser = mebibytes)]
+    memory: u32,
+    /// The guest's CPUs
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    smp: u8,
+    /// What executes the guest: auto takes a hypervisor where there is one
+    #[arg(long, value_enum, default_value_t)]
+    accel: Accel,
+    /// Wait for a debugger on TCP port 1234 before the first instruction
+    #[arg(long)]
+    gdb: bool,
+    /// Give the guest a network card that reaches out through the host
+    #[arg(long)]
+    net: bool,
+    #[command(flatten)]
+    settings: build::Settings,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Accel {
+    #[default]
+    Auto,
+    Kvm,
+    Hvf,
+    Tcg,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let own =
+        arguments.disk.is_some() || (arguments.kernel.is_some() && arguments.rootfs.is_some());
+    setup::ensure(if own { Purpose::BootOwn } else { Purpose::Boot })?;
+    let loader = build::loader(&arguments.settings)?;
+    let disk = match &arguments.disk {
+        Some(disk) => disk.clone(),
+        None => demo(arguments)?,
+    };
+    let disk = disk
+        .canonicalize()
+        .with_context(|| format!("cannot find the disk image {}", disk.display()))?;
+    let machine = machine(arguments, Machine::new(loader.elf).disk(Disk::new(disk)));
+    if arguments.print {
+        println!("{}", machine.shell_line());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.gdb {
+        eprintln!("waiting for: gdb target/little-loader.elf -ex 'target remote :1234'");
+    }
+    eprintln!("booting; leave by `poweroff` in the guest, or by Ctrl-A X");
+    let status = process::start(&mut machine.command())?
+        .wait()
+        .context("cannot wait for QEMU")?;
+    if !status.success() {
+        bail!("QEMU ended with {status}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes or finds the demo image.
+fn demo(arguments: &Arguments) -> Result<PathBuf> {
+    let parts = Parts {
+        kernel: arguments.kernel.clone(),
+        initrd: arguments.initrd.clone(),
+        rootfs: arguments.rootfs.clone(),
+    };
+    Ok(Demo::make(&parts)?.image)
+}
+
+fn machine(arguments: &Arguments, machine: Machine) -> Machine {
+    let accelerator = match arguments.accel {
+        Accel::Auto => Accelerator::of_host(),
+        Accel::Kvm => Accelerator::Kvm,
+        Accel::Hvf => Accelerator::Hvf,
+        Accel::Tcg => Accelerator::Tcg,
+    };
+    let mut machine = machine
+        .console(Console::Terminal)
+        .accelerator(accelerator)
+        .memory_mib(arguments.memory)
+        .cpus(arguments.smp);
+    if accelerator != Accelerator::Tcg {
+        // A hypervisor runs on the CPU that is there.
+        machine = machine.cpu("host");
+    }
+    if accelerator == Accelerator::Kvm {
+        // As with the CPU: the interrupt controller that the host can virtualise.
+        machine = machine.machine_option("gic-version=host");
+    }
+    if let Some(append) = &arguments.append {
+        machine = machine.append(append);
+    }
+    if arguments.net {
+        machine = machine.network();
+    }
+    if arguments.gdb {
+        machine = machine.arguments(["-s", "-S"]);
+    }
+    machine
+}
+
+/// `512`, `512M` or `2G`, in MiB.
+fn mebibytes(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.strip_suffix(['M', 'm']) {
+        Some(digits) => (digits, 1),
+        None => text
+            .strip_suffix(['G', 'g'])
+            .map_or((text, 1), |digits| (digits, 1024)),
+    };
+    let size = digits
+        .parse::<u32>()
+        .ok()
+        .and_then(|size| size.checked_mul(factor));
+    size.filter(|size| *size > 0)
+        .ok_or_else(|| "not a size such as 512, 512M or 2G".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_memory() {
+        assert_eq!(mebibytes("512"), Ok(512));
+        assert_eq!(mebibytes("64M"), Ok(64));
+        assert_eq!(mebibytes("8G"), Ok(8192));
+        for bad in ["", "0", "G", "1.5G", "-1", "9999999G", "64K"] {
+            assert!(mebibytes(bad).is_err(), "{bad}");
+        }
+    }
+}
