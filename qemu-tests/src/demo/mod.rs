@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use imagegen::disk::{DEFAULT_ARGS, DiskBuilder, DiskError};
+use imagegen::disk::{DiskBuilder, DiskError};
 use imagegen::kernel::{Kernel, KernelError};
 use imagegen::layout::{Layout, LayoutError, Sizes};
 use imagegen::rootfs::RootfsError;
@@ -173,13 +173,11 @@ impl Demo {
             ..Sizes::default()
         };
         let mut builder = DiskBuilder::new(Layout::new(&sizes)?);
-        for (slot, partition) in [(Slot::A, 1), (Slot::B, 2)] {
-            // The start script greets with the slot; Linux itself ignores such a parameter.
-            let args = format!("root=/dev/vda{partition} {DEFAULT_ARGS} demo.slot={slot}");
+        for slot in [Slot::A, Slot::B] {
             builder = builder
                 .kernel(slot, &kernel.image)
                 .kernel_room(slot, kernel.bytes_on_disk());
-            builder = builder.rootfs(slot, &rootfs).args(slot, &args);
+            builder = builder.rootfs(slot, &rootfs);
             if let Some(initrd) = &initrd {
                 builder = builder.initrd(slot, initrd);
             }

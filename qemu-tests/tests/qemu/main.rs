@@ -7,6 +7,7 @@
 mod context;
 mod device_trees;
 mod errors;
+mod linux;
 mod matrix;
 mod optlevels;
 mod power;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     tests.extend(device_trees::tests());
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
+    tests.extend(linux::tests());
     tests.extend(power::tests());
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(matrix::long_tests());

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Debian's kernel, from a disk as people have them, to a shell.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use imagegen::env_file::{EnvFile, Place};
+use imagegen::slots;
+use little_loader::slot::Slot;
+
+use qemu_tests::demo::{Demo, Parts};
+use qemu_tests::machine::{Disk, Machine};
+
+use crate::Test;
+use crate::context::Context;
+
+/// The prompt of the guest's shell.
+const PROMPT: &str = "/ # ";
+
+pub(crate) fn tests() -> Vec<Test> {
+    let tests: [(&str, fn(&Context) -> Result<()>); 3] = [
+        ("shell_on_slot_a_and_again_after_a_reboot", shell),
+        ("four_cpus", four_cpus),
+        ("panicking_update_goes_back", panics),
+    ];
+    tests
+        .into_iter()
+        .map(|(name, test)| (format!("linux::{name}"), test))
+        .collect()
+}
+
+fn image(context: &Context) -> Result<PathBuf> {
+    Ok(Demo::make_at(&Parts::default(), &context.path("demo"))?.image)
+}
+
+fn machine(context: &Context, image: &PathBuf) -> Machine {
+    context
+        .machine()
+        .memory_mib(256)
+        .append("quiet")
+        .disk(Disk::new(image))
+}
+
+fn shell(context: &Context) -> Result<()> {
+    let mut guest = machine(context, &image(context)?).start()?;
+    for boot in 0..2 {
+        guest.expect("slot a: active")?;
+        guest.expect("booted from slot a (active) by Little Loader.")?;
+        guest.expect(PROMPT)?;
+        guest.type_line("grep ' / ' /proc/mounts; cat /proc/cmdline")?;
+        guest.expect(" / squashfs ro")?;
+        guest.expect("panic=5 quiet")?;
+        guest.expect(PROMPT)?;
+        guest.type_line(if boot == 0 { "reboot" } else { "poweroff" })?;
+    }
+    let serial = guest.wait_for_exit()?.serial;
+    ensure!(
+        serial.matches("entering the kernel at EL1").count() == 2,
+        "{serial}"
+    );
+    Ok(())
+}
+
+fn four_cpus(context: &Context) -> Result<()> {
+    let mut guest = machine(context, &image(context)?).cpus(4).start()?;
+    guest.expect(PROMPT)?;
+    guest.type_line("echo CPUs: $(grep -c ^processor /proc/cpuinfo)")?;
+    guest.expect("CPUs: 4")?;
+    guest.expect(PROMPT)?;
+    guest.type_line("dmesg | grep -c 'inconsistent modes'; poweroff")?;
+    guest.expect("\n0")?;
+    guest.wait_for_exit()?;
+    Ok(())
+}
+
+/// The kernel of the new slot finds no root file system and panics; the one before is back without anybody's help.
+fn panics(context: &Context) -> Result<()> {
+    let image = image(context)?;
+    let mut file = EnvFile::open(&image, Place::default(), true)?;
+    let mut variables = file.variables();
+    slots::activate(&mut variables, Slot::B, true)?;
+    variables.unset("b.initrd_lba");
+    variables.unset("b.initrd_size");
+    variables.set("b.kernel_args", "console=ttyAMA0 root=/dev/vda2 panic=1");
+    file.store(&variables)?;
+    let mut guest = machine(context, &image).start()?;
+    guest.expect("slot b: trial")?;
+    guest.expect("Kernel panic")?;
+    guest.expect("slot a: reverted")?;
+    guest.expect("booted from slot a (reverted) by Little Loader.")?;
+    guest.expect(PROMPT)?;
+    guest.type_line("poweroff")?;
+    guest.wait_for_exit()?;
+    let variables = EnvFile::open(&image, Place::default(), false)?.variables();
+    for (name, value) in [
+        ("nerves_fw_active", "a"),
+        ("upgrade_available", "0"),
+        ("bootcount", "0"),
+    ] {
+        ensure!(variables.get(name) == Some(value.as_bytes()), "{name}");
+    }
+    Ok(())
+}
