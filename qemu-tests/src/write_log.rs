@@ -10,7 +10,7 @@ use std::path::Path;
 use thiserror::Error;
 
 /// The superblock's magic number.
-const MAGIC: u64 = 0x6a73_6677_7368_72;
+const MAGIC: u64 = 0x006a_7366_7773_6872;
 
 /// An entry's flags.
 const FLUSH: u64 = 1;
