@@ -10,6 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use imagegen::env_file::EnvFile;
 use imagegen::slots;
 use imagegen::variables::Variables;
+use little_loader::policy::Attempt;
 use little_loader::slot::Slot as LoaderSlot;
 use serde_json::json;
 
@@ -81,7 +82,13 @@ impl Slot {
 
 fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
     let plan = slots::plan(variables)?;
-    let attempts: Vec<_> = plan.attempts().collect();
+    // A slot may come twice, for a disk that cannot be written; here its first turn tells.
+    let mut attempts: Vec<Attempt> = Vec::new();
+    for attempt in plan.attempts() {
+        if attempts.iter().all(|earlier| earlier.slot != attempt.slot) {
+            attempts.push(attempt);
+        }
+    }
     let oddities: Vec<_> = plan
         .oddities
         .iter()
