@@ -8,10 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use imagegen::loader_elf::{ElfError, LoaderElf};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::elf::{ElfError, Loadable};
 use crate::output;
 use crate::process::{self, ProcessError};
 use crate::toolchain::{self, StandardLibrary, TARGET, Toolchain, ToolchainError};
@@ -32,8 +32,21 @@ pub enum BuildError {
     #[error("cargo built {0} without naming an executable for it")]
     NoExecutable(String),
     /// The ELF is not what it has to be.
-    #[error(transparent)]
-    Elf(#[from] ElfError),
+    #[error("{path}")]
+    Elf {
+        /// The ELF.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ElfError,
+    },
+    /// A product could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A product could not be written.
     #[error("cannot write {path}")]
     Write {
@@ -116,14 +129,18 @@ pub fn loader(build: &LoaderBuild, stem: &Path) -> Result<Loader, BuildError> {
         }
     }
     let built = executable(&mut command, "little-loader")?;
-    let loadable = Loadable::read(&built)?;
-    loadable.check_loader()?;
+    let bad = |source| BuildError::Elf {
+        path: built.clone(),
+        source,
+    };
+    let elf = read_elf(&built)?;
+    elf.check_place().map_err(bad)?;
     let loader = Loader {
         elf: stem.with_extension("elf"),
         flat: stem.with_extension("bin"),
     };
     copy(&built, &loader.elf)?;
-    write(&loader.flat, loadable.flat())?;
+    write(&loader.flat, &elf.flat().map_err(bad)?)?;
     Ok(loader)
 }
 
@@ -142,7 +159,26 @@ pub fn payload(path: &Path) -> Result<(), BuildError> {
         "release",
     ]);
     let built = executable(&mut command, "payload")?;
-    write(path, Loadable::read(&built)?.flat())
+    let flat = read_elf(&built)?.flat().map_err(|source| BuildError::Elf {
+        path: built,
+        source,
+    })?;
+    write(path, &flat)
+}
+
+/// Reads a bare-metal ELF.
+///
+/// # Errors
+/// When it cannot be read, or is no whole ELF.
+pub fn read_elf(path: &Path) -> Result<LoaderElf, BuildError> {
+    let bytes = fs::read(path).map_err(|source| BuildError::Read {
+        path: path.into(),
+        source,
+    })?;
+    LoaderElf::parse(bytes).map_err(|source| BuildError::Elf {
+        path: path.into(),
+        source,
+    })
 }
 
 /// `cargo <subcommand>` for [`TARGET`] with whatever its standard library needs; packages and profile are up to the
@@ -229,7 +265,7 @@ fn named_executable(messages: &[u8], name: &str) -> Option<PathBuf> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), BuildError> {
-    let bytes = fs::read(from).map_err(|source| ElfError::Read {
+    let bytes = fs::read(from).map_err(|source| BuildError::Read {
         path: from.into(),
         source,
     })?;

@@ -22,7 +22,6 @@ pub mod artifacts;
 pub mod bench;
 pub mod build;
 pub mod demo;
-pub mod elf;
 pub mod gdb;
 pub mod machine;
 pub mod output;

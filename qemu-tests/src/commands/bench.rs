@@ -9,8 +9,8 @@ use clap::Args;
 use serde::Serialize;
 
 use qemu_tests::bench;
+use qemu_tests::build::read_elf;
 use qemu_tests::build::{self, LoaderBuild};
-use qemu_tests::elf::Loadable;
 use qemu_tests::machine::Bus;
 use qemu_tests::payload::Payload;
 use qemu_tests::setup::{self, Purpose};
@@ -95,7 +95,7 @@ fn measure() -> Result<Vec<Figure>> {
     let instructions = bench::instructions(&loader.elf, payload.bytes(), folder)?;
     let last = bench::accesses(&loader.elf, payload.bytes(), Bus::Mmio, folder)?;
     let first = bench::accesses(&loader.elf, payload.bytes(), Bus::MmioAt(0), folder)?;
-    let size = Loadable::read(&loader.elf)?.loaded;
+    let size = read_elf(&loader.elf)?.loaded();
     Ok(vec![
         Figure::at_most(
             "instructions from reset to a tiny kernel",

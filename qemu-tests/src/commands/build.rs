@@ -8,7 +8,6 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use qemu_tests::build::{self, Loader, LoaderBuild, OPT_LEVELS, Profile};
-use qemu_tests::elf::Loadable;
 use qemu_tests::paths;
 use qemu_tests::setup::{self, Purpose};
 
@@ -54,11 +53,11 @@ enum ProfileName {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(Purpose::Build)?;
     let loader = loader(&arguments.settings)?;
-    let size = Loadable::read(&loader.elf)?;
+    let size = qemu_tests::build::read_elf(&loader.elf)?;
     println!(
         "{}  for -kernel as an ELF, {} bytes loaded",
         loader.elf.display(),
-        size.loaded
+        size.loaded()
     );
     println!("{}  for -kernel as a raw Image", loader.flat.display());
     Ok(ExitCode::SUCCESS)
