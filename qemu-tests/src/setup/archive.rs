@@ -194,6 +194,8 @@ impl Archive {
 }
 
 /// The system's configuration stays in force (it may name a proxy) but for the places, the architecture and the hooks.
+/// A mirror whose lists were not renewed in time will do: signatures are still checked, and what is looked for has an
+/// exact version, or is any of Debian's kernels.
 fn configuration(root: &Path) -> String {
     let root = root.display();
     format!(
@@ -207,6 +209,7 @@ APT::Architecture "arm64";
 APT::Architectures {{ "arm64"; }};
 APT::Sandbox::User "root";
 Acquire::Languages "none";
+Acquire::Check-Valid-Until "false";
 Acquire::Retries "2";
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
