@@ -16,7 +16,7 @@ use thiserror::Error;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, DeviceTypeError, Transport};
-use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+use virtio_drivers::{BufferDirection, Error as DriverError, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::memory;
 
@@ -34,24 +34,24 @@ pub(crate) enum DiskError {
     Transport,
     /// The driver could not set the device up.
     #[error("cannot be set up: {0}")]
-    SetUp(virtio_drivers::Error),
+    SetUp(DriverError),
     /// A request failed.
     #[error("read error at block {lba} ({blocks} blocks): {error}")]
     Read {
         lba: Lba,
         blocks: u64,
-        error: virtio_drivers::Error,
+        error: DriverError,
     },
     /// A request failed.
     #[error("write error at block {lba} ({blocks} blocks): {error}")]
     Write {
         lba: Lba,
         blocks: u64,
-        error: virtio_drivers::Error,
+        error: DriverError,
     },
     /// What was written may not be on the disk.
     #[error("flush error: {0}")]
-    Flush(virtio_drivers::Error),
+    Flush(DriverError),
     /// The disk takes no writes.
     #[error("the disk is read-only")]
     ReadOnly,
@@ -184,7 +184,14 @@ impl Disk {
                         return Err(DiskError::TimedOut { lba, blocks });
                     }
                 }
-                request(&mut device, Step::Complete(token)).map(|_| ())
+                match request(&mut device, Step::Complete(token)) {
+                    Err(error @ (DriverError::WrongToken | DriverError::NotReady)) => {
+                        // Not our answer: the device may still own the buffers, until it is reset.
+                        drop(device);
+                        return Ok(Err(error));
+                    }
+                    result => result.map(|_| ()),
+                }
             }
             Err(error) => Err(error),
         };
