@@ -7,6 +7,7 @@
 //! | `LITTLE_LOADER_ENV_LBA` | where the environment starts, in blocks of 512 bytes | 16 |
 //! | `LITTLE_LOADER_ENV_SIZE` | the size of one copy, in bytes | 131072 |
 //! | `LITTLE_LOADER_ENV_REDUNDANT_LBA` | where the second copy starts | none |
+//! | `LITTLE_LOADER_EL2` | entered at EL2: `auto`, `keep` or `drop`, see `src/level.rs` | auto |
 //! | `LITTLE_LOADER_TRACE` | 1: the console narrates every step | 0 |
 
 use std::fmt::Display;
@@ -15,7 +16,16 @@ use std::process::exit;
 use std::str::FromStr;
 use std::{env, fs};
 
+use level::El2Policy;
 use settings::{BUFFER_LIMIT, Settings};
+
+#[path = "src/level.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the library; the build needs the names alone"
+)]
+mod level;
 
 #[path = "src/settings.rs"]
 #[expect(
@@ -44,9 +54,19 @@ fn main() {
         )),
     };
 
+    let name = "LITTLE_LOADER_EL2";
+    println!("cargo::rerun-if-env-changed={name}");
+    let text = env::var(name).unwrap_or_else(|_| "auto".to_owned());
+    let Some(el2) = El2Policy::from_name(&text) else {
+        stop(&format_args!(
+            "{name} is \"{text}\"; it must be auto, keep or drop"
+        ));
+    };
+
     let code = format!(
         "/// What the build was told.\npub(crate) const BUILT: Settings = Settings {settings:?};\n\
-         /// Whether the console narrates every step.\npub(crate) const TRACE: bool = {trace};\n"
+         /// Whether the console narrates every step.\npub(crate) const TRACE: bool = {trace};\n\
+         /// What happens to an entry at EL2.\npub(crate) const EL2: El2Policy = El2Policy::{el2:?};\n"
     )
     .replace("= Settings Settings", "= Settings");
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
@@ -55,6 +75,7 @@ fn main() {
     }
 
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/level.rs");
     println!("cargo::rerun-if-changed=src/settings.rs");
     println!("cargo::rerun-if-changed=../linker/loader.ld");
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {

@@ -2,6 +2,7 @@
 
 //! The settings of this build, where `imagegen loader` finds and changes them.
 
+use little_loader::level::El2Policy;
 use little_loader::settings::{ENCODED_SIZE, Settings, SettingsError};
 
 include!(concat!(env!("OUT_DIR"), "/built.rs"));

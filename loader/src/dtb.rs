@@ -179,6 +179,8 @@ pub struct Machine<'a> {
     pub transports: Transports,
     /// `/chosen/bootargs`: what QEMU's `-append` gave.
     pub bootargs: &'a str,
+    /// How many CPUs there are.
+    pub cpus: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -198,6 +200,7 @@ impl<'a> Machine<'a> {
             match node.name_without_address() {
                 "chosen" => machine.read_chosen(fdt, node)?,
                 "reserved-memory" => machine.read_reserved(node)?,
+                "cpus" => machine.cpus = count_cpus(node),
                 _ => machine.read_device(node, cells)?,
             }
         }
@@ -293,6 +296,13 @@ impl Kind {
     }
 }
 
+/// The CPUs below `/cpus`, which also holds nodes of other kinds.
+fn count_cpus(cpus: FdtNode<'_>) -> usize {
+    cpus.children()
+        .filter(|node| node.name_without_address() == "cpu")
+        .count()
+}
+
 /// Whether the node's device can be used: no `status`, or "okay".
 fn is_enabled(node: &FdtNode<'_>) -> bool {
     node.property("status")
@@ -382,6 +392,7 @@ mod tests {
         assert_eq!(machine.psci, Some(Conduit::Hvc));
         assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
         assert_eq!(machine.bootargs, "quiet loglevel=3");
+        assert_eq!(machine.cpus, 1);
         let transports = machine.transports.as_slice();
         assert_eq!(transports.len(), 32);
         assert_eq!(transports[0], region(0xa00_3e00, 0x200));

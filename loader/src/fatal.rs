@@ -16,7 +16,7 @@ pub(crate) enum Fatal {
     )]
     DeviceTree(#[from] DtbError),
     #[error(
-        "started at EL{0}; this loader starts at EL1 only: leave out virtualization=on and secure=on"
+        "started at EL{0}; this loader starts at EL1 or EL2: leave out secure=on, or use the flat binary"
     )]
     ExceptionLevel(u64),
     #[error("this CPU has no CRC32 instructions: use -cpu cortex-a53 or a newer one")]

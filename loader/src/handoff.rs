@@ -13,21 +13,22 @@ use aarch64_cpu::asm::barrier;
 use little_loader::units::{Addr, Region};
 
 use crate::console::trace;
+use crate::el2::HVC_ENTER;
 use crate::mmu::SCTLR_ON;
 
 /// How many cache lines a turn of the loop cleans. Under emulation each instruction counts, and a 12 MiB kernel has
 /// 200,000 lines.
 const LINES_PER_TURN: u64 = 8;
 
-/// Enters the kernel.
-pub(crate) fn enter(kernel: Addr, dtb: Addr, loaded: &[Option<Region>]) -> ! {
+/// Enters the kernel at EL1 or EL2.
+pub(crate) fn enter(level: u64, kernel: Addr, dtb: Addr, loaded: &[Option<Region>]) -> ! {
     for region in loaded.iter().flatten() {
         trace!("trace: cleaning {region} to the point of coherency");
         clean_and_invalidate(*region);
     }
-    trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
+    trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel} at EL{level}");
     // SAFETY: the kernel was checked and read to `kernel`, and everything is set up as it asks for.
-    unsafe { jump(dtb.0, kernel.0) }
+    unsafe { jump(dtb.0, kernel.0, level) }
 }
 
 /// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm ARM, D7.5.9).
@@ -66,29 +67,34 @@ fn data_cache_line() -> u64 {
     4 << ((ctr >> 16) & 0xf)
 }
 
-/// Turns off MMU and caches and branches to the kernel.
+/// Turns off MMU and caches and branches to the kernel, by way of EL2 where it shall be entered there.
 ///
 /// # Safety
 ///
-/// `kernel` is the first instruction of a kernel, and `dtb` the address of its DTB.
+/// `kernel` is the first instruction of a kernel, and `dtb` the address of its DTB. `level` is 2 only if the loader was
+/// entered at EL2.
 #[unsafe(naked)]
-unsafe extern "C" fn jump(dtb: u64, kernel: u64) -> ! {
+unsafe extern "C" fn jump(dtb: u64, kernel: u64, level: u64) -> ! {
     naked_asm!(
         "   msr    daifset, #0b1111",
-        "   mrs    x2, sctlr_el1",
+        "   mrs    x4, sctlr_el1",
         "   ldr    x3, ={sctlr_on}",
-        "   bic    x2, x2, x3",
-        "   msr    sctlr_el1, x2",
+        "   bic    x4, x4, x3",
+        "   msr    sctlr_el1, x4",
         "   isb",
         "   ic     iallu",
         "   tlbi   vmalle1",
         "   dsb    sy",
         "   isb",
+        "   cmp    x2, #2",
+        "   b.eq   1f",
         "   mov    x4, x1",
         "   mov    x1, xzr",
         "   mov    x2, xzr",
         "   mov    x3, xzr",
         "   br     x4",
+        "1: hvc    #{hvc_enter}",
+        hvc_enter = const HVC_ENTER,
         sctlr_on = const SCTLR_ON,
     )
 }

@@ -13,6 +13,7 @@ pub mod chosen;
 pub mod dtb;
 pub mod env;
 pub mod image;
+pub mod level;
 pub mod placement;
 pub mod policy;
 pub mod recover;

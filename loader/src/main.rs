@@ -16,6 +16,8 @@ mod device_tree;
 #[cfg(target_os = "none")]
 mod disk;
 #[cfg(target_os = "none")]
+mod el2;
+#[cfg(target_os = "none")]
 mod environment;
 #[cfg(target_os = "none")]
 mod exceptions;
@@ -33,6 +35,9 @@ mod mmu;
 mod power;
 #[cfg(target_os = "none")]
 mod start;
+
+#[cfg(target_os = "none")]
+use little_loader::level;
 
 /// Elsewhere there is nothing to boot; the library beside this file is what host programs use.
 #[cfg(not(target_os = "none"))]
@@ -53,6 +58,7 @@ extern "C" fn start(dtb: u64, exception_level: u64) -> ! {
 #[cfg(target_os = "none")]
 fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fatal::Fatal> {
     // What is this machine?
+    power::entered_at(exception_level);
     let device_tree = device_tree::find(dtb)?;
     let machine = device_tree.read()?;
     console::open(machine.console);
@@ -70,14 +76,12 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
         load::first_bootable_slot(&mut disk, &mut environment, &memory, machine.bootargs)?;
 
     // Hand over.
+    let level = level::of_kernel(exception_level, machine.cpus, built::EL2);
     let dtb = device_tree.tell_the_kernel(&ready, bootcount)?;
     drop(disk);
-    console::say!(
-        "slot {}: entering the kernel at EL{exception_level}",
-        ready.slot
-    );
+    console::say!("slot {}: entering the kernel at EL{level}", ready.slot);
     let loaded = [Some(ready.loaded.kernel), ready.loaded.initrd, Some(dtb)];
-    handoff::enter(ready.loaded.kernel.start, dtb.start, &loaded)
+    handoff::enter(level, ready.loaded.kernel.start, dtb.start, &loaded)
 }
 
 /// A panic is a bug in the loader: its place is printed, and the power goes off.

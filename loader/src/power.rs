@@ -9,17 +9,17 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use aarch64_cpu::asm::wfi;
-use aarch64_cpu::registers::{CurrentEL, Readable};
 use little_loader::dtb::{Conduit, GpioPowerOff};
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field};
 use smccc::{Hvc, Smc, psci};
 
+/// Not by PSCI.
 const UNKNOWN: u8 = 0;
 const HVC: u8 = 1;
 const SMC: u8 = 2;
 
-/// How to call PSCI, once the DTB has been read.
+/// How to call PSCI.
 static CONDUIT: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// The PL061 whose pin ends the machine; 0 when there is none.
 static PL061: AtomicUsize = AtomicUsize::new(0);
@@ -30,6 +30,17 @@ static PIN: AtomicU8 = AtomicU8::new(0);
 struct Registers {
     data: [ReadPureWrite<u32>; 256],
     direction: ReadPureWrite<u32>,
+}
+
+/// Takes what is usual for the exception level that the loader was entered at, until the DTB says more: QEMU answers HVC
+/// where the loader is the first at EL1, and SMC where it was given EL2.
+pub(crate) fn entered_at(exception_level: u64) {
+    let conduit = match exception_level {
+        1 => HVC,
+        2 => SMC,
+        _ => UNKNOWN,
+    };
+    CONDUIT.store(conduit, Ordering::Relaxed);
 }
 
 /// What the DTB says about power-off.
@@ -56,25 +67,24 @@ pub(crate) fn configure(power_off: PowerOff) {
     }
 }
 
-/// Powers off. Where the DTB did not say how, by what is usual at this exception level.
+/// Powers off.
 pub(crate) fn off() -> ! {
-    let exception_level = CurrentEL.read(CurrentEL::EL);
     // What can fail here has nobody left to report to; halting is all that remains.
     let _ = match CONDUIT.load(Ordering::Relaxed) {
         HVC => psci::system_off::<Hvc>(),
         SMC => psci::system_off::<Smc>(),
-        _ if gpio_off() => Ok(()),
-        _ if exception_level == 1 => psci::system_off::<Hvc>(),
-        _ if exception_level == 2 => psci::system_off::<Smc>(),
-        _ => Ok(()),
+        _ => {
+            gpio_off();
+            Ok(())
+        }
     };
     halt()
 }
 
 /// Drives the power-off pin, if there is one.
-fn gpio_off() -> bool {
+fn gpio_off() {
     let Some(address) = NonNull::new(PL061.load(Ordering::Relaxed) as *mut Registers) else {
-        return false;
+        return;
     };
     let pin = PIN.load(Ordering::Relaxed);
     // SAFETY: the address is the register window of a PL061, from the DTB, and nothing else uses it.
@@ -83,7 +93,6 @@ fn gpio_off() -> bool {
     if let Some(mut data) = field!(gpio, data).get(1 << pin) {
         data.write(1 << pin);
     }
-    true
 }
 
 /// Sleeps for ever.

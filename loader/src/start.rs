@@ -11,14 +11,14 @@
 //! | MMU, caches, interrupts | off | off |
 //!
 //! On leaving: one CPU runs [`crate::start`] with a stack, a cleared BSS and exception vectors; at EL1 with MMU and
-//! caches on. Above EL1 the MMU stays off: from there the loader only says why it stops.
+//! caches on. At EL3 the MMU stays off: from there the loader only says why it stops.
 
 use core::arch::{global_asm, naked_asm};
 
 use aarch64_cpu::registers::{CurrentEL, ID_AA64ISAR0_EL1, MPIDR_EL1, Readable};
 
 use crate::fatal::Fatal;
-use crate::{exceptions, mmu};
+use crate::{el2, exceptions, mmu};
 
 /// How far behind the start of RAM the flat binary wants to lie, in bytes: where linker/loader.ld puts it.
 const TEXT_OFFSET: u64 = 0x10_0000;
@@ -61,12 +61,13 @@ extern "C" fn reset() -> ! {
         "   b.hi   3f",
 
         // EL1: vectors, then MMU and caches, so that all memory below is written through the caches.
-        "   msr    vbar_el1, x21",
+        "1: msr    vbar_el1, x21",
         "   bl     {enable_mmu}",
         "   b      4f",
 
-        "2: msr    vbar_el2, x21",
-        "   b      4f",
+        // EL2: on at EL1. What the kernel is entered at is decided when the DTB has told how many CPUs there are.
+        "2: bl     {drop_to_el1}",
+        "   b      1b",
 
         // EL3: every CPU arrives here at once. The first one goes on, the others sleep.
         "3: msr    vbar_el3, x21",
@@ -86,17 +87,18 @@ extern "C" fn reset() -> ! {
         "   adrp   x2, __bss_end",
         "   add    x2, x2, :lo12:__bss_end",
         "0: cmp    x1, x2",
-        "   b.hs   1f",
+        "   b.hs   5f",
         "   stp    xzr, xzr, [x1], #16",
         "   b      0b",
 
-        "1: mov    x0, x19",
+        "5: mov    x0, x19",
         "   mov    x1, x20",
         "   b      {start}",
         el_shift = const CurrentEL::EL.shift,
         el_mask = const CurrentEL::EL.mask,
         affinity = const AFFINITY,
         vectors = sym exceptions::vectors,
+        drop_to_el1 = sym el2::drop_to_el1,
         enable_mmu = sym mmu::enable,
         start = sym crate::start,
     )
@@ -114,7 +116,7 @@ const AFFINITY: u64 = MPIDR_EL1::Aff0.mask << MPIDR_EL1::Aff0.shift
 ///
 /// When it is not; the console tells what to change.
 pub(crate) fn check_cpu(exception_level: u64) -> Result<(), Fatal> {
-    if exception_level != 1 {
+    if exception_level > 2 {
         return Err(Fatal::ExceptionLevel(exception_level));
     }
     // Arm ARM, D19.2.61: the field CRC32, bits 19 to 16, is 0 where there are none.

@@ -92,6 +92,8 @@ pub struct LoaderBuild {
     pub env_size: Option<u64>,
     /// Where the second copy starts, in blocks of 512 bytes.
     pub env_redundant_lba: Option<u64>,
+    /// What happens to an entry at EL2: `auto`, `keep` or `drop`.
+    pub el2: Option<String>,
     /// Narrate every step.
     pub trace: bool,
 }
@@ -121,6 +123,7 @@ pub fn loader(build: &LoaderBuild, stem: &Path) -> Result<Loader, BuildError> {
             "LITTLE_LOADER_ENV_REDUNDANT_LBA",
             number(build.env_redundant_lba),
         ),
+        ("LITTLE_LOADER_EL2", build.el2.clone()),
         ("LITTLE_LOADER_TRACE", build.trace.then(|| "1".to_owned())),
         (opt_level_variable(build.profile), build.opt_level.clone()),
     ] {

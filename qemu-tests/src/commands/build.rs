@@ -36,6 +36,10 @@ pub(crate) struct Settings {
     /// The block at which a second copy of the environment starts [default: there is none]
     #[arg(long, value_name = "BLOCK")]
     env_redundant_lba: Option<u64>,
+    /// Where the kernel is entered if the loader was entered at EL2: auto is EL1 with one CPU and EL2 with several
+    /// [default: auto]
+    #[arg(long, value_name = "POLICY", value_parser = ["auto", "keep", "drop"])]
+    el2: Option<String>,
     /// Make the loader narrate every step on the console
     #[arg(long)]
     trace: bool,
@@ -74,6 +78,7 @@ pub(crate) fn loader(settings: &Settings) -> Result<Loader> {
         env_lba: settings.env_lba,
         env_size: settings.env_size,
         env_redundant_lba: settings.env_redundant_lba,
+        el2: settings.el2.clone(),
         trace: settings.trace,
     };
     Ok(build::loader(

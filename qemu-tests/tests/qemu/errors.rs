@@ -14,7 +14,12 @@ use crate::Test;
 use crate::context::{Context, fatal};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 24] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 25] = [
+        ("entered_at_el3", |context| {
+            let lines = context.fatal(context.machine().machine_option("secure=on").cpus(4))?;
+            ensure!(lines[0].starts_with("started at EL3; "), "{lines:#?}");
+            Ok(())
+        }),
         ("no_disk", no_disk),
         ("no_environment_names_each_disk", no_environment),
         ("environment_read_error", environment_read_error),

@@ -19,9 +19,21 @@ use crate::context::Context;
 const PROMPT: &str = "/ # ";
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 3] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
         ("shell_on_slot_a_and_again_after_a_reboot", shell),
-        ("four_cpus", four_cpus),
+        ("four_cpus", |context| {
+            cpus(context, 4, "EL1", |machine| machine)
+        }),
+        ("one_cpu_from_el2", |context| {
+            cpus(context, 1, "EL1", |machine| {
+                machine.machine_option("virtualization=on")
+            })
+        }),
+        ("four_cpus_at_el2", |context| {
+            cpus(context, 4, "EL2", |machine| {
+                machine.machine_option("virtualization=on")
+            })
+        }),
         ("panicking_update_goes_back", panics),
     ];
     tests
@@ -62,14 +74,17 @@ fn shell(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn four_cpus(context: &Context) -> Result<()> {
-    let mut guest = machine(context, &image(context)?).cpus(4).start()?;
+/// All CPUs come up, at one exception level.
+fn cpus(context: &Context, count: u8, level: &str, change: fn(Machine) -> Machine) -> Result<()> {
+    let image = image(context)?;
+    let mut guest = change(machine(context, &image)).cpus(count).start()?;
     guest.expect(PROMPT)?;
-    guest.type_line("echo CPUs: $(grep -c ^processor /proc/cpuinfo)")?;
-    guest.expect("CPUs: 4")?;
+    guest.type_line("echo CPUs: $(grep -c ^processor /proc/cpuinfo); dmesg | grep 'started at'")?;
+    guest.expect(&format!("CPUs: {count}"))?;
+    guest.expect(&format!("All CPU(s) started at {level}"))?;
     guest.expect(PROMPT)?;
-    guest.type_line("dmesg | grep -c 'inconsistent modes'; poweroff")?;
-    guest.expect("\n0")?;
+    guest.type_line("echo odd: $(dmesg | grep -c 'inconsistent modes'); poweroff")?;
+    guest.expect("odd: 0")?;
     guest.wait_for_exit()?;
     Ok(())
 }

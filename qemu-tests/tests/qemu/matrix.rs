@@ -16,7 +16,7 @@ use crate::context::{Context, machine, report};
 const INITRD: u64 = 100_000;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 16] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 18] = [
         ("boots_by_elf", |context| {
             boots(context, |machine| machine).map(drop)
         }),
@@ -47,6 +47,12 @@ pub(crate) fn tests() -> Vec<Test> {
             "long_kernel_and_initrd_arrive_whole",
             long_kernel_and_initrd,
         ),
+        ("entered_at_el2_with_one_cpu_goes_to_el1", |context| {
+            from_el2(context, 1, 1)
+        }),
+        ("entered_at_el2_with_several_cpus_stays_there", |context| {
+            from_el2(context, 4, 2)
+        }),
         ("append_is_joined_behind_kernel_args", append),
         ("boots_again_after_a_reset", reset),
         ("console_is_short", console),
@@ -249,6 +255,35 @@ fn every_combination(context: &Context) -> Result<()> {
                         .with_context(|| format!("{cpu}, {bus:?}, modern {modern}, {mib} MiB"))?;
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// With `virtualization=on`, on each kind of CPU and interrupt controller.
+fn from_el2(context: &Context, cpus: u8, level: u64) -> Result<()> {
+    let image = context.path("disk.img");
+    context.bootable()?.create(&image)?;
+    for cpu in [
+        "cortex-a53",
+        "cortex-a57",
+        "cortex-a72",
+        "neoverse-n1",
+        "max",
+    ] {
+        for gic in ["gic-version=2", "gic-version=3"] {
+            let machine = context
+                .machine()
+                .cpu(cpu)
+                .cpus(cpus)
+                .machine_option("virtualization=on")
+                .machine_option(gic)
+                .disk(Disk::new(&image));
+            let report = report(&machine).with_context(|| format!("{cpu}, {gic}"))?;
+            ensure!(
+                report.number("el")? == level && report.number("cpus")? == u64::from(cpus),
+                "{cpu}, {gic}: {report:?}"
+            );
         }
     }
     Ok(())
