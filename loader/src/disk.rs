@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk: a virtio block device behind an MMIO transport, legacy or modern.
+//! A disk: a virtio block device behind an MMIO transport, legacy or modern, or on PCI.
 //!
 //! On entry the devices are as QEMU reset them. A disk that is dropped is reset, so that it writes nowhere afterwards.
 //!
-//! Source: Virtual I/O Device (VIRTIO) 1.2, sections 4.2 (MMIO) and 5.2 (block device).
+//! Source: Virtual I/O Device (VIRTIO) 1.2, sections 4.1 (PCI), 4.2 (MMIO) and 5.2 (block device).
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -15,10 +15,11 @@ use little_loader::units::{BLOCK_SIZE, Bytes, Lba, Region};
 use thiserror::Error;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
-use virtio_drivers::transport::{DeviceType, DeviceTypeError, Transport};
+use virtio_drivers::transport::{DeviceType, DeviceTypeError, SomeTransport, Transport};
 use virtio_drivers::{BufferDirection, Error as DriverError, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::memory;
+use crate::pci::{Bus, PciPlace, PciProblem};
 
 /// After how many seconds a request is given up.
 const TIMEOUT_SECONDS: u64 = 30;
@@ -32,6 +33,9 @@ pub(crate) enum DiskError {
     /// The registers make no sense.
     #[error("not a virtio device that can be driven: unsupported version or registers")]
     Transport,
+    /// It is on PCI and cannot be turned on.
+    #[error("{0}")]
+    Pci(PciProblem),
     /// The driver could not set the device up.
     #[error("cannot be set up: {0}")]
     SetUp(DriverError),
@@ -65,15 +69,21 @@ pub(crate) enum DiskError {
 
 /// Where a disk is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct DiskName(Region);
+pub(crate) enum DiskName {
+    Mmio(Region),
+    Pci(PciPlace),
+}
 
 impl fmt::Display for DiskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "virtio-mmio@{:x}", self.0.start.0)
+        match self {
+            Self::Mmio(registers) => write!(f, "virtio-mmio@{:x}", registers.start.0),
+            Self::Pci(place) => place.fmt(f),
+        }
     }
 }
 
-type Device = VirtIOBlk<LoaderHal, MmioTransport<'static>>;
+type Device = VirtIOBlk<LoaderHal, SomeTransport<'static>>;
 
 /// A disk that can be read and written.
 pub(crate) struct Disk {
@@ -84,23 +94,32 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Opens the block device behind a transport; `None` when there is no device, or one of another kind.
+    /// Opens the block device behind an MMIO transport; `None` when there is no device, or one of another kind.
     pub(crate) fn open(registers: Region) -> Option<(DiskName, Result<Self, DiskError>)> {
-        let name = DiskName(registers);
+        let name = DiskName::Mmio(registers);
         let header = NonNull::new(registers.start.0 as *mut VirtIOHeader)?;
         // SAFETY: the DTB says that these are the registers of a virtio-mmio transport, they are mapped as device
         // memory, and one transport is open at a time.
         let transport = unsafe { MmioTransport::new(header, registers.length().0 as usize) };
         match transport {
             Ok(transport) if transport.device_type() == DeviceType::Block => {
-                Some((name, Self::set_up(transport)))
+                Some((name, Self::set_up(transport.into())))
             }
             Ok(_) | Err(MmioError::InvalidDeviceID(DeviceTypeError::InvalidDeviceType(_))) => None,
             Err(_) => Some((name, Err(DiskError::Transport))),
         }
     }
 
-    fn set_up(transport: MmioTransport<'static>) -> Result<Self, DiskError> {
+    /// Opens a block device on PCI.
+    pub(crate) fn open_pci(bus: &mut Bus, place: PciPlace) -> (DiskName, Result<Self, DiskError>) {
+        let disk = bus
+            .transport(place)
+            .map_err(DiskError::Pci)
+            .and_then(|transport| Self::set_up(transport.into()));
+        (DiskName::Pci(place), disk)
+    }
+
+    fn set_up(transport: SomeTransport<'static>) -> Result<Self, DiskError> {
         let device = VirtIOBlk::new(transport).map_err(DiskError::SetUp)?;
         Ok(Self {
             capacity: Lba(device.capacity()),
@@ -227,7 +246,7 @@ impl Deadline {
 
 /// What the driver needs of us: pages for the rings. Memory is mapped one to one, and the device reads and writes it
 /// through the same caches as we do, so that sharing a buffer is nothing to do.
-struct LoaderHal;
+pub(crate) struct LoaderHal;
 
 /// How many pages of the pool are taken. A disk needs two, and one is open at a time.
 static PAGES_TAKEN: AtomicUsize = AtomicUsize::new(0);

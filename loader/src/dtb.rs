@@ -6,7 +6,7 @@
 //! chosen) and 5 (the flattened format).
 
 use dtoolkit::error::{FdtParseError, PropertyError, StandardError};
-use dtoolkit::fdt::{Fdt, FdtNode};
+use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
 use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
 use dtoolkit::{Node, Property, ToCellInt};
 use thiserror::Error;
@@ -121,6 +121,35 @@ impl GpioPowerOff {
     }
 }
 
+/// A PCI host bridge with a flat configuration space (Linux, `Documentation/devicetree/bindings/pci/host-generic-pci.yaml`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PciHost {
+    /// The configuration space (ECAM).
+    pub configuration: Region,
+    /// Where devices' registers can be put: a window of 32-bit addresses that are the same on the bus and for the CPU.
+    pub window: Region,
+}
+
+impl PciHost {
+    /// Reads `reg` and `ranges` of the bridge's node.
+    fn read(reg: Region, ranges: FdtProperty<'_>) -> Result<Option<Self>, DtbError> {
+        // Bits 25 and 24 of an address' first cell: 32-bit memory.
+        const MEMORY_32: u32 = 0b10 << 24;
+        for [kind, on_bus, for_cpu, size] in ranges.as_prop_encoded_array([1, 2, 2, 2])? {
+            let kind: u32 = kind.to_int()?;
+            let (on_bus, for_cpu): (u64, u64) = (on_bus.to_int()?, for_cpu.to_int()?);
+            if kind & (0b11 << 24) == MEMORY_32 && on_bus == for_cpu {
+                let window = region(for_cpu, size.to_int()?)?;
+                return Ok(Some(Self {
+                    configuration: reg,
+                    window,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// The virtio-mmio transports of the machine, highest address first: on QEMU's virt machine that is the order in which
 /// devices stand on its command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +206,8 @@ pub struct Machine<'a> {
     pub console: Option<Region>,
     /// The virtio-mmio transports.
     pub transports: Transports,
+    /// The PCI host bridge, where there is one that can be used.
+    pub pci: Option<PciHost>,
     /// `/chosen/bootargs`: what QEMU's `-append` gave.
     pub bootargs: &'a str,
     /// How many CPUs there are.
@@ -226,13 +257,15 @@ impl<'a> Machine<'a> {
         node: FdtNode<'a>,
         cells: AddressSpaceProperties,
     ) -> Result<(), DtbError> {
-        let (mut kind, mut enabled, mut reg, mut method) = (None, true, None, None);
+        let (mut kind, mut enabled) = (None, true);
+        let (mut reg, mut ranges, mut method) = (None, None, None);
         for property in node.properties() {
             match property.name() {
                 "device_type" if property.value() == b"memory\0" => kind = Some(Kind::Memory),
                 "compatible" => kind = kind.or_else(|| Kind::of_compatible(property.value())),
                 "status" => enabled = is_okay(property.value()),
                 "reg" => reg = Some(property),
+                "ranges" => ranges = Some(property),
                 "method" => method = property.value_as::<&str>().ok(),
                 _ => {}
             }
@@ -250,9 +283,11 @@ impl<'a> Machine<'a> {
             let cells = [cells.address_cells as usize, cells.size_cells as usize];
             for [address, size] in reg.as_prop_encoded_array(cells)? {
                 let region = region(address.to_int()?, size.to_int()?)?;
-                match kind {
-                    Kind::Memory => self.memory.ram.add(region)?,
-                    _ => self.transports.add(region),
+                match (&kind, ranges) {
+                    (Kind::Memory, _) => self.memory.ram.add(region)?,
+                    (Kind::VirtioMmio, _) => self.transports.add(region),
+                    (Kind::PciHost, Some(ranges)) => self.pci = PciHost::read(region, ranges)?,
+                    (Kind::PciHost, None) | (Kind::Psci, _) => {}
                 }
             }
         }
@@ -283,6 +318,7 @@ impl<'a> Machine<'a> {
 enum Kind {
     Memory,
     VirtioMmio,
+    PciHost,
     Psci,
 }
 
@@ -290,6 +326,7 @@ impl Kind {
     fn of_compatible(value: &[u8]) -> Option<Self> {
         value.split(|byte| *byte == 0).find_map(|name| match name {
             b"virtio,mmio" => Some(Self::VirtioMmio),
+            b"pci-host-ecam-generic" => Some(Self::PciHost),
             b"arm,psci" | b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Self::Psci),
             _ => None,
         })
@@ -393,6 +430,9 @@ mod tests {
         assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
         assert_eq!(machine.bootargs, "quiet loglevel=3");
         assert_eq!(machine.cpus, 1);
+        let pci = machine.pci.unwrap();
+        assert_eq!(pci.configuration, region(0x40_1000_0000, 0x1000_0000));
+        assert_eq!(pci.window, region(0x1000_0000, 0x2eff_0000));
         let transports = machine.transports.as_slice();
         assert_eq!(transports.len(), 32);
         assert_eq!(transports[0], region(0xa00_3e00, 0x200));

@@ -3,7 +3,7 @@
 //! Finds the disk with the environment: the first block device, in the order of QEMU's command line, that holds a valid
 //! one.
 
-use little_loader::dtb::{MAX_TRANSPORTS, Transports};
+use little_loader::dtb::{MAX_TRANSPORTS, Machine};
 use little_loader::env::Copy;
 use little_loader::recover::{self, Broken, CopyError, Recovered};
 use little_loader::settings::Settings;
@@ -12,10 +12,11 @@ use little_loader::units::{Bytes, Lba};
 use little_loader::update::{Storage, Writer};
 use thiserror::Error;
 
-use crate::console::{say, trace, warning};
-use crate::disk::{Disk, DiskError};
+use crate::console::{fatal, say, trace, warning};
+use crate::disk::{Disk, DiskError, DiskName};
 use crate::fatal::Fatal;
 use crate::memory;
+use crate::pci::Bus;
 
 /// Why a copy of the environment cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -50,46 +51,48 @@ pub(crate) struct Environment {
     is_repaired: bool,
 }
 
-/// Finds the disk and its environment.
+/// How many disks without an environment are told about; more are counted. They are kept on the stack.
+const MAX_PASSED_OVER: usize = 32;
+
+/// The search for a disk with an environment.
+struct Search<'a> {
+    settings: &'a Settings,
+    passed_over: [Option<(DiskName, PassedOver)>; MAX_PASSED_OVER],
+    count: usize,
+}
+
+/// Finds the disk and its environment: behind the MMIO transports first, then on PCI.
 ///
 /// # Errors
 ///
 /// When no block device has a valid environment; what each of them holds is printed.
 pub(crate) fn find(
-    transports: &Transports,
+    machine: &Machine<'_>,
     settings: &Settings,
 ) -> Result<(Disk, Environment), Fatal> {
-    let mut passed_over = [None; MAX_TRANSPORTS];
-    let mut count = 0;
+    let mut search = Search {
+        settings,
+        passed_over: [None; MAX_PASSED_OVER],
+        count: 0,
+    };
+    let transports = &machine.transports;
     for registers in transports.as_slice() {
-        let Some((name, disk)) = Disk::open(*registers) else {
-            continue;
-        };
-        trace!("trace: block device at {name}");
-        let found = disk
-            .map_err(|error| PassedOver::Load(error.into()))
-            .and_then(|mut disk| read(&mut disk, settings).map(|environment| (disk, environment)));
-        match found {
-            Ok((mut disk, mut environment)) => {
-                for (name, reason) in passed_over.iter().flatten() {
-                    say!("passed over {name}: {reason}");
-                }
-                say!(
-                    "environment: {name} block {}, {}",
-                    environment.places.lba(environment.writer.current()),
-                    Bytes(settings.env_size.into())
-                );
-                environment.write_repaired(&mut disk);
-                for (name, value) in environment.writer.env().iter() {
-                    trace!("trace: {}={}", name.escape_ascii(), value.escape_ascii());
-                }
-                return Ok((disk, environment));
-            }
-            Err(reason) => {
-                passed_over[count] = Some((name, reason));
-                count += 1;
+        if let Some((name, disk)) = Disk::open(*registers)
+            && let Some(found) = search.consider(name, disk)
+        {
+            return Ok(found);
+        }
+    }
+    let mut bridges = 0;
+    if let Some(host) = &machine.pci {
+        let mut bus = Bus::open(host);
+        for place in bus.block_devices() {
+            let (name, disk) = Disk::open_pci(&mut bus, place);
+            if let Some(found) = search.consider(name, disk) {
+                return Ok(found);
             }
         }
+        bridges = bus.bridges;
     }
     if transports.left_out > 0 {
         warning(format_args!(
@@ -97,15 +100,66 @@ pub(crate) fn find(
             transports.left_out
         ));
     }
-    if count == 0 {
-        return Err(Fatal::NoDisk {
-            transports: transports.as_slice().len(),
-        });
+    if bridges > 0 {
+        warning(format_args!(
+            "what is behind {bridges} PCI bridges was not looked at: attach the disk to the first bus (bus=pcie.0)"
+        ));
     }
-    for (name, reason) in passed_over.iter().flatten() {
-        crate::console::fatal(format_args!("{name}: {reason}"));
+    search.report()
+}
+
+impl Search<'_> {
+    /// Looks for an environment on a disk. One without is kept for the report.
+    fn consider(
+        &mut self,
+        name: DiskName,
+        disk: Result<Disk, DiskError>,
+    ) -> Option<(Disk, Environment)> {
+        trace!("trace: block device at {name}");
+        let found = disk
+            .map_err(|error| PassedOver::Load(error.into()))
+            .and_then(|mut disk| {
+                read(&mut disk, self.settings).map(|environment| (disk, environment))
+            });
+        match found {
+            Ok((mut disk, mut environment)) => {
+                for (name, reason) in self.passed_over.iter().flatten() {
+                    say!("passed over {name}: {reason}");
+                }
+                say!(
+                    "environment: {name} block {}, {}",
+                    environment.places.lba(environment.writer.current()),
+                    Bytes(self.settings.env_size.into())
+                );
+                environment.write_repaired(&mut disk);
+                for (name, value) in environment.writer.env().iter() {
+                    trace!("trace: {}={}", name.escape_ascii(), value.escape_ascii());
+                }
+                Some((disk, environment))
+            }
+            Err(reason) => {
+                if let Some(place) = self.passed_over.get_mut(self.count) {
+                    *place = Some((name, reason));
+                }
+                self.count += 1;
+                None
+            }
+        }
     }
-    Err(Fatal::NoEnvironment { disks: count })
+
+    /// Nothing was found.
+    fn report<T>(&self) -> Result<T, Fatal> {
+        if self.count == 0 {
+            return Err(Fatal::NoDisk);
+        }
+        for (name, reason) in self.passed_over.iter().flatten() {
+            fatal(format_args!("{name}: {reason}"));
+        }
+        if self.count > MAX_PASSED_OVER {
+            fatal(format_args!("and {} more", self.count - MAX_PASSED_OVER));
+        }
+        Err(Fatal::NoEnvironment { disks: self.count })
+    }
 }
 
 impl Environment {

@@ -24,9 +24,9 @@ pub(crate) enum Fatal {
     #[error("built-in settings: {0}")]
     Settings(#[from] SettingsError),
     #[error(
-        "no block device behind {transports} virtio transports: add -drive if=none,id=disk,format=raw,file=IMAGE -device virtio-blk-device,drive=disk"
+        "no block device: add -drive if=none,id=disk,format=raw,file=IMAGE -device virtio-blk-device,drive=disk"
     )]
-    NoDisk { transports: usize },
+    NoDisk,
     #[error(
         "none of {disks} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N"
     )]

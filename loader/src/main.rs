@@ -32,6 +32,8 @@ mod memory;
 #[cfg(target_os = "none")]
 mod mmu;
 #[cfg(target_os = "none")]
+mod pci;
+#[cfg(target_os = "none")]
 mod power;
 #[cfg(target_os = "none")]
 mod start;
@@ -70,7 +72,7 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
 
     // Which disk, and which slot of it?
     let settings = built::settings()?;
-    let (mut disk, mut environment) = environment::find(&machine.transports, &settings)?;
+    let (mut disk, mut environment) = environment::find(&machine, &settings)?;
     let memory = memory::with_ours_reserved(&machine.memory, device_tree.region())?;
     let (ready, bootcount) =
         load::first_bootable_slot(&mut disk, &mut environment, &memory, machine.bootargs)?;

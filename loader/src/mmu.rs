@@ -157,6 +157,15 @@ pub(crate) fn map_ram(ram: &Regions) {
 /// Maps each GiB that holds a part of the region as normal memory, where nothing was mapped before. What lies beyond
 /// 40 bits stays unmapped.
 pub(crate) fn map(region: Region) {
+    map_as(region, NORMAL_BLOCK);
+}
+
+/// The same as device memory.
+pub(crate) fn map_device(region: Region) {
+    map_as(region, DEVICE_BLOCK);
+}
+
+fn map_as(region: Region, attributes: u64) {
     // SAFETY: one CPU runs, nothing else holds a reference to the tables, and they are mapped as normal memory.
     let tables = unsafe { &mut *TABLES.0.get() };
     let blocks = tables.blocks.as_flattened_mut();
@@ -165,7 +174,7 @@ pub(crate) fn map(region: Region) {
     let end = gib(region.end.0.saturating_sub(1)).saturating_add(1);
     for (index, entry) in blocks.iter_mut().enumerate().take(end).skip(first) {
         if *entry == 0 {
-            *entry = (index as u64) << GIB_SHIFT | NORMAL_BLOCK;
+            *entry = (index as u64) << GIB_SHIFT | attributes;
         }
     }
     // An entry that was invalid is in no TLB, so the table walker need only see the new ones (Arm ARM, D8.16).

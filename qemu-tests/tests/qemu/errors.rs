@@ -14,7 +14,31 @@ use crate::Test;
 use crate::context::{Context, fatal};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 25] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 27] = [
+        ("pci_disk_without_modern_registers", |context| {
+            let options = [
+                "-device",
+                "virtio-blk-pci,drive=pci,disable-modern=on,disable-legacy=off",
+            ];
+            let lines = pci(context, &options)?;
+            ensure!(
+                lines[0]
+                    == "virtio-pci@00:01.0: no virtio 1.0 registers: leave out disable-modern=on",
+                "{lines:#?}"
+            );
+            Ok(())
+        }),
+        ("pci_disk_behind_a_bridge", |context| {
+            let options = [
+                "-device",
+                "pcie-root-port,id=root,chassis=1",
+                "-device",
+                "virtio-blk-pci,drive=pci,bus=root",
+            ];
+            let lines = pci(context, &options)?;
+            ensure!(lines[0].starts_with("no block device: add"), "{lines:#?}");
+            Ok(())
+        }),
         ("entered_at_el3", |context| {
             let lines = context.fatal(context.machine().machine_option("secure=on").cpus(4))?;
             ensure!(lines[0].starts_with("started at EL3; "), "{lines:#?}");
@@ -149,12 +173,24 @@ pub(crate) fn tests() -> Vec<Test> {
 
 fn no_disk(context: &Context) -> Result<()> {
     let lines = context.fatal(context.machine())?;
-    let message = "no block device behind 32 virtio transports: add -drive if=none";
+    let message = "no block device: add -drive if=none";
     ensure!(
         lines.len() == 1 && lines[0].starts_with(message),
         "{lines:#?}"
     );
     Ok(())
+}
+
+/// A good disk, attached to PCI in a way that the loader does not take.
+fn pci(context: &Context, device: &[&str]) -> Result<Vec<String>> {
+    let image = context.path("disk.img");
+    context.bootable()?.create(&image)?;
+    let drive = format!("if=none,id=pci,format=raw,file={}", image.display());
+    let machine = context
+        .machine()
+        .arguments(["-drive", &drive])
+        .arguments(device);
+    context.fatal(machine)
 }
 
 /// Three disks, each without an environment in its own way, listed as they are on the command line.

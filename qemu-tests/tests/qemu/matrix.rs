@@ -16,7 +16,7 @@ use crate::context::{Context, machine, report};
 const INITRD: u64 = 100_000;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 18] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 20] = [
         ("boots_by_elf", |context| {
             boots(context, |machine| machine).map(drop)
         }),
@@ -34,6 +34,10 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         ("first_transport_modern", |context| {
             first_transport(context, Machine::modern_transports)
+        }),
+        ("disk_on_pci", |context| on_pci(context, "highmem=on")),
+        ("disk_on_pci_without_high_memory", |context| {
+            on_pci(context, "highmem=off")
         }),
         ("behind_a_disk_without_environment", second_disk),
         ("memory_from_64_mib_to_8_gib", memory),
@@ -286,5 +290,26 @@ fn from_el2(context: &Context, cpus: u8, level: u64) -> Result<()> {
             );
         }
     }
+    Ok(())
+}
+
+/// The registers of a PCI device lie where nobody has put them yet, and its configuration above or below 4 GiB.
+fn on_pci(context: &Context, highmem: &str) -> Result<()> {
+    let image = context.path("disk.img");
+    context.bootable()?.create(&image)?;
+    let empty = context.path("empty.img");
+    context.bootable()?.without_env().create(&empty)?;
+    let machine = context
+        .machine()
+        .machine_option(highmem)
+        .disk(Disk::new(&empty).bus(Bus::Pci))
+        .disk(Disk::new(&image).bus(Bus::Pci));
+    let serial = machine.start()?.wait_for_exit()?.serial;
+    Report::parse(&serial)?;
+    ensure!(
+        serial.contains("passed over virtio-pci@00:01.0: environment at block 16: bad CRC")
+            && serial.contains("environment: virtio-pci@00:02.0 block 16"),
+        "{serial}"
+    );
     Ok(())
 }
