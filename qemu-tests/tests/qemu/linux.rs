@@ -19,7 +19,7 @@ use crate::context::Context;
 const PROMPT: &str = "/ # ";
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 6] = [
         ("shell_on_slot_a_and_again_after_a_reboot", shell),
         ("four_cpus", |context| {
             cpus(context, 4, "EL1", |machine| machine)
@@ -35,6 +35,7 @@ pub(crate) fn tests() -> Vec<Test> {
             })
         }),
         ("panicking_update_goes_back", panics),
+        ("network", network),
     ];
     tests
         .into_iter()
@@ -115,5 +116,17 @@ fn panics(context: &Context) -> Result<()> {
     ] {
         ensure!(variables.get(name) == Some(value.as_bytes()), "{name}");
     }
+    Ok(())
+}
+
+/// QEMU's user-mode network has the guest at 10.0.2.15 and itself at 10.0.2.2.
+fn network(context: &Context) -> Result<()> {
+    let image = image(context)?;
+    let mut guest = machine(context, &image).network().start()?;
+    guest.expect("network: 10.0.2.15/24")?;
+    guest.expect(PROMPT)?;
+    guest.type_line("ping -c 1 10.0.2.2; poweroff")?;
+    guest.expect("1 packets received")?;
+    guest.wait_for_exit()?;
     Ok(())
 }
