@@ -12,16 +12,17 @@ include!(concat!(env!("OUT_DIR"), "/built.rs"));
 #[unsafe(link_section = ".settings")]
 static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 
-/// The settings as they stand in the ELF now.
+/// The settings as they stand in the ELF now, but for an environment that QEMU's command line puts elsewhere.
 ///
 /// # Errors
 ///
 /// When they were changed into something that cannot work.
-pub(crate) fn settings() -> Result<Settings, SettingsError> {
+pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, SettingsError> {
     // SAFETY: the static is valid for reads. Volatile, so that the compiler does not put the values of the build in its
     // place: they may have been changed in the ELF since.
     let encoded = unsafe { core::ptr::read_volatile(&raw const LITTLE_LOADER_SETTINGS) };
-    let settings = Settings::decode(&encoded)?;
+    let mut settings = Settings::decode(&encoded)?;
+    settings.env_lba = env_lba.unwrap_or(settings.env_lba);
     Settings {
         buffer_size: BUILT.buffer_size,
         ..settings

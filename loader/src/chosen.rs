@@ -44,7 +44,7 @@ pub enum ChosenError {
     },
 }
 
-/// The command line: the slot's arguments, then a space and those that QEMU's `-append` gave, if any.
+/// The command line of the kernel.
 #[derive(Debug)]
 pub struct CommandLine {
     bytes: [u8; MAX_COMMAND_LINE + 1],
@@ -52,30 +52,31 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Joins both parts.
+    /// Joins the slot's arguments, those of `-append` and those of an override, with a space between those that are not
+    /// empty.
     ///
     /// # Errors
     ///
     /// When they are longer than [`MAX_COMMAND_LINE`] together.
-    pub fn join(kernel_args: &[u8], append: &[u8]) -> Result<Self, ChosenError> {
-        let space: &[u8] = if kernel_args.is_empty() || append.is_empty() {
-            b""
-        } else {
-            b" "
-        };
-        let parts = [kernel_args, space, append];
-        let length = parts.iter().map(|part| part.len()).sum();
+    pub fn join(parts: [&[u8]; 3]) -> Result<Self, ChosenError> {
+        let parts = parts.iter().filter(|part| !part.is_empty());
+        let length = parts.clone().map(|part| part.len() + 1).sum::<usize>();
+        let length = length.saturating_sub(1);
+        if length > MAX_COMMAND_LINE {
+            return Err(ChosenError::CommandLine { length });
+        }
         let mut line = Self {
             bytes: [0; MAX_COMMAND_LINE + 1],
             length,
         };
-        if length > MAX_COMMAND_LINE {
-            return Err(ChosenError::CommandLine { length });
-        }
         let mut at = 0;
         for part in parts {
             line.bytes[at..at + part.len()].copy_from_slice(part);
             at += part.len();
+            if at < length {
+                line.bytes[at] = b' ';
+                at += 1;
+            }
         }
         Ok(line)
     }
@@ -209,7 +210,7 @@ mod tests {
     fn the_edited_dtb_is_packed_valid_and_otherwise_unchanged() {
         let mut dtb = with_slack(1 << 20);
         Fdt::new(&dtb).unwrap();
-        let line = CommandLine::join(b"console=ttyAMA0 root=/dev/vda1", b"quiet").unwrap();
+        let line = CommandLine::join([b"console=ttyAMA0 root=/dev/vda1", b"quiet", b""]).unwrap();
         let initrd = Region::new(Addr(0x4500_0000), Bytes(0x1234)).unwrap();
         let size = edit(&mut dtb, &told(&line, Some(initrd))).unwrap();
         assert!(size < VIRT.len() + 256);
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn too_little_slack_is_refused() {
         let mut dtb = with_slack(VIRT.len() + 40);
-        let line = CommandLine::join(&[b'x'; 1000], b"").unwrap();
+        let line = CommandLine::join([&[b'x'; 1000], b"", b""]).unwrap();
         let error = edit(&mut dtb, &told(&line, None)).unwrap_err();
         assert!(
             matches!(error, ChosenError::Slack { length: 1000, .. }),
@@ -244,14 +245,14 @@ mod tests {
 
     #[test]
     fn the_command_line_is_joined_with_one_space_and_limited() {
-        let joined = |args: &[u8], append: &[u8]| {
-            CommandLine::join(args, append).unwrap().as_bytes().to_vec()
-        };
-        assert_eq!(joined(b"a", b"b"), b"a b");
-        assert_eq!(joined(b"a", b""), b"a");
-        assert_eq!(joined(b"", b"b"), b"b");
-        assert_eq!(joined(&[b'x'; 2047], b"").len(), 2047);
-        let error = CommandLine::join(&[b'x'; 2000], &[b'y'; 47]).unwrap_err();
+        let joined = |parts| CommandLine::join(parts).unwrap().as_bytes().to_vec();
+        assert_eq!(joined([b"a", b"b", b"c"]), b"a b c");
+        assert_eq!(joined([b"a", b"", b"c"]), b"a c");
+        assert_eq!(joined([b"a", b"", b""]), b"a");
+        assert_eq!(joined([b"", b"b", b""]), b"b");
+        assert_eq!(joined([b"", b"", b""]), b"");
+        assert_eq!(joined([&[b'x'; 2047], b"", b""]).len(), 2047);
+        let error = CommandLine::join([&[b'x'; 2000], &[b'y'; 40], &[b'z'; 6]]).unwrap_err();
         assert_eq!(error, ChosenError::CommandLine { length: 2048 });
     }
 
@@ -263,7 +264,7 @@ mod tests {
             initrd: bool,
         ) {
             let mut dtb = with_slack(VIRT.len() + slack);
-            let Ok(line) = CommandLine::join(&args, b"") else {
+            let Ok(line) = CommandLine::join([&args, b"", b""]) else {
                 prop_assert!(args.len() > MAX_COMMAND_LINE);
                 return Ok(());
             };

@@ -206,6 +206,8 @@ pub struct Machine<'a> {
     pub console: Option<Region>,
     /// The virtio-mmio transports.
     pub transports: Transports,
+    /// The registers of QEMU's fw_cfg device.
+    pub fw_cfg: Option<Region>,
     /// The PCI host bridge, where there is one that can be used.
     pub pci: Option<PciHost>,
     /// `/chosen/bootargs`: what QEMU's `-append` gave.
@@ -286,6 +288,7 @@ impl<'a> Machine<'a> {
                 match (&kind, ranges) {
                     (Kind::Memory, _) => self.memory.ram.add(region)?,
                     (Kind::VirtioMmio, _) => self.transports.add(region),
+                    (Kind::FwCfg, _) => self.fw_cfg = Some(region),
                     (Kind::PciHost, Some(ranges)) => self.pci = PciHost::read(region, ranges)?,
                     (Kind::PciHost, None) | (Kind::Psci, _) => {}
                 }
@@ -319,6 +322,7 @@ enum Kind {
     Memory,
     VirtioMmio,
     PciHost,
+    FwCfg,
     Psci,
 }
 
@@ -327,6 +331,7 @@ impl Kind {
         value.split(|byte| *byte == 0).find_map(|name| match name {
             b"virtio,mmio" => Some(Self::VirtioMmio),
             b"pci-host-ecam-generic" => Some(Self::PciHost),
+            b"qemu,fw-cfg-mmio" => Some(Self::FwCfg),
             b"arm,psci" | b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Self::Psci),
             _ => None,
         })
@@ -430,6 +435,7 @@ mod tests {
         assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
         assert_eq!(machine.bootargs, "quiet loglevel=3");
         assert_eq!(machine.cpus, 1);
+        assert_eq!(machine.fw_cfg, Some(region(0x902_0000, 0x18)));
         let pci = machine.pci.unwrap();
         assert_eq!(pci.configuration, region(0x40_1000_0000, 0x1000_0000));
         assert_eq!(pci.window, region(0x1000_0000, 0x2eff_0000));

@@ -4,6 +4,7 @@
 
 use little_loader::chosen::ChosenError;
 use little_loader::dtb::DtbError;
+use little_loader::overrides::OverrideError;
 use little_loader::placement::PlacementError;
 use little_loader::settings::SettingsError;
 use thiserror::Error;
@@ -23,6 +24,8 @@ pub(crate) enum Fatal {
     NoCrc32,
     #[error("built-in settings: {0}")]
     Settings(#[from] SettingsError),
+    #[error("-fw_cfg: {0}")]
+    Override(#[from] OverrideError),
     #[error(
         "no block device: add -drive if=none,id=disk,format=raw,file=IMAGE -device virtio-blk-device,drive=disk"
     )]
@@ -32,7 +35,7 @@ pub(crate) enum Fatal {
     )]
     NoEnvironment { disks: usize },
     #[error(
-        "neither slot can be booted: write a kernel to one of them, and its number to <slot>.kernel_lba"
+        "no slot can be booted: write a kernel to one of them, and its number to <slot>.kernel_lba"
     )]
     NoSlot,
     #[error(transparent)]

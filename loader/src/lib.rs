@@ -14,6 +14,7 @@ pub mod dtb;
 pub mod env;
 pub mod image;
 pub mod level;
+pub mod overrides;
 pub mod placement;
 pub mod policy;
 pub mod recover;

@@ -8,7 +8,7 @@ use little_loader::chosen::{ChosenError, CommandLine};
 use little_loader::env::{Copy, Env};
 use little_loader::image::{ImageError, ImageHeader, PROBE_SIZE};
 use little_loader::placement::{KernelNeeds, Memory, Placement, PlacementError, place};
-use little_loader::policy::{Attempt, decide};
+use little_loader::policy::{Attempt, decide, forced};
 use little_loader::slot::{Extent, ExtentError, Reason, Slot, SlotContents, SlotError, Variables};
 use little_loader::units::{Addr, BLOCK_SIZE, Bytes, Lba, Region};
 use little_loader::update::{RecordError, Storage};
@@ -18,6 +18,7 @@ use crate::console::{fatal, say, trace, warning};
 use crate::disk::{Disk, DiskError};
 use crate::environment::{Environment, OnDisk};
 use crate::fatal::Fatal;
+use crate::fw_cfg::Overrides;
 use crate::memory;
 
 /// Why a slot cannot be booted.
@@ -71,8 +72,12 @@ pub(crate) fn first_bootable_slot(
     environment: &mut Environment,
     memory: &Memory,
     append: &str,
+    overrides: &Overrides,
 ) -> Result<(Ready<Loaded>, u64), Fatal> {
-    let plan = decide(&Variables::gather(&environment.writer.env()));
+    let plan = match overrides.slot {
+        Some(slot) => forced(slot),
+        None => decide(&Variables::gather(&environment.writer.env())),
+    };
     for oddity in plan.oddities.iter().flatten() {
         warning(format_args!("{oddity}"));
     }
@@ -82,7 +87,7 @@ pub(crate) fn first_bootable_slot(
             places: environment.places,
         },
         memory,
-        append,
+        append: [append.as_bytes(), overrides.append()],
     };
     let mut failures = Failures::default();
     let ready = first_bootable(&plan, &mut environment.writer, &mut slots, &mut failures);
@@ -117,7 +122,7 @@ impl Loaded {
 struct SlotsOnDisk<'a> {
     storage: OnDisk<'a>,
     memory: &'a Memory,
-    append: &'a str,
+    append: [&'a [u8]; 2],
 }
 
 impl Storage for SlotsOnDisk<'_> {
@@ -140,7 +145,8 @@ impl Slots for SlotsOnDisk<'_> {
     fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Checked, LoadError> {
         let variables = Variables::gather(env);
         let contents = SlotContents::read(variables.of(slot))?;
-        let command_line = CommandLine::join(contents.kernel_args, self.append.as_bytes())?;
+        let [append, more] = self.append;
+        let command_line = CommandLine::join([contents.kernel_args, append, more])?;
         let lba = contents.kernel_lba;
         let capacity = self.storage.disk.capacity;
         let header = probe(self.storage.disk, lba)?;

@@ -24,6 +24,8 @@ mod exceptions;
 #[cfg(target_os = "none")]
 mod fatal;
 #[cfg(target_os = "none")]
+mod fw_cfg;
+#[cfg(target_os = "none")]
 mod handoff;
 #[cfg(target_os = "none")]
 mod load;
@@ -71,11 +73,17 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     device_tree.narrate(&machine, exception_level);
 
     // Which disk, and which slot of it?
-    let settings = built::settings()?;
+    let overrides = fw_cfg::Overrides::read(machine.fw_cfg)?;
+    let settings = built::settings(overrides.env_lba)?;
     let (mut disk, mut environment) = environment::find(&machine, &settings)?;
     let memory = memory::with_ours_reserved(&machine.memory, device_tree.region())?;
-    let (ready, bootcount) =
-        load::first_bootable_slot(&mut disk, &mut environment, &memory, machine.bootargs)?;
+    let (ready, bootcount) = load::first_bootable_slot(
+        &mut disk,
+        &mut environment,
+        &memory,
+        machine.bootargs,
+        &overrides,
+    )?;
 
     // Hand over.
     let level = level::of_kernel(exception_level, machine.cpus, built::EL2);

@@ -107,6 +107,14 @@ enum Trial {
     Over,
 }
 
+/// The plan for a slot that was asked for: that one, and nothing is written.
+#[must_use]
+pub fn forced(slot: Slot) -> Plan {
+    let mut plan = Plan::default();
+    plan.push(plain(slot, Reason::Override));
+    plan
+}
+
 /// Decides which slots to try.
 #[must_use]
 pub fn decide(variables: &Variables<'_>) -> Plan {

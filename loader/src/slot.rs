@@ -66,6 +66,8 @@ pub enum Reason {
     Reverted,
     /// The active slot is not known, or cannot be booted.
     Fallback,
+    /// QEMU's command line asked for it.
+    Override,
 }
 
 impl Reason {
@@ -77,6 +79,7 @@ impl Reason {
             Self::Trial => "trial",
             Self::Reverted => "reverted",
             Self::Fallback => "fallback",
+            Self::Override => "override",
         }
     }
 }

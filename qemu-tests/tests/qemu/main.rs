@@ -10,6 +10,7 @@ mod errors;
 mod linux;
 mod matrix;
 mod optlevels;
+mod overrides;
 mod power;
 mod slots;
 
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     tests.extend(device_trees::tests());
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
+    tests.extend(overrides::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
     if env::var_os(artifacts::ALL).is_some() {

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! QEMU's command line overrides what image and loader say, by fw_cfg files.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use qemu_tests::machine::{Disk, Machine};
+
+use crate::Test;
+use crate::context::{Context, report};
+use crate::slots::{told, updated};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+        ("slot_is_booted_and_nothing_written", slot),
+        ("append_comes_last", append),
+        ("environment_elsewhere", environment),
+        ("slot_that_cannot_be_booted", bad_slot),
+        ("malformed_ones_are_refused", malformed),
+    ];
+    tests
+        .into_iter()
+        .map(|(name, test)| (format!("overrides::{name}"), test))
+        .collect()
+}
+
+/// Adds one of our files to the machine.
+fn with(machine: Machine, name: &str, value: &str) -> Machine {
+    let file = format!("name=opt/org.little-loader/{name},string={value}");
+    machine.arguments(["-fw_cfg", &file])
+}
+
+/// A trial of slot b is pending; slot a is asked for.
+fn slot(context: &Context) -> Result<()> {
+    let image = context.path("disk.img");
+    updated(context)?.create(&image)?;
+    let before = fs::read(&image)?;
+    let machine = context.machine().disk(Disk::new(&image));
+    for (slot, wanted) in [("a", "a override 0"), ("b", "b override 0")] {
+        let told = told(&report(&with(machine.clone(), "slot", slot))?)?;
+        ensure!(told == wanted, "{told}");
+        ensure!(fs::read(&image)? == before, "the disk was written to");
+    }
+    ensure!(told(&report(&machine)?)? == "b trial 1");
+    Ok(())
+}
+
+fn append(context: &Context) -> Result<()> {
+    let machine = context
+        .machine()
+        .disk(context.disk(&context.bootable()?)?)
+        .append("from=append");
+    let report = report(&with(machine, "append", "serial=1234 x"))?;
+    let bootargs = report.get("bootargs")?;
+    ensure!(
+        bootargs == "test.slot=a from=append serial=1234 x",
+        "{bootargs}"
+    );
+    Ok(())
+}
+
+fn environment(context: &Context) -> Result<()> {
+    let disk = context.bootable()?.env_at(1000, 128 << 10);
+    let machine = context.machine().disk(context.disk(&disk)?);
+    let serial = with(machine, "env-lba", "1000")
+        .start()?
+        .wait_for_exit()?
+        .serial;
+    ensure!(
+        serial.contains("override: environment at block 1000"),
+        "{serial}"
+    );
+    ensure!(
+        serial.contains("block 1000, 128 KiB") && serial.contains("payload: done"),
+        "{serial}"
+    );
+    Ok(())
+}
+
+/// What was asked for is not replaced by something else.
+fn bad_slot(context: &Context) -> Result<()> {
+    let disk = context.bootable()?.unset("b.kernel_lba");
+    let machine = context.machine().disk(context.disk(&disk)?);
+    let lines = context.fatal(with(machine, "slot", "b"))?;
+    ensure!(lines[0] == "slot b: kernel_lba is not set", "{lines:#?}");
+    Ok(())
+}
+
+fn malformed(context: &Context) -> Result<()> {
+    let machine = context.machine().disk(context.disk(&context.bootable()?)?);
+    let long = "x".repeat(2049);
+    for (name, value, message) in [
+        ("slot", "c", "slot is \"c\", neither a nor b"),
+        (
+            "env-lba",
+            "0x10",
+            "env-lba is \"0x10\", not a decimal number",
+        ),
+        (
+            "serial",
+            "1",
+            "\"serial\" is not known: slot, append and env-lba are",
+        ),
+        (
+            "append",
+            &long,
+            "append has 2049 bytes; at most 2048 are possible",
+        ),
+    ] {
+        let lines = context.fatal(with(machine.clone(), name, value))?;
+        ensure!(
+            lines[0] == format!("-fw_cfg: opt/org.little-loader/{message}"),
+            "{lines:#?}"
+        );
+    }
+    Ok(())
+}
