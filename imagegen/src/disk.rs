@@ -20,7 +20,7 @@ pub const DEFAULT_ARGS: &str = "console=ttyAMA0 rootfstype=squashfs rootwait ro 
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// Something is larger than its place.
-    #[error("{what} of slot {slot} has {length} and its place has {room}: raise {option}")]
+    #[error("{what} of slot {slot} needs {} bytes and its place has {}: raise {option}", .length.0, .room.0, what = .what, slot = .slot, option = .option)]
     TooLarge {
         /// What.
         what: &'static str,
@@ -38,7 +38,7 @@ pub enum DiskError {
     Variables(#[from] VariablesError),
     /// The image cannot be written.
     #[error("cannot write the image: {0}")]
-    Write(#[from] io::Error),
+    Write(io::Error),
 }
 
 /// What a slot holds.
@@ -222,14 +222,7 @@ impl<'a> DiskBuilder<'a> {
     /// # Errors
     ///
     /// Those of [`check`](Self::check), and of the file system.
-    pub fn write_to(
-        &self,
-        path: &Path,
-        mut progress: impl FnMut(u64, u64),
-    ) -> Result<(), DiskError> {
-        /// How many bytes are written between two steps of the progress.
-        const STEP: usize = 4 << 20;
-
+    pub fn write_to(&self, path: &Path, progress: impl FnMut(u64, u64)) -> Result<(), DiskError> {
         self.check()?;
         let mut parts: Vec<(u64, &[u8])> = Vec::new();
         let mbr = self.layout.mbr().encode();
@@ -258,19 +251,7 @@ impl<'a> DiskBuilder<'a> {
                     .map(|rootfs| (self.layout.rootfs(slot).start, rootfs)),
             );
         }
-        let total = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        let mut output = Output::create(path)?;
-        output.set_length(self.layout.blocks() * 512)?;
-        let mut done = 0;
-        for (lba, bytes) in parts {
-            for (number, piece) in bytes.chunks(STEP).enumerate() {
-                output.write_at(lba * 512 + (number * STEP) as u64, piece)?;
-                done += piece.len() as u64;
-                progress(done, total);
-            }
-        }
-        output.finish()?;
-        Ok(())
+        write(path, self.layout.blocks(), &parts, progress).map_err(DiskError::Write)
     }
 
     fn environment(&self, flags: u8) -> Result<Vec<u8>, VariablesError> {
@@ -293,6 +274,31 @@ impl<'a> DiskBuilder<'a> {
             count: Size(length).blocks(),
         }
     }
+}
+
+/// Writes an image of `blocks` blocks with each part at its block.
+fn write(
+    path: &Path,
+    blocks: u64,
+    parts: &[(u64, &[u8])],
+    mut progress: impl FnMut(u64, u64),
+) -> io::Result<()> {
+    /// How many bytes are written between two steps of the progress.
+    const STEP: usize = 4 << 20;
+
+    let total = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    let mut output = Output::create(path)?;
+    output.set_length(blocks * 512)?;
+    let mut done = 0;
+    for (lba, bytes) in parts {
+        for (number, piece) in bytes.chunks(STEP).enumerate() {
+            output.write_at(lba * 512 + (number * STEP) as u64, piece)?;
+            done += piece.len() as u64;
+            progress(done, total);
+        }
+    }
+    output.finish()?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -359,7 +365,7 @@ mod tests {
             |builder: DiskBuilder<'_>| builder.write_to(&path, |_, _| {}).unwrap_err().to_string();
         assert_eq!(
             build(DiskBuilder::new(layout()).kernel(Slot::A, &large)),
-            "the kernel of slot a has 1.0 MiB and its place has 1 MiB: raise --kernel-size"
+            "the kernel of slot a needs 1049088 bytes and its place has 1048576: raise --kernel-size"
         );
         assert!(
             build(

@@ -25,7 +25,7 @@ pub struct Kernel {
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The file is something else.
-    #[error("{0}")]
+    #[error(transparent)]
     NoImage(#[from] ImageError),
     /// It is longer or shorter than its header says.
     #[error(

@@ -20,7 +20,7 @@ const MAX_FLAT: u64 = 64 << 20;
 pub enum ElfError {
     /// It is no ELF, or a damaged one.
     #[error("not a whole ELF: {0}")]
-    Parse(#[from] goblin::error::Error),
+    Parse(goblin::error::Error),
     /// It has no loadable segment, or one that reaches out of the file.
     #[error("no loadable segment within the file")]
     Segments,
@@ -45,7 +45,7 @@ pub enum ElfError {
     NoSettings,
     /// The settings cannot work.
     #[error("settings: {0}")]
-    Settings(#[from] SettingsError),
+    Settings(SettingsError),
 }
 
 /// A loadable segment. Addresses and sizes in bytes.
@@ -95,7 +95,7 @@ impl LoaderElf {
     ///
     /// When it is damaged or loads nothing.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, ElfError> {
-        let elf = Elf::parse(&bytes)?;
+        let elf = Elf::parse(&bytes).map_err(ElfError::Parse)?;
         let mut segments: Vec<_> = elf
             .program_headers
             .iter()
@@ -233,7 +233,7 @@ impl LoaderElf {
             .settings_at
             .and_then(|at| self.bytes.get(at..)?.first_chunk())
             .ok_or(ElfError::NoSettings)?;
-        Ok(Settings::decode(encoded)?)
+        Settings::decode(encoded).map_err(ElfError::Settings)
     }
 
     /// Changes the built-in settings. The size of the buffer is fixed when the loader is built.
@@ -244,7 +244,7 @@ impl LoaderElf {
     pub fn set_settings(&mut self, new: Settings) -> Result<(), ElfError> {
         let buffer_size = self.settings()?.buffer_size;
         let new = Settings { buffer_size, ..new };
-        new.check()?;
+        new.check().map_err(ElfError::Settings)?;
         if let Some(at) = self.settings_at {
             self.bytes[at..at + ENCODED_SIZE].copy_from_slice(&new.encode());
         }

@@ -23,7 +23,7 @@ pub const FIRST: [&str; 6] = [
 pub enum VariablesError {
     /// The block itself is too small.
     #[error("environment: {0}")]
-    Block(#[from] EnvError),
+    Block(EnvError),
     /// A variable cannot be stored.
     #[error("environment variable \"{name}\": {error}")]
     Set {
@@ -96,7 +96,7 @@ impl Variables {
         flags: u8,
     ) -> Result<Vec<u8>, VariablesError> {
         let mut block = vec![0xff; size];
-        let mut env = EnvMut::clear(&mut block, format)?;
+        let mut env = EnvMut::clear(&mut block, format).map_err(VariablesError::Block)?;
         for (name, value) in self.iter() {
             env.set(name, value).map_err(|error| VariablesError::Set {
                 name: name.to_owned(),

@@ -60,7 +60,13 @@ impl Workshop {
     fn fails(&self, arguments: &[&str], status: i32) -> String {
         let output = self.imagegen(arguments);
         assert_eq!(output.status.code(), Some(status), "{arguments:?}");
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let parts: Vec<_> = error.trim_end().split(": ").collect();
+        assert!(
+            parts.windows(2).all(|pair| pair[0] != pair[1]),
+            "said twice: {error}"
+        );
+        error
     }
 
     fn disk(&self, more: &[&str]) {
@@ -293,6 +299,24 @@ fn errors_leave_no_image_and_no_half_changed_environment() {
     );
     assert!(error.contains("raise --kernel-size"), "{error}");
     workshop.fails(&["disk", "--kernel", "Image"], 2);
+    let error = workshop.fails(
+        &[
+            "disk",
+            "--kernel",
+            "Image",
+            "--rootfs",
+            "root",
+            "-o",
+            "missing/disk.img",
+        ],
+        1,
+    );
+    assert!(
+        error.contains("missing/disk.img: cannot write the image: No such file"),
+        "{error}"
+    );
+    let error = workshop.fails(&["loader", "Image"], 1);
+    assert!(error.contains("Image: not a whole ELF"), "{error}");
     assert!(!workshop.path("disk.img").exists());
     assert_eq!(
         fs::read_dir(workshop.folder.path())
