@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use little_loader::env::{Copy, Env, EnvError, Format, newer};
+use little_loader::settings::{Settings, SettingsError};
 
 use crate::variables::{Variables, VariablesError};
 
@@ -45,21 +46,61 @@ impl Place {
         }
     }
 
-    fn offset(&self, copy: Copy) -> u64 {
-        let lba = match copy {
+    /// Checks the place as the loader checks its own settings; only a loader's buffer sets a limit to the size.
+    fn check(&self) -> Result<(), EnvFileError> {
+        let env_size = u32::try_from(self.size).map_err(|_| EnvFileError::TooLarge(self.size))?;
+        let settings = Settings {
+            env_lba: self.lba,
+            env_size,
+            env_redundant_lba: self.redundant_lba,
+            buffer_size: u32::MAX,
+        };
+        settings.check()?;
+        Ok(())
+    }
+
+    fn lba(&self, copy: Copy) -> u64 {
+        match copy {
             Copy::First => self.lba,
             Copy::Second => self.redundant_lba.unwrap_or(self.lba),
-        };
-        lba.saturating_mul(512)
+        }
+    }
+
+    fn offset(&self, copy: Copy) -> u64 {
+        self.lba(copy).saturating_mul(512)
     }
 }
 
 /// Why an environment cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
-    /// The size cannot be.
-    #[error("the environment's size is {0} bytes; it must be a multiple of 512, and not 0")]
-    Size(usize),
+    /// The size is beyond what any loader has room for.
+    #[error("the environment's size is {0} bytes; it must be below 4 GiB")]
+    TooLarge(usize),
+    /// The place cannot be: copies that overlap, a size that is no number of blocks.
+    #[error(transparent)]
+    Place(#[from] SettingsError),
+    /// The file cannot be opened.
+    #[error("cannot open {}: {error}", .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file ends before the environment does.
+    #[error(
+        "{} ends before the environment does, which is {size} bytes at block {lba} (--lba, --size, --redundant-lba)",
+        .path.display()
+    )]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// The block of the copy that is not all there.
+        lba: u64,
+        /// The size of a copy in bytes.
+        size: usize,
+    },
     /// The file cannot be read or written.
     #[error("{action} {} at byte {offset}: {error}", .path.display())]
     File {
@@ -104,6 +145,8 @@ pub struct EnvFile {
     /// The copies as they are on the disk.
     copies: Vec<Vec<u8>>,
     current: Copy,
+    /// What is wrong with the copy that does not count.
+    damaged: Option<EnvError>,
 }
 
 impl EnvFile {
@@ -113,49 +156,41 @@ impl EnvFile {
     ///
     /// When the file cannot be read, or holds no valid environment there.
     pub fn open(path: &Path, place: Place, writable: bool) -> Result<Self, EnvFileError> {
-        if place.size == 0 || !place.size.is_multiple_of(SECTOR) {
-            return Err(EnvFileError::Size(place.size));
-        }
-        let failed = |action, offset, error| EnvFileError::File {
-            action,
-            path: path.to_owned(),
-            offset,
-            error,
-        };
+        place.check()?;
         let file = OpenOptions::new()
             .read(true)
             .write(writable)
             .open(path)
-            .map_err(|error| failed("cannot open", 0, error))?;
+            .map_err(|error| EnvFileError::Open {
+                path: path.to_owned(),
+                error,
+            })?;
         let which = match place.redundant_lba {
             None => &[Copy::First][..],
             Some(_) => &[Copy::First, Copy::Second],
         };
         let mut copies = Vec::new();
         for copy in which {
-            let mut block = vec![0; place.size];
-            let offset = place.offset(*copy);
-            file.read_exact_at(&mut block, offset)
-                .map_err(|error| failed("cannot read", offset, error))?;
-            copies.push(block);
+            copies.push(read_copy(&file, path, place, *copy)?);
         }
         let flags = |block: &Vec<u8>| {
             Env::parse(block, place.format()).map(|env| env.flags().unwrap_or_default())
         };
-        let current = match (flags(&copies[0]), copies.get(1).map(flags)) {
-            (Ok(_), None | Some(Err(_))) => Copy::First,
+        let (current, damaged) = match (flags(&copies[0]), copies.get(1).map(flags)) {
+            (Ok(_), None) => (Copy::First, None),
+            (Ok(_), Some(Err(error))) => (Copy::First, Some(error)),
             (Err(error), None) => {
                 return Err(EnvFileError::Bad {
                     lba: place.lba,
                     error,
                 });
             }
-            (Ok(first), Some(Ok(second))) => newer(first, second),
-            (Err(_), Some(Ok(_))) => Copy::Second,
+            (Ok(first), Some(Ok(second))) => (newer(first, second), None),
+            (Err(error), Some(Ok(_))) => (Copy::Second, Some(error)),
             (Err(first), Some(Err(second))) => {
                 return Err(EnvFileError::BothBad {
                     first: (place.lba, first),
-                    second: (place.redundant_lba.unwrap_or_default(), second),
+                    second: (place.lba(Copy::Second), second),
                 });
             }
         };
@@ -165,6 +200,7 @@ impl EnvFile {
             place,
             copies,
             current,
+            damaged,
         })
     }
 
@@ -183,6 +219,14 @@ impl EnvFile {
             .ok()?
             .flags()?;
         Some((self.current, flags))
+    }
+
+    /// What is wrong with the copy that does not count, and that copy's block: an interrupted write leaves that, and the
+    /// next one repairs it. `None` for a single copy.
+    #[must_use]
+    pub fn damaged_copy(&self) -> Option<(u64, EnvError)> {
+        let error = self.damaged?;
+        Some((self.place.lba(self.current.other()), error))
     }
 
     /// Writes the variables back: the sectors that change, then a sync. Of a redundant pair only the copy that does not
@@ -224,11 +268,31 @@ impl EnvFile {
         let index = usize::from(target == Copy::Second);
         self.copies[index] = new;
         self.current = target;
+        self.damaged = None;
         Ok(written)
     }
 
     fn block(&self, copy: Copy) -> &[u8] {
         &self.copies[usize::from(copy == Copy::Second)]
+    }
+}
+
+fn read_copy(file: &File, path: &Path, place: Place, copy: Copy) -> Result<Vec<u8>, EnvFileError> {
+    let mut block = vec![0; place.size];
+    let offset = place.offset(copy);
+    match file.read_exact_at(&mut block, offset) {
+        Ok(()) => Ok(block),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(EnvFileError::Short {
+            path: path.to_owned(),
+            lba: place.lba(copy),
+            size: place.size,
+        }),
+        Err(error) => Err(EnvFileError::File {
+            action: "cannot read",
+            path: path.to_owned(),
+            offset,
+            error,
+        }),
     }
 }
 
@@ -356,23 +420,26 @@ mod tests {
             error.contains("at block 2 a bad CRC") && error.contains("at block 8 a bad CRC"),
             "{error}"
         );
-        let far = Place { lba: 40, ..PLACE };
-        assert!(
-            EnvFile::open(file.path(), far, false)
+        let refused = |place: Place| {
+            EnvFile::open(file.path(), place, true)
                 .unwrap_err()
                 .to_string()
-                .contains("at byte 20480")
+        };
+        let far = refused(Place { lba: 40, ..PLACE });
+        assert!(
+            far.contains("ends before the environment does, which is 2048 bytes at block 40"),
+            "{far}"
         );
-        let odd = Place {
+        let odd = refused(Place {
             size: 1000,
             ..PLACE
-        };
-        assert!(
-            EnvFile::open(file.path(), odd, false)
-                .unwrap_err()
-                .to_string()
-                .contains("1000 bytes")
-        );
+        });
+        assert!(odd.contains("1000 bytes; it must be a multiple"), "{odd}");
+        let huge = refused(Place {
+            lba: u64::MAX - 3,
+            ..PLACE
+        });
+        assert!(huge.contains("past the largest block number"), "{huge}");
         let good = image(
             PLACE,
             &[(2, variables(&[]).to_block(2048, Format::Single, 0).unwrap())],
@@ -381,5 +448,39 @@ mod tests {
         let mut env = EnvFile::open(good.path(), PLACE, true).unwrap();
         assert!(env.store(&variables(&[("x", &"y".repeat(3000))])).is_err());
         assert_eq!(fs::read(good.path()).unwrap(), before);
+    }
+    #[test]
+    fn copies_that_overlap_are_refused_before_anything_is_written() {
+        let block = variables(&[("x", "1")])
+            .to_block(2048, Format::Redundant, 3)
+            .unwrap();
+        let file = image(PAIR, &[(2, block)]);
+        let overlapping = Place {
+            redundant_lba: Some(5),
+            ..PAIR
+        };
+        let error = EnvFile::open(file.path(), overlapping, true)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("at blocks 2 and 5 overlap"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_copy_is_told_and_the_next_write_repairs_it() {
+        let block = |value: &str, flags| {
+            variables(&[("x", value)])
+                .to_block(2048, Format::Redundant, flags)
+                .unwrap()
+        };
+        let file = image(PAIR, &[(8, block("good", 9))]);
+        let mut env = EnvFile::open(file.path(), PAIR, true).unwrap();
+        let (lba, error) = env.damaged_copy().unwrap();
+        assert_eq!(lba, 2);
+        assert!(error.to_string().contains("stored 0x77777777"), "{error}");
+        env.store(&variables(&[("x", "next")])).unwrap();
+        assert_eq!(env.damaged_copy(), None);
+        let env = EnvFile::open(file.path(), PAIR, false).unwrap();
+        assert_eq!(env.damaged_copy(), None);
+        assert_eq!(env.counting_copy(), Some((Copy::First, 10)));
     }
 }
