@@ -13,6 +13,12 @@ use backhand::{BackhandError, FilesystemCompressor, FilesystemWriter, NodeHeader
 /// The first bytes of a squashfs (Linux, `fs/squashfs/squashfs_fs.h`, `SQUASHFS_MAGIC`, little-endian).
 pub const MAGIC: &[u8; 4] = b"hsqs";
 
+/// The size of the superblock in bytes.
+const SUPERBLOCK: u64 = 96;
+
+/// Where the superblock has `bytes_used`, the size of the whole, little-endian (same source).
+const BYTES_USED: usize = 40;
+
 /// Why there is no root file system.
 #[derive(Debug, thiserror::Error)]
 pub enum RootfsError {
@@ -32,6 +38,16 @@ pub enum RootfsError {
         /// How it starts.
         start: Vec<u8>,
     },
+    /// The file ends before the squashfs does.
+    #[error("{} has {length} bytes, and its squashfs has {expected}: a truncated file?", .path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        length: u64,
+        /// The size of the squashfs in bytes, by its superblock.
+        expected: u64,
+    },
     /// The folder cannot be packed.
     #[error("cannot pack {}: {error}", .path.display())]
     Pack {
@@ -47,7 +63,7 @@ pub enum RootfsError {
 ///
 /// # Errors
 ///
-/// When the file is no squashfs, or something cannot be read.
+/// When the file is no squashfs or not all of one, or something cannot be read.
 pub fn load(path: &Path) -> Result<Vec<u8>, RootfsError> {
     let read = |error| RootfsError::Read {
         path: path.to_owned(),
@@ -61,6 +77,18 @@ pub fn load(path: &Path) -> Result<Vec<u8>, RootfsError> {
         return Err(RootfsError::NoSquashfs {
             path: path.to_owned(),
             start: bytes[..bytes.len().min(8)].to_vec(),
+        });
+    }
+    let length = bytes.len() as u64;
+    let expected = bytes
+        .get(BYTES_USED..)
+        .and_then(<[u8]>::first_chunk)
+        .map_or(SUPERBLOCK, |field| u64::from_le_bytes(*field));
+    if length < expected.max(SUPERBLOCK) {
+        return Err(RootfsError::Truncated {
+            path: path.to_owned(),
+            length,
+            expected,
         });
     }
     Ok(bytes)
@@ -126,8 +154,9 @@ fn add_folder(
         } else if kind.is_socket() {
             writer.push_socket(&place, header)
         } else {
-            let file = File::open(&path).map_err(|error| read(&path, error))?;
-            writer.push_file(file, &place, header)
+            // Whether it can be read is seen now, by its name; it is read later, so that not all files are open at once.
+            File::open(&path).map_err(|error| read(&path, error))?;
+            writer.push_file_from_path(&path, &place, header)
         };
         added.map_err(|error| RootfsError::Pack {
             path: path.clone(),
@@ -169,6 +198,27 @@ mod tests {
         assert!(
             matches!(&node("/init").inner, backhand::InnerNode::Symlink(link) if link.link == Path::new("bin/tool"))
         );
+    }
+
+    #[test]
+    fn a_truncated_squashfs_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("root")).unwrap();
+        fs::write(folder.path().join("root/file"), "text").unwrap();
+        let bytes = load(&folder.path().join("root")).unwrap();
+        let path = folder.path().join("squashfs");
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(load(&path).unwrap(), bytes);
+        for length in [4, 95, 100] {
+            fs::write(&path, &bytes[..length]).unwrap();
+            let error = load(&path).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!(
+                    "squashfs has {length} bytes, and its squashfs has"
+                )),
+                "{error}"
+            );
+        }
     }
 
     #[test]
