@@ -64,11 +64,10 @@ fn main() {
     };
 
     let code = format!(
-        "/// What the build was told.\npub(crate) const BUILT: Settings = Settings {settings:?};\n\
+        "/// What the build was told.\npub(crate) const BUILT: Settings = {settings:?};\n\
          /// Whether the console narrates every step.\npub(crate) const TRACE: bool = {trace};\n\
          /// What happens to an entry at EL2.\npub(crate) const EL2: El2Policy = El2Policy::{el2:?};\n"
-    )
-    .replace("= Settings Settings", "= Settings");
+    );
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     if let Err(error) = fs::write(Path::new(&out).join("built.rs"), code) {
         stop(&format_args!("cannot write {out}/built.rs: {error}"));
@@ -77,10 +76,12 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/level.rs");
     println!("cargo::rerun-if-changed=src/settings.rs");
-    println!("cargo::rerun-if-changed=../linker/loader.ld");
+    let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let script = format!("{root}/../linker/loader.ld");
+    // As a whole path, so that a checkout that was moved is noticed.
+    println!("cargo::rerun-if-changed={script}");
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
-        let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
-        println!("cargo::rustc-link-arg-bins=-T{root}/../linker/loader.ld");
+        println!("cargo::rustc-link-arg-bins=-T{script}");
         println!(
             "cargo::rustc-link-arg-bins=--defsym=ENVIRONMENT_SIZE={}",
             settings.buffer_size

@@ -6,11 +6,13 @@ use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=../../linker/payload.ld");
+    let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let script = format!("{root}/../../linker/payload.ld");
+    // As a whole path, so that a checkout that was moved is noticed.
+    println!("cargo::rerun-if-changed={script}");
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
-        let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
         for argument in [
-            &format!("-T{root}/../../linker/payload.ld"),
+            &format!("-T{script}"),
             "-pie",
             "--no-dynamic-linker",
             "-znotext",
