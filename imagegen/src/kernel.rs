@@ -3,6 +3,8 @@
 //! Kernels as they are shipped: a raw arm64 `Image`, the same packed by gzip, or an EFI zboot `vmlinuz`, which carries the
 //! Image packed inside a small EFI program. The loader reads raw Images only, so they are unpacked here.
 
+mod zboot;
+
 use std::io::{self, Read};
 
 use little_loader::image::{ImageError, ImageHeader};
@@ -25,8 +27,14 @@ pub struct Kernel {
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// The file is something else.
+    #[error("{0}; give a raw arm64 Image, an Image.gz or an EFI zboot vmlinuz")]
+    NoImage(ImageError),
+    /// The file is a kernel for a PC.
+    #[error("an x86 bzImage; give a kernel for arm64")]
+    BzImage,
+    /// The header does not tell how long the kernel is.
     #[error(transparent)]
-    NoImage(#[from] ImageError),
+    NoSize(ImageError),
     /// It is longer or shorter than its header says.
     #[error(
         "the Image has {length} bytes, and its header says that the file ends at {expected}: a truncated file?"
@@ -83,7 +91,7 @@ impl Kernel {
         let mut packed = Vec::new();
         // A zboot kernel may itself be packed by gzip; more layers than that nobody makes.
         for _ in 0..3 {
-            if let Some(payload) = zboot_payload(&bytes)? {
+            if let Some(payload) = zboot::payload(&bytes)? {
                 packed.push("EFI zboot");
                 bytes = payload;
             } else if bytes.starts_with(b"\x1f\x8b") {
@@ -93,12 +101,16 @@ impl Kernel {
                 break;
             }
         }
-        let header = ImageHeader::parse(&bytes)?;
+        // Linux, Documentation/arch/x86/boot.rst: "HdrS" at 0x202.
+        if bytes.get(0x202..0x206) == Some(b"HdrS") {
+            return Err(KernelError::BzImage);
+        }
+        let header = ImageHeader::parse(&bytes).map_err(KernelError::NoImage)?;
         if header.big_endian {
             return Err(KernelError::BigEndian);
         }
         let length = bytes.len() as u64;
-        let expected = header.bytes_to_read()?.0;
+        let expected = header.bytes_to_read().map_err(KernelError::NoSize)?.0;
         if header.file_size.is_some() && length < expected {
             return Err(KernelError::Truncated { length, expected });
         }
@@ -151,63 +163,6 @@ fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Unpacks the payload of an EFI zboot kernel; `None` when the bytes are no such kernel.
-///
-/// Source: Linux, `drivers/firmware/efi/libstub/zboot-header.S`: "MZ" at 0, "zimg" at 4, the payload's offset at 8 and its
-/// size at 12, and the packing's name at 24, up to a NUL.
-fn zboot_payload(bytes: &[u8]) -> Result<Option<Vec<u8>>, KernelError> {
-    if !bytes.starts_with(b"MZ") || bytes.get(4..8) != Some(b"zimg") {
-        return Ok(None);
-    }
-    let number = |at: usize| {
-        bytes
-            .get(at..at + 4)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0, u32::from_le_bytes)
-    };
-    let (offset, size) = (number(8) as usize, number(12) as usize);
-    let length = bytes.len() as u64;
-    let payload = offset
-        .checked_add(size)
-        .and_then(|end| bytes.get(offset..end))
-        .filter(|payload| !payload.is_empty())
-        .ok_or(KernelError::Zboot {
-            offset: offset as u64,
-            size: size as u64,
-            length,
-        })?;
-    let name = bytes.get(24..56).unwrap_or_default();
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    let unpacked = match name {
-        // The size of the unpacked data follows gzip and zstd data only in other formats' tools; decoders end by themselves.
-        b"gzip" => read_all("gzip", flate2::read::GzDecoder::new(payload)),
-        b"zstd" | b"zstd22" => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(payload)
-                .map_err(|error| damaged("zstd", &error))?;
-            read_all("zstd", decoder)
-        }
-        b"xz" | b"xzkern" => read_all("xz", lzma_rust2::XzReader::new(payload, false)),
-        b"lzma" => {
-            let decoder = lzma_rust2::LzmaReader::new_mem_limit(payload, 1 << 20, None)
-                .map_err(|error| damaged("lzma", &error))?;
-            read_all("lzma", decoder)
-        }
-        b"lz4" => read_all("lz4", lz4_flex::frame::FrameDecoder::new(payload)),
-        other => {
-            let name = String::from_utf8_lossy(other).into_owned();
-            return Err(KernelError::ZbootMethod(name));
-        }
-    };
-    unpacked.map(Some)
-}
-
-fn damaged(method: &'static str, error: &dyn std::fmt::Display) -> KernelError {
-    KernelError::Damaged {
-        method,
-        error: io::Error::other(error.to_string()),
-    }
-}
-
 fn read_all(method: &'static str, decoder: impl Read) -> Result<Vec<u8>, KernelError> {
     let mut bytes = Vec::new();
     decoder
@@ -227,7 +182,7 @@ mod tests {
     use super::*;
 
     /// A raw Image of `length` bytes with a banner in it.
-    fn image(length: usize) -> Vec<u8> {
+    pub(super) fn image(length: usize) -> Vec<u8> {
         let mut bytes: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
         bytes[..64].fill(0);
         bytes[16..24].copy_from_slice(&(length as u64).to_le_bytes());
@@ -238,54 +193,21 @@ mod tests {
         bytes
     }
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn zboot(method: &str, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; 512];
-        bytes[..2].copy_from_slice(b"MZ");
-        bytes[4..8].copy_from_slice(b"zimg");
-        bytes[8..12].copy_from_slice(&512_u32.to_le_bytes());
-        bytes[12..16].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-        bytes[24..24 + method.len()].copy_from_slice(method.as_bytes());
-        bytes.extend(payload);
-        bytes.extend([0; 100]);
-        bytes
-    }
-
     #[test]
-    fn every_packing_gives_the_same_image() {
+    fn raw_and_packed_give_the_same_image() {
         let image = image(100_000);
-        let zstd = ruzstd::encoding::compress_to_vec(
-            image.as_slice(),
-            ruzstd::encoding::CompressionLevel::Fastest,
-        );
-        let mut xz =
-            lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
-        xz.write_all(&image).unwrap();
-        let xz = xz.finish().unwrap();
-        let options = lzma_rust2::LzmaOptions::with_preset(1);
-        let mut lzma = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).unwrap();
-        lzma.write_all(&image).unwrap();
-        let lzma = lzma.finish().unwrap();
-        let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
-        lz4.write_all(&image).unwrap();
-        let lz4 = lz4.finish().unwrap();
+        let zboot = zboot::tests::zboot("gzip", &gzip(&image));
         for (bytes, packed) in [
             (image.clone(), vec![]),
             (gzip(&image), vec!["gzip"]),
-            (zboot("gzip", &gzip(&image)), vec!["EFI zboot"]),
-            (
-                gzip(&zboot("gzip", &gzip(&image))),
-                vec!["gzip", "EFI zboot"],
-            ),
-            (zboot("zstd22", &zstd), vec!["EFI zboot"]),
-            (zboot("xzkern", &xz), vec!["EFI zboot"]),
-            (zboot("lzma", &lzma), vec!["EFI zboot"]),
-            (zboot("lz4", &lz4), vec!["EFI zboot"]),
+            (zboot.clone(), vec!["EFI zboot"]),
+            (gzip(&zboot), vec!["gzip", "EFI zboot"]),
         ] {
             let kernel = Kernel::unpack(bytes).unwrap();
             assert!(kernel.image == image, "{packed:?}");
@@ -298,15 +220,33 @@ mod tests {
         let error = |bytes: &[u8]| Kernel::unpack(bytes.to_vec()).unwrap_err().to_string();
         assert_eq!(
             error(b"\x7fELF and so on, long enough to hold the sixty-four bytes of a header"),
-            "no raw arm64 Image but an ELF file"
+            "no raw arm64 Image but an ELF file; give a raw arm64 Image, an Image.gz or an EFI zboot vmlinuz"
         );
-        assert_eq!(error(&[0; 4096]), "no raw arm64 Image but only zeroes");
-        assert_eq!(error(b"short"), "5 bytes are too few for an Image");
-        assert!(error(&zboot("lzo", b"x")).contains("packed by \"lzo\""));
-        assert!(error(&zboot("gzip", b"nonsense")).starts_with("cannot unpack the gzip data"));
-        let mut outside = zboot("gzip", b"x");
-        outside[12..16].copy_from_slice(&9000_u32.to_le_bytes());
-        assert!(error(&outside).contains("does not lie in the file"));
+        for (start, wanted) in [
+            (&[0; 4096][..], "no raw arm64 Image but only zeroes; give"),
+            (b"short", "5 bytes are too few for an Image; give"),
+            (
+                &[b"\x27\x05\x19\x56".as_slice(), &[1; 64]].concat(),
+                "a U-Boot uImage; give",
+            ),
+            (
+                &[b"\xd0\x0d\xfe\xed".as_slice(), &[1; 64]].concat(),
+                "or FIT image; give",
+            ),
+            (
+                &[b"\xfd7zXZ\0".as_slice(), &[1; 64]].concat(),
+                "an xz file; give",
+            ),
+        ] {
+            assert!(error(start).contains(wanted), "{}", error(start));
+        }
+        let mut pc = vec![0; 1024];
+        pc[..2].copy_from_slice(b"MZ");
+        pc[0x202..0x206].copy_from_slice(b"HdrS");
+        assert_eq!(error(&pc), "an x86 bzImage; give a kernel for arm64");
+        let mut old = image(5000);
+        old[16..24].fill(0);
+        assert!(error(&old).starts_with("image_size is 0 and there is no PE header"));
         let mut cut = gzip(&image(5000));
         cut.truncate(100);
         assert!(error(&cut).starts_with("cannot unpack the gzip data"));
