@@ -4,6 +4,7 @@
 //! kernel B, root file system A, root file system B, data. The last three are the partitions 1, 2 and 3.
 
 use little_loader::env::Format;
+use little_loader::settings::BUFFER_LIMIT;
 use little_loader::slot::Slot;
 
 use crate::mbr::{LINUX, Mbr, Partition};
@@ -80,12 +81,20 @@ pub enum LayoutError {
         size: u64,
     },
     /// The environment lies over the MBR or over its own second copy.
-    #[error("the environment at block {lba} overlaps {with}")]
+    #[error("the environment at block {lba} overlaps {with}: put it elsewhere")]
     Overlap {
         /// The block.
         lba: u64,
         /// What lies there.
         with: &'static str,
+    },
+    /// The environment is larger than what a loader has room for.
+    #[error(
+        "the environment has {size} bytes with all its copies; a loader has room for {BUFFER_LIMIT}: make it smaller"
+    )]
+    EnvTooLarge {
+        /// The size of all copies in bytes.
+        size: u64,
     },
     /// The disk is larger than an MBR can describe.
     #[error("the disk would have {blocks} blocks; an MBR describes at most 4294967295")]
@@ -126,6 +135,11 @@ impl Layout {
             if size.0 == 0 || !size.0.is_multiple_of(512) {
                 return Err(LayoutError::Size { what, size: size.0 });
             }
+        }
+        let copies = 1 + u64::from(sizes.env_redundant_lba.is_some());
+        let size = sizes.env_size.0.saturating_mul(copies);
+        if size > u64::from(BUFFER_LIMIT) {
+            return Err(LayoutError::EnvTooLarge { size });
         }
         let env_at = |lba| Blocks {
             start: lba,
@@ -301,15 +315,29 @@ mod tests {
                 env_lba: 0,
                 ..default
             }),
-            "the environment at block 0 overlaps the MBR"
+            "the environment at block 0 overlaps the MBR: put it elsewhere"
         );
         assert_eq!(
             layout(Sizes {
                 env_redundant_lba: Some(200),
                 ..default
             }),
-            "the environment at block 200 overlaps the first copy"
+            "the environment at block 200 overlaps the first copy: put it elsewhere"
         );
+        for (env_size, env_redundant_lba) in [(1 << 20, None), (384 << 10, Some(2000))] {
+            let error = layout(Sizes {
+                env_size: Size(env_size),
+                env_redundant_lba,
+                ..default
+            });
+            assert!(error.contains("a loader has room for 524288"), "{error}");
+        }
+        let half = Sizes {
+            env_size: Size(256 << 10),
+            env_redundant_lba: Some(528),
+            ..default
+        };
+        assert!(Layout::new(&half).is_ok());
         assert!(
             layout(Sizes {
                 data: Size(3 << 40),

@@ -217,6 +217,28 @@ fn mkenvimage_makes_the_same_block() {
 }
 
 #[test]
+fn another_place_of_the_environment_is_told_to_the_user() {
+    let workshop = Workshop::new();
+    let base = [
+        "disk", "--kernel", "Image", "--rootfs", "root", "-o", "disk.img",
+    ];
+    let long = "x".repeat(2047);
+    let report = workshop.ok(&[&base[..], &["--args", &long]].concat());
+    assert!(!report.contains("imagegen loader"), "{report}");
+    let more = [
+        "--env-lba",
+        "8064",
+        "--env-size",
+        "64K",
+        "--env-redundant-lba",
+        "9000",
+    ];
+    let report = workshop.ok(&[&base[..], &more].concat());
+    let options = "--set env-lba=8064 --set env-size=65536 --set env-redundant-lba=9000\n";
+    assert!(report.ends_with(options), "{report}");
+}
+
+#[test]
 fn inspect_shows_what_is_there_and_what_is_wrong() {
     let workshop = Workshop::new();
     workshop.disk(&["--initrd", "initrd", "--slot", "both"]);
@@ -298,6 +320,15 @@ fn errors_leave_no_image_and_no_half_changed_environment() {
         1,
     );
     assert!(error.contains("raise --kernel-size"), "{error}");
+    let base = [
+        "disk", "--kernel", "Image", "--rootfs", "root", "-o", "disk.img",
+    ];
+    fs::write(workshop.path("none"), "").expect("writing an empty file");
+    let error = workshop.fails(&[&base[..], &["--initrd", "none"]].concat(), 1);
+    assert!(error.contains("initrd none is empty"), "{error}");
+    fs::remove_file(workshop.path("none")).expect("removing the empty file");
+    let error = workshop.fails(&[&base[..], &["--args", &"x".repeat(2048)]].concat(), 1);
+    assert!(error.contains("a.kernel_args has 2048 bytes"), "{error}");
     workshop.fails(&["disk", "--kernel", "Image"], 2);
     let error = workshop.fails(
         &[

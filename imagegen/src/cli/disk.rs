@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use imagegen::disk::DiskBuilder;
 use imagegen::kernel::{Kernel, banner};
@@ -14,6 +14,7 @@ use imagegen::layout::{Layout, Sizes};
 use imagegen::rootfs;
 use imagegen::size::Size;
 use indicatif::{ProgressBar, ProgressStyle};
+use little_loader::chosen::MAX_COMMAND_LINE;
 use little_loader::slot::Slot;
 
 /// Which slots are filled.
@@ -81,6 +82,12 @@ impl Disk {
         let kernel =
             Kernel::unpack(bytes).with_context(|| format!("kernel {}", self.kernel.display()))?;
         let initrd = self.initrd.as_ref().map(read).transpose()?;
+        if let (Some(path), Some([])) = (&self.initrd, initrd.as_deref()) {
+            bail!(
+                "initrd {} is empty: leave --initrd out to boot without one",
+                path.display()
+            );
+        }
         let rootfs = rootfs::load(&self.rootfs)?;
         let slots: &[Slot] = match self.slot {
             Slots::A => &[Slot::A],
@@ -105,6 +112,15 @@ impl Disk {
                 .split_once('=')
                 .with_context(|| format!("--set {variable}: write NAME=VALUE"))?;
             builder = builder.variable(name, value);
+        }
+        let variables = builder.variables();
+        for slot in slots {
+            let name = format!("{slot}.kernel_args");
+            let length = variables.get(&name).map_or(0, <[u8]>::len);
+            ensure!(
+                length <= MAX_COMMAND_LINE,
+                "{name} has {length} bytes; Linux takes at most {MAX_COMMAND_LINE}: shorten --args"
+            );
         }
         // Hidden where stderr is no terminal.
         let progress = ProgressBar::new(0).with_style(
@@ -132,7 +148,28 @@ impl Disk {
             Size(layout.blocks() * 512),
             slots[0]
         );
+        if let Some(settings) = self.loader_settings() {
+            println!(
+                "the environment is not where a loader looks by default: imagegen loader little-loader.elf{settings}"
+            );
+        }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The options of `imagegen loader` that tell a loader where the environment is, when it is not at the default place.
+    fn loader_settings(&self) -> Option<String> {
+        let default = Sizes::default();
+        let mut options = String::new();
+        if self.env_lba != default.env_lba {
+            options += &format!(" --set env-lba={}", self.env_lba);
+        }
+        if self.env_size != default.env_size {
+            options += &format!(" --set env-size={}", self.env_size.0);
+        }
+        if let Some(lba) = self.env_redundant_lba {
+            options += &format!(" --set env-redundant-lba={lba}");
+        }
+        Some(options).filter(|options| !options.is_empty())
     }
 }
 
