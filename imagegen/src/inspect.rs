@@ -3,7 +3,7 @@
 //! Looks into an image: what is where, and what does not fit together.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -78,8 +78,9 @@ pub fn inspect(path: &Path, place: Place) -> Result<Report, InspectError> {
         path: path.to_owned(),
         error,
     };
-    let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
+    let mut file = File::open(path).map_err(failed)?;
+    // The metadata of a block device tell no length.
+    let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
     let mut look = Look {
         file,
         length,
@@ -210,6 +211,11 @@ impl Look {
                 let second = place.redundant_lba.unwrap_or_default();
                 self.add(second, blocks, "environment copy 2", told(!is_first));
             }
+        }
+        if let Some((lba, error)) = env.damaged_copy() {
+            self.problem(format!(
+                "the copy of the environment at block {lba} is damaged, and the other one counts: {error}"
+            ));
         }
         self.report.variables = variables
             .iter()

@@ -3,7 +3,6 @@
 //! `imagegen env`
 
 use std::collections::BTreeMap;
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use imagegen::env_file::EnvFile;
 
-use super::PlaceArguments;
+use super::{PlaceArguments, show};
 
 #[derive(Debug, Args)]
 pub(crate) struct Env {
@@ -44,7 +43,7 @@ enum Action {
     Set {
         /// The image
         image: PathBuf,
-        /// What to set
+        /// What to set; a single variable may also be given as NAME VALUE
         #[arg(required = true, value_name = "NAME=VALUE")]
         variables: Vec<String>,
         #[command(flatten)]
@@ -72,12 +71,13 @@ impl Env {
                         .iter()
                         .map(|(name, value)| (name, String::from_utf8_lossy(value)))
                         .collect();
-                    println!("{}", serde_json::to_string_pretty(&map)?);
+                    show(serde_json::to_string_pretty(&map)? + "\n")?;
                 } else {
+                    let mut text = Vec::new();
                     for (name, value) in variables.iter() {
-                        let line = [name.as_bytes(), b"=", value, b"\n"].concat();
-                        stdout().write_all(&line)?;
+                        text.extend([name.as_bytes(), b"=", value, b"\n"].concat());
                     }
+                    show(text)?;
                 }
             }
             Action::Get { image, name, place } => {
@@ -85,7 +85,7 @@ impl Env {
                 let value = variables
                     .get(&name)
                     .with_context(|| format!("{name} is not set in {}", image.display()))?;
-                stdout().write_all(&[value, b"\n"].concat())?;
+                show([value, b"\n"].concat())?;
             }
             Action::Set {
                 image,
@@ -94,10 +94,7 @@ impl Env {
             } => {
                 let mut file = EnvFile::open(&image, place.place(), true)?;
                 let mut all = file.variables();
-                for variable in &variables {
-                    let (name, value) = variable
-                        .split_once('=')
-                        .with_context(|| format!("\"{variable}\": write NAME=VALUE"))?;
+                for (name, value) in assignments(&variables)? {
                     all.set(name, value);
                 }
                 file.store(&all)?;
@@ -121,5 +118,55 @@ impl Env {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The variables to set. Names hold no `=`, so two arguments of which the first has none are a name and its value.
+fn assignments(arguments: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
+    match arguments {
+        [name, value] if !name.contains('=') => Ok(vec![(name, value)]),
+        _ => arguments
+            .iter()
+            .map(|argument| {
+                argument
+                    .split_once('=')
+                    .with_context(|| format!("\"{argument}\": write NAME=VALUE"))
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
+        assignments(&arguments)
+            .map(|pairs| {
+                let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+                pairs.into_iter().map(owned).collect()
+            })
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_variable_is_one_argument_or_a_name_and_a_value() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            parsed(&["a.kernel_args", "root=/dev/vda1 ro"]),
+            Ok(vec![pair("a.kernel_args", "root=/dev/vda1 ro")])
+        );
+        assert_eq!(
+            parsed(&["x=1", "y=a=b"]),
+            Ok(vec![pair("x", "1"), pair("y", "a=b")])
+        );
+        assert_eq!(parsed(&["empty="]), Ok(vec![pair("empty", "")]));
+        assert_eq!(
+            parsed(&["x=1", "y"]),
+            Err("\"y\": write NAME=VALUE".to_owned())
+        );
+        assert_eq!(parsed(&["x"]), Err("\"x\": write NAME=VALUE".to_owned()));
+        assert!(parsed(&["x", "1", "y"]).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 //! `imagegen inspect`
 
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use clap::Args;
 use imagegen::inspect::{Report, inspect};
 use imagegen::size::Size;
 
-use super::PlaceArguments;
+use super::{PlaceArguments, show};
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
@@ -27,9 +28,11 @@ impl Inspect {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let report = inspect(&self.image, self.place.place())?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            show(serde_json::to_string_pretty(&report)? + "\n")?;
         } else {
-            print(&report);
+            let mut text = String::new();
+            write(&report, &mut text)?;
+            show(text)?;
         }
         Ok(if report.problems.is_empty() {
             ExitCode::SUCCESS
@@ -39,24 +42,26 @@ impl Inspect {
     }
 }
 
-fn print(report: &Report) {
-    println!("{:>10} {:>10} {:>10}  what", "block", "blocks", "size");
+fn write(report: &Report, out: &mut String) -> fmt::Result {
+    writeln!(out, "{:>10} {:>10} {:>10}  what", "block", "blocks", "size")?;
     for region in &report.regions {
         let size = Size(region.blocks.saturating_mul(512)).to_string();
         let separator = if region.details.is_empty() { "" } else { ": " };
-        println!(
+        writeln!(
+            out,
             "{:>10} {:>10} {size:>10}  {}{separator}{}",
             region.start, region.blocks, region.what, region.details
-        );
+        )?;
     }
-    println!("\nenvironment");
+    writeln!(out, "\nenvironment")?;
     for (name, value) in &report.variables {
-        println!("  {name}={value}");
+        writeln!(out, "  {name}={value}")?;
     }
     if report.problems.is_empty() {
-        println!("\nno problems found");
+        writeln!(out, "\nno problems found")?;
     }
     for problem in &report.problems {
-        println!("\nproblem: {problem}");
+        writeln!(out, "\nproblem: {problem}")?;
     }
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod inspect;
 mod loader;
 mod slot;
 
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -63,5 +64,14 @@ impl PlaceArguments {
             size: usize::try_from(self.size.0).unwrap_or(usize::MAX),
             redundant_lba: self.redundant_lba,
         }
+    }
+}
+
+/// Prints to stdout. A reader that has seen enough, as in `imagegen inspect IMAGE | head`, is no error.
+fn show(text: impl AsRef<[u8]>) -> io::Result<()> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }

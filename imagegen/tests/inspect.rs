@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What `inspect` finds in images that are not as they should be.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use imagegen::disk::DiskBuilder;
+use imagegen::env_file::Place;
+use imagegen::inspect::{Report, inspect};
+use imagegen::layout::{Layout, Sizes};
+use imagegen::size::Size;
+use little_loader::slot::Slot;
+
+/// A raw arm64 Image of 60,000 bytes.
+fn kernel() -> Vec<u8> {
+    let mut kernel = vec![0x5a; 60_000];
+    kernel[..64].fill(0);
+    kernel[16..24].copy_from_slice(&60_000_u64.to_le_bytes());
+    kernel[24] = 0b1010;
+    kernel[56..60].copy_from_slice(b"ARM\x64");
+    kernel
+}
+
+/// An image with two copies of the environment and slot a active.
+struct Image {
+    folder: tempfile::TempDir,
+    place: Place,
+}
+
+impl Image {
+    fn new(change: impl FnOnce(DiskBuilder<'_>) -> DiskBuilder<'_>) -> Self {
+        let sizes = Sizes {
+            env_redundant_lba: Some(272),
+            kernel: Size(1 << 20),
+            rootfs: Size(1 << 20),
+            data: Size(1 << 20),
+            ..Sizes::default()
+        };
+        let layout = Layout::new(&sizes).expect("a layout");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let kernel = kernel();
+        change(DiskBuilder::new(layout).kernel(Slot::A, &kernel))
+            .write_to(&folder.path().join("disk.img"), |_, _| {})
+            .expect("an image");
+        Self {
+            folder,
+            place: Place {
+                redundant_lba: Some(272),
+                ..Place::default()
+            },
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("disk.img")
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = fs::read(self.path()).expect("reading the image");
+        change(&mut bytes);
+        fs::write(self.path(), bytes).expect("writing the image");
+    }
+
+    fn report(&self) -> Report {
+        inspect(&self.path(), self.place).expect("a readable image")
+    }
+
+    /// The only problem.
+    fn problem(&self) -> String {
+        let mut problems = self.report().problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        problems.remove(0)
+    }
+}
+
+#[test]
+fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
+    let image = Image::new(|disk| disk);
+    let report = image.report();
+    assert_eq!(report.problems, Vec::<String>::new());
+    let counts = report.counting_copy.expect("one copy counts");
+    let lbas = [16_u64, 272];
+    for lba in lbas {
+        assert!(
+            report
+                .regions
+                .iter()
+                .any(|region| region.start == lba && region.what.starts_with("environment copy")),
+            "{report:?}"
+        );
+    }
+    // The copy that does not count is damaged: the image boots, and the next write repairs it, but it is told.
+    let other = lbas[usize::from(counts == 1)];
+    image.change(|bytes| bytes[other as usize * 512 + 20] ^= 1);
+    let problem = image.problem();
+    assert!(
+        problem.starts_with(&format!(
+            "the copy of the environment at block {other} is damaged, and the other one counts: bad CRC: stored 0x"
+        )),
+        "{problem}"
+    );
+    assert_eq!(image.report().counting_copy, Some(counts));
+    assert_eq!(image.report().variables, report.variables);
+    // Both are damaged.
+    let counting = lbas[usize::from(counts == 2)];
+    image.change(|bytes| bytes[counting as usize * 512 + 20] ^= 1);
+    let problem = image.problem();
+    assert!(
+        problem.starts_with("both copies of the environment are bad: at block 16 a bad CRC"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn regions_and_free_blocks_cover_the_image_once() {
+    let report = Image::new(|disk| disk.initrd(Slot::A, b"initrd")).report();
+    let mut next = 0;
+    for region in &report.regions {
+        // The file system inside a partition has no region of its own, and nothing else overlaps.
+        assert_eq!(region.start, next, "{region:?}");
+        next += region.blocks;
+    }
+    assert_eq!(next, report.blocks);
+}
+
+#[test]
+fn numbers_that_are_none_and_half_an_initrd_are_problems() {
+    let problem = Image::new(|disk| disk.variable("a.kernel_lba", "0x10")).report();
+    assert!(
+        problem
+            .problems
+            .contains(&"a.kernel_lba is \"0x10\", not a decimal number".to_owned()),
+        "{:?}",
+        problem.problems
+    );
+    assert_eq!(
+        Image::new(|disk| disk.variable("a.initrd_lba", "5000")).problem(),
+        "slot a: initrd_lba and initrd_size must be set both or not at all"
+    );
+}
+
+#[test]
+fn an_image_that_was_cut_short_is_a_problem() {
+    let image = Image::new(|disk| disk);
+    let whole = image.report().blocks;
+    image.change(|bytes| bytes.truncate((whole as usize - 1) * 512));
+    let problem = image.problem();
+    assert!(
+        problem.starts_with("partition 3 at block ")
+            && problem.ends_with(&format!(
+                "ends beyond the image, which has {} blocks",
+                whole - 1
+            )),
+        "{problem}"
+    );
+    // So short that the environment is not all there.
+    image.change(|bytes| bytes.truncate(100 * 512));
+    let problems = image.report().problems;
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem
+                .contains("ends before the environment does, which is 131072 bytes")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let image = Image::new(|disk| disk.variable("nerves_fw_active", "c"));
+    let path = image.path();
+    let path = path.to_str().expect("a temporary path in UTF-8");
+    for arguments in [
+        &["inspect", path, "--redundant-lba", "272"][..],
+        &["inspect", path, "--redundant-lba", "272", "--json"],
+        &["env", "list", path, "--redundant-lba", "272"],
+        &["env", "list", path, "--redundant-lba", "272", "--json"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_imagegen"))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("running imagegen");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        // The status tells of problems all the same.
+        let status = i32::from(arguments[0] == "inspect");
+        assert_eq!(
+            (&*errors, output.status.code()),
+            ("", Some(status)),
+            "{arguments:?}"
+        );
+    }
+}
