@@ -18,7 +18,10 @@ const MAX_FLAT: u64 = 64 << 20;
 /// Why an ELF is not what it has to be.
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
-    /// It is no ELF, or a damaged one.
+    /// It is no ELF.
+    #[error("not a whole ELF but {0}: name the loader's ELF (little-loader.elf)")]
+    NotElf(&'static str),
+    /// It is a damaged ELF.
     #[error("not a whole ELF: {0}")]
     Parse(goblin::error::Error),
     /// It has no loadable segment, or one that reaches out of the file.
@@ -95,6 +98,9 @@ impl LoaderElf {
     ///
     /// When it is damaged or loads nothing.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, ElfError> {
+        if !bytes.starts_with(goblin::elf::header::ELFMAG) {
+            return Err(ElfError::NotElf(instead(&bytes)));
+        }
         let elf = Elf::parse(&bytes).map_err(ElfError::Parse)?;
         let mut segments: Vec<_> = elf
             .program_headers
@@ -134,7 +140,7 @@ impl LoaderElf {
             } else {
                 &mut sizes.text
             };
-            *size += section.sh_size;
+            *size = size.saturating_add(section.sh_size);
         }
         let settings_at = elf
             .syms
@@ -252,6 +258,17 @@ impl LoaderElf {
     }
 }
 
+/// What a file is that is no ELF.
+fn instead(bytes: &[u8]) -> &'static str {
+    if bytes.is_empty() {
+        "an empty file"
+    } else if bytes.get(56..60) == Some(b"ARM\x64") {
+        "a flat arm64 binary, which has no symbols"
+    } else {
+        "something else"
+    }
+}
+
 fn content<'a>(bytes: &'a [u8], segment: &Segment) -> Option<&'a [u8]> {
     let start = usize::try_from(segment.file_offset).ok()?;
     let length = usize::try_from(segment.file_size).ok()?;
@@ -316,6 +333,11 @@ mod tests {
             LoaderElf::parse(whole[..40].to_vec()),
             Err(ElfError::Parse(_))
         ));
+        let mut image = vec![0; 64];
+        image[56..60].copy_from_slice(b"ARM\x64");
+        let said = |bytes| LoaderElf::parse(bytes).unwrap_err().to_string();
+        assert!(said(image).starts_with("not a whole ELF but a flat arm64 binary"));
+        assert!(said(Vec::new()).starts_with("not a whole ELF but an empty file"));
         let wide = LoaderElf::parse(elf(LOADER_BASE, 1 << 40, 0)).unwrap();
         assert!(matches!(wide.flat(), Err(ElfError::TooWide(_))));
     }

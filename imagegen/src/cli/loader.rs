@@ -2,6 +2,7 @@
 
 //! `imagegen loader`
 
+use std::fmt::{self, Write};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +14,8 @@ use imagegen::output::Output;
 use imagegen::size::Size;
 use little_loader::settings::Settings;
 use serde_json::json;
+
+use super::show;
 
 #[derive(Debug, Args)]
 pub(crate) struct Loader {
@@ -37,25 +40,40 @@ impl Loader {
         let mut elf = LoaderElf::parse(bytes).with_context(context)?;
         elf.check_place().with_context(context)?;
         let mut settings = elf.settings().with_context(context)?;
-        if !self.set.is_empty() {
-            for setting in &self.set {
-                change(&mut settings, setting)?;
+        for setting in &self.set {
+            change(&mut settings, setting)?;
+        }
+        elf.set_settings(settings).with_context(context)?;
+        // All that can be refused is refused before the first file is written.
+        let flat = match &self.flat {
+            Some(path) if is_same(path, &self.elf) => {
+                bail!("--flat {}: that is the ELF itself", path.display())
             }
-            elf.set_settings(settings).with_context(context)?;
+            Some(path) => Some((path, elf.flat().with_context(context)?)),
+            None => None,
+        };
+        if !self.set.is_empty() {
             replace(&self.elf, elf.bytes())?;
         }
-        if let Some(path) = &self.flat {
-            replace(path, &elf.flat()?)?;
+        if let Some((path, flat)) = flat {
+            replace(path, &flat)?;
         }
         if self.json {
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&as_json(&elf, &settings))?
-            );
+            show(serde_json::to_string_pretty(&as_json(&elf, &settings))? + "\n")?;
         } else {
-            print(&elf, &settings);
+            let mut text = String::new();
+            write(&elf, &settings, &mut text)?;
+            show(text)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
 }
 
@@ -90,31 +108,35 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(elf: &LoaderElf, settings: &Settings) {
-    println!("entry            {:#x}", elf.entry);
+fn write(elf: &LoaderElf, settings: &Settings, out: &mut String) -> fmt::Result {
+    writeln!(out, "entry             {:#x}", elf.entry)?;
     for segment in &elf.segments {
-        println!(
-            "segment          {:#x}, {} bytes from the file, {} in memory, {}",
+        writeln!(
+            out,
+            "segment           {:#x}, {} bytes from the file, {} in memory, {}",
             segment.address,
             segment.file_size,
             segment.memory_size,
             segment.flags.iter().collect::<String>()
-        );
+        )?;
     }
-    println!(
-        "size             text {}, data {}, bss {}",
+    writeln!(
+        out,
+        "size              text {}, data {}, bss {}",
         elf.sizes.text, elf.sizes.data, elf.sizes.bss
-    );
-    println!("env-lba          {}", settings.env_lba);
-    println!("env-size         {}", settings.env_size);
+    )?;
+    writeln!(out, "env-lba           {}", settings.env_lba)?;
+    writeln!(out, "env-size          {}", settings.env_size)?;
     let redundant = settings
         .env_redundant_lba
         .map_or_else(|| "none".to_owned(), |lba| lba.to_string());
-    println!("env-redundant-lba {redundant}");
-    println!(
-        "buffer           {} bytes for all copies",
+    writeln!(out, "env-redundant-lba {redundant}")?;
+    writeln!(
+        out,
+        "buffer            {} bytes for all copies",
         settings.buffer_size
-    );
+    )?;
+    Ok(())
 }
 
 fn as_json(elf: &LoaderElf, settings: &Settings) -> serde_json::Value {
