@@ -17,6 +17,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use little_loader::chosen::MAX_COMMAND_LINE;
 use little_loader::slot::Slot;
 
+use super::show;
+
 /// Which slots are filled.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Slots {
@@ -141,18 +143,18 @@ impl Disk {
             packed => format!(" (unpacked from {})", packed.join(" in ")),
         };
         let version = banner(&kernel.image).unwrap_or_else(|| "no version banner".to_owned());
-        println!("kernel: {version}{packed}");
-        println!(
-            "{}: {}, slot {} active",
+        let mut text = format!(
+            "kernel: {version}{packed}\n{}: {}, slot {} active\n",
             self.output.display(),
             Size(layout.blocks() * 512),
             slots[0]
         );
         if let Some(settings) = self.loader_settings() {
-            println!(
-                "the environment is not where a loader looks by default: imagegen loader little-loader.elf{settings}"
+            text += &format!(
+                "the environment is not where a loader looks by default: imagegen loader little-loader.elf{settings}\n"
             );
         }
+        show(text)?;
         Ok(ExitCode::SUCCESS)
     }
 

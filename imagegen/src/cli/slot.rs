@@ -14,7 +14,7 @@ use little_loader::policy::Attempt;
 use little_loader::slot::Slot as LoaderSlot;
 use serde_json::json;
 
-use super::PlaceArguments;
+use super::{PlaceArguments, show};
 
 #[derive(Debug, Args)]
 pub(crate) struct Slot {
@@ -113,11 +113,11 @@ fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
             "must_not_be_booted": plan.barred.map(LoaderSlot::name),
             "warnings": oddities,
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        show(serde_json::to_string_pretty(&report)? + "\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!(
-        "active: {}",
+    let mut text = format!(
+        "active: {}\n",
         value("nerves_fw_active").unwrap_or_else(|| "not set".to_owned())
     );
     for (number, attempt) in attempts.iter().enumerate() {
@@ -126,13 +126,14 @@ fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
         } else {
             "if that cannot be booted"
         };
-        println!("{when}: slot {} ({})", attempt.slot, attempt.reason);
+        text += &format!("{when}: slot {} ({})\n", attempt.slot, attempt.reason);
     }
     if let Some(slot) = plan.barred {
-        println!("slot {slot} must not be booted: {slot}.nerves_fw_platform is not set");
+        text += &format!("slot {slot} must not be booted: {slot}.nerves_fw_platform is not set\n");
     }
     for oddity in oddities {
-        println!("warning: {oddity}");
+        text += &format!("warning: {oddity}\n");
     }
+    show(text)?;
     Ok(ExitCode::SUCCESS)
 }
