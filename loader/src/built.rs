@@ -3,7 +3,10 @@
 //! The settings of this build, where `imagegen loader` finds and changes them.
 
 use little_loader::level::El2Policy;
-use little_loader::settings::{ENCODED_SIZE, Settings, SettingsError};
+use little_loader::overrides::OverrideError;
+use little_loader::settings::{ENCODED_SIZE, Settings};
+
+use crate::fatal::Fatal;
 
 include!(concat!(env!("OUT_DIR"), "/built.rs"));
 
@@ -16,13 +19,19 @@ static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 ///
 /// # Errors
 ///
-/// When they were changed into something that cannot work.
-pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, SettingsError> {
+/// When they were changed into something that cannot work, or the environment that is put elsewhere has a second copy: the
+/// second would stay where it is, and overwrite the first with its own.
+pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, Fatal> {
     // SAFETY: the static is valid for reads. Volatile, so that the compiler does not put the values of the build in its
     // place: they may have been changed in the ELF since.
     let encoded = unsafe { core::ptr::read_volatile(&raw const LITTLE_LOADER_SETTINGS) };
     let mut settings = Settings::decode(&encoded)?;
-    settings.env_lba = env_lba.unwrap_or(settings.env_lba);
+    if let Some(lba) = env_lba {
+        if let Some(second) = settings.env_redundant_lba {
+            return Err(OverrideError::SecondCopy(second).into());
+        }
+        settings.env_lba = lba;
+    }
     Settings {
         buffer_size: BUILT.buffer_size,
         ..settings

@@ -170,12 +170,11 @@ pub(crate) unsafe extern "C" fn drop_to_el1() {
     )
 }
 
-/// The vectors of EL2: all lead to one handler.
+/// The vectors of EL2: all lead to one handler. The linker script puts the table on a boundary of 2 KiB.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.vectors")]
+#[unsafe(link_section = ".vectors.el2")]
 unsafe extern "C" fn vectors() {
     naked_asm!(
-        "   .balign 2048",
         "   .rept  16",
         "   .balign 128",
         "   b      {handler}",

@@ -13,11 +13,11 @@ use aarch64_cpu::registers::{CurrentEL, ELR_EL1, ESR_EL1, FAR_EL1, Readable};
 use crate::{console, power};
 
 /// Sixteen entries of 128 bytes; each tells the handler its index. No return: registers need not be saved.
+/// The linker script puts the table on a boundary of 2 KiB.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.vectors")]
+#[unsafe(link_section = ".vectors.el1")]
 pub(crate) unsafe extern "C" fn vectors() {
     naked_asm!(
-        "   .balign 2048",
         "   .set   index, 0",
         "   .rept  16",
         "   .balign 128",

@@ -102,7 +102,9 @@ pub(crate) fn first_bootable_slot(
     }
     let ready = ready.ok_or(Fatal::NoSlot)?;
     ready.loaded.announce(ready.slot, ready.reason);
-    let bootcount = plan.bootcount + u64::from(ready.reason == Reason::Trial);
+    let bootcount = plan
+        .bootcount
+        .saturating_add(u64::from(ready.reason == Reason::Trial));
     Ok((ready, bootcount))
 }
 

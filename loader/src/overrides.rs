@@ -5,7 +5,7 @@
 //!
 //! | name | meaning |
 //! | --- | --- |
-//! | `slot` | `a` or `b`: this slot is booted, the environment does not matter for the choice and is not written |
+//! | `slot` | `a` or `b`: this slot is booted, the environment does not matter for the choice, and no choice is written |
 //! | `append` | added to the kernel's command line, behind what `-append` gave |
 //! | `env-lba` | the first block of the environment, in place of the built-in one, decimal |
 //!
@@ -54,6 +54,11 @@ pub enum OverrideError {
     /// A name below the folder that is not known.
     #[error("opt/org.little-loader/{0} is not known: slot, append and env-lba are")]
     Unknown(Shown),
+    /// `env-lba` for a loader whose environment has a second copy, at this block.
+    #[error(
+        "opt/org.little-loader/env-lba cannot move an environment with a second copy (at block {0}): leave it out and use imagegen loader --set"
+    )]
+    SecondCopy(u64),
     /// The slot is none.
     #[error("opt/org.little-loader/slot is {0}, neither a nor b")]
     Slot(Shown),

@@ -228,7 +228,7 @@ fn by_bootcount(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
         },
     };
     plan.bootcount = count;
-    match Digit::new(count + 1) {
+    match count.checked_add(1).and_then(Digit::new) {
         Some(next) if count < limit => Trial::Open(Changes::count(next)),
         _ => Trial::Over,
     }

@@ -11,7 +11,8 @@ use little_loader::slot::{Reason, Slot};
 
 const ACTIVE: [Option<&str>; 5] = [None, Some("a"), Some("b"), Some("c"), Some("")];
 const UPGRADE: [Option<&str>; 4] = [None, Some("0"), Some("1"), Some("true")];
-const COUNT: [Option<&str>; 7] = [
+const COUNT: [Option<&str>; 8] = [
+    Some("18446744073709551615"),
     None,
     Some("0"),
     Some("1"),
@@ -87,7 +88,7 @@ fn expected(row: &Row) -> Outcome {
                 None => Some(0),
                 Some(text) => text.parse::<u64>().ok(),
             };
-            let next = count.map_or(0, |count| count + 1);
+            let next = count.map_or(0, |count| count.saturating_add(1));
             (
                 upgrade == "1",
                 count.is_none_or(|count| count >= limit),
@@ -206,7 +207,7 @@ fn rows() -> impl Iterator<Item = Row> {
             number /= length;
             picked
         };
-        let (active, upgrade, count) = (ACTIVE[pick(5)], UPGRADE[pick(4)], COUNT[pick(7)]);
+        let (active, upgrade, count) = (ACTIVE[pick(5)], UPGRADE[pick(4)], COUNT[pick(8)]);
         let (limit, validated, booted) = (LIMIT[pick(5)], VALIDATED[pick(4)], BOOTED[pick(4)]);
         let (platform, bad) = (pick(4), pick(4));
         Row {
