@@ -8,7 +8,9 @@
 //! that is the state before or after the write. Tears by other writers, which move variables around, are not repaired.
 
 use crate::env::{Format, checksum, entries};
-use crate::update::{Known, Sectors, end_of_entries, entry_length, find, is_legal, write_entry};
+use crate::update::{
+    Known, SECTOR, Sectors, end_of_entries, entry_length, find, is_legal, write_entry,
+};
 
 /// The format of what is repaired: a redundant pair needs no repair, since its other copy is whole.
 const FORMAT: Format = Format::Single;
@@ -120,6 +122,16 @@ impl State {
     }
 }
 
+/// Whether an added variable starts here whose end, the end mark included, lies in the next sector.
+fn is_begun(block: &[u8], start: usize) -> bool {
+    let in_sector = SECTOR - start % SECTOR;
+    ADDED.into_iter().any(|(known, value)| {
+        let mut added = [0; TAIL];
+        write_entry(&mut added, known, value);
+        in_sector < entry_length(known) + 1 && block[start..].starts_with(&added[..in_sector])
+    })
+}
+
 struct Search<'a> {
     block: &'a mut [u8],
     stored: u32,
@@ -133,9 +145,19 @@ impl Search<'_> {
         // before the last one or two entries that the block seems to have now.
         let end = end_of_entries(self.block, FORMAT);
         let (mut last, mut last_but_one) = (None, None);
+        // What stands behind it may be bytes of another writer, in any number of entries.
+        let mut begun = [None; 4];
         for entry in entries(self.block, FORMAT) {
             last_but_one = last;
             last = Some(entry.start);
+            if is_begun(self.block, entry.start)
+                && let Some(free) = begun.iter_mut().find(|place| place.is_none())
+            {
+                *free = last;
+            }
+        }
+        for tail_at in begun.into_iter().flatten() {
+            self.try_before_stale_bytes(tail_at);
         }
         for tail_at in [Some(end), last, last_but_one].into_iter().flatten() {
             let tail_length = TAIL.min(self.block.len().saturating_sub(tail_at));
@@ -151,8 +173,21 @@ impl Search<'_> {
                     }
                 }
             }
+            self.try_before_stale_bytes(tail_at);
             // The block as it is, with all that stands behind its end mark.
             self.try_tail(tail_at, [0; TAIL], 0);
+        }
+    }
+
+    /// Tries the added variables before bytes that another writer left behind the end mark.
+    fn try_before_stale_bytes(&mut self, tail_at: usize) {
+        for (known, value) in ADDED {
+            let length = entry_length(known) + 1;
+            if tail_at + length <= self.block.len() {
+                let mut added = [0; TAIL];
+                write_entry(&mut added, known, value);
+                self.try_tail(tail_at, added, length);
+            }
         }
     }
 
