@@ -7,13 +7,14 @@ use dtoolkit::fdt::Fdt;
 use little_loader::attempt::Ready;
 use little_loader::chosen::{self, Told};
 use little_loader::dtb::{self, DtbError, GpioPowerOff, HEADER_SIZE, Machine};
+use little_loader::gic::Gic;
 use little_loader::units::{Addr, Bytes, Region};
 
-use crate::console::trace;
+use crate::console::{trace, warning};
 use crate::fatal::Fatal;
 use crate::load::Loaded;
 use crate::power::PowerOff;
-use crate::{memory, mmu};
+use crate::{el3, memory, mmu};
 
 /// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
 const RAM_BASE: u64 = 0x4000_0000;
@@ -85,12 +86,24 @@ impl DeviceTree {
         trace!("trace: QEMU's -append: \"{}\"", machine.bootargs);
     }
 
-    /// How to power off: by PSCI, or where there is none by a pin.
-    pub(crate) fn power_off(&self, machine: &Machine<'_>) -> PowerOff {
-        match machine.psci {
+    /// How to power off: by PSCI, or where there is none by a pin. Entered at EL3, there is nobody above to answer PSCI.
+    pub(crate) fn power_off(&self, machine: &Machine<'_>, exception_level: u64) -> PowerOff {
+        match machine.psci.filter(|_| exception_level < 3) {
             Some(conduit) => PowerOff::Psci(conduit),
             None => GpioPowerOff::find(self.fdt()).map_or(PowerOff::Unknown, PowerOff::Gpio),
         }
+    }
+
+    /// Entered at EL3: says what the kernel will miss, and gives it the interrupts.
+    pub(crate) fn leave_secure_state(&self, machine: &Machine<'_>) -> Result<(), DtbError> {
+        warning(format_args!(
+            "entered at EL3 (secure=on): the kernel gets 1 CPU of {} and no PSCI to power off or reset; the flat binary has all of it",
+            machine.cpus
+        ));
+        if let Some(gic) = Gic::find(self.fdt())? {
+            el3::give_interrupts_away(&gic);
+        }
+        Ok(())
     }
 
     /// Where the DTB lies, with its slack.

@@ -356,7 +356,7 @@ fn is_okay(status: &[u8]) -> bool {
 }
 
 /// The regions of the node's `reg`.
-fn windows<'a>(
+pub(crate) fn windows<'a>(
     node: FdtNode<'a>,
 ) -> Result<impl Iterator<Item = Result<Region, DtbError>> + use<'a>, DtbError> {
     let reg = node.reg()?;

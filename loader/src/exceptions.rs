@@ -8,30 +8,63 @@
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use aarch64_cpu::registers::{CurrentEL, ELR_EL1, ESR_EL1, FAR_EL1, Readable};
+use aarch64_cpu::registers::{CurrentEL, Readable};
 
-use crate::{console, power};
+use crate::{console, el2, el3, power};
 
-/// Sixteen entries of 128 bytes; each tells the handler its index. No return: registers need not be saved.
+/// The vector table of EL1, EL2 and EL3: sixteen entries of 128 bytes. Each keeps its index and leads to [`dispatch`].
 /// The linker script puts the table on a boundary of 2 KiB.
 #[unsafe(naked)]
-#[unsafe(link_section = ".vectors.el1")]
+#[unsafe(link_section = ".vectors")]
 pub(crate) unsafe extern "C" fn vectors() {
     naked_asm!(
         "   .set   index, 0",
         "   .rept  16",
         "   .balign 128",
-        "   mov    x0, #index",
-        "   b      {handler}",
+        "   mov    x4, #index",
+        "   b      {dispatch}",
         "   .set   index, index + 1",
         "   .endr",
-        handler = sym handler,
+        dispatch = sym dispatch,
+    )
+}
+
+/// EL2 and EL3 look for a call of the loader's own; at EL1 every exception is reported. No return: registers need not be
+/// saved.
+#[unsafe(naked)]
+unsafe extern "C" fn dispatch() -> ! {
+    naked_asm!(
+        "   mrs    x5, CurrentEL",
+        "   cmp    x5, #(2 << {level_shift})",
+        "   b.eq   {el2}",
+        "   b.hi   {el3}",
+        "   mrs    x1, esr_el1",
+        "   mrs    x2, elr_el1",
+        "   mrs    x3, far_el1",
+        "   b      {stop}",
+        level_shift = const CurrentEL::EL.shift,
+        el2 = sym el2::handler,
+        el3 = sym el3::handler,
+        stop = sym stop,
+    )
+}
+
+/// Reports, on a stack of its own level: with the index in x4, ESR in x1, ELR in x2, FAR in x3.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn stop() -> ! {
+    naked_asm!(
+        "   adrp   x0, __stack_top",
+        "   add    x0, x0, :lo12:__stack_top",
+        "   mov    sp, x0",
+        "   mov    x0, x4",
+        "   b      {report}",
+        report = sym report,
     )
 }
 
 /// Reports the exception and powers off. An exception on the way there means that the console or its address is bad:
 /// the second one is reported on the console that every virt machine has, the third only powers off.
-extern "C" fn handler(index: u64) -> ! {
+extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
     const KINDS: [&str; 4] = [
         "synchronous exception",
         "interrupt",
@@ -49,15 +82,26 @@ extern "C" fn handler(index: u64) -> ! {
         _ => power::halt(),
     }
     let kind = KINDS[(index & 3) as usize];
-    if CurrentEL.read(CurrentEL::EL) == 1 {
-        console::fatal(format_args!(
-            "{kind} at {:#x}: ESR {:#x}, FAR {:#x}",
-            ELR_EL1.get(),
-            ESR_EL1.get(),
-            FAR_EL1.get()
-        ));
-    } else {
-        console::fatal(format_args!("{kind} above EL1"));
-    }
+    let class = if index & 3 == 0 { class(esr) } else { "" };
+    let level = CurrentEL.read(CurrentEL::EL);
+    console::fatal(format_args!(
+        "{kind} at EL{level}{class}, at {elr:#x}: ESR {esr:#x}, FAR {far:#x}"
+    ));
     power::off()
+}
+
+/// What the exception class of an ESR_ELx means, for those that code without FP, system calls and debugger can meet.
+fn class(esr: u64) -> &'static str {
+    match (esr >> 26) & 0x3f {
+        0x00 => ", undefined instruction",
+        0x07 => ", FP or SIMD",
+        0x16 => ", HVC",
+        0x17 => ", SMC",
+        0x18 => ", trapped system register",
+        0x20 | 0x21 => ", instruction abort",
+        0x22 => ", PC alignment",
+        0x24 | 0x25 => ", data abort",
+        0x26 => ", SP alignment",
+        _ => "",
+    }
 }

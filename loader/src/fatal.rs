@@ -16,10 +16,6 @@ pub(crate) enum Fatal {
         "{0}. QEMU gives one to `-M virt`; a file given by -dtb must be valid and below about 500 KiB"
     )]
     DeviceTree(#[from] DtbError),
-    #[error(
-        "started at EL{0}; this loader starts at EL1 or EL2: leave out secure=on, or use the flat binary"
-    )]
-    ExceptionLevel(u64),
     #[error("this CPU has no CRC32 instructions: use -cpu cortex-a53 or a newer one")]
     NoCrc32,
     #[error("built-in settings: {0}")]

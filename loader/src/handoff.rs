@@ -14,21 +14,45 @@ use little_loader::units::{Addr, Region};
 
 use crate::console::trace;
 use crate::el2::HVC_ENTER;
+use crate::el3::SMC_ENTER;
 use crate::mmu::SCTLR_ON;
 
 /// How many cache lines a turn of the loop cleans. Under emulation each instruction counts, and a 12 MiB kernel has
 /// 200,000 lines.
 const LINES_PER_TURN: u64 = 8;
 
-/// Enters the kernel at EL1 or EL2.
-pub(crate) fn enter(level: u64, kernel: Addr, dtb: Addr, loaded: &[Option<Region>]) -> ! {
+/// The way to the kernel.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+pub(crate) enum Way {
+    /// It is entered at EL1, where the loader is.
+    Branch = 1,
+    /// It is entered at EL2, by EL2.
+    ByEl2 = 2,
+    /// It is entered at EL1 in the non-secure state, by EL3.
+    ByEl3 = 3,
+}
+
+impl Way {
+    /// The way of a loader that was entered at `entered` to a kernel that is entered at `level`.
+    pub(crate) fn from(entered: u64, level: u64) -> Self {
+        match (entered, level) {
+            (3, _) => Self::ByEl3,
+            (_, 2) => Self::ByEl2,
+            _ => Self::Branch,
+        }
+    }
+}
+
+/// Enters the kernel.
+pub(crate) fn enter(way: Way, kernel: Addr, dtb: Addr, loaded: &[Option<Region>]) -> ! {
     for region in loaded.iter().flatten() {
         trace!("trace: cleaning {region} to the point of coherency");
         clean_and_invalidate(*region);
     }
-    trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel} at EL{level}");
+    trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
     // SAFETY: the kernel was checked and read to `kernel`, and everything is set up as it asks for.
-    unsafe { jump(dtb.0, kernel.0, level) }
+    unsafe { jump(dtb.0, kernel.0, way) }
 }
 
 /// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm ARM, D7.5.9).
@@ -67,14 +91,14 @@ fn data_cache_line() -> u64 {
     4 << ((ctr >> 16) & 0xf)
 }
 
-/// Turns off MMU and caches and branches to the kernel, by way of EL2 where it shall be entered there.
+/// Turns off MMU and caches and goes to the kernel.
 ///
 /// # Safety
 ///
-/// `kernel` is the first instruction of a kernel, and `dtb` the address of its DTB. `level` is 2 only if the loader was
-/// entered at EL2.
+/// `kernel` is the first instruction of a kernel, and `dtb` the address of its DTB. The loader was entered at
+/// the level that the way leads by.
 #[unsafe(naked)]
-unsafe extern "C" fn jump(dtb: u64, kernel: u64, level: u64) -> ! {
+unsafe extern "C" fn jump(dtb: u64, kernel: u64, way: Way) -> ! {
     naked_asm!(
         "   msr    daifset, #0b1111",
         "   mrs    x4, sctlr_el1",
@@ -86,14 +110,18 @@ unsafe extern "C" fn jump(dtb: u64, kernel: u64, level: u64) -> ! {
         "   tlbi   vmalle1",
         "   dsb    sy",
         "   isb",
-        "   cmp    x2, #2",
+        "   cmp    x2, #{by_el2}",
         "   b.eq   1f",
+        "   b.hi   2f",
         "   mov    x4, x1",
         "   mov    x1, xzr",
         "   mov    x2, xzr",
         "   mov    x3, xzr",
         "   br     x4",
         "1: hvc    #{hvc_enter}",
+        "2: smc    #{smc_enter}",
+        by_el2 = const Way::ByEl2 as u64,
+        smc_enter = const SMC_ENTER,
         hvc_enter = const HVC_ENTER,
         sctlr_on = const SCTLR_ON,
     )

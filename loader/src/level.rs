@@ -3,7 +3,8 @@
 //! At which exception level the kernel is entered.
 //!
 //! Linux wants all CPUs at one level and taints itself otherwise. Entered at EL2, PSCI starts the other CPUs at EL2 too, so
-//! a machine with several CPUs stays there; one CPU alone goes to EL1, as without `virtualization=on`.
+//! a machine with several CPUs stays there; one CPU alone goes to EL1, as without `virtualization=on`. Entered at EL3 there
+//! is no PSCI, so there is one CPU, and it goes to EL1.
 
 /// What the build was told to do when the loader is entered at EL2 (`LITTLE_LOADER_EL2`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,7 @@ mod tests {
     fn only_what_was_entered_at_el2_can_stay_there() {
         for policy in [El2Policy::Auto, El2Policy::Keep, El2Policy::Drop] {
             assert_eq!(of_kernel(1, 4, policy), 1);
+            assert_eq!(of_kernel(3, 4, policy), 1);
         }
         assert_eq!(of_kernel(2, 1, El2Policy::Auto), 1);
         assert_eq!(of_kernel(2, 2, El2Policy::Auto), 2);

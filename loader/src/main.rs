@@ -18,6 +18,8 @@ mod disk;
 #[cfg(target_os = "none")]
 mod el2;
 #[cfg(target_os = "none")]
+mod el3;
+#[cfg(target_os = "none")]
 mod environment;
 #[cfg(target_os = "none")]
 mod exceptions;
@@ -66,8 +68,8 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     let device_tree = device_tree::find(dtb)?;
     let machine = device_tree.read()?;
     console::open(machine.console);
-    power::configure(device_tree.power_off(&machine));
-    start::check_cpu(exception_level)?;
+    power::configure(device_tree.power_off(&machine, exception_level));
+    start::check_cpu()?;
     mmu::map_ram(&machine.memory.ram);
     console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
     device_tree.narrate(&machine, exception_level);
@@ -87,11 +89,15 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
 
     // Hand over.
     let level = level::of_kernel(exception_level, machine.cpus, built::EL2);
+    if exception_level == 3 {
+        device_tree.leave_secure_state(&machine)?;
+    }
     let dtb = device_tree.tell_the_kernel(&ready, bootcount)?;
     drop(disk);
     console::say!("slot {}: entering the kernel at EL{level}", ready.slot);
     let loaded = [Some(ready.loaded.kernel), ready.loaded.initrd, Some(dtb)];
-    handoff::enter(level, ready.loaded.kernel.start, dtb.start, &loaded)
+    let way = handoff::Way::from(exception_level, level);
+    handoff::enter(way, ready.loaded.kernel.start, dtb.start, &loaded)
 }
 
 /// A panic is a bug in the loader: its place is printed, and the power goes off.

@@ -9,20 +9,27 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use aarch64_cpu::asm::wfi;
+use aarch64_cpu::registers::{CurrentEL, Readable};
 use little_loader::dtb::{Conduit, GpioPowerOff};
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field};
 use smccc::{Hvc, Smc, psci};
 
-/// Not by PSCI.
+/// Nobody has said yet.
 const UNKNOWN: u8 = 0;
 const HVC: u8 = 1;
 const SMC: u8 = 2;
+/// Not by PSCI.
+const BY_PIN: u8 = 3;
 
-/// How to call PSCI.
-static CONDUIT: AtomicU8 = AtomicU8::new(UNKNOWN);
-/// The PL061 whose pin ends the machine; 0 when there is none.
-static PL061: AtomicUsize = AtomicUsize::new(0);
+/// Where QEMU's virt machine with `secure=on` has the PL061 whose pin 0 ends it (QEMU, `hw/arm/virt.c`,
+/// `VIRT_SECURE_GPIO`).
+const SECURE_PL061: usize = 0x090b_0000;
+
+/// How to power off.
+static METHOD: AtomicU8 = AtomicU8::new(UNKNOWN);
+/// The PL061 whose pin ends the machine.
+static PL061: AtomicUsize = AtomicUsize::new(SECURE_PL061);
 static PIN: AtomicU8 = AtomicU8::new(0);
 
 /// The registers of a PL061: the data register 256 times, the address choosing the pins, then the direction.
@@ -33,14 +40,17 @@ struct Registers {
 }
 
 /// Takes what is usual for the exception level that the loader was entered at, until the DTB says more: QEMU answers HVC
-/// where the loader is the first at EL1, and SMC where it was given EL2.
+/// where the loader is the first at EL1, and SMC where it was given EL2; with EL3 there is a pin.
 pub(crate) fn entered_at(exception_level: u64) {
-    let conduit = match exception_level {
+    METHOD.store(usual_at(exception_level), Ordering::Relaxed);
+}
+
+fn usual_at(exception_level: u64) -> u8 {
+    match exception_level {
         1 => HVC,
         2 => SMC,
-        _ => UNKNOWN,
-    };
-    CONDUIT.store(conduit, Ordering::Relaxed);
+        _ => BY_PIN,
+    }
 }
 
 /// What the DTB says about power-off.
@@ -58,11 +68,12 @@ pub(crate) enum PowerOff {
 pub(crate) fn configure(power_off: PowerOff) {
     match power_off {
         PowerOff::Unknown => {}
-        PowerOff::Psci(Conduit::Hvc) => CONDUIT.store(HVC, Ordering::Relaxed),
-        PowerOff::Psci(Conduit::Smc) => CONDUIT.store(SMC, Ordering::Relaxed),
+        PowerOff::Psci(Conduit::Hvc) => METHOD.store(HVC, Ordering::Relaxed),
+        PowerOff::Psci(Conduit::Smc) => METHOD.store(SMC, Ordering::Relaxed),
         PowerOff::Gpio(gpio) => {
             PL061.store(gpio.registers.start.0 as usize, Ordering::Relaxed);
             PIN.store(gpio.pin, Ordering::Relaxed);
+            METHOD.store(BY_PIN, Ordering::Relaxed);
         }
     }
 }
@@ -70,7 +81,11 @@ pub(crate) fn configure(power_off: PowerOff) {
 /// Powers off.
 pub(crate) fn off() -> ! {
     // What can fail here has nobody left to report to; halting is all that remains.
-    let _ = match CONDUIT.load(Ordering::Relaxed) {
+    let method = match METHOD.load(Ordering::Relaxed) {
+        UNKNOWN => usual_at(CurrentEL.read(CurrentEL::EL)),
+        known => known,
+    };
+    let _ = match method {
         HVC => psci::system_off::<Hvc>(),
         SMC => psci::system_off::<Smc>(),
         _ => {
@@ -81,7 +96,7 @@ pub(crate) fn off() -> ! {
     halt()
 }
 
-/// Drives the power-off pin, if there is one.
+/// Drives the power-off pin.
 fn gpio_off() {
     let Some(address) = NonNull::new(PL061.load(Ordering::Relaxed) as *mut Registers) else {
         return;

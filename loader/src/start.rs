@@ -11,14 +11,14 @@
 //! | MMU, caches, interrupts | off | off |
 //!
 //! On leaving: one CPU runs [`crate::start`] with a stack, a cleared BSS and exception vectors; at EL1 with MMU and
-//! caches on. At EL3 the MMU stays off: from there the loader only says why it stops.
+//! caches on.
 
 use core::arch::{global_asm, naked_asm};
 
 use aarch64_cpu::registers::{CurrentEL, ID_AA64ISAR0_EL1, MPIDR_EL1, Readable};
 
 use crate::fatal::Fatal;
-use crate::{el2, exceptions, mmu};
+use crate::{el2, el3, exceptions, mmu};
 
 /// How far behind the start of RAM the flat binary wants to lie, in bytes: where linker/loader.ld puts it.
 const TEXT_OFFSET: u64 = 0x10_0000;
@@ -54,14 +54,14 @@ extern "C" fn reset() -> ! {
         "   mrs    x20, CurrentEL",
         "   lsr    x20, x20, #{el_shift}",
         "   and    x20, x20, #{el_mask}",
-        "   adrp   x21, {vectors}",
-        "   add    x21, x21, :lo12:{vectors}",
         "   cmp    x20, #2",
         "   b.eq   2f",
         "   b.hi   3f",
 
         // EL1: vectors, then MMU and caches, so that all memory below is written through the caches.
-        "1: msr    vbar_el1, x21",
+        "1: adrp   x0, {vectors}",
+        "   add    x0, x0, :lo12:{vectors}",
+        "   msr    vbar_el1, x0",
         "   bl     {enable_mmu}",
         "   b      4f",
 
@@ -69,14 +69,13 @@ extern "C" fn reset() -> ! {
         "2: bl     {drop_to_el1}",
         "   b      1b",
 
-        // EL3: every CPU arrives here at once. The first one goes on, the others sleep.
-        "3: msr    vbar_el3, x21",
-        "   mrs    x1, mpidr_el1",
+        // EL3: every CPU arrives here at once. The first one goes on, at EL1 too, the others sleep.
+        "3: mrs    x1, mpidr_el1",
         "   ldr    x2, ={affinity}",
         "   tst    x1, x2",
-        "   b.eq   4f",
-        "0: wfe",
-        "   b      0b",
+        "   b.ne   {park}",
+        "   bl     {drop_to_secure_el1}",
+        "   b      1b",
 
         // Stack and BSS. The linker script aligns both ends to 16 bytes.
         "4: adrp   x1, __stack_top",
@@ -99,6 +98,8 @@ extern "C" fn reset() -> ! {
         affinity = const AFFINITY,
         vectors = sym exceptions::vectors,
         drop_to_el1 = sym el2::drop_to_el1,
+        drop_to_secure_el1 = sym el3::drop_to_secure_el1,
+        park = sym el3::park,
         enable_mmu = sym mmu::enable,
         start = sym crate::start,
     )
@@ -110,15 +111,12 @@ const AFFINITY: u64 = MPIDR_EL1::Aff0.mask << MPIDR_EL1::Aff0.shift
     | MPIDR_EL1::Aff2.mask << MPIDR_EL1::Aff2.shift
     | MPIDR_EL1::Aff3.mask << MPIDR_EL1::Aff3.shift;
 
-/// Checks that this is an exception level and a CPU that the rest of the loader was made for.
+/// Checks that this is a CPU that the rest of the loader was made for.
 ///
 /// # Errors
 ///
 /// When it is not; the console tells what to change.
-pub(crate) fn check_cpu(exception_level: u64) -> Result<(), Fatal> {
-    if exception_level > 2 {
-        return Err(Fatal::ExceptionLevel(exception_level));
-    }
+pub(crate) fn check_cpu() -> Result<(), Fatal> {
     // Arm ARM, D19.2.61: the field CRC32, bits 19 to 16, is 0 where there are none.
     if (ID_AA64ISAR0_EL1.get() >> 16) & 0xf == 0 {
         return Err(Fatal::NoCrc32);

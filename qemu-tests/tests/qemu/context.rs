@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
 use qemu_tests::artifacts::Artifacts;
+use qemu_tests::gdb::{self, Stub};
 use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::payload::Payload;
 use qemu_tests::report::Report;
@@ -63,6 +64,21 @@ impl Context {
     /// A machine with the loader as shipped.
     pub(crate) fn machine(&self) -> Machine {
         machine(&self.artifacts.loader())
+    }
+
+    /// Starts a machine whose memory is changed before its first instruction.
+    pub(crate) fn changed(
+        &self,
+        machine: Machine,
+        change: impl FnOnce(&mut Stub) -> Result<()>,
+    ) -> Result<Running> {
+        let socket = self.path("gdb");
+        let machine = machine.arguments(gdb::arguments(&socket));
+        let running = machine.time_limit(POWER_OFF).start()?;
+        let mut stub = Stub::connect(&socket)?;
+        change(&mut stub)?;
+        stub.go()?;
+        Ok(running)
     }
 
     /// Starts the loader on a disk and expects it to say why it cannot go on, and to power off; returns the console's

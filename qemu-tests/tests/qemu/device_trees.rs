@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use qemu_tests::gdb::{self, Stub};
+use qemu_tests::gdb::Stub;
 use qemu_tests::machine::Machine;
 use qemu_tests::process;
 use qemu_tests::running::Running;
@@ -37,18 +37,8 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// Starts a bootable machine whose memory is changed before the first instruction.
 fn changed(context: &Context, change: impl FnOnce(&mut Stub) -> Result<()>) -> Result<Running> {
-    let socket = context.path("gdb");
     let disk = context.disk(&context.bootable()?)?;
-    let machine = context
-        .machine()
-        .disk(disk)
-        .arguments(gdb::arguments(&socket))
-        .time_limit(POWER_OFF);
-    let running = machine.start()?;
-    let mut stub = Stub::connect(&socket)?;
-    change(&mut stub)?;
-    stub.go()?;
-    Ok(running)
+    context.changed(context.machine().disk(disk), change)
 }
 
 fn missing(context: &Context) -> Result<()> {

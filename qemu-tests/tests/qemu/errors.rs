@@ -39,9 +39,9 @@ pub(crate) fn tests() -> Vec<Test> {
             ensure!(lines[0].starts_with("no block device: add"), "{lines:#?}");
             Ok(())
         }),
-        ("entered_at_el3", |context| {
+        ("no_disk_at_el3_powers_off_by_the_pin", |context| {
             let lines = context.fatal(context.machine().machine_option("secure=on").cpus(4))?;
-            ensure!(lines[0].starts_with("started at EL3; "), "{lines:#?}");
+            ensure!(lines[0].starts_with("no block device: add"), "{lines:#?}");
             Ok(())
         }),
         ("no_disk", no_disk),

@@ -7,6 +7,7 @@
 mod context;
 mod device_trees;
 mod errors;
+mod levels;
 mod linux;
 mod matrix;
 mod optlevels;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
     tests.extend(overrides::tests());
+    tests.extend(levels::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
     if env::var_os(artifacts::ALL).is_some() {

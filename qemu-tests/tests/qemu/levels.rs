@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Every exception level that QEMU enters the loader at, and what it says when something goes wrong there.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use goblin::elf::Elf;
+use qemu_tests::machine::{Disk, Machine};
+use qemu_tests::report::Report;
+
+use crate::Test;
+use crate::context::{Context, fatal};
+
+/// How many CPUs the machines have.
+const CPUS: u8 = 4;
+
+pub(crate) fn tests() -> Vec<Test> {
+    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+        ("entered_at_el3_goes_to_el1", |context| {
+            from_el3(context, "virtualization=off")
+        }),
+        ("entered_at_el3_with_el2_goes_to_el1", |context| {
+            from_el3(context, "virtualization=on")
+        }),
+        ("exception_at_el1_is_reported", |context| {
+            exception(
+                context,
+                "virtualization=off",
+                "little_loader5start17h",
+                0,
+                1,
+            )
+        }),
+        ("exception_at_el2_is_reported", |context| {
+            exception(context, "virtualization=on", "drop_to_el1", 12, 2)
+        }),
+        ("exception_at_el3_is_reported", |context| {
+            exception(context, "secure=on", "drop_to_secure_el1", 12, 3)
+        }),
+    ];
+    tests
+        .into_iter()
+        .map(|(name, test)| (format!("levels::{name}"), test))
+        .collect()
+}
+
+/// One CPU of the four arrives in the kernel, which has interrupts but no PSCI, so it ends by being stopped.
+fn from_el3(context: &Context, option: &str) -> Result<()> {
+    let image = context.path("disk.img");
+    context.bootable()?.create(&image)?;
+    for cpu in [
+        "cortex-a53",
+        "cortex-a57",
+        "cortex-a72",
+        "cortex-a76",
+        "neoverse-n1",
+        "max",
+    ] {
+        for gic in ["gic-version=2", "gic-version=3"] {
+            let machine = context
+                .machine()
+                .cpu(cpu)
+                .cpus(CPUS)
+                .machine_option("secure=on")
+                .machine_option(option)
+                .machine_option(gic)
+                .disk(Disk::new(&image));
+            let report = unending(&machine).with_context(|| format!("{cpu}, {gic}"))?;
+            ensure!(
+                report.number("el")? == 1 && report.number("cpus")? == u64::from(CPUS),
+                "{cpu}, {gic}: {report:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The payload's report on a machine that it cannot power off.
+fn unending(machine: &Machine) -> Result<Report> {
+    let mut running = machine.start()?;
+    running
+        .expect("warning: entered at EL3 (secure=on): the kernel gets 1 CPU of 4 and no PSCI")?;
+    running.expect("payload: done")?;
+    Ok(Report::parse(&running.serial())?)
+}
+
+/// An undefined instruction `offset` bytes behind a symbol of the loader is reported with its level and address.
+fn exception(context: &Context, option: &str, symbol: &str, offset: u64, level: u64) -> Result<()> {
+    let at = address(&context.artifacts.loader(), symbol)? + offset;
+    let disk = context.disk(&context.bootable()?)?;
+    let machine = context.machine().machine_option(option).disk(disk);
+    // UDF #0 is all zeros (Arm ARM, C6.2.443).
+    let running = context.changed(machine, |stub| Ok(stub.write(at, &[0; 4])?))?;
+    let lines = fatal(running)?;
+    let message = format!(
+        "synchronous exception at EL{level}, undefined instruction, at {at:#x}: ESR 0x2000000, FAR "
+    );
+    ensure!(
+        lines.len() == 1 && lines[0].starts_with(&message),
+        "not {message:?}: {lines:#?}"
+    );
+    Ok(())
+}
+
+/// The address of the function whose mangled name contains `part`.
+fn address(elf: &Path, part: &str) -> Result<u64> {
+    let bytes = fs::read(elf)?;
+    let elf = Elf::parse(&bytes)?;
+    let found = elf.syms.iter().find(|symbol| {
+        symbol.is_function()
+            && elf
+                .strtab
+                .get_at(symbol.st_name)
+                .is_some_and(|name| name.contains(part))
+    });
+    Ok(found
+        .with_context(|| format!("no function {part}"))?
+        .st_value)
+}
