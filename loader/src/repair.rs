@@ -9,24 +9,30 @@
 
 use crate::env::{Format, checksum, entries};
 use crate::update::{
-    Known, SECTOR, Sectors, end_of_entries, entry_length, find, is_legal, write_entry,
+    Known, PADDING, SECTOR, Sectors, TAIL, end_of_entries, entry_length, find, is_legal,
+    write_entry,
 };
 
 /// The format of what is repaired: a redundant pair needs no repair, since its other copy is whole.
 const FORMAT: Format = Format::Single;
 
-/// The variables that a write may have added, with the values it gives them.
-const ADDED: [(Known, u8); 3] = [
-    (Known::Bootcount, b'1'),
-    (Known::Bootcount, b'0'),
+/// The variables that a write may have added, with the values it gives them. A count above 1 is added only where there is
+/// one already that is not one digit.
+const ADDED: [(Known, u8); 11] = [
     (Known::Booted, b'1'),
+    (Known::Bootcount, b'0'),
+    (Known::Bootcount, b'1'),
+    (Known::Bootcount, b'2'),
+    (Known::Bootcount, b'3'),
+    (Known::Bootcount, b'4'),
+    (Known::Bootcount, b'5'),
+    (Known::Bootcount, b'6'),
+    (Known::Bootcount, b'7'),
+    (Known::Bootcount, b'8'),
+    (Known::Bootcount, b'9'),
 ];
-
-/// The bytes from the end mark on that adding a variable changes at most.
-const TAIL: usize = 24;
-
-/// What a block is padded with.
-const PADDING: [u8; 2] = [0xff, 0x00];
+/// How many of them there are without such a count.
+const ADDED_ANEW: usize = 3;
 
 /// How many states have the stored checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,10 +171,10 @@ impl Search<'_> {
                 let mut bare = [padding; TAIL];
                 bare[0] = 0;
                 self.try_tail(tail_at, bare, tail_length);
-                for (known, value) in ADDED {
-                    if entry_length(known) < tail_length {
+                for (known, value) in self.added(tail_at) {
+                    if entry_length(*known) < tail_length {
                         let mut added = [padding; TAIL];
-                        write_entry(&mut added, known, value);
+                        write_entry(&mut added, *known, *value);
                         self.try_tail(tail_at, added, tail_length);
                     }
                 }
@@ -179,13 +185,21 @@ impl Search<'_> {
         }
     }
 
+    /// What a write may have added behind the variables that end here.
+    fn added(&self, tail_at: usize) -> &'static [(Known, u8)] {
+        match find(&self.block[..tail_at], FORMAT, Known::Bootcount) {
+            Some(count) if !is_legal(Known::Bootcount, &self.block[count.clone()]) => &ADDED,
+            _ => &ADDED[..ADDED_ANEW],
+        }
+    }
+
     /// Tries the added variables before bytes that another writer left behind the end mark.
     fn try_before_stale_bytes(&mut self, tail_at: usize) {
-        for (known, value) in ADDED {
-            let length = entry_length(known) + 1;
+        for (known, value) in self.added(tail_at) {
+            let length = entry_length(*known) + 1;
             if tail_at + length <= self.block.len() {
                 let mut added = [0; TAIL];
-                write_entry(&mut added, known, value);
+                write_entry(&mut added, *known, *value);
                 self.try_tail(tail_at, added, length);
             }
         }

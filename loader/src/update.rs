@@ -201,6 +201,8 @@ pub struct Writer<'a> {
     pair: Option<Pair<'a>>,
     /// In which sectors the block differs from the disk.
     dirty: Sectors,
+    /// Whether bytes that no repair can know are written over.
+    loses_unknown: bool,
 }
 
 /// The copy of a redundant pair that does not count.
@@ -222,6 +224,7 @@ impl<'a> Writer<'a> {
             block,
             pair: None,
             dirty,
+            loses_unknown: false,
         }
     }
 
@@ -241,6 +244,7 @@ impl<'a> Writer<'a> {
                 is_known: other_is_known,
             }),
             dirty: Sectors::default(),
+            loses_unknown: false,
         }
     }
 
@@ -292,7 +296,10 @@ impl<'a> Writer<'a> {
     pub fn write<S: Storage>(&mut self, storage: &mut S) -> Result<(), S::Error> {
         let written = self.write_sectors(storage);
         match (&written, &mut self.pair) {
-            (Ok(()), _) => self.dirty = Sectors::default(),
+            (Ok(()), _) => {
+                self.dirty = Sectors::default();
+                self.loses_unknown = false;
+            }
             (Err(_), None) => {}
             (Err(_), Some(pair)) => {
                 core::mem::swap(&mut self.block, &mut pair.other);
@@ -305,9 +312,14 @@ impl<'a> Writer<'a> {
     }
 
     fn write_sectors<S: Storage>(&self, storage: &mut S) -> Result<(), S::Error> {
-        for sector in self.dirty.iter() {
+        let mut sectors = self.dirty.iter().peekable();
+        while let Some(sector) = sectors.next() {
             let bytes = sector * SECTOR..(sector + 1) * SECTOR;
             storage.write(self.current(), sector, &self.block[bytes])?;
+            // The first sector has the new checksum. Once it is safe, a repair can complete the write, but not undo it.
+            if self.loses_unknown && sector == 0 && sectors.peek().is_some() {
+                storage.flush()?;
+            }
         }
         storage.flush()
     }
@@ -366,6 +378,7 @@ impl<'a> Writer<'a> {
                 }
                 Place::Behind => {
                     let end = end_of_entries(self.block, format);
+                    self.loses_unknown |= self.pair.is_none() && !is_padded(self.block, end);
                     let bytes = end..end + entry_length(known) + 1;
                     write_entry(&mut self.block[bytes.clone()], known, value);
                     self.dirty.mark(bytes);
@@ -428,6 +441,20 @@ pub(crate) fn end_of_entries(block: &[u8], format: Format) -> usize {
         .last()
         .map_or(format.data_offset(), |entry| entry.end + 1)
         .min(block.len())
+}
+
+/// The bytes from the end mark on that adding a variable changes at most.
+pub(crate) const TAIL: usize = 24;
+
+/// What a block is padded with.
+pub(crate) const PADDING: [u8; 2] = [0xff, 0x00];
+
+/// Whether what a variable may be added over is known: padding behind the end mark.
+fn is_padded(block: &[u8], end: usize) -> bool {
+    let tail = &block[block.len().min(end + 1)..block.len().min(end + TAIL)];
+    PADDING
+        .iter()
+        .any(|padding| tail.iter().all(|byte| byte == padding))
 }
 
 /// The bytes of `name=value` and its NUL.
