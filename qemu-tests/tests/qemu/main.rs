@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod command_lines;
 mod context;
 mod device_trees;
 mod errors;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
     tests.extend(overrides::tests());
+    tests.extend(command_lines::tests());
     tests.extend(levels::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
