@@ -2,24 +2,61 @@
 
 //! What the kernel is told: the edits of the DTB's `/chosen` node, in place.
 //!
-//! QEMU hands over a DTB of 1 MiB with about 8 KiB used. It is packed to what is used plus the edits, since the kernel
-//! reserves all of it. Everything else stays as it is, `kaslr-seed` and `rng-seed` included.
+//! Old properties become NOP tokens, the new ones go in front of the rest, and their names behind all other strings. So
+//! all that follows the node's name moves once, and the size of the result is known before anything is changed.
+//! Everything else stays as it is, `kaslr-seed` and `rng-seed` included.
+//!
+//! Source: Devicetree Specification 0.4, chapter 5 (the flattened format).
 
-use dtoolkit::ToPropertyValue;
-use dtoolkit::error::FdtMutError;
-use dtoolkit::fdt_mut::{FdtBuffer, FdtMut, FdtNodeMut};
+use core::ops::Range;
+
 use thiserror::Error;
 
-use crate::dtb::HEADER_SIZE;
+use crate::dtb::{
+    MAX_SIZE, OFF_DT_STRINGS, SIZE_DT_STRINGS, SIZE_DT_STRUCT, TOTALSIZE, put_word, word,
+};
 use crate::slot::{Reason, Slot};
-use crate::units::Region;
+use crate::units::{Bytes, Region};
 
 /// The longest command line in bytes, without its NUL: `COMMAND_LINE_SIZE` of arm64 is 2048 with it
 /// (Linux, `arch/arm64/include/uapi/asm/setup.h`).
 pub const MAX_COMMAND_LINE: usize = 2047;
 
-/// Why the DTB cannot be edited.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// The properties that are written, with the NUL that ends a name in the strings block.
+const NAMES: [&[u8]; 6] = [
+    b"bootargs\0",
+    b"linux,initrd-start\0",
+    b"linux,initrd-end\0",
+    b"little-loader,slot\0",
+    b"little-loader,reason\0",
+    b"little-loader,bootcount\0",
+];
+
+/// The two of them that are addresses, and there only with an initrd; the others are texts that end with a NUL.
+const INITRD: Range<usize> = 1..3;
+
+/// The bytes of all names.
+const NAMES_SIZE: usize = {
+    let (mut size, mut index) = (0, 0);
+    while index < NAMES.len() {
+        size += NAMES[index].len();
+        index += 1;
+    }
+    size
+};
+
+/// What stands in front of a property's value: the token, the value's length, and where its name is.
+const PROPERTY_HEADER: usize = 12;
+
+/// The most bytes that a DTB grows by, without the command line: the properties' headers, two addresses, and three texts
+/// of at most 12 bytes with their padding.
+const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER + 2 * 8 + 3 * 12 + NAMES_SIZE;
+
+const FDT_PROP: u32 = 3;
+const FDT_NOP: u32 = 4;
+
+/// Why the kernel cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ChosenError {
     /// The command line is too long for Linux.
     #[error(
@@ -29,18 +66,11 @@ pub enum ChosenError {
         /// Its length in bytes, without the NUL.
         length: usize,
     },
-    /// There is no `/chosen`.
-    #[error("the device tree has no /chosen node to put the command line into")]
-    NoChosen,
-    /// The DTB has too little slack.
-    #[error(
-        "the device tree has no room for the command line of {length} bytes: {error}; make the DTB larger (dtc -p)"
-    )]
-    Slack {
-        /// The command line's length in bytes.
-        length: usize,
-        /// What the edit asked for.
-        error: FdtMutError,
+    /// Linux does not map a DTB of this size.
+    #[error("the device tree has {size} bytes with the command line; Linux takes at most 2 MiB")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
     },
 }
 
@@ -93,17 +123,17 @@ impl CommandLine {
     }
 }
 
-/// Packs the DTB: its size becomes what its blocks use. What follows is slack for [`edit`].
+/// The room in bytes for a packed DTB of `size` bytes once [`edit`] has told it `command_line`.
 ///
-/// `dtb` must have been checked by [`Fdt::new`](dtoolkit::fdt::Fdt::new), which makes sure that the strings lie last.
-pub fn pack(dtb: &mut [u8]) {
-    let word = |offset: usize| u32::from_be_bytes(core::array::from_fn(|byte| dtb[offset + byte]));
-    if dtb.len() < HEADER_SIZE {
-        return;
+/// # Errors
+///
+/// When Linux would not take it.
+pub fn room(size: usize, command_line: &CommandLine) -> Result<Bytes, ChosenError> {
+    let size = size + MAX_GROWTH + padded(command_line.with_nul().len());
+    if size as u64 > MAX_SIZE {
+        return Err(ChosenError::TooLarge { size });
     }
-    // off_dt_strings + size_dt_strings
-    let used = word(12).saturating_add(word(32));
-    dtb[4..8].copy_from_slice(&used.to_be_bytes());
+    Ok(Bytes(size as u64))
 }
 
 /// What the kernel is told.
@@ -124,41 +154,90 @@ pub struct Told<'a> {
 /// Writes what the kernel is told into `/chosen` and returns the DTB's new size in bytes. All but the initrd's addresses
 /// are strings, so that userspace reads them as text under `/proc/device-tree/chosen`.
 ///
-/// `dtb` is a checked DTB with all the slack behind it; it becomes packed.
+/// `dtb` is a packed DTB with [`room`] behind it, from which [`Machine`](crate::dtb::Machine) was read; `chosen` is what
+/// that says of it.
 ///
-/// # Errors
+/// # Panics
 ///
-/// When there is no `/chosen`, or the slack is too small. The DTB is still valid then.
-pub fn edit(dtb: &mut [u8], told: &Told<'_>) -> Result<usize, ChosenError> {
-    pack(dtb);
-    let mut fdt = FdtMut::from_slice_unchecked(dtb);
-    let slack = |error| ChosenError::Slack {
-        length: told.command_line.as_bytes().len(),
-        error,
-    };
-    let mut chosen = fdt.find_node_mut("/chosen").ok_or(ChosenError::NoChosen)?;
-    set(&mut chosen, "bootargs", told.command_line.with_nul()).map_err(slack)?;
-    if let Some(initrd) = told.initrd {
-        set(&mut chosen, "linux,initrd-start", initrd.start.0).map_err(slack)?;
-        set(&mut chosen, "linux,initrd-end", initrd.end.0).map_err(slack)?;
+/// When `dtb` is something else.
+pub fn edit(dtb: &mut [u8], chosen: usize, told: &Told<'_>) -> usize {
+    let initrd = told
+        .initrd
+        .map(|initrd| [initrd.start.0.to_be_bytes(), initrd.end.0.to_be_bytes()]);
+    let bootcount = [b'0' + told.bootcount.min(9) as u8];
+    let values = [
+        Some(told.command_line.as_bytes()),
+        initrd.as_ref().map(|[start, _]| start.as_slice()),
+        initrd.as_ref().map(|[_, end]| end.as_slice()),
+        Some(told.slot.name().as_bytes()),
+        Some(told.reason.name().as_bytes()),
+        Some(&bootcount),
+    ];
+    let length = |index: usize, value: &[u8]| value.len() + usize::from(!INITRD.contains(&index));
+
+    remove(dtb, chosen, initrd.is_some());
+    let growth: usize = values
+        .iter()
+        .enumerate()
+        .filter_map(|(index, value)| Some(PROPERTY_HEADER + padded(length(index, (*value)?))))
+        .sum();
+    let strings = word(dtb, OFF_DT_STRINGS) as usize;
+    let strings_size = word(dtb, SIZE_DT_STRINGS) as usize;
+    dtb.copy_within(chosen..strings + strings_size, chosen + growth);
+
+    let (mut at, strings) = (chosen, strings + growth);
+    let mut name_at = strings_size;
+    for (index, (name, value)) in NAMES.iter().zip(values).enumerate() {
+        dtb[strings + name_at..][..name.len()].copy_from_slice(name);
+        if let Some(value) = value {
+            let length = length(index, value);
+            put_word(dtb, at, FDT_PROP);
+            put_word(dtb, at + 4, length as u32);
+            put_word(dtb, at + 8, name_at as u32);
+            at += PROPERTY_HEADER;
+            let (text, padding) = dtb[at..at + padded(length)].split_at_mut(value.len());
+            text.copy_from_slice(value);
+            padding.fill(0);
+            at += padded(length);
+        }
+        name_at += name.len();
     }
-    set(&mut chosen, "little-loader,slot", told.slot.name()).map_err(slack)?;
-    set(&mut chosen, "little-loader,reason", told.reason.name()).map_err(slack)?;
-    let bootcount = [b'0' + (told.bootcount.min(9) as u8), 0];
-    set(&mut chosen, "little-loader,bootcount", bootcount).map_err(slack)?;
-    Ok(fdt.as_read_only().data().len())
+    let struct_size = word(dtb, SIZE_DT_STRUCT) as usize + growth;
+    put_word(dtb, SIZE_DT_STRUCT, struct_size as u32);
+    put_word(dtb, OFF_DT_STRINGS, strings as u32);
+    put_word(dtb, SIZE_DT_STRINGS, name_at as u32);
+    put_word(dtb, TOTALSIZE, (strings + name_at) as u32);
+    strings + name_at
 }
 
-fn set<B: FdtBuffer>(
-    node: &mut FdtNodeMut<'_, B>,
-    name: &str,
-    value: impl ToPropertyValue,
-) -> Result<(), FdtMutError> {
-    if let Some(mut property) = node.property_mut(name) {
-        property.set_value(value)
-    } else {
-        node.add_property(name, value).map(|_| ())
+/// Makes NOP tokens of the properties that will be written anew. An initrd that QEMU loaded stays unless there is another.
+fn remove(dtb: &mut [u8], chosen: usize, has_initrd: bool) {
+    let strings = word(dtb, OFF_DT_STRINGS) as usize;
+    let mut at = chosen;
+    loop {
+        match word(dtb, at) {
+            FDT_NOP => at += 4,
+            FDT_PROP => {
+                let end = at + PROPERTY_HEADER + padded(word(dtb, at + 4) as usize);
+                let name = dtb.get(strings + word(dtb, at + 8) as usize..);
+                let index = NAMES
+                    .iter()
+                    .position(|known| name.is_some_and(|name| name.starts_with(known)));
+                if index.is_some_and(|index| has_initrd || !INITRD.contains(&index)) {
+                    for token in dtb[at..end].chunks_exact_mut(4) {
+                        token.copy_from_slice(&FDT_NOP.to_be_bytes());
+                    }
+                }
+                at = end;
+            }
+            _ => return,
+        }
     }
+}
+
+/// The length of a value with its padding: tokens are aligned to 4 bytes.
+fn padded(length: usize) -> usize {
+    length.next_multiple_of(4)
 }
 
 #[cfg(test)]
@@ -174,6 +253,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dtb::{Machine, pack};
     use crate::units::{Addr, Bytes};
 
     const VIRT: &[u8] = include_bytes!("../tests/fixtures/virt.dtb");
@@ -188,11 +268,18 @@ mod tests {
         }
     }
 
-    /// The DTB as QEMU leaves it: `size` bytes, the rest of it slack.
-    fn with_slack(size: usize) -> Vec<u8> {
-        let mut dtb = vec![0; size];
-        dtb[..VIRT.len()].copy_from_slice(VIRT);
-        dtb[4..8].copy_from_slice(&u32::try_from(size).unwrap().to_be_bytes());
+    /// The DTB as QEMU leaves it, 1 MiB, edited; returned as the kernel gets it.
+    fn edited(source: &[u8], told: &Told<'_>) -> Vec<u8> {
+        let mut dtb = vec![0xee; 1 << 20];
+        dtb[..source.len()].copy_from_slice(source);
+        dtb[4..8].copy_from_slice(&(1_u32 << 20).to_be_bytes());
+        let packed = pack(&mut dtb);
+        let packed_size = packed.len();
+        let machine = Machine::read(Fdt::new(packed).unwrap()).unwrap();
+        let room = room(packed_size, told.command_line).unwrap().0 as usize;
+        let size = edit(&mut dtb[..room], machine.chosen, told);
+        assert!(size <= room);
+        dtb.truncate(size);
         dtb
     }
 
@@ -208,13 +295,11 @@ mod tests {
 
     #[test]
     fn the_edited_dtb_is_packed_valid_and_otherwise_unchanged() {
-        let mut dtb = with_slack(1 << 20);
-        Fdt::new(&dtb).unwrap();
         let line = CommandLine::join([b"console=ttyAMA0 root=/dev/vda1", b"quiet", b""]).unwrap();
         let initrd = Region::new(Addr(0x4500_0000), Bytes(0x1234)).unwrap();
-        let size = edit(&mut dtb, &told(&line, Some(initrd))).unwrap();
-        assert!(size < VIRT.len() + 256);
-        let fdt = Fdt::new(&dtb[..size]).unwrap();
+        let dtb = edited(VIRT, &told(&line, Some(initrd)));
+        assert!(dtb.len() < VIRT.len() + 300);
+        let fdt = Fdt::new(&dtb).unwrap();
         let chosen = fdt.find_node("/chosen").unwrap();
         let value = |name| chosen.property(name).unwrap().value().to_vec();
         assert_eq!(value("bootargs"), b"console=ttyAMA0 root=/dev/vda1 quiet\0");
@@ -227,20 +312,62 @@ mod tests {
         for name in ["kaslr-seed", "rng-seed", "stdout-path"] {
             assert_eq!(value(name), before.property(name).unwrap().value());
         }
-        assert_eq!(without_chosen(&dtb[..size]), without_chosen(VIRT));
+        assert_eq!(without_chosen(&dtb), without_chosen(VIRT));
     }
 
     #[test]
-    fn too_little_slack_is_refused() {
-        let mut dtb = with_slack(VIRT.len() + 40);
-        let line = CommandLine::join([&[b'x'; 1000], b"", b""]).unwrap();
-        let error = edit(&mut dtb, &told(&line, None)).unwrap_err();
-        assert!(
-            matches!(error, ChosenError::Slack { length: 1000, .. }),
-            "{error}"
+    fn a_property_occurs_once_however_often_it_is_written() {
+        let line = CommandLine::join([b"first", b"", b""]).unwrap();
+        let initrd = Region::new(Addr(0x4500_0000), Bytes(0x1234)).unwrap();
+        let once = edited(VIRT, &told(&line, Some(initrd)));
+        let line = CommandLine::join([b"second", b"", b""]).unwrap();
+        let initrd = Region::new(Addr(0x4600_0000), Bytes(1)).unwrap();
+        let twice = edited(&once, &told(&line, Some(initrd)));
+        let chosen = Fdt::new(&twice).unwrap().find_node("/chosen").unwrap();
+        for name in NAMES {
+            let name = str::from_utf8(&name[..name.len() - 1]).unwrap();
+            let count = chosen
+                .properties()
+                .filter(|property| property.name() == name)
+                .count();
+            assert_eq!(count, 1, "{name}");
+        }
+        let start = chosen.property("linux,initrd-start").unwrap();
+        assert_eq!(start.value(), 0x4600_0000_u64.to_be_bytes());
+        // What nobody places again stays.
+        let third = edited(&twice, &told(&line, None));
+        let chosen = Fdt::new(&third).unwrap().find_node("/chosen").unwrap();
+        let start = chosen.property("linux,initrd-start").unwrap();
+        assert_eq!(start.value(), 0x4600_0000_u64.to_be_bytes());
+    }
+
+    #[test]
+    fn the_room_is_enough_for_every_reason() {
+        let line = CommandLine::join([&[b'x'; MAX_COMMAND_LINE], b"", b""]).unwrap();
+        let initrd = Region::new(Addr(0x4500_0000), Bytes(1));
+        for reason in [
+            Reason::Active,
+            Reason::Trial,
+            Reason::Reverted,
+            Reason::Fallback,
+            Reason::Override,
+        ] {
+            edited(
+                VIRT,
+                &Told {
+                    reason,
+                    bootcount: u64::MAX,
+                    ..told(&line, initrd)
+                },
+            );
+        }
+        let two_mib = MAX_SIZE as usize;
+        assert_eq!(
+            room(two_mib - 2000, &line),
+            Err(ChosenError::TooLarge {
+                size: two_mib - 2000 + MAX_GROWTH + 2048
+            })
         );
-        let size = crate::dtb::total_size(dtb.first_chunk().unwrap(), Addr(0)).unwrap();
-        Fdt::new(&dtb[..size]).unwrap();
     }
 
     #[test]
@@ -258,26 +385,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_command_line_and_slack_give_a_valid_dtb(
-            args in proptest::collection::vec(1_u8.., 0..2100),
-            slack in 0_usize..3000,
+        fn any_command_line_gives_a_valid_dtb(
+            args in proptest::collection::vec(1_u8.., 0..MAX_COMMAND_LINE),
             initrd: bool,
         ) {
-            let mut dtb = with_slack(VIRT.len() + slack);
-            let Ok(line) = CommandLine::join([&args, b"", b""]) else {
-                prop_assert!(args.len() > MAX_COMMAND_LINE);
-                return Ok(());
-            };
+            let line = CommandLine::join([&args, b"", b""]).unwrap();
             let initrd = initrd.then(|| Region::new(Addr(0x4500_0000), Bytes(1)).unwrap());
-            let edited = edit(&mut dtb, &told(&line, initrd)).is_ok();
-            let size = crate::dtb::total_size(dtb.first_chunk().unwrap(), Addr(0)).unwrap();
-            let fdt = Fdt::new(&dtb[..size]).unwrap();
-            if edited {
-                let chosen = fdt.find_node("/chosen").unwrap();
-                let bootargs = chosen.property("bootargs").unwrap();
-                prop_assert_eq!(&bootargs.value()[..args.len()], &args[..]);
-            }
-            prop_assert_eq!(without_chosen(&dtb[..size]), without_chosen(VIRT));
+            let dtb = edited(VIRT, &told(&line, initrd));
+            let fdt = Fdt::new(&dtb).unwrap();
+            let chosen = fdt.find_node("/chosen").unwrap();
+            let bootargs = chosen.property("bootargs").unwrap();
+            prop_assert_eq!(bootargs.value().split_last(), Some((&0, &args[..])));
+            prop_assert_eq!(chosen.property("linux,initrd-end").is_some(), initrd.is_some());
+            prop_assert_eq!(without_chosen(&dtb), without_chosen(VIRT));
         }
     }
 }

@@ -20,6 +20,9 @@ const DEFAULT_PL011: usize = 0x0900_0000;
 
 /// FR: the transmit FIFO is empty.
 const FR_TXFE: u32 = 1 << 7;
+/// IBRD and FBRD, the divisor of the baud rate in 64ths: 115200 from the virt machine's 24 MHz (QEMU, `hw/arm/virt.c`,
+/// `/apb-pclk`). QEMU sends at any rate, but Linux divides by it when it finds the UART on.
+const BAUD_DIVISOR_64THS: u32 = (24_000_000 * 4 + 115_200 / 2) / 115_200;
 /// LCR_H: 8 data bits, FIFOs on.
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
 /// CR: UART, transmitter and receiver on.
@@ -39,7 +42,9 @@ struct Registers {
     data: WriteOnly<u32>,
     unused_1: [u32; 5],
     flags: ReadPure<u32>,
-    unused_2: [u32; 4],
+    unused_2: [u32; 2],
+    integer_divisor: WriteOnly<u32>,
+    fractional_divisor: WriteOnly<u32>,
     line_control: WriteOnly<u32>,
     control: WriteOnly<u32>,
 }
@@ -49,6 +54,9 @@ pub(crate) fn open(registers: Option<Region>) {
     let address = registers.map_or(0, |registers| registers.start.0 as usize);
     PL011.store(address, Ordering::Relaxed);
     if let Some(mut uart) = uart() {
+        field!(uart, integer_divisor).write(BAUD_DIVISOR_64THS / 64);
+        field!(uart, fractional_divisor).write(BAUD_DIVISOR_64THS % 64);
+        // The divisor counts from here on (PL011 TRM, 3.3.6).
         field!(uart, line_control).write(LCR_H_8_BITS_FIFO);
         field!(uart, control).write(CR_ON);
     }

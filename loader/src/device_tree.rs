@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DTB in memory: found, checked once, read, and edited in place for the kernel.
+//! The DTB in memory: found, packed, checked once, read, moved where it must be, and edited for the kernel.
 
 use aarch64_cpu::registers::{Readable, SCTLR_EL1};
 use dtoolkit::fdt::Fdt;
 use little_loader::attempt::Ready;
 use little_loader::chosen::{self, Told};
-use little_loader::dtb::{self, DtbError, GpioPowerOff, HEADER_SIZE, Machine};
+use little_loader::dtb::{self, DtbError, GpioPowerOff, HEADER_SIZE, Machine, pack};
 use little_loader::gic::Gic;
 use little_loader::units::{Addr, Bytes, Region};
 
 use crate::console::{trace, warning};
-use crate::fatal::Fatal;
 use crate::load::Loaded;
 use crate::power::PowerOff;
 use crate::{el3, memory, mmu};
@@ -19,9 +18,11 @@ use crate::{el3, memory, mmu};
 /// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
 const RAM_BASE: u64 = 0x4000_0000;
 
-/// The DTB that QEMU handed over, with the slack behind it.
+/// The DTB that QEMU handed over, packed.
 pub(crate) struct DeviceTree {
     bytes: &'static mut [u8],
+    /// Where it may grow: the bytes above and what was placed for the edit behind them.
+    place: Region,
 }
 
 /// Finds the DTB: at the address that QEMU passed, or at the start of RAM where it passed none.
@@ -45,19 +46,25 @@ pub(crate) fn find(passed: u64) -> Result<DeviceTree, DtbError> {
         .ok_or(DtbError::Missing { at, found: 0 })?;
     let size = dtb::total_size(header, at)?;
     // SAFETY: as above; the header's borrow has ended.
-    let bytes = unsafe { memory::bytes(region(size)?) };
+    let bytes = pack(unsafe { memory::bytes(region(size)?) });
     Fdt::new(bytes)?;
-    Ok(DeviceTree { bytes })
+    let place = region(bytes.len())?;
+    Ok(DeviceTree { bytes, place })
 }
 
 impl DeviceTree {
-    /// What the DTB says of the machine. It stays borrowed from the DTB only for its strings.
-    pub(crate) fn read(&self) -> Result<Machine<'_>, DtbError> {
+    /// What the DTB says of the machine.
+    pub(crate) fn read(&self) -> Result<Machine, DtbError> {
         Machine::read(self.fdt())
     }
 
+    /// What QEMU's `-append` gave.
+    pub(crate) fn append(&self, machine: &Machine) -> &[u8] {
+        &self.bytes[machine.bootargs.clone()]
+    }
+
     /// Tells learners what was found; prints nothing in a build without trace.
-    pub(crate) fn narrate(&self, machine: &Machine<'_>, exception_level: u64) {
+    pub(crate) fn narrate(&self, machine: &Machine, exception_level: u64) {
         trace!(
             "trace: entered at EL{exception_level}, DTB at {}",
             self.region()
@@ -83,11 +90,14 @@ impl DeviceTree {
             "trace: SCTLR_EL1 {:#x}: MMU and caches are on",
             SCTLR_EL1.get()
         );
-        trace!("trace: QEMU's -append: \"{}\"", machine.bootargs);
+        trace!(
+            "trace: QEMU's -append: \"{}\"",
+            self.append(machine).escape_ascii()
+        );
     }
 
     /// How to power off: by PSCI, or where there is none by a pin. Entered at EL3, there is nobody above to answer PSCI.
-    pub(crate) fn power_off(&self, machine: &Machine<'_>, exception_level: u64) -> PowerOff {
+    pub(crate) fn power_off(&self, machine: &Machine, exception_level: u64) -> PowerOff {
         match machine.psci.filter(|_| exception_level < 3) {
             Some(conduit) => PowerOff::Psci(conduit),
             None => GpioPowerOff::find(self.fdt()).map_or(PowerOff::Unknown, PowerOff::Gpio),
@@ -95,7 +105,7 @@ impl DeviceTree {
     }
 
     /// Entered at EL3: says what the kernel will miss, and gives it the interrupts.
-    pub(crate) fn leave_secure_state(&self, machine: &Machine<'_>) -> Result<(), DtbError> {
+    pub(crate) fn leave_secure_state(&self, machine: &Machine) -> Result<(), DtbError> {
         warning(format_args!(
             "entered at EL3 (secure=on): the kernel gets 1 CPU of {} and no PSCI to power off or reset; the flat binary has all of it",
             machine.cpus
@@ -106,7 +116,7 @@ impl DeviceTree {
         Ok(())
     }
 
-    /// Where the DTB lies, with its slack.
+    /// Where the DTB lies.
     pub(crate) fn region(&self) -> Region {
         let start = Addr(self.bytes.as_ptr() as u64);
         Region {
@@ -115,13 +125,28 @@ impl DeviceTree {
         }
     }
 
-    /// Writes the command line, the initrd's place, and which slot this is and why into the DTB and packs it. Returns where it lies.
+    /// Takes the place that was found for it, with room for the edit: where it lies, or where it is moved to now.
+    pub(crate) fn settle(&mut self, place: Region) {
+        self.place = place;
+        if place.start == self.region().start {
+            return;
+        }
+        trace!("trace: DTB moved to {place}");
+        // SAFETY: the placement lies in RAM, which is mapped, and overlaps neither the loader nor this tree; kernel and
+        // initrd are not there yet.
+        let (tree, _) = unsafe { memory::bytes(place) }.split_at_mut(self.bytes.len());
+        tree.copy_from_slice(self.bytes);
+        self.bytes = tree;
+    }
+
+    /// Writes the command line, the initrd's place, and which slot this is and why into the DTB. Returns where it lies.
     pub(crate) fn tell_the_kernel(
         self,
+        machine: &Machine,
         ready: &Ready<Loaded>,
         bootcount: u64,
-    ) -> Result<Region, Fatal> {
-        let start = self.region().start;
+    ) -> Region {
+        let start = self.place.start;
         let told = Told {
             command_line: &ready.loaded.command_line,
             initrd: ready.loaded.initrd,
@@ -129,12 +154,14 @@ impl DeviceTree {
             reason: ready.reason,
             bootcount,
         };
-        let size = chosen::edit(self.bytes, &told)?;
+        // SAFETY: what was placed for the DTB is RAM that is mapped, and `self`, the only reference into it, ends here.
+        let bytes = unsafe { memory::bytes(self.place) };
+        let size = chosen::edit(bytes, machine.chosen, &told);
         trace!("trace: DTB of {size} bytes at {start}");
-        Ok(Region {
+        Region {
             start,
             end: Addr(start.0 + size as u64),
-        })
+        }
     }
 
     fn fdt(&self) -> Fdt<'_> {

@@ -5,13 +5,15 @@
 //! Source: Devicetree Specification 0.4, chapters 2.3 (standard properties), 3.4 to 3.6 (memory, reserved-memory,
 //! chosen) and 5 (the flattened format).
 
+use core::ops::Range;
+
 use dtoolkit::error::{FdtParseError, PropertyError, StandardError};
 use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
 use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
 use dtoolkit::{Node, Property, ToCellInt};
 use thiserror::Error;
 
-use crate::placement::{Memory, PlacementError};
+use crate::regions::{Memory, TooManyRegions};
 use crate::units::{Addr, Bytes, Region};
 
 /// The size in bytes of the DTB's header.
@@ -22,6 +24,16 @@ pub const MAX_SIZE: u64 = 2 << 20;
 
 /// The most virtio transports that are looked at. QEMU's virt machine has 32.
 pub const MAX_TRANSPORTS: usize = 64;
+
+/// Offsets of header fields (Devicetree Specification, 5.2).
+pub(crate) const TOTALSIZE: usize = 4;
+pub(crate) const OFF_DT_STRUCT: usize = 8;
+pub(crate) const OFF_DT_STRINGS: usize = 12;
+pub(crate) const SIZE_DT_STRINGS: usize = 32;
+pub(crate) const SIZE_DT_STRUCT: usize = 36;
+
+/// The token that ends the structure block (Devicetree Specification, 5.4.1).
+const FDT_END: u32 = 9;
 
 const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 
@@ -66,7 +78,16 @@ pub enum DtbError {
     },
     /// The memory has more pieces than the loader keeps.
     #[error(transparent)]
-    Regions(#[from] PlacementError),
+    Regions(#[from] TooManyRegions),
+    /// The structure block has another length than its header says.
+    #[error("corrupt device tree: its structure block of {size} bytes has another end")]
+    Structure {
+        /// The size in the header.
+        size: u32,
+    },
+    /// There is no `/chosen`.
+    #[error("the device tree has no /chosen node to put the command line into")]
+    NoChosen,
 }
 
 /// Reads the size of the DTB from its first bytes.
@@ -75,16 +96,43 @@ pub enum DtbError {
 ///
 /// When these are not the first bytes of a DTB, or its size is out of range.
 pub fn total_size(header: &[u8; HEADER_SIZE], at: Addr) -> Result<usize, DtbError> {
-    let word =
-        |offset: usize| u32::from_be_bytes(core::array::from_fn(|byte| header[offset + byte]));
     if header[..4] != MAGIC {
-        return Err(DtbError::Missing { at, found: word(0) });
+        return Err(DtbError::Missing {
+            at,
+            found: word(header, 0),
+        });
     }
-    let size = word(4);
+    let size = word(header, TOTALSIZE);
     match usize::try_from(size) {
         Ok(bytes) if (HEADER_SIZE..=MAX_SIZE as usize).contains(&bytes) => Ok(bytes),
         _ => Err(DtbError::Size { at, size }),
     }
+}
+
+/// Cuts off the slack behind what a DTB uses, and returns what is left. QEMU leaves about 1 MiB of it, and the kernel
+/// reserves as much as the header says.
+///
+/// The strings lie last in what is left; [`Fdt::new`] refuses a tree with a block behind them.
+pub fn pack(dtb: &mut [u8]) -> &mut [u8] {
+    let used = word(dtb, OFF_DT_STRINGS).saturating_add(word(dtb, SIZE_DT_STRINGS));
+    let length = used as usize;
+    if !(HEADER_SIZE..=dtb.len()).contains(&length) {
+        return dtb;
+    }
+    put_word(dtb, TOTALSIZE, used);
+    &mut dtb[..length]
+}
+
+/// A big-endian word of a DTB; 0 where there is none.
+pub(crate) fn word(dtb: &[u8], offset: usize) -> u32 {
+    dtb.get(offset..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
+
+/// Changes a word that lies within the DTB.
+pub(crate) fn put_word(dtb: &mut [u8], offset: usize, value: u32) {
+    dtb[offset..offset + 4].copy_from_slice(&value.to_be_bytes());
 }
 
 /// How the firmware is called (Linux, `Documentation/devicetree/bindings/arm/psci.yaml`).
@@ -197,9 +245,11 @@ impl Default for Transports {
 
 /// What the device tree says of the machine.
 #[derive(Clone, Debug, Default)]
-pub struct Machine<'a> {
-    /// RAM, and what the device tree reserves of it: `/memreserve/`, `/reserved-memory`, and an initrd that QEMU loaded.
+pub struct Machine {
+    /// RAM, and what the device tree reserves of it: `/memreserve/` and `/reserved-memory`.
     pub memory: Memory,
+    /// The initrd that QEMU loaded: with the flat binary, and `-initrd`.
+    pub initrd: Option<Region>,
     /// How to call PSCI, if the machine has it.
     pub psci: Option<Conduit>,
     /// The register window of the PL011 that `/chosen/stdout-path` names.
@@ -210,19 +260,21 @@ pub struct Machine<'a> {
     pub fw_cfg: Option<Region>,
     /// The PCI host bridge, where there is one that can be used.
     pub pci: Option<PciHost>,
-    /// `/chosen/bootargs`: what QEMU's `-append` gave.
-    pub bootargs: &'a str,
+    /// Where in the DTB the text of `/chosen/bootargs` lies, without its NUL: what QEMU's `-append` gave, any bytes.
+    pub bootargs: Range<usize>,
+    /// Where in the DTB the properties of `/chosen` begin, in bytes.
+    pub chosen: usize,
     /// How many CPUs there are.
     pub cpus: usize,
 }
 
-impl<'a> Machine<'a> {
+impl Machine {
     /// Reads a DTB that [`Fdt::new`] has checked.
     ///
     /// # Errors
     ///
-    /// When a property that is needed has the wrong form, or there is no RAM.
-    pub fn read(fdt: Fdt<'a>) -> Result<Self, DtbError> {
+    /// When a property that is needed has the wrong form, or there is no RAM or no `/chosen`.
+    pub fn read(fdt: Fdt<'_>) -> Result<Self, DtbError> {
         let mut machine = Self::default();
         for reservation in fdt.memory_reservations() {
             let region = region(reservation.address(), reservation.size())?;
@@ -240,10 +292,24 @@ impl<'a> Machine<'a> {
         if machine.memory.ram.as_slice().is_empty() {
             return Err(DtbError::NoMemory);
         }
+        machine.check_chosen(fdt.data())?;
         Ok(machine)
     }
 
-    fn read_reserved(&mut self, node: FdtNode<'a>) -> Result<(), DtbError> {
+    /// The edit of `/chosen` moves the end of the structure block: both must be where the header says.
+    fn check_chosen(&self, dtb: &[u8]) -> Result<(), DtbError> {
+        if self.chosen == 0 {
+            return Err(DtbError::NoChosen);
+        }
+        let size = word(dtb, SIZE_DT_STRUCT);
+        let end = word(dtb, OFF_DT_STRUCT).saturating_add(size) as usize;
+        if self.chosen >= end || word(dtb, end - 4) != FDT_END {
+            return Err(DtbError::Structure { size });
+        }
+        Ok(())
+    }
+
+    fn read_reserved(&mut self, node: FdtNode<'_>) -> Result<(), DtbError> {
         for child in node.children().filter(is_enabled) {
             // A child without `reg` asks for memory anywhere; that is the kernel's to find.
             for reserved in windows(child)? {
@@ -256,7 +322,7 @@ impl<'a> Machine<'a> {
     /// Reads a node below the root in one walk over its properties: each walk costs, and there are many nodes.
     fn read_device(
         &mut self,
-        node: FdtNode<'a>,
+        node: FdtNode<'_>,
         cells: AddressSpaceProperties,
     ) -> Result<(), DtbError> {
         let (mut kind, mut enabled) = (None, true);
@@ -297,21 +363,33 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn read_chosen(&mut self, fdt: Fdt<'a>, chosen: FdtNode<'a>) -> Result<(), DtbError> {
+    fn read_chosen(&mut self, fdt: Fdt<'_>, chosen: FdtNode<'_>) -> Result<(), DtbError> {
+        let offset = |part: &[u8]| part.as_ptr().addr() - fdt.data().as_ptr().addr();
+        let name = chosen.name().as_bytes();
+        // The name ends with a NUL, and what follows is aligned.
+        self.chosen = (offset(name) + name.len() + 1).next_multiple_of(4);
         let (mut initrd_start, mut initrd_end) = (None, None);
         for property in chosen.properties() {
             match property.name() {
-                "bootargs" => self.bootargs = property.value_as()?,
-                "stdout-path" => self.console = pl011(fdt, property.value_as()?)?,
+                "bootargs" => {
+                    let start = offset(property.value());
+                    let text = property.value().split(|byte| *byte == 0).next();
+                    self.bootargs = start..start + text.map_or(0, <[u8]>::len);
+                }
+                "stdout-path" => {
+                    if let Ok(path) = property.value_as() {
+                        self.console = pl011(fdt, path)?;
+                    }
+                }
                 "linux,initrd-start" => initrd_start = cells(property.value()),
                 "linux,initrd-end" => initrd_end = cells(property.value()),
                 _ => {}
             }
         }
-        if let (Some(start), Some(end)) = (initrd_start, initrd_end) {
-            self.memory
-                .reserved
-                .add(region(start, end.saturating_sub(start))?)?;
+        if let (Some(start), Some(end)) = (initrd_start, initrd_end)
+            && start < end
+        {
+            self.initrd = Some(region(start, end - start)?);
         }
         Ok(())
     }
@@ -433,7 +511,8 @@ mod tests {
         assert!(machine.memory.reserved.as_slice().is_empty());
         assert_eq!(machine.psci, Some(Conduit::Hvc));
         assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
-        assert_eq!(machine.bootargs, "quiet loglevel=3");
+        assert_eq!(&VIRT[machine.bootargs], b"quiet loglevel=3");
+        assert_eq!(machine.initrd, None);
         assert_eq!(machine.cpus, 1);
         assert_eq!(machine.fw_cfg, Some(region(0x902_0000, 0x18)));
         let pci = machine.pci.unwrap();
@@ -470,17 +549,53 @@ mod tests {
         );
         assert_eq!(
             machine.memory.reserved.as_slice(),
-            [
-                region(0x4100_0000, 0x1000),
-                region(0x4200_0000, 0x10_0000),
-                region(0x4400_0000, 0x2345)
-            ]
+            [region(0x4100_0000, 0x1000), region(0x4200_0000, 0x10_0000)]
         );
+        assert_eq!(machine.initrd, Some(region(0x4400_0000, 0x2345)));
         assert_eq!(machine.psci, Some(Conduit::Smc));
         assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
         // The disabled transport is left out.
         assert_eq!(machine.transports.as_slice(), [region(0xa00_0200, 0x200)]);
-        assert_eq!(machine.bootargs, "");
+        assert_eq!(machine.bootargs, 0..0);
+    }
+
+    #[test]
+    fn a_command_line_may_be_any_bytes() {
+        let mut raw = std::vec::Vec::from(VIRT);
+        let text = Machine::read(Fdt::new(VIRT).unwrap()).unwrap().bootargs;
+        raw[text.start] = 0xff;
+        raw[text.end - 1] = 0;
+        let machine = Machine::read(Fdt::new(&raw).unwrap()).unwrap();
+        assert_eq!(&raw[machine.bootargs], b"\xffuiet loglevel=");
+    }
+
+    #[test]
+    fn a_tree_that_cannot_be_edited_is_refused() {
+        let mut raw = std::vec::Vec::from(VIRT);
+        let size = word(&raw, SIZE_DT_STRUCT);
+        for wrong in [0, 16, size - 4] {
+            put_word(&mut raw, SIZE_DT_STRUCT, wrong);
+            let error = Machine::read(Fdt::new(&raw).unwrap()).unwrap_err();
+            assert_eq!(error, DtbError::Structure { size: wrong });
+        }
+        let mut raw = std::vec::Vec::from(VIRT);
+        let name = Machine::read(Fdt::new(VIRT).unwrap()).unwrap().chosen - 8;
+        raw[name..name + 6].copy_from_slice(b"nobody");
+        let error = Machine::read(Fdt::new(&raw).unwrap()).unwrap_err();
+        assert_eq!(error, DtbError::NoChosen);
+    }
+
+    #[test]
+    fn slack_is_cut_off() {
+        let mut raw = std::vec::Vec::from(VIRT);
+        raw.resize(1 << 20, 0xee);
+        put_word(&mut raw, TOTALSIZE, 1 << 20);
+        let packed = pack(&mut raw);
+        assert_eq!(packed.len(), VIRT.len());
+        Fdt::new(packed).unwrap();
+        // Strings that end beyond the tree: for Fdt::new to refuse.
+        put_word(&mut raw, SIZE_DT_STRINGS, 2 << 20);
+        assert!(Fdt::new(pack(&mut raw)).is_err());
     }
 
     #[test]

@@ -66,10 +66,7 @@ struct Search<'a> {
 /// # Errors
 ///
 /// When no block device has a valid environment; what each of them holds is printed.
-pub(crate) fn find(
-    machine: &Machine<'_>,
-    settings: &Settings,
-) -> Result<(Disk, Environment), Fatal> {
+pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Environment), Fatal> {
     let mut search = Search {
         settings,
         passed_over: [None; MAX_PASSED_OVER],

@@ -2,10 +2,9 @@
 
 //! Why the loader cannot go on.
 
-use little_loader::chosen::ChosenError;
 use little_loader::dtb::DtbError;
 use little_loader::overrides::OverrideError;
-use little_loader::placement::PlacementError;
+use little_loader::regions::TooManyRegions;
 use little_loader::settings::SettingsError;
 use thiserror::Error;
 
@@ -35,7 +34,5 @@ pub(crate) enum Fatal {
     )]
     NoSlot,
     #[error(transparent)]
-    Memory(#[from] PlacementError),
-    #[error(transparent)]
-    Chosen(#[from] ChosenError),
+    Memory(#[from] TooManyRegions),
 }

@@ -21,6 +21,10 @@ const MAGIC: u32 = 0x644d_5241;
 /// The text offset that counts when `image_size` is 0 (booting.rst: kernels before v3.17 leave it out).
 const LEGACY_TEXT_OFFSET: u64 = 0x8_0000;
 
+/// What `text_offset` is a multiple of, in bytes: kernels assume that they lie on a page, and even those built with a
+/// random offset have whole pages of it (Linux up to v5.8, `arch/arm64/Makefile`, `CONFIG_ARM64_RANDOMIZE_TEXT_OFFSET`).
+const TEXT_OFFSET_ALIGNMENT: u64 = 4096;
+
 /// The 64-byte header as it stands in the file.
 #[derive(FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -124,6 +128,9 @@ impl ImageHeader {
         } else {
             header.text_offset.get()
         };
+        if !text_offset.is_multiple_of(TEXT_OFFSET_ALIGNMENT) {
+            return Err(ImageError::TextOffset { text_offset });
+        }
         let flags = header.flags.get();
         let file_size = pe_file_size(bytes, header.pe_offset.get() as usize)
             .filter(|size| image_size == 0 || *size <= image_size);
@@ -282,6 +289,12 @@ pub enum ImageError {
         /// What stands at offset 56, read as a little-endian number.
         magic: u32,
     },
+    /// The kernel would not lie on a page.
+    #[error("text_offset is {text_offset:#x}, no multiple of 4096: the header is damaged")]
+    TextOffset {
+        /// What the header says, in bytes.
+        text_offset: u64,
+    },
     /// The header does not tell how long the kernel is.
     #[error("image_size is 0 and there is no PE header to tell the length (kernels before v3.17)")]
     NoSize,
@@ -356,6 +369,21 @@ mod tests {
         let header = ImageHeader::parse(&image(0, 0, 0, None)).unwrap();
         assert_eq!(header.text_offset, Bytes(LEGACY_TEXT_OFFSET));
         assert_eq!(header.bytes_to_read(), Err(ImageError::NoSize));
+    }
+
+    #[test]
+    fn a_text_offset_is_whole_pages() {
+        for good in [0, 0x1000, 0x8_0000, 0x1f_f000] {
+            ImageHeader::parse(&image(good, 0x20_0000, 0, None)).unwrap();
+        }
+        for text_offset in [1, 0x800, 0x8_0008, u64::MAX] {
+            assert_eq!(
+                ImageHeader::parse(&image(text_offset, 0x20_0000, 0, None)),
+                Err(ImageError::TextOffset { text_offset })
+            );
+        }
+        // Not looked at in a header from before image_size.
+        ImageHeader::parse(&image(1, 0, 0, Some(0x12_3400))).unwrap();
     }
 
     #[test]

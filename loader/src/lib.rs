@@ -19,6 +19,7 @@ pub mod overrides;
 pub mod placement;
 pub mod policy;
 pub mod recover;
+pub mod regions;
 pub mod repair;
 pub mod settings;
 pub mod slot;

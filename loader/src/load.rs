@@ -4,10 +4,13 @@
 
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, Readable};
 use little_loader::attempt::{Failures, Ready, Slots, first_bootable};
-use little_loader::chosen::{ChosenError, CommandLine};
+use little_loader::chosen::{self, ChosenError, CommandLine};
+use little_loader::dtb::Machine;
 use little_loader::env::{Copy, Env};
 use little_loader::image::{ImageError, ImageHeader, PROBE_SIZE};
-use little_loader::placement::{KernelNeeds, Memory, Placement, PlacementError, place};
+use little_loader::placement::{
+    DtbNeeds, InitrdNeeds, KernelNeeds, Placement, PlacementError, place,
+};
 use little_loader::policy::{Attempt, decide, forced};
 use little_loader::slot::{Extent, ExtentError, Reason, Slot, SlotContents, SlotError, Variables};
 use little_loader::units::{Addr, BLOCK_SIZE, Bytes, Lba, Region};
@@ -15,6 +18,7 @@ use little_loader::update::{RecordError, Storage};
 use thiserror::Error;
 
 use crate::console::{fatal, say, trace, warning};
+use crate::device_tree::DeviceTree;
 use crate::disk::{Disk, DiskError};
 use crate::environment::{Environment, OnDisk};
 use crate::fatal::Fatal;
@@ -38,7 +42,7 @@ pub(crate) enum LoadError {
         "kernel_lba {lba}: the kernel uses pages of {kib} KiB, which this CPU does not offer: use another -cpu or kernel"
     )]
     PageSize { lba: Lba, kib: u32 },
-    #[error("{0}; raise -m")]
+    #[error(transparent)]
     Placement(#[from] PlacementError),
     #[error(transparent)]
     CommandLine(#[from] ChosenError),
@@ -70,8 +74,8 @@ pub(crate) struct Loaded {
 pub(crate) fn first_bootable_slot(
     disk: &mut Disk,
     environment: &mut Environment,
-    memory: &Memory,
-    append: &str,
+    machine: &Machine,
+    device_tree: &mut DeviceTree,
     overrides: &Overrides,
 ) -> Result<(Ready<Loaded>, u64), Fatal> {
     let plan = match overrides.slot {
@@ -86,8 +90,9 @@ pub(crate) fn first_bootable_slot(
             disk,
             places: environment.places,
         },
-        memory,
-        append: [append.as_bytes(), overrides.append()],
+        machine,
+        device_tree,
+        more_append: overrides.append(),
     };
     let mut failures = Failures::default();
     let ready = first_bootable(&plan, &mut environment.writer, &mut slots, &mut failures);
@@ -123,8 +128,10 @@ impl Loaded {
 /// The slots of a disk, and what they need to be loaded.
 struct SlotsOnDisk<'a> {
     storage: OnDisk<'a>,
-    memory: &'a Memory,
-    append: [&'a [u8]; 2],
+    machine: &'a Machine,
+    device_tree: &'a mut DeviceTree,
+    /// What an override adds to the command line.
+    more_append: &'a [u8],
 }
 
 impl Storage for SlotsOnDisk<'_> {
@@ -147,8 +154,8 @@ impl Slots for SlotsOnDisk<'_> {
     fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Checked, LoadError> {
         let variables = Variables::gather(env);
         let contents = SlotContents::read(variables.of(slot))?;
-        let [append, more] = self.append;
-        let command_line = CommandLine::join([contents.kernel_args, append, more])?;
+        let append = self.device_tree.append(self.machine);
+        let command_line = CommandLine::join([contents.kernel_args, append, self.more_append])?;
         let lba = contents.kernel_lba;
         let capacity = self.storage.disk.capacity;
         let header = probe(self.storage.disk, lba)?;
@@ -164,8 +171,17 @@ impl Slots for SlotsOnDisk<'_> {
             image_size: header.image_size,
             bytes_to_read: length,
         };
-        let initrd_length = contents.initrd.map(|initrd| initrd.length);
-        let placement = place(self.memory, &needs, initrd_length)?;
+        let initrd = match (contents.initrd, self.machine.initrd) {
+            (Some(own), _) => InitrdNeeds::Bytes(own.length),
+            (None, Some(in_memory)) => InitrdNeeds::InMemory(in_memory),
+            (None, None) => InitrdNeeds::Nothing,
+        };
+        let now = self.device_tree.region();
+        let dtb = DtbNeeds {
+            now,
+            size: chosen::room(now.length().0 as usize, &command_line)?,
+        };
+        let placement = place(&self.machine.memory, &needs, initrd, &dtb)?;
         trace!("trace: the kernel's memory will be {}", placement.kernel);
         Ok(Checked {
             kernel,
@@ -176,6 +192,7 @@ impl Slots for SlotsOnDisk<'_> {
     }
 
     fn load(&mut self, checked: Checked) -> Result<Loaded, LoadError> {
+        self.device_tree.settle(checked.placement.dtb);
         let disk = &mut *self.storage.disk;
         let kernel = read_to(disk, checked.kernel, checked.placement.kernel)?;
         let initrd = match checked.initrd.zip(checked.placement.initrd) {

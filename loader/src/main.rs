@@ -65,8 +65,8 @@ extern "C" fn start(dtb: u64, exception_level: u64) -> ! {
 fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fatal::Fatal> {
     // What is this machine?
     power::entered_at(exception_level);
-    let device_tree = device_tree::find(dtb)?;
-    let machine = device_tree.read()?;
+    let mut device_tree = device_tree::find(dtb)?;
+    let mut machine = device_tree.read()?;
     console::open(machine.console);
     power::configure(device_tree.power_off(&machine, exception_level));
     start::check_cpu()?;
@@ -78,12 +78,12 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     let overrides = fw_cfg::Overrides::read(machine.fw_cfg)?;
     let settings = built::settings(overrides.env_lba)?;
     let (mut disk, mut environment) = environment::find(&machine, &settings)?;
-    let memory = memory::with_ours_reserved(&machine.memory, device_tree.region())?;
+    machine.memory.reserved.add(memory::loader())?;
     let (ready, bootcount) = load::first_bootable_slot(
         &mut disk,
         &mut environment,
-        &memory,
-        machine.bootargs,
+        &machine,
+        &mut device_tree,
         &overrides,
     )?;
 
@@ -92,7 +92,7 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     if exception_level == 3 {
         device_tree.leave_secure_state(&machine)?;
     }
-    let dtb = device_tree.tell_the_kernel(&ready, bootcount)?;
+    let dtb = device_tree.tell_the_kernel(&machine, &ready, bootcount);
     drop(disk);
     console::say!("slot {}: entering the kernel at EL{level}", ready.slot);
     let loaded = [Some(ready.loaded.kernel), ready.loaded.initrd, Some(dtb)];

@@ -4,7 +4,6 @@
 
 use core::ptr::slice_from_raw_parts_mut;
 
-use little_loader::placement::{Memory, PlacementError};
 use little_loader::units::{Addr, Region};
 
 unsafe extern "C" {
@@ -36,18 +35,6 @@ pub(crate) fn dma() -> Region {
 /// The buffer for all copies of the environment.
 pub(crate) fn environment() -> Region {
     between(&raw const __environment_start, &raw const __environment_end)
-}
-
-/// The machine's memory with what is ours reserved too: the loader and the DTB.
-///
-/// # Errors
-///
-/// When there are more reservations than can be kept.
-pub(crate) fn with_ours_reserved(memory: &Memory, dtb: Region) -> Result<Memory, PlacementError> {
-    let mut memory = memory.clone();
-    memory.reserved.add(loader())?;
-    memory.reserved.add(dtb)?;
-    Ok(memory)
 }
 
 /// The bytes of a region.

@@ -14,7 +14,7 @@ use core::cell::UnsafeCell;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MAIR_EL1, SCTLR_EL1, TCR_EL1};
-use little_loader::placement::Regions;
+use little_loader::regions::Regions;
 use little_loader::units::Region;
 
 const ENTRIES: usize = 512;

@@ -1,103 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where kernel and initrd go in memory.
+//! Where kernel, initrd and DTB go in memory.
 //!
 //! The rules are those of Linux, `Documentation/arch/arm64/booting.rst`: the Image lies `text_offset` bytes behind a
-//! 2 MiB boundary with all of `image_size` free, and an initrd lies within one 1 GiB-aligned window of 32 GiB with it.
-//! Both go as low as they can: it is what kernels without the "anywhere" flag ask for, and it keeps the memory that a
-//! boot touches in as few 2 MiB blocks as possible.
+//! 2 MiB boundary with all of `image_size` free, an initrd lies within one 1 GiB-aligned window of 32 GiB with it, and
+//! the DTB lies on an 8-byte boundary. Kernel and initrd go as low as they can: it is what kernels without the
+//! "anywhere" flag ask for, and it keeps the memory that a boot touches in as few 2 MiB blocks as possible. The DTB stays
+//! where it is, unless it has no room to grow there or is in the way.
 
 use thiserror::Error;
 
+use crate::regions::{Memory, TooManyRegions};
 use crate::units::{Addr, Bytes, Region};
 
 const KERNEL_ALIGNMENT: u64 = 2 << 20;
 const PAGE: u64 = 4096;
 const WINDOW_ALIGNMENT: u64 = 1 << 30;
 const WINDOW_SIZE: u64 = 32 << 30;
-
-/// The most regions a [`Regions`] holds. QEMU's virt machine has one or a few memory nodes and next to no reservations.
-pub const MAX_REGIONS: usize = 32;
-
-/// A list of regions of fixed capacity, sorted by address. Regions that touch or overlap become one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Regions {
-    list: [Region; MAX_REGIONS],
-    length: usize,
-}
-
-impl Default for Regions {
-    fn default() -> Self {
-        let empty = Region {
-            start: Addr(0),
-            end: Addr(0),
-        };
-        Self {
-            list: [empty; MAX_REGIONS],
-            length: 0,
-        }
-    }
-}
-
-impl Regions {
-    /// The regions, ascending, with gaps between them.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Region] {
-        &self.list[..self.length]
-    }
-
-    /// Adds a region; an empty one changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// When the list is full.
-    pub fn add(&mut self, region: Region) -> Result<(), PlacementError> {
-        if region.start >= region.end {
-            return Ok(());
-        }
-        let mut merged = region;
-        let first = self
-            .as_slice()
-            .partition_point(|old| old.end < merged.start);
-        let mut last = first;
-        while let Some(old) = self
-            .as_slice()
-            .get(last)
-            .filter(|old| old.start <= merged.end)
-        {
-            merged.start = merged.start.min(old.start);
-            merged.end = merged.end.max(old.end);
-            last += 1;
-        }
-        if last == first {
-            if self.length == MAX_REGIONS {
-                return Err(PlacementError::TooManyRegions);
-            }
-            self.list.copy_within(first..self.length, first + 1);
-            self.length += 1;
-        } else {
-            self.list.copy_within(last..self.length, first + 1);
-            self.length -= last - first - 1;
-        }
-        self.list[first] = merged;
-        Ok(())
-    }
-
-    /// The sum of all lengths.
-    #[must_use]
-    pub fn total(&self) -> Bytes {
-        Bytes(self.as_slice().iter().map(|region| region.length().0).sum())
-    }
-}
-
-/// What is known of the memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// The RAM.
-    pub ram: Regions,
-    /// What must not be overwritten: the loader, the DTB, reservations. May lie outside of RAM.
-    pub reserved: Regions,
-}
 
 /// What a kernel needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,13 +29,35 @@ pub struct KernelNeeds {
     pub bytes_to_read: Bytes,
 }
 
+/// The initrd to place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitrdNeeds {
+    /// There is none.
+    Nothing,
+    /// It will be read from the disk: so many bytes.
+    Bytes(Bytes),
+    /// QEMU has put it into memory, and there it stays.
+    InMemory(Region),
+}
+
+/// What the DTB needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DtbNeeds {
+    /// Where it lies now.
+    pub now: Region,
+    /// Its size in bytes once it is edited.
+    pub size: Bytes,
+}
+
 /// Where everything goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The kernel's memory, from its first byte.
     pub kernel: Region,
-    /// The initrd's memory, in whole pages.
+    /// The memory of an initrd that is read from the disk, in whole pages.
     pub initrd: Option<Region>,
+    /// The DTB's memory. It starts where the DTB lies now, or overlaps it nowhere.
+    pub dtb: Region,
 }
 
 /// Why something does not fit.
@@ -124,7 +65,7 @@ pub struct Placement {
 pub enum PlacementError {
     /// The kernel does not fit.
     #[error(
-        "the kernel needs {needed} in one piece at a 2 MiB boundary, and the largest free piece of RAM has {largest} (RAM: {ram})"
+        "the kernel needs {needed} in one piece at a 2 MiB boundary, and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m"
     )]
     Kernel {
         /// Its size in memory.
@@ -136,9 +77,21 @@ pub enum PlacementError {
     },
     /// The initrd does not fit beside the kernel.
     #[error(
-        "the initrd needs {needed} beside the kernel, and the largest free piece of RAM has {largest} (RAM: {ram})"
+        "the initrd needs {needed} beside the kernel, and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m"
     )]
     Initrd {
+        /// Its size in memory.
+        needed: Bytes,
+        /// The largest piece that is free.
+        largest: Bytes,
+        /// All RAM.
+        ram: Bytes,
+    },
+    /// The DTB does not fit beside kernel and initrd.
+    #[error(
+        "the device tree needs {needed} beside kernel and initrd, and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m"
+    )]
+    Dtb {
         /// Its size in memory.
         needed: Bytes,
         /// The largest piece that is free.
@@ -155,11 +108,11 @@ pub enum PlacementError {
         initrd: Region,
     },
     /// The device tree lists more pieces of memory than the loader keeps.
-    #[error("the device tree lists more than {MAX_REGIONS} separate pieces of memory")]
-    TooManyRegions,
+    #[error(transparent)]
+    TooManyRegions(#[from] TooManyRegions),
 }
 
-/// Places kernel and initrd.
+/// Places kernel, initrd and DTB. `memory` has neither an initrd in memory nor the DTB among its reservations.
 ///
 /// # Errors
 ///
@@ -167,105 +120,100 @@ pub enum PlacementError {
 pub fn place(
     memory: &Memory,
     kernel: &KernelNeeds,
-    initrd: Option<Bytes>,
+    initrd: InitrdNeeds,
+    dtb: &DtbNeeds,
 ) -> Result<Placement, PlacementError> {
+    let reserved;
+    let memory = if let InitrdNeeds::InMemory(region) = initrd {
+        reserved = memory.without(region)?;
+        &reserved
+    } else {
+        memory
+    };
+    let stays = Region::new(dtb.now.start, dtb.size).filter(|place| memory.is_free(*place));
+    if let Some(place) = stays
+        && let Ok((kernel, initrd)) = beside(&memory.without(place)?, kernel, initrd)
+    {
+        return Ok(Placement {
+            kernel,
+            initrd,
+            dtb: place,
+        });
+    }
+
+    // The DTB makes way. It is copied before anything is read, and not onto itself.
+    let (kernel, initrd) = beside(memory, kernel, initrd)?;
+    let mut rest = memory.without(kernel)?;
+    for taken in initrd.iter().chain([&dtb.now]) {
+        rest.reserved.add(*taken)?;
+    }
+    let dtb = rest
+        .find(dtb.size, PAGE, Bytes(0), Addr(0))
+        .ok_or_else(|| PlacementError::Dtb {
+            needed: dtb.size,
+            largest: rest.largest_free(),
+            ram: rest.ram.total(),
+        })?;
+    Ok(Placement {
+        kernel,
+        initrd,
+        dtb,
+    })
+}
+
+/// Places kernel and initrd in what is free.
+fn beside(
+    memory: &Memory,
+    kernel: &KernelNeeds,
+    initrd: InitrdNeeds,
+) -> Result<(Region, Option<Region>), PlacementError> {
     // A disk read ends with a whole block, which may be longer than what the kernel asks for.
     let needed = kernel
         .bytes_to_read
         .whole_blocks()
         .map_or(kernel.image_size, |read| read.max(kernel.image_size));
-    let kernel_at = memory
+    let kernel = memory
         .find(needed, KERNEL_ALIGNMENT, kernel.text_offset, Addr(0))
         .ok_or_else(|| PlacementError::Kernel {
             needed,
             largest: memory.largest_free(),
             ram: memory.ram.total(),
         })?;
-    let Some(length) = initrd else {
-        return Ok(Placement {
-            kernel: kernel_at,
-            initrd: None,
-        });
-    };
-
-    let mut behind_kernel = memory.clone();
-    behind_kernel.reserved.add(kernel_at)?;
-    let needed = Bytes(
-        length
-            .0
-            .max(1)
-            .checked_next_multiple_of(PAGE)
-            .unwrap_or(length.0),
-    );
-    let initrd_at = behind_kernel
-        .find(needed, PAGE, Bytes(0), kernel_at.end)
-        .or_else(|| behind_kernel.find(needed, PAGE, Bytes(0), Addr(0)))
-        .ok_or_else(|| PlacementError::Initrd {
-            needed,
-            largest: behind_kernel.largest_free(),
-            ram: memory.ram.total(),
-        })?;
-    let window_start = kernel_at.start.min(initrd_at.start).0 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
-    if kernel_at.end.max(initrd_at.end).0 - window_start > WINDOW_SIZE {
-        return Err(PlacementError::Window {
-            kernel: kernel_at,
-            initrd: initrd_at,
-        });
+    match initrd {
+        InitrdNeeds::Nothing => Ok((kernel, None)),
+        InitrdNeeds::InMemory(initrd) => {
+            check_window(kernel, initrd)?;
+            Ok((kernel, None))
+        }
+        InitrdNeeds::Bytes(length) => {
+            let rest = memory.without(kernel)?;
+            let needed = Bytes(
+                length
+                    .0
+                    .max(1)
+                    .checked_next_multiple_of(PAGE)
+                    .unwrap_or(length.0),
+            );
+            let initrd = rest
+                .find(needed, PAGE, Bytes(0), kernel.end)
+                .or_else(|| rest.find(needed, PAGE, Bytes(0), Addr(0)))
+                .ok_or_else(|| PlacementError::Initrd {
+                    needed,
+                    largest: rest.largest_free(),
+                    ram: rest.ram.total(),
+                })?;
+            check_window(kernel, initrd)?;
+            Ok((kernel, Some(initrd)))
+        }
     }
-    Ok(Placement {
-        kernel: kernel_at,
-        initrd: Some(initrd_at),
-    })
 }
 
-impl Memory {
-    /// The lowest free region of `length` bytes that starts `offset` bytes behind a multiple of `alignment`, at or
-    /// above `from`. The multiple itself lies in RAM too.
-    fn find(&self, length: Bytes, alignment: u64, offset: Bytes, from: Addr) -> Option<Region> {
-        self.ram.as_slice().iter().find_map(|ram| {
-            let mut lowest = ram.start.max(from);
-            loop {
-                let base = lowest.0.checked_next_multiple_of(alignment)?;
-                let start = Addr(base.checked_add(offset.0)?);
-                let candidate = Region::new(start, length)?;
-                if !ram.contains(candidate) {
-                    return None;
-                }
-                match self
-                    .reserved
-                    .as_slice()
-                    .iter()
-                    .find(|taken| taken.overlaps(candidate))
-                {
-                    None => return Some(candidate),
-                    // The next base whose start lies behind what is in the way.
-                    Some(taken) => {
-                        let past = taken.end.0.saturating_sub(offset.0);
-                        lowest = Addr(past.max(base + 1));
-                    }
-                }
-            }
-        })
+fn check_window(kernel: Region, initrd: Region) -> Result<(), PlacementError> {
+    let window_start = kernel.start.min(initrd.start).0 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
+    if kernel.end.max(initrd.end).0 - window_start > WINDOW_SIZE {
+        return Err(PlacementError::Window { kernel, initrd });
     }
-
-    /// The size of the largest piece of RAM that is not reserved, between reservations and ends.
-    fn largest_free(&self) -> Bytes {
-        let mut largest = 0;
-        for ram in self.ram.as_slice() {
-            let mut start = ram.start.0;
-            for taken in self
-                .reserved
-                .as_slice()
-                .iter()
-                .filter(|taken| taken.overlaps(*ram))
-            {
-                largest = largest.max(taken.start.0.saturating_sub(start));
-                start = start.max(taken.end.0);
-            }
-            largest = largest.max(ram.end.0.saturating_sub(start));
-        }
-        Bytes(largest)
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -296,12 +244,34 @@ mod tests {
         memory
     }
 
-    /// A virt machine: DTB at the start of RAM, the loader 1 MiB behind it.
+    /// A virt machine with the loader 1 MiB behind the start of RAM.
     fn virt(ram_mib: u64) -> Memory {
         memory(
             &[region(0x4000_0000, ram_mib * MIB)],
-            &[region(0x4000_0000, MIB), region(0x4010_0000, 0xa_0000)],
+            &[region(0x4010_0000, 0xa_0000)],
         )
+    }
+
+    /// A DTB of 8 KiB that needs one more.
+    fn dtb(at: u64) -> DtbNeeds {
+        DtbNeeds {
+            now: region(at, 8192),
+            size: Bytes(9216),
+        }
+    }
+
+    /// Places with the DTB at the start of RAM, where QEMU puts it with an ELF.
+    fn by_elf(
+        memory: &Memory,
+        kernel: &KernelNeeds,
+        initrd: Option<u64>,
+    ) -> Result<Placement, PlacementError> {
+        let initrd = initrd.map_or(InitrdNeeds::Nothing, |length| {
+            InitrdNeeds::Bytes(Bytes(length))
+        });
+        let placement = place(memory, kernel, initrd, &dtb(0x4000_0000))?;
+        assert_eq!(placement.dtb, region(0x4000_0000, 9216));
+        Ok(placement)
     }
 
     fn kernel(image_size: u64) -> KernelNeeds {
@@ -314,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_kernel_goes_to_the_first_free_boundary_and_the_initrd_behind_it() {
-        let placement = place(&virt(128), &kernel(12 * MIB + 1), Some(Bytes(5000))).unwrap();
+        let placement = by_elf(&virt(128), &kernel(12 * MIB + 1), Some(5000)).unwrap();
         assert_eq!(placement.kernel.start, Addr(0x4020_0000));
         assert_eq!(placement.initrd, Some(region(0x40e0_1000, 8192)));
     }
@@ -326,7 +296,7 @@ mod tests {
             ..kernel(MIB)
         };
         assert_eq!(
-            place(&virt(128), &needs, None).unwrap().kernel.start,
+            by_elf(&virt(128), &needs, None).unwrap().kernel.start,
             Addr(0x4028_0000)
         );
         // Free of DTB and loader, though the boundary itself is not.
@@ -335,52 +305,114 @@ mod tests {
             ..kernel(MIB)
         };
         assert_eq!(
-            place(&virt(128), &needs, None).unwrap().kernel.start,
+            by_elf(&virt(128), &needs, None).unwrap().kernel.start,
             Addr(0x401c_0000)
         );
     }
 
     #[test]
     fn twelve_mib_fit_a_guest_of_64() {
-        place(&virt(64), &kernel(14 * MIB), Some(Bytes(40 * MIB))).unwrap();
+        by_elf(&virt(64), &kernel(14 * MIB), Some(40 * MIB)).unwrap();
     }
 
     #[test]
     fn what_does_not_fit_is_refused_with_the_numbers() {
-        let error = place(&virt(64), &kernel(63 * MIB), None).unwrap_err();
+        let error = by_elf(&virt(64), &kernel(63 * MIB), None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the kernel needs 63.0 MiB in one piece at a 2 MiB boundary, and the largest free piece of RAM has 62.3 MiB (RAM: 64.0 MiB)"
+            "the kernel needs 63.0 MiB in one piece at a 2 MiB boundary, and the largest free piece of RAM has 62.3 MiB (RAM: 64.0 MiB); raise -m"
         );
-        let error = place(&virt(64), &kernel(32 * MIB), Some(Bytes(31 * MIB))).unwrap_err();
+        let error = by_elf(&virt(64), &kernel(32 * MIB), Some(31 * MIB)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the initrd needs 31.0 MiB beside the kernel, and the largest free piece of RAM has 30.0 MiB (RAM: 64.0 MiB)"
+            "the initrd needs 31.0 MiB beside the kernel, and the largest free piece of RAM has 30.0 MiB (RAM: 64.0 MiB); raise -m"
         );
-        let error = place(&virt(64), &kernel(MIB), Some(Bytes(u64::MAX))).unwrap_err();
+        let error = by_elf(&virt(64), &kernel(MIB), Some(u64::MAX)).unwrap_err();
         assert!(matches!(error, PlacementError::Initrd { .. }));
-        let error = place(&virt(64), &kernel(u64::MAX), None).unwrap_err();
+        let error = by_elf(&virt(64), &kernel(u64::MAX), None).unwrap_err();
         assert!(matches!(error, PlacementError::Kernel { .. }));
     }
 
     #[test]
     fn kernel_and_initrd_stay_in_one_window() {
         let far = memory(
-            &[region(0x4000_0000, 4 * MIB), region(40 << 30, 64 * MIB)],
+            &[region(0x4000_0000, 6 * MIB), region(40 << 30, 64 * MIB)],
             &[],
         );
-        let error = place(&far, &kernel(4 * MIB), Some(Bytes(MIB))).unwrap_err();
-        assert!(matches!(error, PlacementError::Window { .. }));
+        let error = by_elf(&far, &kernel(4 * MIB), Some(3 * MIB)).unwrap_err();
+        assert!(matches!(error, PlacementError::Window { .. }), "{error}");
+        let in_memory = InitrdNeeds::InMemory(region(40 << 30, MIB));
+        let error = place(&far, &kernel(4 * MIB), in_memory, &dtb(0x4000_0000)).unwrap_err();
+        assert!(matches!(error, PlacementError::Window { .. }), "{error}");
     }
 
     #[test]
-    fn a_dtb_in_the_way_is_gone_around() {
-        let mut memory = virt(128);
-        memory.reserved.add(region(0x4400_0000, MIB)).unwrap();
-        let placement = place(&memory, &kernel(70 * MIB), None).unwrap_err();
-        assert!(matches!(placement, PlacementError::Kernel { .. }));
-        let placement = place(&memory, &kernel(61 * MIB), Some(Bytes(2 * MIB))).unwrap();
-        assert_eq!(placement.initrd, Some(region(0x4410_0000, 2 * MIB)));
+    fn a_dtb_stays_where_kernel_and_initrd_fit_around_it() {
+        let dtb = dtb(0x4400_0000);
+        let initrd = InitrdNeeds::Bytes(Bytes(2 * MIB));
+        let placement = place(&virt(128), &kernel(61 * MIB), initrd, &dtb).unwrap();
+        assert_eq!(placement.kernel.start, Addr(0x4020_0000));
+        assert_eq!(placement.initrd, Some(region(0x4400_3000, 2 * MIB)));
+        assert_eq!(placement.dtb, region(0x4400_0000, 9216));
+    }
+
+    #[test]
+    fn a_dtb_in_the_way_goes_to_the_lowest_free_place() {
+        let dtb = dtb(0x4200_0000);
+        let placement = place(&virt(64), &kernel(40 * MIB), InitrdNeeds::Nothing, &dtb).unwrap();
+        assert_eq!(placement.kernel, region(0x4020_0000, 40 * MIB));
+        assert_eq!(placement.dtb, region(0x4000_0000, 9216));
+        let error = place(&virt(64), &kernel(63 * MIB), InitrdNeeds::Nothing, &dtb).unwrap_err();
+        assert!(matches!(error, PlacementError::Kernel { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_dtb_that_cannot_grow_where_it_is_goes_elsewhere() {
+        // 1 KiB too little: a reservation lies right behind it.
+        let mut memory = virt(64);
+        memory.reserved.add(region(0x4000_2000, 0x1000)).unwrap();
+        let placed = place(
+            &memory,
+            &kernel(MIB),
+            InitrdNeeds::Nothing,
+            &dtb(0x4000_0000),
+        );
+        assert_eq!(placed.unwrap().dtb, region(0x4000_3000, 9216));
+        // QEMU put it into what is reserved.
+        let mut memory = virt(64);
+        memory.reserved.add(region(0x4000_0000, MIB)).unwrap();
+        let placed = place(
+            &memory,
+            &kernel(MIB),
+            InitrdNeeds::Nothing,
+            &dtb(0x4000_0000),
+        );
+        assert_eq!(placed.unwrap().dtb, region(0x401a_0000, 9216));
+    }
+
+    #[test]
+    fn an_initrd_in_memory_stays_and_is_gone_around() {
+        let initrd = InitrdNeeds::InMemory(region(0x4200_0000, 3 * MIB));
+        let dtb = dtb(0x4240_0000);
+        let placement = place(&virt(64), &kernel(30 * MIB), initrd, &dtb).unwrap();
+        assert_eq!(placement.kernel, region(0x4020_0000, 30 * MIB));
+        assert_eq!(
+            (placement.initrd, placement.dtb.start),
+            (None, dtb.now.start)
+        );
+        let error = place(&virt(64), &kernel(40 * MIB), initrd, &dtb).unwrap_err();
+        assert!(matches!(error, PlacementError::Kernel { .. }), "{error}");
+    }
+
+    #[test]
+    fn without_room_for_the_dtb_beside_the_kernel_the_numbers_are_told() {
+        let tight = memory(&[region(0x4000_0000, 4 * MIB)], &[]);
+        let dtb = dtb(0x4000_0000);
+        let error = place(&tight, &kernel(4 * MIB), InitrdNeeds::Nothing, &dtb).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the device tree needs 9 KiB beside kernel and initrd, and the largest free piece of RAM has 0 bytes (RAM: 4.0 MiB); raise -m"
+        );
     }
 
     #[test]
@@ -390,22 +422,7 @@ mod tests {
             &[],
         );
         assert_eq!(two.ram.as_slice(), [region(0x4000_0000, 128 * MIB)]);
-        place(&two, &kernel(100 * MIB), None).unwrap();
-    }
-
-    #[test]
-    fn a_full_list_says_so() {
-        let mut regions = Regions::default();
-        for index in 0..MAX_REGIONS as u64 {
-            regions.add(region(index * 10, 5)).unwrap();
-        }
-        assert_eq!(
-            regions.add(region(1000, 5)),
-            Err(PlacementError::TooManyRegions)
-        );
-        // One that joins others still fits.
-        regions.add(region(0, 100)).unwrap();
-        assert_eq!(regions.as_slice()[0], region(0, 105));
+        by_elf(&two, &kernel(100 * MIB), None).unwrap();
     }
 
     fn pieces() -> impl Strategy<Value = Vec<Region>> {
@@ -418,45 +435,62 @@ mod tests {
 
     proptest! {
         #[test]
-        fn regions_are_the_union_of_what_was_added(list in pieces(), probe in 0_u64..2400) {
-            let regions = memory(&list, &[]).ram;
-            let probe = region(probe * 65536, 1);
-            let expected = list.iter().any(|piece| piece.overlaps(probe));
-            prop_assert_eq!(regions.as_slice().iter().any(|piece| piece.overlaps(probe)), expected);
-            prop_assert!(regions.as_slice().windows(2).all(|pair| pair[0].end < pair[1].start));
-        }
-
-        #[test]
         fn what_is_placed_is_free_aligned_and_lowest(
             ram in pieces(),
             reserved in pieces(),
             image_size in 1_u64..(40 * MIB),
             text_offset in prop_oneof![Just(0), Just(0x8_0000_u64)],
-            initrd in proptest::option::of(1_u64..(20 * MIB)),
+            initrd in proptest::option::of((1_u64..(20 * MIB), proptest::option::of(0_u64..2000))),
+            dtb_at in 0_u64..2000,
+            dtb_size in 1_u64..200_000,
         ) {
             let memory = memory(&ram, &reserved);
             let needs = KernelNeeds { text_offset: Bytes(text_offset), ..kernel(image_size) };
+            let dtb = DtbNeeds { now: region(dtb_at * 65536, dtb_size / 2), size: Bytes(dtb_size) };
+            let initrd = match initrd {
+                None => InitrdNeeds::Nothing,
+                Some((length, None)) => InitrdNeeds::Bytes(Bytes(length)),
+                Some((length, Some(at))) => InitrdNeeds::InMemory(region(at * 65536, length)),
+            };
+            let in_memory = match initrd {
+                InitrdNeeds::InMemory(initrd) => Some(initrd),
+                _ => None,
+            };
             let free = |wanted: Region| {
                 memory.ram.as_slice().iter().any(|piece| piece.contains(wanted))
-                    && !memory.reserved.as_slice().iter().any(|piece| piece.overlaps(wanted))
+                    && !memory.reserved.as_slice().iter().chain(&in_memory).any(|piece| piece.overlaps(wanted))
             };
             // Every boundary in RAM tried one by one, lowest first.
-            let lowest = (0..80)
+            let lowest = |but: Option<Region>| (0..80)
                 .map(|step| region(step * KERNEL_ALIGNMENT, 1))
                 .filter(|base| memory.ram.as_slice().iter().any(|piece| piece.contains(*base)))
                 .map(|base| region(base.start.0 + text_offset, image_size.next_multiple_of(512)))
-                .find(|candidate| free(*candidate));
-            match place(&memory, &needs, initrd.map(Bytes)) {
+                .find(|candidate| free(*candidate) && !but.is_some_and(|but| but.overlaps(*candidate)));
+            let stays = Some(region(dtb.now.start.0, dtb_size)).filter(|stays| free(*stays));
+            match place(&memory, &needs, initrd, &dtb) {
                 Ok(placement) => {
-                    prop_assert_eq!(Some(placement.kernel), lowest);
-                    prop_assert_eq!(placement.initrd.is_some(), initrd.is_some());
-                    if let (Some(at), Some(length)) = (placement.initrd, initrd) {
-                        prop_assert!(free(at) && !at.overlaps(placement.kernel));
-                        prop_assert!(at.start.0.is_multiple_of(4096) && at.length().0 >= length);
+                    let kernel = placement.kernel;
+                    if Some(placement.dtb) == stays {
+                        prop_assert_eq!(Some(kernel), lowest(stays));
+                    } else {
+                        prop_assert_eq!(Some(kernel), lowest(None));
+                        prop_assert!(!placement.dtb.overlaps(dtb.now));
+                        // It moves only for a reason.
+                        prop_assert!(stays.is_none() || lowest(stays).is_none() || initrd != InitrdNeeds::Nothing);
+                    }
+                    prop_assert!(free(placement.dtb) && !placement.dtb.overlaps(kernel));
+                    prop_assert!(placement.dtb.start.0.is_multiple_of(8) && placement.dtb.length().0 >= dtb_size);
+                    prop_assert_eq!(placement.initrd.is_some(), matches!(initrd, InitrdNeeds::Bytes(_)));
+                    if let (Some(at), InitrdNeeds::Bytes(length)) = (placement.initrd, initrd) {
+                        prop_assert!(free(at) && !at.overlaps(kernel) && !at.overlaps(placement.dtb));
+                        prop_assert!(at.start.0.is_multiple_of(4096) && at.length() >= length);
                     }
                 }
-                Err(PlacementError::Kernel { .. }) => prop_assert_eq!(lowest, None),
-                Err(error) => prop_assert!(initrd.is_some() && lowest.is_some(), "{}", error),
+                Err(PlacementError::Kernel { .. }) => prop_assert_eq!(lowest(None), None),
+                Err(PlacementError::Dtb { .. }) => prop_assert!(lowest(None).is_some()),
+                Err(error) => prop_assert!(
+                    matches!(initrd, InitrdNeeds::Bytes(_)) && lowest(None).is_some(), "{}", error
+                ),
             }
         }
     }

@@ -159,15 +159,14 @@ fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
     report_chosen(fdt, in_ram, entry.base);
     report_transports(&machine);
 
-    let wants = |end: &str| {
-        machine
-            .bootargs
-            .split_ascii_whitespace()
-            .any(|word| word.strip_prefix("payload.end=") == Some(end))
+    let wants = |end: &[u8]| {
+        fdt.data()[machine.bootargs.clone()]
+            .split(u8::is_ascii_whitespace)
+            .any(|word| word.strip_prefix(b"payload.end=") == Some(end))
     };
-    if wants("wait") {
+    if wants(b"wait") {
         End::Wait
-    } else if wants("reset") {
+    } else if wants(b"reset") {
         End::Reset(machine.psci)
     } else {
         End::Off(machine.psci)
@@ -249,7 +248,7 @@ struct Transport {
 }
 
 /// Every device must have been reset: one that is not may still write to memory.
-fn report_transports(machine: &Machine<'_>) {
+fn report_transports(machine: &Machine) {
     let mut running = 0;
     for window in machine.transports.as_slice() {
         let Some(address) = NonNull::new(window.start.0 as *mut Transport) else {

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Lists of memory regions, and what of the memory is free.
+
+use thiserror::Error;
+
+use crate::units::{Addr, Bytes, Region};
+
+/// The most regions a [`Regions`] holds. QEMU's virt machine has one or a few memory nodes and next to no reservations.
+pub const MAX_REGIONS: usize = 32;
+
+/// There are more pieces of memory than a list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the device tree lists more than {MAX_REGIONS} separate pieces of memory")]
+pub struct TooManyRegions;
+
+/// A list of regions of fixed capacity, sorted by address. Regions that touch or overlap become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regions {
+    list: [Region; MAX_REGIONS],
+    length: usize,
+}
+
+impl Default for Regions {
+    fn default() -> Self {
+        let empty = Region {
+            start: Addr(0),
+            end: Addr(0),
+        };
+        Self {
+            list: [empty; MAX_REGIONS],
+            length: 0,
+        }
+    }
+}
+
+impl Regions {
+    /// The regions, ascending, with gaps between them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Region] {
+        &self.list[..self.length]
+    }
+
+    /// Adds a region; an empty one changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the list is full.
+    pub fn add(&mut self, region: Region) -> Result<(), TooManyRegions> {
+        if region.start >= region.end {
+            return Ok(());
+        }
+        let mut merged = region;
+        let first = self
+            .as_slice()
+            .partition_point(|old| old.end < merged.start);
+        let mut last = first;
+        while let Some(old) = self
+            .as_slice()
+            .get(last)
+            .filter(|old| old.start <= merged.end)
+        {
+            merged.start = merged.start.min(old.start);
+            merged.end = merged.end.max(old.end);
+            last += 1;
+        }
+        if last == first {
+            if self.length == MAX_REGIONS {
+                return Err(TooManyRegions);
+            }
+            self.list.copy_within(first..self.length, first + 1);
+            self.length += 1;
+        } else {
+            self.list.copy_within(last..self.length, first + 1);
+            self.length -= last - first - 1;
+        }
+        self.list[first] = merged;
+        Ok(())
+    }
+
+    /// The sum of all lengths.
+    #[must_use]
+    pub fn total(&self) -> Bytes {
+        Bytes(self.as_slice().iter().map(|region| region.length().0).sum())
+    }
+}
+
+/// What is known of the memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The RAM.
+    pub ram: Regions,
+    /// What must not be overwritten: the loader and reservations. May lie outside of RAM.
+    pub reserved: Regions,
+}
+
+impl Memory {
+    /// The same memory with one more region reserved.
+    ///
+    /// # Errors
+    ///
+    /// When the list of reservations is full.
+    pub fn without(&self, region: Region) -> Result<Self, TooManyRegions> {
+        let mut rest = self.clone();
+        rest.reserved.add(region)?;
+        Ok(rest)
+    }
+
+    /// Whether all of the region is RAM and none of it is reserved.
+    #[must_use]
+    pub fn is_free(&self, region: Region) -> bool {
+        self.ram.as_slice().iter().any(|ram| ram.contains(region))
+            && self.in_the_way(region).is_none()
+    }
+
+    /// The lowest free region of `length` bytes that starts `offset` bytes behind a multiple of `alignment`, at or
+    /// above `from`. The multiple itself lies in RAM too.
+    #[must_use]
+    pub fn find(&self, length: Bytes, alignment: u64, offset: Bytes, from: Addr) -> Option<Region> {
+        self.ram.as_slice().iter().find_map(|ram| {
+            let mut lowest = ram.start.max(from);
+            loop {
+                let base = lowest.0.checked_next_multiple_of(alignment)?;
+                let start = Addr(base.checked_add(offset.0)?);
+                let candidate = Region::new(start, length)?;
+                if !ram.contains(candidate) {
+                    return None;
+                }
+                match self.in_the_way(candidate) {
+                    None => return Some(candidate),
+                    // The next base whose start lies behind what is in the way.
+                    Some(taken) => {
+                        let past = taken.end.0.saturating_sub(offset.0);
+                        lowest = Addr(past.max(base + 1));
+                    }
+                }
+            }
+        })
+    }
+
+    /// The lowest reservation that overlaps the region.
+    fn in_the_way(&self, region: Region) -> Option<&Region> {
+        self.reserved
+            .as_slice()
+            .iter()
+            .find(|taken| taken.overlaps(region))
+    }
+
+    /// The size of the largest piece of RAM that is not reserved, between reservations and ends.
+    #[must_use]
+    pub fn largest_free(&self) -> Bytes {
+        let mut largest = 0;
+        for ram in self.ram.as_slice() {
+            let mut start = ram.start.0;
+            for taken in self
+                .reserved
+                .as_slice()
+                .iter()
+                .filter(|taken| taken.overlaps(*ram))
+            {
+                largest = largest.max(taken.start.0.saturating_sub(start));
+                start = start.max(taken.end.0);
+            }
+            largest = largest.max(ram.end.0.saturating_sub(start));
+        }
+        Bytes(largest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn region(start: u64, length: u64) -> Region {
+        Region::new(Addr(start), Bytes(length)).unwrap()
+    }
+
+    #[test]
+    fn a_full_list_says_so() {
+        let mut regions = Regions::default();
+        for index in 0..MAX_REGIONS as u64 {
+            regions.add(region(index * 10, 5)).unwrap();
+        }
+        assert_eq!(regions.add(region(1000, 5)), Err(TooManyRegions));
+        // One that joins others still fits.
+        regions.add(region(0, 100)).unwrap();
+        assert_eq!(regions.as_slice()[0], region(0, 105));
+    }
+
+    proptest! {
+        #[test]
+        fn regions_are_the_union_of_what_was_added(
+            list in proptest::collection::vec((0_u64..2000, 0_u64..300), 0..12),
+            probe in 0_u64..2400) {
+            let list: Vec<Region> = list
+                .into_iter()
+                .map(|(start, length)| region(start * 65536, length * 65536))
+                .collect();
+            let mut regions = Regions::default();
+            for piece in &list {
+                regions.add(*piece).unwrap();
+            }
+            let probe = region(probe * 65536, 1);
+            let expected = list.iter().any(|piece| piece.overlaps(probe));
+            prop_assert_eq!(regions.as_slice().iter().any(|piece| piece.overlaps(probe)), expected);
+            prop_assert!(regions.as_slice().windows(2).all(|pair| pair[0].end < pair[1].start));
+        }
+    }
+}
