@@ -29,6 +29,19 @@ pub struct KernelNeeds {
     pub bytes_to_read: Bytes,
 }
 
+impl KernelNeeds {
+    /// The memory that the kernel takes. A disk read ends with a whole block, which may be longer than what it asks for.
+    fn size(&self) -> Bytes {
+        self.bytes_to_read
+            .whole_blocks()
+            .map_or(self.image_size, |read| read.max(self.image_size))
+    }
+
+    fn find_in(&self, memory: &Memory) -> Option<Region> {
+        memory.find(self.size(), KERNEL_ALIGNMENT, self.text_offset, Addr(0))
+    }
+}
+
 /// The initrd to place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitrdNeeds {
@@ -72,6 +85,18 @@ pub enum PlacementError {
         needed: Bytes,
         /// The largest piece that is free.
         largest: Bytes,
+        /// All RAM.
+        ram: Bytes,
+    },
+    /// The kernel would fit if QEMU had not put an initrd there.
+    #[error(
+        "the kernel needs {needed} in one piece at a 2 MiB boundary, and QEMU's initrd at {initrd} is in the way (RAM: {ram}); raise -m, or put the initrd on the disk"
+    )]
+    InitrdInTheWay {
+        /// The kernel's size in memory.
+        needed: Bytes,
+        /// Where the initrd lies.
+        initrd: Region,
         /// All RAM.
         ram: Bytes,
     },
@@ -123,12 +148,12 @@ pub fn place(
     initrd: InitrdNeeds,
     dtb: &DtbNeeds,
 ) -> Result<Placement, PlacementError> {
-    let reserved;
-    let memory = if let InitrdNeeds::InMemory(region) = initrd {
-        reserved = memory.without(region)?;
-        &reserved
+    let without_initrd;
+    let (memory, all) = if let InitrdNeeds::InMemory(region) = initrd {
+        without_initrd = memory.without(region)?;
+        (&without_initrd, memory)
     } else {
-        memory
+        (memory, memory)
     };
     let stays = Region::new(dtb.now.start, dtb.size).filter(|place| memory.is_free(*place));
     if let Some(place) = stays
@@ -142,7 +167,19 @@ pub fn place(
     }
 
     // The DTB makes way. It is copied before anything is read, and not onto itself.
-    let (kernel, initrd) = beside(memory, kernel, initrd)?;
+    let (kernel, initrd) =
+        beside(memory, kernel, initrd).map_err(|error| match (error, initrd) {
+            (PlacementError::Kernel { needed, ram, .. }, InitrdNeeds::InMemory(initrd))
+                if kernel.find_in(all).is_some() =>
+            {
+                PlacementError::InitrdInTheWay {
+                    needed,
+                    initrd,
+                    ram,
+                }
+            }
+            _ => error,
+        })?;
     let mut rest = memory.without(kernel)?;
     for taken in initrd.iter().chain([&dtb.now]) {
         rest.reserved.add(*taken)?;
@@ -167,15 +204,10 @@ fn beside(
     kernel: &KernelNeeds,
     initrd: InitrdNeeds,
 ) -> Result<(Region, Option<Region>), PlacementError> {
-    // A disk read ends with a whole block, which may be longer than what the kernel asks for.
-    let needed = kernel
-        .bytes_to_read
-        .whole_blocks()
-        .map_or(kernel.image_size, |read| read.max(kernel.image_size));
-    let kernel = memory
-        .find(needed, KERNEL_ALIGNMENT, kernel.text_offset, Addr(0))
+    let kernel = kernel
+        .find_in(memory)
         .ok_or_else(|| PlacementError::Kernel {
-            needed,
+            needed: kernel.size(),
             largest: memory.largest_free(),
             ram: memory.ram.total(),
         })?;
@@ -401,6 +433,11 @@ mod tests {
             (None, dtb.now.start)
         );
         let error = place(&virt(64), &kernel(40 * MIB), initrd, &dtb).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the kernel needs 40.0 MiB in one piece at a 2 MiB boundary, and QEMU's initrd at 0x42000000..0x42300000 is in the way (RAM: 64.0 MiB); raise -m, or put the initrd on the disk"
+        );
+        let error = place(&virt(64), &kernel(63 * MIB), initrd, &dtb).unwrap_err();
         assert!(matches!(error, PlacementError::Kernel { .. }), "{error}");
     }
 
@@ -487,6 +524,9 @@ mod tests {
                     }
                 }
                 Err(PlacementError::Kernel { .. }) => prop_assert_eq!(lowest(None), None),
+                Err(PlacementError::InitrdInTheWay { .. }) => {
+                    prop_assert!(in_memory.is_some() && lowest(None).is_none());
+                }
                 Err(PlacementError::Dtb { .. }) => prop_assert!(lowest(None).is_some()),
                 Err(error) => prop_assert!(
                     matches!(initrd, InitrdNeeds::Bytes(_)) && lowest(None).is_some(), "{}", error

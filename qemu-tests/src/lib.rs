@@ -33,4 +33,5 @@ pub mod running;
 pub mod scratch;
 pub mod setup;
 pub mod toolchain;
+pub mod tree;
 pub mod write_log;

@@ -156,8 +156,10 @@ fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
         image.is_some_and(in_ram),
         "true",
     );
+    report_reserved(&machine, image, tree);
     report_chosen(fdt, in_ram, entry.base);
     report_transports(&machine);
+    report_uart(&machine);
 
     let wants = |end: &[u8]| {
         fdt.data()[machine.bootargs.clone()]
@@ -230,6 +232,77 @@ fn report_chosen(fdt: Fdt<'_>, in_ram: impl Fn(Region) -> bool, base: u64) {
             "kernel and initrd within 32 GiB",
         );
     }
+}
+
+/// What the device tree reserves: nothing was put there, and the checksums tell whether it was written to.
+fn report_reserved(machine: &Machine, image: Option<Region>, tree: Region) {
+    let ram = machine.memory.ram.as_slice();
+    for reserved in machine.memory.reserved.as_slice() {
+        let crc = ram
+            .iter()
+            .any(|piece| piece.contains(*reserved))
+            .then(|| bytes(reserved.start, reserved.length().0).map(crc32fast::hash));
+        say!(
+            "payload: reserved@{}={:#010x} ok",
+            reserved.start,
+            crc.flatten().unwrap_or_default()
+        );
+        let overlaps =
+            tree.overlaps(*reserved) || image.is_some_and(|image| image.overlaps(*reserved));
+        check(
+            "in_what_is_reserved",
+            overlaps,
+            !overlaps,
+            "neither kernel nor device tree",
+        );
+    }
+}
+
+/// The registers of a PL011 that set its line up (DDI 0183, section 3.3).
+#[repr(C)]
+struct Uart {
+    unused: [u32; 9],
+    integer_divisor: ReadPure<u32>,
+    fractional_divisor: ReadPure<u32>,
+    line_control: ReadPure<u32>,
+    control: ReadPure<u32>,
+}
+
+/// How the console was left, where there is one.
+fn report_uart(machine: &Machine) {
+    let Some(address) = machine
+        .console
+        .and_then(|console| NonNull::new(console.start.0 as *mut Uart))
+    else {
+        return;
+    };
+    // SAFETY: the DTB says that these are the registers of a PL011; reading them changes nothing.
+    let uart: UniqueMmioPointer<'_, Uart> = unsafe { UniqueMmioPointer::new(address) };
+    let control = field_shared!(uart, control).read();
+    check(
+        "uart_control",
+        format_args!("{control:#x}"),
+        control == 0x301,
+        "UART, transmitter and receiver on",
+    );
+    let line = field_shared!(uart, line_control).read();
+    check(
+        "uart_line",
+        format_args!("{line:#x}"),
+        line == 0x70,
+        "8 data bits, FIFOs on",
+    );
+    let whole = field_shared!(uart, integer_divisor).read();
+    let rest = field_shared!(uart, fractional_divisor).read();
+    let baud = (24_000_000_u32 * 4)
+        .checked_div(64 * whole + rest)
+        .unwrap_or_default();
+    check(
+        "baud",
+        baud,
+        baud.abs_diff(115_200) < 1000,
+        "115200, less than a percent off",
+    );
 }
 
 /// The value of `/chosen/little-loader,NAME`.

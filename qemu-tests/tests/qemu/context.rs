@@ -15,6 +15,7 @@ use qemu_tests::payload::Payload;
 use qemu_tests::report::Report;
 use qemu_tests::running::Running;
 use qemu_tests::scratch::Scratch;
+use qemu_tests::tree::Tree;
 
 /// How long a boot into the payload may take on a busy machine.
 const BOOT: Duration = Duration::from_secs(60);
@@ -79,6 +80,11 @@ impl Context {
         change(&mut stub)?;
         stub.go()?;
         Ok(running)
+    }
+
+    /// The device tree that QEMU makes for that machine.
+    pub(crate) fn tree(&self) -> Result<Tree> {
+        Tree::of(self.machine(), self.folder.path())
     }
 
     /// Starts the loader on a disk and expects it to say why it cannot go on, and to power off; returns the console's

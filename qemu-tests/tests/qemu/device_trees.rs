@@ -2,15 +2,17 @@
 
 //! Device trees that are missing, damaged, or have no room left.
 
-use std::process::Command;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use qemu_tests::gdb::Stub;
-use qemu_tests::machine::Machine;
-use qemu_tests::process;
+use qemu_tests::machine::Disk;
+use qemu_tests::report::Report;
 use qemu_tests::running::Running;
+use qemu_tests::scratch::variable;
 
 use crate::Test;
 use crate::context::{Context, fatal, machine, report};
@@ -22,11 +24,14 @@ const DTB: u64 = 0x4000_0000;
 const POWER_OFF: Duration = Duration::from_secs(10);
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 8] = [
         ("missing", missing),
         ("damaged", damaged),
         ("impossible_size", impossible_size),
-        ("no_room_for_the_command_line", no_room),
+        ("no_slack_for_the_command_line", no_room),
+        ("string_that_is_no_text", odd_string),
+        ("structure_block_too_short", short_structure),
+        ("append_of_any_bytes", append_of_any_bytes),
         ("given_by_the_user", given),
     ];
     tests
@@ -77,20 +82,79 @@ fn impossible_size(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The total size becomes what is used, so that no byte is free for the command line.
+/// The total size becomes what is used, so that no byte of the tree is free for the command line: the RAM behind it is.
 fn no_room(context: &Context) -> Result<()> {
     let shrink = |stub: &mut Stub| {
         let used = header_word(stub, 12)? + header_word(stub, 32)?;
         Ok(stub.write(DTB + 4, &used.to_be_bytes())?)
     };
-    let running = changed(context, shrink)?;
+    let report = end_of(changed(context, shrink)?)?;
+    ensure!(report.get("bootargs")? == "test.slot=a", "{report:?}");
+    ensure!(report.number("dtb")? == DTB, "{report:?}");
+    Ok(())
+}
+
+/// A string that no property uses is of no interest, whatever bytes it has.
+fn odd_string(context: &Context) -> Result<()> {
+    let add = |stub: &mut Stub| {
+        let (strings, size) = (header_word(stub, 12)?, header_word(stub, 32)?);
+        stub.write(DTB + u64::from(strings + size), b"\xff\xfe\0")?;
+        Ok(stub.write(DTB + 32, &(size + 3).to_be_bytes())?)
+    };
+    let report = end_of(changed(context, add)?)?;
+    ensure!(report.get("bootargs")? == "test.slot=a", "{report:?}");
+    Ok(())
+}
+
+/// The header says that the structure block is shorter than it is: known before a trial is counted.
+fn short_structure(context: &Context) -> Result<()> {
+    let image = context.path("disk.img");
+    let scratch = context.bootable()?.set("upgrade_available", "1");
+    scratch.set("bootcount", "0").create(&image)?;
+    let socket = context.path("gdb");
+    let machine = context
+        .machine()
+        .disk(Disk::new(&image))
+        .arguments(gdb::arguments(&socket))
+        .time_limit(POWER_OFF);
+    let running = machine.start()?;
+    let mut stub = Stub::connect(&socket)?;
+    let size = header_word(&mut stub, 36)? - 4;
+    stub.write(DTB + 36, &size.to_be_bytes())?;
+    stub.go()?;
     let lines = fatal(running)?;
-    let message = "the device tree has no room for the command line of 11 bytes: ";
+    let message =
+        format!("corrupt device tree: its structure block of {size} bytes has another end");
     ensure!(
-        lines.len() == 1 && lines[0].starts_with(message),
+        lines.len() == 1 && lines[0].starts_with(&message),
         "{lines:#?}"
     );
+    let bootcount = variable(&image, "bootcount")?;
+    ensure!(bootcount.as_deref() == Some("0"), "{bootcount:?}");
     Ok(())
+}
+
+/// `-append` with bytes that are no text arrives as it is.
+fn append_of_any_bytes(context: &Context) -> Result<()> {
+    let disk = context.disk(&context.bootable()?)?;
+    for loader in [context.artifacts.loader(), context.artifacts.flat_loader()] {
+        let append = OsStr::from_bytes(b"a=\xff\xfe b");
+        let machine = machine(&loader)
+            .disk(disk.clone())
+            .arguments([OsStr::new("-append"), append]);
+        let report = report(&machine)?;
+        ensure!(
+            report.get("bootargs")? == "test.slot=a a=\\xff\\xfe b",
+            "{report:?}"
+        );
+    }
+    Ok(())
+}
+
+/// The report of a machine that was started already.
+fn end_of(running: Running) -> Result<Report> {
+    let serial = running.wait_for_exit()?.serial;
+    Ok(Report::parse(&serial)?)
 }
 
 fn header_word(stub: &mut Stub, offset: u64) -> Result<u32> {
@@ -102,23 +166,14 @@ fn header_word(stub: &mut Stub, offset: u64) -> Result<u32> {
 
 /// QEMU's own tree through dtc and back by `-dtb`, small, and so large that QEMU leaves it out without a word.
 fn given(context: &Context) -> Result<()> {
-    let (dumped, given) = (context.path("dumped.dtb"), context.path("given.dtb"));
-    let dump = Machine::new(context.artifacts.loader())
-        .machine_option(&format!("dumpdtb={}", dumped.display()));
-    process::capture(&mut dump.command(), POWER_OFF)?;
-    let pack = |padding: &str| {
-        let mut dtc = Command::new("dtc");
-        dtc.args(["-q", "-I", "dtb", "-O", "dtb", "-p", padding, "-o"])
-            .arg(&given);
-        process::capture(dtc.arg(&dumped), POWER_OFF)
-    };
-    pack("0")?;
+    let tree = context.tree()?;
+    let given = tree.write(&context.path("given.dtb"), 0)?;
     let disk = context.disk(&context.bootable()?)?;
     let machine = machine(&context.artifacts.loader()).disk(disk).dtb(&given);
     let report = report(&machine)?;
     ensure!(report.get("bootargs")? == "test.slot=a", "{report:?}");
 
-    pack("600000")?;
+    tree.write(&given, 600_000)?;
     let lines = fatal(machine.time_limit(POWER_OFF).start()?)?;
     ensure!(
         lines.len() == 1 && lines[0].starts_with("no device tree at 0x40000000: found "),

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod command_lines;
+mod consoles;
 mod context;
 mod device_trees;
 mod errors;
 mod levels;
 mod linux;
 mod matrix;
+mod memory;
 mod optlevels;
 mod overrides;
 mod power;
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
     tests.extend(overrides::tests());
     tests.extend(command_lines::tests());
     tests.extend(levels::tests());
+    tests.extend(memory::tests());
+    tests.extend(consoles::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
     if env::var_os(artifacts::ALL).is_some() {
