@@ -489,6 +489,8 @@ mod tests {
     extern crate std;
 
     use super::*;
+    use crate::chosen::{self, CommandLine, Told};
+    use crate::slot::{Reason, Slot};
 
     /// `qemu-system-aarch64 -M virt,dumpdtb=virt.dtb -m 128 -append "quiet loglevel=3"`, QEMU 7.2, then packed by
     /// `dtc -I dtb -O dtb`.
@@ -598,6 +600,22 @@ mod tests {
         assert!(Fdt::new(pack(&mut raw)).is_err());
     }
 
+    /// What can be read can be edited: without a panic, to a tree that is still one.
+    fn edit(dtb: &[u8], machine: &Machine) {
+        let line = CommandLine::join([b"quiet", b"", b""]).unwrap();
+        let told = Told {
+            command_line: &line,
+            initrd: Some(region(0x4500_0000, 0x1000)),
+            slot: Slot::A,
+            reason: Reason::Active,
+            bootcount: 0,
+        };
+        let mut edited = std::vec::Vec::from(dtb);
+        edited.resize(chosen::room(dtb.len(), &line).unwrap().0 as usize, 0);
+        let size = chosen::edit(&mut edited, machine.chosen, &told);
+        Fdt::new(&edited[..size]).unwrap();
+    }
+
     #[test]
     fn every_cut_and_every_flipped_byte_is_an_error_or_a_machine() {
         for length in 0..ODD.len() {
@@ -607,8 +625,10 @@ mod tests {
         for at in 0..damaged.len() {
             for flip in [0x01, 0x80, 0xff] {
                 damaged[at] ^= flip;
-                if let Ok(fdt) = Fdt::new(&damaged) {
-                    let _ = Machine::read(fdt);
+                if let Ok(fdt) = Fdt::new(&damaged)
+                    && let Ok(machine) = Machine::read(fdt)
+                {
+                    edit(&damaged, &machine);
                 }
                 damaged[at] ^= flip;
             }
