@@ -111,17 +111,12 @@ fn short_structure(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let scratch = context.bootable()?.set("upgrade_available", "1");
     scratch.set("bootcount", "0").create(&image)?;
-    let socket = context.path("gdb");
-    let machine = context
-        .machine()
-        .disk(Disk::new(&image))
-        .arguments(gdb::arguments(&socket))
-        .time_limit(POWER_OFF);
-    let running = machine.start()?;
-    let mut stub = Stub::connect(&socket)?;
-    let size = header_word(&mut stub, 36)? - 4;
-    stub.write(DTB + 36, &size.to_be_bytes())?;
-    stub.go()?;
+    let mut size = 0;
+    let machine = context.machine().disk(Disk::new(&image));
+    let running = context.changed(machine, |stub| {
+        size = header_word(stub, 36)? - 4;
+        Ok(stub.write(DTB + 36, &size.to_be_bytes())?)
+    })?;
     let lines = fatal(running)?;
     let message =
         format!("corrupt device tree: its structure block of {size} bytes has another end");
