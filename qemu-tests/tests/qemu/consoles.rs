@@ -9,14 +9,14 @@ use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::Disk;
 use qemu_tests::report::Report;
 
-use crate::Test;
 use crate::context::Context;
+use crate::{Scenario, Test};
 
 /// What QEMU names the console by.
 const STDOUT: &str = "stdout-path = \"/pl011@9000000\";";
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 6] = [
+    let tests: [(&str, Scenario); 6] = [
         ("silent_where_the_pl011_is_disabled", |context| {
             let disabled = "pl011@9000000 { status = \"disabled\";";
             silent(context, "pl011@9000000 {", disabled)

@@ -14,8 +14,8 @@ use qemu_tests::report::Report;
 use qemu_tests::running::Running;
 use qemu_tests::scratch::variable;
 
-use crate::Test;
 use crate::context::{Context, fatal, machine, report};
+use crate::{Scenario, Test};
 
 /// Where QEMU puts the device tree for an ELF.
 const DTB: u64 = 0x4000_0000;
@@ -24,7 +24,7 @@ const DTB: u64 = 0x4000_0000;
 const POWER_OFF: Duration = Duration::from_secs(10);
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 8] = [
+    let tests: [(&str, Scenario); 8] = [
         ("missing", missing),
         ("damaged", damaged),
         ("impossible_size", impossible_size),

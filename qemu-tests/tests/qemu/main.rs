@@ -26,8 +26,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use context::Context;
 use qemu_tests::artifacts;
 
+/// What a test does.
+type Scenario = fn(&Context) -> anyhow::Result<()>;
+
 /// A test: what it is called and what it does.
-type Test = (String, fn(&Context) -> anyhow::Result<()>);
+type Test = (String, Scenario);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

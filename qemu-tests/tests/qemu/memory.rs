@@ -13,8 +13,8 @@ use qemu_tests::report::Report;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
 use qemu_tests::tree::Tree;
 
-use crate::Test;
 use crate::context::{Context, machine, report};
+use crate::{Scenario, Test};
 
 const MIB: u64 = 1 << 20;
 
@@ -25,7 +25,7 @@ const FIRST: u64 = 0x4020_0000;
 const MIDDLE_OF_64_MIB: u64 = 0x4200_0000;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 20] = [
+    let tests: [(&str, Scenario); 20] = [
         ("odd_sizes", odd_sizes),
         ("numa_nodes_of_unequal_size", numa),
         ("memreserve", |context| {
