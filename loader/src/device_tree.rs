@@ -105,7 +105,7 @@ impl DeviceTree {
     }
 
     /// Entered at EL3: says what the kernel will miss, and gives it the interrupts.
-    pub(crate) fn leave_secure_state(&self, machine: &Machine) -> Result<(), DtbError> {
+    pub(crate) fn prepare_non_secure_state(&self, machine: &Machine) -> Result<(), DtbError> {
         warning(format_args!(
             "entered at EL3 (secure=on): the kernel gets 1 CPU of {} and no PSCI to power off or reset; the flat binary has all of it",
             machine.cpus

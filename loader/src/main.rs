@@ -73,6 +73,9 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     mmu::map_ram(&machine.memory.ram);
     console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
     device_tree.narrate(&machine, exception_level);
+    if exception_level == 3 {
+        device_tree.prepare_non_secure_state(&machine)?;
+    }
 
     // Which disk, and which slot of it?
     let overrides = fw_cfg::Overrides::read(machine.fw_cfg)?;
@@ -89,9 +92,6 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
 
     // Hand over.
     let level = level::of_kernel(exception_level, machine.cpus, built::EL2);
-    if exception_level == 3 {
-        device_tree.leave_secure_state(&machine)?;
-    }
     let dtb = device_tree.tell_the_kernel(&machine, &ready, bootcount);
     drop(disk);
     console::say!("slot {}: entering the kernel at EL{level}", ready.slot);
