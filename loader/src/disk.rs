@@ -8,24 +8,16 @@
 
 use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
+use little_loader::slot::{Extent, ExtentError};
+use little_loader::transfer::{LARGEST_BLOCK, Piece};
 use little_loader::units::{BLOCK_SIZE, Bytes, Lba, Region};
 use thiserror::Error;
-use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, DeviceTypeError, SomeTransport, Transport};
-use virtio_drivers::{BufferDirection, Error as DriverError, Hal, PAGE_SIZE, PhysAddr};
 
-use crate::memory;
 use crate::pci::{Bus, PciPlace, PciProblem};
-
-/// After how many seconds a request is given up.
-const TIMEOUT_SECONDS: u64 = 30;
-
-/// The most bytes of one request: what a 32-bit length holds, in whole blocks, with room to spare.
-const MAX_REQUEST: usize = 1 << 30;
+use crate::virtio_blk::{Device, Request, RequestError, SetUpError, TIMEOUT_SECONDS};
 
 /// Why a disk cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -37,25 +29,28 @@ pub(crate) enum DiskError {
     #[error("{0}")]
     Pci(PciProblem),
     /// The driver could not set the device up.
-    #[error("cannot be set up: {0}")]
-    SetUp(DriverError),
+    #[error(transparent)]
+    SetUp(#[from] SetUpError),
+    /// The blocks are not on the disk.
+    #[error(transparent)]
+    Outside(#[from] ExtentError),
     /// A request failed.
     #[error("read error at block {lba} ({blocks} blocks): {error}")]
     Read {
         lba: Lba,
         blocks: u64,
-        error: DriverError,
+        error: RequestError,
     },
     /// A request failed.
     #[error("write error at block {lba} ({blocks} blocks): {error}")]
     Write {
         lba: Lba,
         blocks: u64,
-        error: DriverError,
+        error: RequestError,
     },
     /// What was written may not be on the disk.
     #[error("flush error: {0}")]
-    Flush(DriverError),
+    Flush(RequestError),
     /// The disk takes no writes.
     #[error("the disk is read-only")]
     ReadOnly,
@@ -63,7 +58,7 @@ pub(crate) enum DiskError {
     #[error("no answer for {TIMEOUT_SECONDS} s from block {lba} ({blocks} blocks): given up")]
     TimedOut { lba: Lba, blocks: u64 },
     /// A request was not answered before.
-    #[error("given up before, since it did not answer")]
+    #[error("{}", RequestError::Gone)]
     Gone,
 }
 
@@ -83,14 +78,11 @@ impl fmt::Display for DiskName {
     }
 }
 
-type Device = VirtIOBlk<LoaderHal, SomeTransport<'static>>;
-
 /// A disk that can be read and written.
 pub(crate) struct Disk {
     /// How many blocks it has.
     pub(crate) capacity: Lba,
-    /// `None` once the device has been given up.
-    device: Option<Device>,
+    device: Device,
 }
 
 impl Disk {
@@ -120,173 +112,123 @@ impl Disk {
     }
 
     fn set_up(transport: SomeTransport<'static>) -> Result<Self, DiskError> {
-        let device = VirtIOBlk::new(transport).map_err(DiskError::SetUp)?;
+        let device = Device::new(transport)?;
         Ok(Self {
-            capacity: Lba(device.capacity()),
-            device: Some(device),
+            capacity: device.capacity,
+            device,
         })
     }
 
-    /// Reads whole blocks from `lba` on into memory. The caller has checked that they lie on the disk.
-    pub(crate) fn read(&mut self, mut lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
-        for chunk in bytes.chunks_mut(MAX_REQUEST) {
-            self.read_chunk(lba, chunk)?;
-            lba = Lba(lba.0 + chunk.len() as u64 / BLOCK_SIZE);
+    /// Reads whole blocks from `lba` on into memory.
+    pub(crate) fn read(&mut self, mut lba: Lba, mut bytes: &mut [u8]) -> Result<(), DiskError> {
+        self.check("read", lba, bytes)?;
+        while !bytes.is_empty() {
+            let piece = self.piece(lba, bytes);
+            let (now, later) = bytes.split_at_mut(length(piece));
+            match piece {
+                Piece::Whole { .. } => self.device.request(lba, Request::Read(now)),
+                Piece::Part { start, skip, .. } => self.read_part(start, skip, now),
+            }
+            .map_err(|error| {
+                failed(lba, piece, error, |lba, blocks, error| DiskError::Read {
+                    lba,
+                    blocks,
+                    error,
+                })
+            })?;
+            lba = Lba(lba.0 + piece.blocks());
+            bytes = later;
         }
         Ok(())
     }
 
-    fn read_chunk(&mut self, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
-        let blocks = Bytes(bytes.len() as u64).blocks();
-        let (mut request, mut response) = (BlkReq::default(), BlkResp::default());
-        self.wait_for(lba, blocks, |device, step| match step {
-            // SAFETY: the buffers are not touched until the request is complete or the device is reset.
-            Step::Submit => unsafe {
-                device.read_blocks_nb(lba.0 as usize, &mut request, bytes, &mut response)
-            },
-            // SAFETY: the same buffers as above.
-            Step::Complete(token) => unsafe {
-                device
-                    .complete_read_blocks(token, &request, bytes, &mut response)
-                    .map(|()| token)
-            },
-        })?
-        .map_err(|error| DiskError::Read { lba, blocks, error })
-    }
-
-    /// Writes whole blocks from `lba` on. The caller has checked that they lie on the disk.
-    pub(crate) fn write(&mut self, lba: Lba, bytes: &[u8]) -> Result<(), DiskError> {
-        if self.device.as_ref().is_some_and(VirtIOBlk::readonly) {
+    /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the rest of it is written as it
+    /// was read just before: a power cut can tear the disk's block, but leaves what was not to be changed as it is.
+    pub(crate) fn write(&mut self, mut lba: Lba, mut bytes: &[u8]) -> Result<(), DiskError> {
+        if self.device.is_read_only() {
             return Err(DiskError::ReadOnly);
         }
-        let blocks = Bytes(bytes.len() as u64).blocks();
-        let (mut request, mut response) = (BlkReq::default(), BlkResp::default());
-        self.wait_for(lba, blocks, |device, step| match step {
-            // SAFETY: the buffers are not touched until the request is complete or the device is reset.
-            Step::Submit => unsafe {
-                device.write_blocks_nb(lba.0 as usize, &mut request, bytes, &mut response)
-            },
-            // SAFETY: the same buffers as above.
-            Step::Complete(token) => unsafe {
-                device
-                    .complete_write_blocks(token, &request, bytes, &mut response)
-                    .map(|()| token)
-            },
-        })?
-        .map_err(|error| DiskError::Write { lba, blocks, error })
-    }
-
-    /// Waits until all that was written is on stable storage. The driver crate offers this only as a call that waits for
-    /// the answer, however long that takes.
-    pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
-        let device = self.device.as_mut().ok_or(DiskError::Gone)?;
-        device.flush().map_err(DiskError::Flush)
-    }
-
-    /// Submits a request, waits for its answer, and completes it. A device that does not answer in time is given up: it is
-    /// reset, so that it no longer owns the request's buffers.
-    fn wait_for(
-        &mut self,
-        lba: Lba,
-        blocks: u64,
-        mut request: impl FnMut(&mut Device, Step) -> virtio_drivers::Result<u16>,
-    ) -> Result<virtio_drivers::Result<()>, DiskError> {
-        let mut device = self.device.take().ok_or(DiskError::Gone)?;
-        let result = match request(&mut device, Step::Submit) {
-            Ok(token) => {
-                let deadline = Deadline::after(TIMEOUT_SECONDS);
-                while device.peek_used().is_none() {
-                    if deadline.has_passed() {
-                        // Dropping the device resets it. The crate waits for a modern device to confirm that its queue
-                        // is off, which cannot be bounded from here.
-                        drop(device);
-                        return Err(DiskError::TimedOut { lba, blocks });
-                    }
-                }
-                match request(&mut device, Step::Complete(token)) {
-                    Err(error @ (DriverError::WrongToken | DriverError::NotReady)) => {
-                        // Not our answer: the device may still own the buffers, until it is reset.
-                        drop(device);
-                        return Ok(Err(error));
-                    }
-                    result => result.map(|_| ()),
-                }
+        self.check("write", lba, bytes)?;
+        while !bytes.is_empty() {
+            let piece = self.piece(lba, bytes);
+            let (now, later) = bytes.split_at(length(piece));
+            match piece {
+                Piece::Whole { .. } => self.device.request(lba, Request::Write(now)),
+                Piece::Part { start, skip, .. } => self.write_part(start, skip, now),
             }
-            Err(error) => Err(error),
-        };
-        self.device = Some(device);
-        Ok(result)
-    }
-}
-
-/// What the driver is asked to do with a request.
-enum Step {
-    Submit,
-    /// Complete the one with this token.
-    Complete(u16),
-}
-
-/// A moment on the CPU's counter. The virtual counter is used, since reading the physical one may leave the guest under
-/// KVM; from EL1 both count alike.
-struct Deadline(u64);
-
-impl Deadline {
-    fn after(seconds: u64) -> Self {
-        Self(
-            CNTVCT_EL0
-                .get()
-                .saturating_add(seconds.saturating_mul(CNTFRQ_EL0.get())),
-        )
-    }
-
-    fn has_passed(&self) -> bool {
-        CNTVCT_EL0.get() >= self.0
-    }
-}
-
-/// What the driver needs of us: pages for the rings. Memory is mapped one to one, and the device reads and writes it
-/// through the same caches as we do, so that sharing a buffer is nothing to do.
-pub(crate) struct LoaderHal;
-
-/// How many pages of the pool are taken. A disk needs two, and one is open at a time.
-static PAGES_TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: dma_alloc hands out each page of the pool once until all are given back; the linker script aligns the pool to
-// pages, and nothing else refers to it. Physical and virtual addresses are the same.
-unsafe impl Hal for LoaderHal {
-    fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
-        let pool = memory::dma();
-        let taken = PAGES_TAKEN.load(Ordering::Relaxed);
-        let start = pool.start.0 as usize + taken * PAGE_SIZE;
-        if start + pages * PAGE_SIZE > pool.end.0 as usize {
-            // Address 0 tells the driver that there is no memory.
-            return (0, NonNull::dangling());
+            .map_err(|error| {
+                failed(lba, piece, error, |lba, blocks, error| DiskError::Write {
+                    lba,
+                    blocks,
+                    error,
+                })
+            })?;
+            lba = Lba(lba.0 + piece.blocks());
+            bytes = later;
         }
-        PAGES_TAKEN.store(taken + pages, Ordering::Relaxed);
-        let Some(address) = NonNull::new(start as *mut u8) else {
-            return (0, NonNull::dangling());
-        };
-        // SAFETY: these pages belong to the pool and nobody has them.
-        unsafe { address.write_bytes(0, pages * PAGE_SIZE) };
-        (start as PhysAddr, address)
+        Ok(())
     }
 
-    unsafe fn dma_dealloc(_paddr: PhysAddr, _vaddr: NonNull<u8>, pages: usize) -> i32 {
-        // All pages of a disk come back together, before the next disk is opened.
-        PAGES_TAKEN.store(
-            PAGES_TAKEN.load(Ordering::Relaxed) - pages,
-            Ordering::Relaxed,
-        );
-        0
+    /// Waits until all that was written is on stable storage.
+    pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
+        if !self.device.has_flush() {
+            return Ok(());
+        }
+        self.device
+            .request(Lba(0), Request::Flush)
+            .map_err(DiskError::Flush)
     }
 
-    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _size: usize) -> NonNull<u8> {
-        NonNull::new(paddr as *mut u8).unwrap_or(NonNull::dangling())
+    /// Checks that the blocks lie on the disk.
+    fn check(&self, what: &'static str, lba: Lba, bytes: &[u8]) -> Result<(), ExtentError> {
+        let length = Bytes(bytes.len() as u64);
+        Extent { lba, length }.check(what, self.capacity).map(drop)
     }
 
-    unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {
-        buffer.as_ptr() as *mut u8 as PhysAddr
+    fn piece(&self, lba: Lba, bytes: &[u8]) -> Piece {
+        let blocks = Bytes(bytes.len() as u64).blocks();
+        self.device.limits.first(lba, blocks)
     }
 
-    unsafe fn unshare(_paddr: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}
+    /// Reads a part of the disk's block at `start`.
+    #[inline(never)]
+    fn read_part(&mut self, start: Lba, skip: u64, bytes: &mut [u8]) -> Result<(), RequestError> {
+        let mut whole = [0; LARGEST_BLOCK];
+        let whole = &mut whole[..self.device.limits.block_size()];
+        self.device.request(start, Request::Read(whole))?;
+        let skip = (skip * BLOCK_SIZE) as usize;
+        bytes.copy_from_slice(&whole[skip..skip + bytes.len()]);
+        Ok(())
+    }
+
+    /// Writes a part of the disk's block at `start`.
+    #[inline(never)]
+    fn write_part(&mut self, start: Lba, skip: u64, bytes: &[u8]) -> Result<(), RequestError> {
+        let mut whole = [0; LARGEST_BLOCK];
+        let whole = &mut whole[..self.device.limits.block_size()];
+        self.device.request(start, Request::Read(whole))?;
+        let skip = (skip * BLOCK_SIZE) as usize;
+        whole[skip..skip + bytes.len()].copy_from_slice(bytes);
+        self.device.request(start, Request::Write(whole))
+    }
+}
+
+/// The bytes of a piece.
+fn length(piece: Piece) -> usize {
+    (piece.blocks() * BLOCK_SIZE) as usize
+}
+
+/// The error of a piece that failed.
+fn failed(
+    lba: Lba,
+    piece: Piece,
+    error: RequestError,
+    other: fn(Lba, u64, RequestError) -> DiskError,
+) -> DiskError {
+    let blocks = piece.blocks();
+    match error {
+        RequestError::TimedOut => DiskError::TimedOut { lba, blocks },
+        RequestError::Gone => DiskError::Gone,
+        error => other(lba, blocks, error),
+    }
 }

@@ -16,7 +16,7 @@ use crate::console::{fatal, say, trace, warning};
 use crate::disk::{Disk, DiskError, DiskName};
 use crate::fatal::Fatal;
 use crate::memory;
-use crate::pci::Bus;
+use crate::pci::{Bus, MAX_DISKS};
 
 /// Why a copy of the environment cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -80,7 +80,7 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
             return Ok(found);
         }
     }
-    let mut bridges = 0;
+    let mut left_out = (0, 0);
     if let Some(host) = &machine.pci {
         let mut bus = Bus::open(host);
         for place in bus.block_devices() {
@@ -89,7 +89,7 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
                 return Ok(found);
             }
         }
-        bridges = bus.bridges;
+        left_out = (bus.bridges_left_out, bus.disks_left_out);
     }
     if transports.left_out > 0 {
         warning(format_args!(
@@ -97,9 +97,15 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
             transports.left_out
         ));
     }
+    let (bridges, disks) = left_out;
     if bridges > 0 {
         warning(format_args!(
-            "what is behind {bridges} PCI bridges was not looked at: attach the disk to the first bus (bus=pcie.0)"
+            "what is behind {bridges} PCI bridges was not looked at, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)"
+        ));
+    }
+    if disks > 0 {
+        warning(format_args!(
+            "{disks} block devices on PCI beyond the first {MAX_DISKS} were not looked at"
         ));
     }
     search.report()
@@ -206,8 +212,12 @@ fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver>
             second: (second_lba, broken.second),
         })?;
     if let Recovered::OtherCopyBad(copy, error) = recovered {
+        let then = match error {
+            CopyError::Read(LoadError::TooSmall(_)) => "nothing can be recorded: enlarge the disk",
+            _ => "the next write repairs it",
+        };
         warning(format_args!(
-            "environment copy at block {}: {error}; the next write repairs it",
+            "environment copy at block {}: {error}; {then}",
             places.lba(copy)
         ));
     }

@@ -24,5 +24,6 @@ pub mod repair;
 pub mod settings;
 pub mod slot;
 pub mod text;
+pub mod transfer;
 pub mod units;
 pub mod update;

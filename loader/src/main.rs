@@ -28,6 +28,8 @@ mod fatal;
 #[cfg(target_os = "none")]
 mod fw_cfg;
 #[cfg(target_os = "none")]
+mod hal;
+#[cfg(target_os = "none")]
 mod handoff;
 #[cfg(target_os = "none")]
 mod load;
@@ -41,6 +43,8 @@ mod pci;
 mod power;
 #[cfg(target_os = "none")]
 mod start;
+#[cfg(target_os = "none")]
+mod virtio_blk;
 
 #[cfg(target_os = "none")]
 use little_loader::level;
