@@ -25,17 +25,17 @@ pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, Fatal> {
     // SAFETY: the static is valid for reads. Volatile, so that the compiler does not put the values of the build in its
     // place: they may have been changed in the ELF since.
     let encoded = unsafe { core::ptr::read_volatile(&raw const LITTLE_LOADER_SETTINGS) };
-    let mut settings = Settings::decode(&encoded)?;
+    let mut settings = Settings {
+        buffer_size: BUILT.buffer_size,
+        ..Settings::decode(&encoded)?
+    };
+    settings.check()?;
     if let Some(lba) = env_lba {
         if let Some(second) = settings.env_redundant_lba {
             return Err(OverrideError::SecondCopy(second).into());
         }
         settings.env_lba = lba;
+        settings.check().map_err(OverrideError::Place)?;
     }
-    Settings {
-        buffer_size: BUILT.buffer_size,
-        ..settings
-    }
-    .check()?;
     Ok(settings)
 }

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 
 use little_loader::slot::{Extent, ExtentError};
 use little_loader::transfer::{LARGEST_BLOCK, Piece};
-use little_loader::units::{BLOCK_SIZE, Bytes, Lba, Region};
+use little_loader::units::{BLOCK_SIZE, Lba, Region};
 use thiserror::Error;
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
 use virtio_drivers::transport::{DeviceType, DeviceTypeError, SomeTransport, Transport};
@@ -120,53 +120,17 @@ impl Disk {
     }
 
     /// Reads whole blocks from `lba` on into memory.
-    pub(crate) fn read(&mut self, mut lba: Lba, mut bytes: &mut [u8]) -> Result<(), DiskError> {
-        self.check("read", lba, bytes)?;
-        while !bytes.is_empty() {
-            let piece = self.piece(lba, bytes);
-            let (now, later) = bytes.split_at_mut(length(piece));
-            match piece {
-                Piece::Whole { .. } => self.device.request(lba, Request::Read(now)),
-                Piece::Part { start, skip, .. } => self.read_part(start, skip, now),
-            }
-            .map_err(|error| {
-                failed(lba, piece, error, |lba, blocks, error| DiskError::Read {
-                    lba,
-                    blocks,
-                    error,
-                })
-            })?;
-            lba = Lba(lba.0 + piece.blocks());
-            bytes = later;
-        }
-        Ok(())
+    pub(crate) fn read(&mut self, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
+        self.transfer(lba, Request::Read(bytes))
     }
 
     /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the rest of it is written as it
     /// was read just before: a power cut can tear the disk's block, but leaves what was not to be changed as it is.
-    pub(crate) fn write(&mut self, mut lba: Lba, mut bytes: &[u8]) -> Result<(), DiskError> {
+    pub(crate) fn write(&mut self, lba: Lba, bytes: &[u8]) -> Result<(), DiskError> {
         if self.device.is_read_only() {
             return Err(DiskError::ReadOnly);
         }
-        self.check("write", lba, bytes)?;
-        while !bytes.is_empty() {
-            let piece = self.piece(lba, bytes);
-            let (now, later) = bytes.split_at(length(piece));
-            match piece {
-                Piece::Whole { .. } => self.device.request(lba, Request::Write(now)),
-                Piece::Part { start, skip, .. } => self.write_part(start, skip, now),
-            }
-            .map_err(|error| {
-                failed(lba, piece, error, |lba, blocks, error| DiskError::Write {
-                    lba,
-                    blocks,
-                    error,
-                })
-            })?;
-            lba = Lba(lba.0 + piece.blocks());
-            bytes = later;
-        }
-        Ok(())
+        self.transfer(lba, Request::Write(bytes))
     }
 
     /// Waits until all that was written is on stable storage.
@@ -179,56 +143,50 @@ impl Disk {
             .map_err(DiskError::Flush)
     }
 
-    /// Checks that the blocks lie on the disk.
-    fn check(&self, what: &'static str, lba: Lba, bytes: &[u8]) -> Result<(), ExtentError> {
-        let length = Bytes(bytes.len() as u64);
-        Extent { lba, length }.check(what, self.capacity).map(drop)
-    }
-
-    fn piece(&self, lba: Lba, bytes: &[u8]) -> Piece {
-        let blocks = Bytes(bytes.len() as u64).blocks();
-        self.device.limits.first(lba, blocks)
-    }
-
-    /// Reads a part of the disk's block at `start`.
+    /// Makes the requests of a transfer, once it is known to lie on the disk.
     #[inline(never)]
-    fn read_part(&mut self, start: Lba, skip: u64, bytes: &mut [u8]) -> Result<(), RequestError> {
-        let mut whole = [0; LARGEST_BLOCK];
-        let whole = &mut whole[..self.device.limits.block_size()];
-        self.device.request(start, Request::Read(whole))?;
-        let skip = (skip * BLOCK_SIZE) as usize;
-        bytes.copy_from_slice(&whole[skip..skip + bytes.len()]);
+    fn transfer(&mut self, mut lba: Lba, mut request: Request<'_>) -> Result<(), DiskError> {
+        let is_write = matches!(request, Request::Write(_));
+        let length = request.length();
+        let what = if is_write { "write" } else { "read" };
+        Extent { lba, length }.check(what, self.capacity)?;
+        let mut left = length.blocks();
+        while left > 0 {
+            let piece = self.device.limits.first(lba, left);
+            let blocks = piece.blocks();
+            let (now, later) = request.split((blocks * BLOCK_SIZE) as usize);
+            match piece {
+                Piece::Whole { .. } => self.device.request(lba, now),
+                Piece::Part { start, skip, .. } => self.part(start, skip, now),
+            }
+            .map_err(|error| match error {
+                RequestError::TimedOut => DiskError::TimedOut { lba, blocks },
+                RequestError::Gone => DiskError::Gone,
+                error if is_write => DiskError::Write { lba, blocks, error },
+                error => DiskError::Read { lba, blocks, error },
+            })?;
+            left -= blocks;
+            lba = Lba(lba.0 + blocks);
+            request = later;
+        }
         Ok(())
     }
 
-    /// Writes a part of the disk's block at `start`.
+    /// Reads or writes a part of the disk's block at `start`.
     #[inline(never)]
-    fn write_part(&mut self, start: Lba, skip: u64, bytes: &[u8]) -> Result<(), RequestError> {
+    fn part(&mut self, start: Lba, skip: u64, request: Request<'_>) -> Result<(), RequestError> {
         let mut whole = [0; LARGEST_BLOCK];
         let whole = &mut whole[..self.device.limits.block_size()];
         self.device.request(start, Request::Read(whole))?;
-        let skip = (skip * BLOCK_SIZE) as usize;
-        whole[skip..skip + bytes.len()].copy_from_slice(bytes);
-        self.device.request(start, Request::Write(whole))
-    }
-}
-
-/// The bytes of a piece.
-fn length(piece: Piece) -> usize {
-    (piece.blocks() * BLOCK_SIZE) as usize
-}
-
-/// The error of a piece that failed.
-fn failed(
-    lba: Lba,
-    piece: Piece,
-    error: RequestError,
-    other: fn(Lba, u64, RequestError) -> DiskError,
-) -> DiskError {
-    let blocks = piece.blocks();
-    match error {
-        RequestError::TimedOut => DiskError::TimedOut { lba, blocks },
-        RequestError::Gone => DiskError::Gone,
-        error => other(lba, blocks, error),
+        let part = &mut whole[(skip * BLOCK_SIZE) as usize..][..request.length().0 as usize];
+        match request {
+            Request::Read(bytes) => bytes.copy_from_slice(part),
+            Request::Write(bytes) => {
+                part.copy_from_slice(bytes);
+                self.device.request(start, Request::Write(whole))?;
+            }
+            Request::Flush => {}
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use little_loader::dtb::{MAX_TRANSPORTS, Machine};
 use little_loader::env::Copy;
 use little_loader::recover::{self, Broken, CopyError, Recovered};
 use little_loader::settings::Settings;
-use little_loader::slot::{Extent, ExtentError};
+use little_loader::slot::Extent;
 use little_loader::units::{Bytes, Lba};
 use little_loader::update::{Storage, Writer};
 use thiserror::Error;
@@ -18,26 +18,17 @@ use crate::fatal::Fatal;
 use crate::memory;
 use crate::pci::{Bus, MAX_DISKS};
 
-/// Why a copy of the environment cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum LoadError {
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    TooSmall(#[from] ExtentError),
-}
-
 /// Why a disk has no environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 enum PassedOver {
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Disk(#[from] DiskError),
     #[error("environment at block {lba}: {broken}")]
     Bad { lba: Lba, broken: Broken },
     #[error("environment at block {}: {}; copy at block {}: {}", .first.0, .first.1, .second.0, .second.1)]
     BothBad {
-        first: (Lba, CopyError<LoadError>),
-        second: (Lba, CopyError<LoadError>),
+        first: (Lba, CopyError<DiskError>),
+        second: (Lba, CopyError<DiskError>),
     },
 }
 
@@ -119,11 +110,9 @@ impl Search<'_> {
         disk: Result<Disk, DiskError>,
     ) -> Option<(Disk, Environment)> {
         trace!("trace: block device at {name}");
-        let found = disk
-            .map_err(|error| PassedOver::Load(error.into()))
-            .and_then(|mut disk| {
-                read(&mut disk, self.settings).map(|environment| (disk, environment))
-            });
+        let found = disk.map_err(PassedOver::Disk).and_then(|mut disk| {
+            read(&mut disk, self.settings).map(|environment| (disk, environment))
+        });
         match found {
             Ok((mut disk, mut environment)) => {
                 for (name, reason) in self.passed_over.iter().flatten() {
@@ -213,7 +202,7 @@ fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver>
         })?;
     if let Recovered::OtherCopyBad(copy, error) = recovered {
         let then = match error {
-            CopyError::Read(LoadError::TooSmall(_)) => "nothing can be recorded: enlarge the disk",
+            CopyError::Read(DiskError::Outside(_)) => "nothing can be recorded: enlarge the disk",
             _ => "the next write repairs it",
         };
         warning(format_args!(
@@ -228,10 +217,10 @@ fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver>
     })
 }
 
-fn load(disk: &mut Disk, lba: Lba, bytes: &mut [u8]) -> Result<(), LoadError> {
+fn load(disk: &mut Disk, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
     let length = Bytes(bytes.len() as u64);
     Extent { lba, length }.check("environment", disk.capacity)?;
-    Ok(disk.read(lba, bytes)?)
+    disk.read(lba, bytes)
 }
 
 /// Where the copies lie on the disk.
@@ -239,6 +228,8 @@ fn load(disk: &mut Disk, lba: Lba, bytes: &mut [u8]) -> Result<(), LoadError> {
 pub(crate) struct Places {
     first: Lba,
     second: Option<Lba>,
+    /// The length of each.
+    length: Bytes,
 }
 
 impl Places {
@@ -246,6 +237,7 @@ impl Places {
         Self {
             first: Lba(settings.env_lba),
             second: settings.env_redundant_lba.map(Lba),
+            length: Bytes(settings.env_size.into()),
         }
     }
 
@@ -267,7 +259,10 @@ impl Storage for OnDisk<'_> {
     type Error = DiskError;
 
     fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), DiskError> {
-        let lba = Lba(self.places.lba(copy).0 + first as u64);
+        // Of a pair, one copy may lie on the disk and the other one not.
+        let (lba, length) = (self.places.lba(copy), self.places.length);
+        Extent { lba, length }.check("environment", self.disk.capacity)?;
+        let lba = Lba(lba.0 + first as u64);
         trace!("trace: writing block {lba}");
         self.disk.write(lba, bytes)
     }

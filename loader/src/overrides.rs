@@ -13,6 +13,7 @@
 
 use thiserror::Error;
 
+use crate::settings::SettingsError;
 use crate::slot::Slot;
 use crate::text::{Shown, decimal};
 
@@ -59,6 +60,9 @@ pub enum OverrideError {
         "opt/org.little-loader/env-lba cannot move an environment with a second copy (at block {0}): leave it out and use imagegen loader --set"
     )]
     SecondCopy(u64),
+    /// `env-lba` is where no environment can lie.
+    #[error("opt/org.little-loader/env-lba: {0}")]
+    Place(SettingsError),
     /// The slot is none.
     #[error("opt/org.little-loader/slot is {0}, neither a nor b")]
     Slot(Shown),

@@ -9,11 +9,11 @@
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use little_loader::transfer::{Limits, LimitsError};
-use little_loader::units::Lba;
+use little_loader::units::{Bytes, Lba};
 use thiserror::Error;
+use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
-use virtio_drivers::{Error as DriverError, PAGE_SIZE};
 
 use crate::console::warning;
 use crate::hal::LoaderHal;
@@ -52,10 +52,12 @@ const STATUS_NONE: u8 = 0xff;
 /// Why a device cannot be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum SetUpError {
-    #[error("cannot be set up: {0}")]
-    Driver(#[from] DriverError),
     #[error("cannot be set up: it does not take the driver's features")]
     Features,
+    #[error("cannot be set up: its configuration lacks a field")]
+    Configuration,
+    #[error("cannot be set up: it takes no queue of {QUEUE_SIZE} requests")]
+    Queue,
     #[error(transparent)]
     Limits(#[from] LimitsError),
 }
@@ -83,6 +85,32 @@ pub(crate) enum Request<'a> {
     Read(&'a mut [u8]),
     Write(&'a [u8]),
     Flush,
+}
+
+impl Request<'_> {
+    /// The bytes that are read or written.
+    pub(crate) fn length(&self) -> Bytes {
+        Bytes(match self {
+            Self::Read(bytes) => bytes.len(),
+            Self::Write(bytes) => bytes.len(),
+            Self::Flush => 0,
+        } as u64)
+    }
+
+    /// The same for the first bytes, and for the rest.
+    pub(crate) fn split(self, at: usize) -> (Self, Self) {
+        match self {
+            Self::Read(bytes) => {
+                let (first, rest) = bytes.split_at_mut(at);
+                (Self::Read(first), Self::Read(rest))
+            }
+            Self::Write(bytes) => {
+                let (first, rest) = bytes.split_at(at);
+                (Self::Write(first), Self::Write(rest))
+            }
+            Self::Flush => (Self::Flush, Self::Flush),
+        }
+    }
 }
 
 /// A block device that takes requests. The transport comes first: dropped first, it resets the device before the rings'
@@ -121,17 +149,21 @@ impl Device {
             capacity()
         } else {
             transport.read_consistent(capacity)
-        }?;
+        }
+        .map_err(|_| SetUpError::Configuration)?;
         let optional = |feature, offset| match features & feature {
             0 => Ok(None),
-            _ => field(offset).map(Some),
+            _ => field(offset)
+                .map(Some)
+                .map_err(|_| SetUpError::Configuration),
         };
         let limits = Limits::new(
             optional(BLK_SIZE, BLK_SIZE_FIELD)?,
             optional(SIZE_MAX, SIZE_MAX_FIELD)?,
         )?;
 
-        let mut queue = VirtQueue::new(&mut transport, QUEUE, false, false)?;
+        let mut queue =
+            VirtQueue::new(&mut transport, QUEUE, false, false).map_err(|_| SetUpError::Queue)?;
         // The answer is waited for in memory.
         queue.set_dev_notify(false);
         transport.finish_init();

@@ -281,6 +281,7 @@ mod tests {
             .modern_transports()
             .disk(Disk::new("a,b c.img").snapshot().bus(Bus::MmioAt(0)))
             .disk(Disk::new("d.img").read_only().bus(Bus::Pci))
+            .disk(Disk::new("e.img").bus(Bus::PciRootPort).block_size(4096))
             .append("one two");
         let words: Vec<_> = machine
             .command()
@@ -293,6 +294,7 @@ mod tests {
             "-kernel loader.elf -append one two -global virtio-mmio.force-legacy=false",
             "file=a,,b c.img,snapshot=on -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0",
             "file=d.img,readonly=on -device virtio-blk-pci,drive=disk1",
+            "-device pcie-root-port,id=port2,chassis=3 -device virtio-blk-pci,drive=disk2,bus=port2,logical_block_size=4096",
             "-nic none",
         ] {
             assert!(joined.contains(part), "{part:?} is not in {joined:?}");

@@ -13,8 +13,12 @@ pub enum Bus {
     Mmio,
     /// `virtio-blk-device` on this transport, 0 to 31.
     MmioAt(u8),
-    /// `virtio-blk-pci`.
+    /// `virtio-blk-pci` on the first bus.
     Pci,
+    /// `virtio-blk-pci` behind a PCI Express root port of its own, as libvirt attaches disks.
+    PciRootPort,
+    /// `virtio-blk-pci` in slot 3 behind a root port and a bridge from PCI Express to PCI.
+    PciBridge,
 }
 
 /// A raw disk image.
@@ -25,6 +29,7 @@ pub struct Disk {
     snapshot: bool,
     read_only: bool,
     options: String,
+    block_size: Option<u32>,
 }
 
 impl Disk {
@@ -37,6 +42,7 @@ impl Disk {
             snapshot: false,
             read_only: false,
             options: String::new(),
+            block_size: None,
         }
     }
 
@@ -73,7 +79,16 @@ impl Disk {
         }
     }
 
-    pub(super) fn arguments(&self, index: usize) -> [OsString; 4] {
+    /// The bytes of a block, in place of 512.
+    #[must_use]
+    pub fn block_size(self, bytes: u32) -> Self {
+        Self {
+            block_size: Some(bytes),
+            ..self
+        }
+    }
+
+    pub(super) fn arguments(&self, index: usize) -> Vec<OsString> {
         let mut drive = OsString::from(format!("if=none,id=disk{index},format=raw,file="));
         drive.push(option_value(&self.path));
         for (wanted, option) in [
@@ -88,14 +103,34 @@ impl Disk {
             drive.push(",");
             drive.push(&self.options);
         }
-        let device = match self.bus {
-            Bus::Mmio => format!("virtio-blk-device,drive=disk{index}"),
-            Bus::MmioAt(bus) => {
-                format!("virtio-blk-device,drive=disk{index},bus=virtio-mmio-bus.{bus}")
-            }
-            Bus::Pci => format!("virtio-blk-pci,drive=disk{index}"),
+        let mut arguments = vec!["-drive".into(), drive];
+        let port = format!("pcie-root-port,id=port{index},chassis={}", index + 1);
+        let bridge = format!("pcie-pci-bridge,id=bridge{index},bus=port{index}");
+        let (before, device, bus) = match self.bus {
+            Bus::Mmio => (vec![], "virtio-blk-device", String::new()),
+            Bus::MmioAt(bus) => (
+                vec![],
+                "virtio-blk-device",
+                format!(",bus=virtio-mmio-bus.{bus}"),
+            ),
+            Bus::Pci => (vec![], "virtio-blk-pci", String::new()),
+            Bus::PciRootPort => (vec![port], "virtio-blk-pci", format!(",bus=port{index}")),
+            Bus::PciBridge => (
+                vec![port, bridge],
+                "virtio-blk-pci",
+                format!(",bus=bridge{index},addr=3"),
+            ),
         };
-        ["-drive".into(), drive, "-device".into(), device.into()]
+        let mut device = format!("{device},drive=disk{index}{bus}");
+        if let Some(bytes) = self.block_size {
+            device.push_str(&format!(
+                ",logical_block_size={bytes},physical_block_size={bytes}"
+            ));
+        }
+        for device in before.into_iter().chain([device]) {
+            arguments.extend(["-device".into(), device.into()]);
+        }
+        arguments
     }
 }
 

@@ -14,7 +14,7 @@ use crate::Test;
 use crate::context::{Context, fatal};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 27] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 26] = [
         ("pci_disk_without_modern_registers", |context| {
             let options = [
                 "-device",
@@ -26,17 +26,6 @@ pub(crate) fn tests() -> Vec<Test> {
                     == "virtio-pci@00:01.0: no virtio 1.0 registers: leave out disable-modern=on",
                 "{lines:#?}"
             );
-            Ok(())
-        }),
-        ("pci_disk_behind_a_bridge", |context| {
-            let options = [
-                "-device",
-                "pcie-root-port,id=root,chassis=1",
-                "-device",
-                "virtio-blk-pci,drive=pci,bus=root",
-            ];
-            let lines = pci(context, &options)?;
-            ensure!(lines[0].starts_with("no block device: add"), "{lines:#?}");
             Ok(())
         }),
         ("no_disk_at_el3_powers_off_by_the_pin", |context| {

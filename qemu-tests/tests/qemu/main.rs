@@ -8,6 +8,7 @@ mod command_lines;
 mod consoles;
 mod context;
 mod device_trees;
+mod disks;
 mod errors;
 mod levels;
 mod linux;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     let mut tests = matrix::tests();
     tests.extend(errors::tests());
     tests.extend(device_trees::tests());
+    tests.extend(disks::tests());
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
     tests.extend(overrides::tests());
