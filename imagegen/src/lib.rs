@@ -8,6 +8,7 @@
 
 pub mod disk;
 pub mod env_file;
+pub mod fwup;
 pub mod inspect;
 pub mod kernel;
 pub mod layout;

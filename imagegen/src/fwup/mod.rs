@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Firmware archives: a second, independent implementation of fwup's format (version 1.16): its configuration language, its
+//! archives, and what its tasks do to a disk.
+
+pub mod model;
