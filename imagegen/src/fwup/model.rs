@@ -36,6 +36,14 @@ pub struct Section {
     pub sections: Vec<Section>,
 }
 
+impl Section {
+    /// The value of an option.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&str> {
+        option(&self.options, name)
+    }
+}
+
 /// A `file-resource`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
@@ -47,6 +55,17 @@ pub struct Resource {
     pub hash: Option<[u8; 32]>,
     /// The other options, with their values as text.
     pub options: Vec<(String, String)>,
+}
+
+impl Resource {
+    /// The bytes of data that the archive has, holes left out.
+    #[must_use]
+    pub fn data_length(&self) -> u64 {
+        self.length
+            .iter()
+            .step_by(2)
+            .fold(0, |sum, length| sum.saturating_add(*length))
+    }
 }
 
 /// A `task`.
@@ -86,4 +105,12 @@ pub struct Call {
     pub name: String,
     /// The arguments as text.
     pub arguments: Vec<String>,
+}
+
+/// The value of an option among others.
+fn option<'a>(options: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    options
+        .iter()
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value.as_str())
 }

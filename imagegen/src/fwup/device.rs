@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a task writes to: an image file or a block device, behind a write cache.
+//!
+//! Plain data goes through the cache and may reach the disk in any order. What decides about booting, partition tables and
+//! environments, goes to the disk at once, and only when all data before it is there ([`Device::write_ordered`]). So an
+//! interruption finds either the old decision or the new one with all it needs.
+
+mod segment;
+mod storage;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+
+pub use storage::{DiskFile, Storage};
+
+use self::segment::{BLOCK, Segment};
+
+/// The unit of the cache, and the steps in which an image grows, in bytes.
+pub const SEGMENT: u64 = 128 << 10;
+
+/// The most segments in the cache: 32 MiB.
+const MOST_SEGMENTS: usize = 256;
+
+/// Why the destination cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The system refused.
+    #[error("{action} byte {offset}: {error}")]
+    Io {
+        /// What was done.
+        action: &'static str,
+        /// Where, in bytes.
+        offset: u64,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The destination is too small.
+    #[error(
+        "bytes {start} to {end} are beyond the end of the destination, which has {length} bytes"
+    )]
+    BeyondEnd {
+        /// Where the bytes start.
+        start: u64,
+        /// Where they end.
+        end: u64,
+        /// The destination's size.
+        length: u64,
+    },
+    /// A place that no disk has.
+    #[error("{length} bytes at byte {offset} end beyond 8 EiB")]
+    TooFar {
+        /// Where the bytes start.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
+}
+
+/// A destination with its cache. What is not flushed is lost when it is dropped.
+pub struct Device<S> {
+    storage: S,
+    segments: BTreeMap<u64, Segment>,
+    clock: u64,
+    /// Segments whose contents do not matter, as ranges: they read as zeroes.
+    trimmed: BTreeMap<u64, u64>,
+    /// Whether there is something to protect from an interruption: not on an image that is being made.
+    is_durable: bool,
+    is_synced: bool,
+    needs_sync: bool,
+}
+
+impl<S: Storage> Device<S> {
+    /// A destination. An empty one is only made, so that nothing has to be synced in between.
+    pub fn new(storage: S) -> Self {
+        let is_durable = storage.length() > 0;
+        let needs_sync = !storage.grows();
+        Self {
+            storage,
+            segments: BTreeMap::new(),
+            clock: 0,
+            trimmed: BTreeMap::new(),
+            is_durable,
+            is_synced: true,
+            needs_sync,
+        }
+    }
+
+    /// The destination's size in bytes, as far as it is written.
+    pub fn length(&self) -> u64 {
+        self.storage.length()
+    }
+
+    /// What the device stands on.
+    pub fn into_storage(self) -> S {
+        self.storage
+    }
+
+    /// Reads what was written last; zeroes beyond the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), DeviceError> {
+        for (number, at, piece) in pieces(offset, out.len())? {
+            let part = &mut out[piece];
+            self.read_stored(number, at, part)?;
+            if let Some(segment) = self.segments.get(&number) {
+                segment.read(at, part);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is on the disk, within one segment.
+    fn read_stored(&mut self, number: u64, at: usize, part: &mut [u8]) -> Result<(), DeviceError> {
+        if self.is_trimmed(number) {
+            part.fill(0);
+            return Ok(());
+        }
+        let offset = number * SEGMENT + at as u64;
+        let length = self
+            .storage
+            .read_at(offset, part)
+            .map_err(|error| DeviceError::Io {
+                action: "reading",
+                offset,
+                error,
+            })?;
+        part[length..].fill(0);
+        Ok(())
+    }
+
+    /// Writes data. Whole segments go to the disk at once, the rest when the cache is flushed.
+    ///
+    /// # Errors
+    ///
+    /// When the destination is too small, or those of the system.
+    pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        self.check_end(offset, data.len())?;
+        let mut whole: Range<usize> = 0..0;
+        for (number, at, piece) in pieces(offset, data.len())? {
+            if piece.len() as u64 == SEGMENT {
+                // Neighbours are written together.
+                self.segments.remove(&number);
+                self.untrim(number);
+                if whole.is_empty() {
+                    whole.start = piece.start;
+                }
+                whole.end = piece.end;
+            } else {
+                self.write_piece(number, at, &data[piece])?;
+            }
+        }
+        if !whole.is_empty() {
+            self.store(offset + whole.start as u64, &data[whole])?;
+        }
+        Ok(())
+    }
+
+    fn write_piece(&mut self, number: u64, at: usize, data: &[u8]) -> Result<(), DeviceError> {
+        let (start, end) = (at, at + data.len());
+        // Blocks that are written in part keep the rest of what they hold.
+        for block in [start / BLOCK, end / BLOCK] {
+            let covered = start <= block * BLOCK && end >= (block + 1) * BLOCK;
+            let touched = start < (block + 1) * BLOCK && end > block * BLOCK;
+            let is_cached = self
+                .segments
+                .get(&number)
+                .is_some_and(|segment| segment.has(block));
+            if touched && !covered && !is_cached {
+                let mut old = [0; BLOCK];
+                self.read_stored(number, block * BLOCK, &mut old)?;
+                self.segment(number)?.write(block * BLOCK, &old);
+            }
+        }
+        self.segment(number)?.write(at, data);
+        Ok(())
+    }
+
+    fn segment(&mut self, number: u64) -> Result<&mut Segment, DeviceError> {
+        if !self.segments.contains_key(&number) {
+            if self.segments.len() >= MOST_SEGMENTS {
+                let oldest = self
+                    .segments
+                    .iter()
+                    .min_by_key(|(_, segment)| segment.age)
+                    .map(|(number, _)| *number);
+                if let Some(oldest) = oldest {
+                    self.flush_segment(oldest)?;
+                }
+            }
+            let mut segment = Segment::new();
+            if self.is_trimmed(number) {
+                segment.write(0, &[0; SEGMENT as usize]);
+            }
+            self.segments.insert(number, segment);
+        }
+        self.clock += 1;
+        let clock = self.clock;
+        let segment = self.segments.entry(number).or_insert_with(Segment::new);
+        segment.age = clock;
+        Ok(segment)
+    }
+
+    /// Writes what the cache holds, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn flush(&mut self) -> Result<(), DeviceError> {
+        let mut order: Vec<_> = self
+            .segments
+            .iter()
+            .map(|(number, segment)| (segment.age, *number))
+            .collect();
+        order.sort_unstable();
+        for (_, number) in order {
+            self.flush_segment(number)?;
+        }
+        Ok(())
+    }
+
+    fn flush_segment(&mut self, number: u64) -> Result<(), DeviceError> {
+        let Some(segment) = self.segments.remove(&number) else {
+            return Ok(());
+        };
+        self.untrim(number);
+        for run in segment.runs() {
+            let end = self.storage.length();
+            let offset = number * SEGMENT + run.start as u64;
+            let mut bytes = &segment.bytes()[run];
+            // A trimmed segment is written whole, which may be more than a device has.
+            if !self.storage.grows() && offset + bytes.len() as u64 > end {
+                let left = end.saturating_sub(offset);
+                bytes = &bytes[..usize::try_from(left).unwrap_or(0).min(bytes.len())];
+            }
+            self.store(offset, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Writes to the disk, and lets an image grow to the end of the segment.
+    fn store(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        self.is_synced = false;
+        let failed = |action, error| DeviceError::Io {
+            action,
+            offset,
+            error,
+        };
+        let end = offset + data.len() as u64;
+        let grown = end.next_multiple_of(SEGMENT);
+        if self.storage.grows() && self.storage.length() < grown {
+            self.storage
+                .grow(grown)
+                .map_err(|error| failed("growing the destination for what comes at", error))?;
+        }
+        self.storage
+            .write_at(offset, data)
+            .map_err(|error| failed("writing at", error))
+    }
+
+    /// Writes what decides about booting: after all data before it is safe, and before all that follows. Only the blocks
+    /// that change are written.
+    ///
+    /// # Errors
+    ///
+    /// When the destination is too small, or those of the system.
+    pub fn write_ordered(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        self.check_end(offset, data.len())?;
+        let end = offset + data.len() as u64;
+        for number in offset / SEGMENT..end.div_ceil(SEGMENT) {
+            if self.is_trimmed(number) {
+                // Written as zeroes first, so that what is read below is what the disk holds.
+                self.segment(number)?;
+            }
+        }
+        self.flush()?;
+        let mut old = vec![0; data.len()];
+        self.read(offset, &mut old)?;
+        let differs = |(old, new): (&[u8], &[u8])| old != new;
+        let mut blocks = old.chunks(BLOCK).zip(data.chunks(BLOCK));
+        let first = blocks.position(differs);
+        let last = old.chunks(BLOCK).zip(data.chunks(BLOCK)).rposition(differs);
+        let (start, stop) = match (first, last) {
+            (Some(first), Some(last)) => (first * BLOCK, ((last + 1) * BLOCK).min(data.len())),
+            // Nothing changes; an image still grows to hold it.
+            _ if self.storage.grows() && self.storage.length() < end => (0, BLOCK.min(data.len())),
+            _ => return Ok(()),
+        };
+        self.sync()?;
+        self.store(offset + start as u64, &data[start..stop])?;
+        // The rest of the image is there too, where all that follows are zeroes.
+        let grown = end.next_multiple_of(SEGMENT);
+        if self.storage.grows() && self.storage.length() < grown {
+            self.storage.grow(grown).map_err(|error| DeviceError::Io {
+                action: "growing the destination for what comes at",
+                offset,
+                error,
+            })?;
+        }
+        self.needs_sync = true;
+        self.sync()
+    }
+
+    /// Waits until all that was written is on the disk.
+    fn sync(&mut self) -> Result<(), DeviceError> {
+        if self.is_durable && !self.is_synced {
+            self.storage.sync().map_err(|error| DeviceError::Io {
+                action: "syncing the destination, up to",
+                offset: self.storage.length(),
+                error,
+            })?;
+        }
+        self.is_synced = true;
+        Ok(())
+    }
+
+    /// Writes what the cache holds; a device, and an image with ordered writes, is synced too.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn finish(&mut self) -> Result<(), DeviceError> {
+        self.flush()?;
+        if self.needs_sync { self.sync() } else { Ok(()) }
+    }
+
+    /// Declares contents as needless: whole segments in there read as zeroes from now on, and are zeroes around what is
+    /// written into them. What is not written again stays on the disk as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the place is beyond all disks.
+    pub fn trim(&mut self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        let end = end(offset, length)?;
+        let (first, last) = (offset.div_ceil(SEGMENT), end / SEGMENT);
+        if first >= last {
+            return Ok(());
+        }
+        self.segments
+            .retain(|number, _| !(first..last).contains(number));
+        let until = self.trimmed.entry(first).or_insert(last);
+        *until = last.max(*until);
+        Ok(())
+    }
+
+    fn is_trimmed(&self, number: u64) -> bool {
+        self.trimmed
+            .range(..=number)
+            .any(|(_, until)| number < *until)
+    }
+
+    fn untrim(&mut self, number: u64) {
+        let holding: Vec<_> = self
+            .trimmed
+            .range(..=number)
+            .filter(|(_, until)| number < **until)
+            .map(|(start, until)| (*start, *until))
+            .collect();
+        for (start, until) in holding {
+            self.trimmed.remove(&start);
+            if start < number {
+                self.trimmed.insert(start, number);
+            }
+            if number + 1 < until {
+                let end = self.trimmed.entry(number + 1).or_insert(until);
+                *end = until.max(*end);
+            }
+        }
+    }
+
+    fn check_end(&self, start: u64, length: usize) -> Result<(), DeviceError> {
+        let end = end(start, length as u64)?;
+        if !self.storage.grows() && end > self.storage.length() {
+            return Err(DeviceError::BeyondEnd {
+                start,
+                end,
+                length: self.storage.length(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Where the bytes end. Files end below 8 EiB, a segment's end included.
+fn end(offset: u64, length: u64) -> Result<u64, DeviceError> {
+    offset
+        .checked_add(length)
+        .filter(|end| *end <= i64::MAX as u64 - SEGMENT)
+        .ok_or(DeviceError::TooFar { offset, length })
+}
+
+/// The segments that bytes are in: the segment's number, where in it, and which of the bytes.
+fn pieces(
+    offset: u64,
+    length: usize,
+) -> Result<impl Iterator<Item = (u64, usize, Range<usize>)> + use<>, DeviceError> {
+    end(offset, length as u64)?;
+    let mut done = 0;
+    Ok(std::iter::from_fn(move || {
+        let position = offset + done as u64;
+        // Below a segment's size.
+        let at = (position % SEGMENT) as usize;
+        let part = (SEGMENT as usize - at).min(length - done);
+        if part == 0 {
+            return None;
+        }
+        let piece = done..done + part;
+        done += part;
+        Some((position / SEGMENT, at, piece))
+    }))
+}
+
+#[cfg(test)]
+mod tests;
