@@ -6,5 +6,14 @@
 pub mod archive;
 pub mod device;
 pub mod environment;
+pub mod identity;
+pub mod language;
+pub mod meta;
 pub mod model;
 pub mod number;
+
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
