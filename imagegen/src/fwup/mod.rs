@@ -8,7 +8,16 @@ pub mod apply;
 pub mod archive;
 pub mod device;
 pub mod environment;
+pub mod identity;
+pub mod language;
+pub mod meta;
 pub mod model;
 pub mod number;
 pub mod partitions;
 pub mod requirement;
+
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

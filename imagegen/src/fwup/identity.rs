@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What an archive is called: its UUID and its nickname, both hashes of `meta.conf`.
+
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest};
+
+/// BLAKE2b with 32 bytes of hash.
+pub type Blake2b256 = Blake2b<U32>;
+
+/// The UUID 2053dffb-d51e-4310-b93b-956da89f9f34, which fwup's hashes start with.
+const NAMESPACE: [u8; 16] = 0x2053_dffb_d51e_4310_b93b_956d_a89f_9f34_u128.to_be_bytes();
+
+/// The 256 words of nicknames, one a line. They are fwup's; see the file NOTICE.
+const WORDS: &str = include_str!("nickname-words.txt");
+
+/// UUID and nickname.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// In the usual form, lower case.
+    pub uuid: String,
+    /// Two words, joined by `-`.
+    pub nickname: String,
+}
+
+impl Identity {
+    /// That of the archive with this `meta.conf`.
+    #[must_use]
+    pub fn of(meta_conf: &[u8]) -> Self {
+        let mut hash = Blake2b256::new();
+        hash.update(NAMESPACE);
+        hash.update(meta_conf);
+        let mut hash = hash.finalize();
+        // The nickname is of the hash's first bytes, which the version below does not touch.
+        let word = |byte: u8| WORDS.lines().nth(usize::from(byte)).unwrap_or_default();
+        let nickname = format!("{}-{}", word(hash[0]), word(hash[1]));
+        hash[6] = hash[6] & 0x0f | 0x50;
+        let mut uuid = String::new();
+        for (at, byte) in hash[..16].iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                uuid.push('-');
+            }
+            uuid.push_str(&format!("{byte:02x}"));
+        }
+        Self { uuid, nickname }
+    }
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is checked while a configuration is read to make an archive, so that errors name their line and no archive is made
+//! that cannot be applied.
+
+use std::fs;
+
+use super::parser::{Declared, Tree, Value};
+use super::schema::{self, Entry};
+use super::{Environment, FWUP_VERSION, Problem, integer};
+use crate::fwup::hex;
+use crate::fwup::model::Call;
+
+/// The code that starts a PC, in bytes.
+const BOOTSTRAP: usize = 440;
+
+/// What an argument must be.
+#[derive(Clone, Copy, Debug)]
+enum Argument {
+    Text,
+    Number,
+    Mbr,
+    Environment,
+}
+
+/// An action or a requirement: may it stand here, and are its arguments right?
+pub(super) fn call(call: &Call, within: &str, declared: &Declared) -> Result<(), Problem> {
+    use Argument::{Environment, Mbr, Number, Text};
+
+    let name = call.name.as_str();
+    let (arguments, expected): (&[Argument], &'static str) = match name {
+        "raw_write" => (&[Number], "a block"),
+        "raw_memset" => (
+            &[Number, Number, Number],
+            "a block, a count of blocks and a byte",
+        ),
+        "trim" => (&[Number, Number], "a block and a count of blocks"),
+        "mbr_write" => (&[Mbr], "an mbr"),
+        "uboot_clearenv" | "uboot_recover" => (&[Environment], "a uboot-environment"),
+        "uboot_setenv" => (
+            &[Environment, Text, Text],
+            "a uboot-environment, a name and a value",
+        ),
+        "uboot_unsetenv" => (&[Environment, Text], "a uboot-environment and a name"),
+        "error" | "info" | "reboot_param" => (&[Text], "a text"),
+        "require-uboot-variable" => (
+            &[Environment, Text, Text],
+            "a uboot-environment, a name and a value",
+        ),
+        "require-partition-offset" => (&[Number, Number], "a partition and a block"),
+        "require-path-on-device" => (&[Text, Text], "a path and a device"),
+        "require-path-at-offset" => (&[Text, Number], "a path and a block"),
+        _ => return Err(Problem::Unsupported(name.to_owned())),
+    };
+    if name == "raw_write" {
+        if within != "on-resource" {
+            return Err(Problem::WrongSection {
+                action: name.to_owned(),
+                section: within.to_owned(),
+            });
+        }
+        let options = call.arguments.iter().skip(1);
+        if let Some(option) = options.filter_map(|option| option.split_once('=')).next() {
+            return Err(Problem::Unsupported(format!("{name} with {}=", option.0)));
+        }
+    }
+    if call.arguments.len() != arguments.len() {
+        return Err(Problem::Arguments {
+            name: name.to_owned(),
+            expected,
+            found: call.arguments.len(),
+        });
+    }
+    let ordinals = ["first", "second", "third"];
+    for ((argument, found), which) in arguments.iter().zip(&call.arguments).zip(ordinals) {
+        // What is left to the device is not known yet.
+        if found.contains("${") {
+            continue;
+        }
+        match argument {
+            Text => {}
+            Number => {
+                if integer::parse(found).is_none_or(|number| number < 0) {
+                    return Err(Problem::NoNumber {
+                        name: name.to_owned(),
+                        which,
+                        found: found.clone(),
+                    });
+                }
+            }
+            Mbr => exists("mbr", found, declared)?,
+            Environment => exists("uboot-environment", found, declared)?,
+        }
+    }
+    Ok(())
+}
+
+fn exists(kind: &'static str, title: &str, declared: &Declared) -> Result<(), Problem> {
+    if declared.has(kind, title) {
+        Ok(())
+    } else {
+        Err(Problem::Missing {
+            kind,
+            title: title.to_owned(),
+        })
+    }
+}
+
+/// A titled section, before its inside is read.
+pub(super) fn before(kind: &str, title: &str, declared: &Declared) -> Result<(), Problem> {
+    match kind {
+        "gpt" | "osii" => Err(Problem::Unsupported(kind.to_owned())),
+        "on-resource" if !declared.has("file-resource", title) => {
+            Err(Problem::UnknownResource(title.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A titled section, with its inside.
+pub(super) fn after(
+    kind: &str,
+    title: &str,
+    schema: &'static [Entry],
+    tree: &mut Tree,
+    environment: &mut Environment,
+) -> Result<(), Problem> {
+    if option(schema, tree, "include-osip") == Some("true") {
+        return Err(Problem::Unsupported("include-osip".to_owned()));
+    }
+    let checked = match kind {
+        "file-resource" => resource(title, schema, tree, environment),
+        "mbr" => mbr(schema, tree),
+        "partition" => partition(title, schema, tree),
+        "uboot-environment" => uboot_environment(schema, tree),
+        _ => Ok(()),
+    };
+    checked.map_err(|what| Problem::Section {
+        kind: kind.to_owned(),
+        title: title.to_owned(),
+        what,
+    })
+}
+
+/// The option's text, where it is set.
+fn option<'a>(schema: &'static [Entry], tree: &'a Tree, name: &str) -> Option<&'a str> {
+    let (at, _) = schema::find(schema, name)?;
+    match tree.values.get(&at)? {
+        Value::One(text) => Some(text),
+        Value::Many(_) => None,
+    }
+}
+
+/// Defines `FWUP_SIZE_…` with the size of the file, for what follows.
+fn resource(
+    title: &str,
+    schema: &'static [Entry],
+    tree: &Tree,
+    environment: &mut Environment,
+) -> Result<(), String> {
+    let paths = option(schema, tree, "host-path");
+    match (paths, option(schema, tree, "contents")) {
+        (None, None) => return Err("host-path or contents must be set".to_owned()),
+        (Some(_), Some(_)) => {
+            return Err("only one of host-path and contents can be set".to_owned());
+        }
+        _ => {}
+    }
+    let sizes = paths.map(|paths| {
+        paths
+            .split(';')
+            .map(|path| fs::metadata(path).map(|found| found.len()))
+            .sum::<Result<u64, _>>()
+    });
+    // A file that is missing is an error only when the archive is made: it may be made in between.
+    if let Some(Ok(size)) = sizes {
+        let name = format!("FWUP_SIZE_{title}").replace(['-', '/', '.'], "_");
+        environment.set(name, size.to_string());
+    }
+    Ok(())
+}
+
+/// Reads the code that starts a PC.
+fn mbr(schema: &'static [Entry], tree: &mut Tree) -> Result<(), String> {
+    let code = option(schema, tree, "bootstrap-code").map(str::to_owned);
+    let code = match (code, option(schema, tree, "bootstrap-code-host-path")) {
+        (None, Some(path)) => {
+            let bytes = fs::read(path)
+                .map_err(|error| format!("cannot read the bootstrap code '{path}': {error}"))?;
+            if bytes.len() < BOOTSTRAP {
+                return Err(format!(
+                    "the bootstrap code '{path}' has {} bytes, it must have {BOOTSTRAP}",
+                    bytes.len()
+                ));
+            }
+            let code = hex(&bytes[..BOOTSTRAP]);
+            if let Some((at, _)) = schema::find(schema, "bootstrap-code") {
+                tree.values.insert(at, Value::One(code.clone()));
+            }
+            Some(code)
+        }
+        (code, _) => code,
+    };
+    if code.is_some_and(|code| code.len() != 2 * BOOTSTRAP || !is_hex(&code)) {
+        return Err(format!(
+            "bootstrap-code must be {} hexadecimal digits",
+            2 * BOOTSTRAP
+        ));
+    }
+    if let Some(signature) = option(schema, tree, "signature")
+        && !signature.contains("${")
+        && integer::parse(signature).is_none_or(|number| u32::try_from(number).is_err())
+    {
+        return Err(format!(
+            "signature must be a number of 32 bits, not '{signature}'"
+        ));
+    }
+    let has_logical = tree
+        .sections
+        .iter()
+        .any(|(_, title, _)| integer::parse(title).is_some_and(|number| number >= 4));
+    let extended = tree.sections.iter().find(|(_, title, _)| title == "3");
+    let kind = extended.and_then(|(at, _, partition)| {
+        let schema::Kind::Titled(inner) = schema[*at].kind else {
+            return None;
+        };
+        option(inner, partition, "type")
+    });
+    if has_logical && !matches!(kind, Some("5" | "15")) {
+        return Err(
+            "partitions from 4 on are inside partition 3, whose type must then be 0x05 or 0x0f"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn partition(title: &str, schema: &'static [Entry], tree: &Tree) -> Result<(), String> {
+    if integer::parse(title).is_none_or(|number| !(0..=11).contains(&number)) {
+        return Err("a partition's title must be its number, 0 to 11".to_owned());
+    }
+    for (name, most) in [
+        ("block-offset", i64::from(u32::MAX)),
+        ("block-count", i64::from(i32::MAX)),
+        ("type", 0xff),
+    ] {
+        let text = option(schema, tree, name).ok_or_else(|| format!("{name} must be set"))?;
+        if !text.contains("${")
+            && integer::parse(text).is_none_or(|number| !(0..=most).contains(&number))
+        {
+            return Err(format!("{name} must be 0 to {most}, not '{text}'"));
+        }
+    }
+    Ok(())
+}
+
+fn uboot_environment(schema: &'static [Entry], tree: &Tree) -> Result<(), String> {
+    let number = |name| option(schema, tree, name).and_then(integer::parse);
+    let offset = number("block-offset")
+        .filter(|offset| (0..i64::from(i32::MAX)).contains(offset))
+        .ok_or("block-offset must be set, to 0 to 2147483646")?;
+    let count = number("block-count")
+        .filter(|count| (1..i64::from(u16::MAX)).contains(count))
+        .ok_or("block-count must be set, to 1 to 65534")?;
+    if let Some(second) = number("block-offset-redund").filter(|second| *second >= 0) {
+        if second >= i64::from(i32::MAX) {
+            return Err("block-offset-redund must be less than 2147483647".to_owned());
+        }
+        if second < offset + count && offset < second + count {
+            return Err("the two copies share blocks; move block-offset-redund".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// `require-fwup-version`: at most the version that is understood here. Only the numbers are compared.
+pub(super) fn version(text: &str) -> Result<(), Problem> {
+    let numbers = |text: &str| {
+        let text = text.split(['-', '+']).next()?;
+        let mut parts = [0_u64; 3];
+        let mut found = text.split('.');
+        for part in &mut parts {
+            *part = found.next().map_or(Ok(0), str::parse).ok()?;
+        }
+        found.next().is_none().then_some(parts)
+    };
+    let wanted = numbers(text).ok_or_else(|| Problem::BadVersion(text.to_owned()))?;
+    if numbers(FWUP_VERSION).is_some_and(|ours| wanted <= ours) {
+        Ok(())
+    } else {
+        Err(Problem::NewerVersion(text.to_owned()))
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

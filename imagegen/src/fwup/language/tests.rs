@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fwup::meta;
+use crate::fwup::model::Call;
+
+fn read(text: &str) -> Result<Firmware, LanguageError> {
+    configuration(
+        text.into(),
+        "fwup.conf",
+        PathBuf::new(),
+        &mut Environment::empty(),
+    )
+}
+
+/// The error, as it is shown.
+fn error(text: &str) -> String {
+    read(text).expect_err(text).to_string()
+}
+
+fn metadata<'a>(firmware: &'a Firmware, name: &str) -> Option<&'a str> {
+    let found = firmware.metadata.iter().find(|(found, _)| found == name)?;
+    Some(&found.1)
+}
+
+#[test]
+fn definitions_are_seen_by_what_follows_them() {
+    let text = r#"
+        meta-product = "${A}"
+        define(A, 1) define(A, 2)
+        meta-version = ${A}
+        define!(A, 3)
+        define-eval(B, "${A} * 2") define-eval!(A, "${B} + 1")
+        meta-author = "${A} ${B}"
+    "#;
+    let firmware = read(text).unwrap();
+    assert_eq!(metadata(&firmware, "meta-product"), Some(""));
+    assert_eq!(metadata(&firmware, "meta-version"), Some("1"));
+    assert_eq!(metadata(&firmware, "meta-author"), Some("7 6"));
+}
+
+#[test]
+fn a_section_without_title_is_continued_and_one_with_title_is_not() {
+    let firmware = read("task a { on-init { info(1) } on-init { info(2) } }").unwrap();
+    let said: Vec<_> = firmware.tasks[0]
+        .on_init
+        .iter()
+        .map(|call| &call.arguments[0])
+        .collect();
+    assert_eq!(said, ["1", "2"]);
+    assert_eq!(
+        error("task a { }\ntask a { }"),
+        "fwup.conf:2: found duplicate title 'a' for section 'task'"
+    );
+}
+
+#[test]
+fn errors_name_the_place() {
+    for (text, expected) in [
+        (
+            "meta-product = x\nnonsense = 3",
+            "fwup.conf:2: no such option 'nonsense'",
+        ),
+        (
+            "task a {\n on-init { raw_write( }",
+            "fwup.conf:2: syntax error in call of function 'raw_write'",
+        ),
+        (
+            "task a {\n on-init { info }",
+            "fwup.conf:2: missing parenthesis for function 'info'",
+        ),
+        (
+            "meta-product x",
+            "fwup.conf:1: expected '=' after option 'meta-product', found 'x'",
+        ),
+        (
+            "meta-product += x",
+            "fwup.conf:1: option 'meta-product' is no list, so nothing can be added to it; write '='",
+        ),
+        (
+            "meta-product = {x}",
+            "fwup.conf:1: expected a value for option 'meta-product', found '{'",
+        ),
+        (
+            "block-cache-size-mb = x",
+            "fwup.conf:1: invalid integer value 'x' for option 'block-cache-size-mb'",
+        ),
+        (
+            "file-resource a { skip-holes = 2 }",
+            "fwup.conf:1: invalid boolean value '2' for option 'skip-holes'; write true or false",
+        ),
+        ("task {", "fwup.conf:1: missing title for section 'task'"),
+        (
+            "task a",
+            "fwup.conf:1: missing opening brace for section 'task'",
+        ),
+        ("= x", "fwup.conf:1: unexpected token '='"),
+        ("}", "fwup.conf:1: unexpected closing brace"),
+        (
+            "task a {\n\n",
+            "fwup.conf:3: premature end of file: a closing brace is missing",
+        ),
+        (
+            "meta-product = \"a\n",
+            "fwup.conf:2: a text in quotes is not closed",
+        ),
+        (
+            "define(A)",
+            "fwup.conf:1: 'define' takes a name and a value, found 1 arguments",
+        ),
+        (
+            "define-eval(A, \"1 / 0\")",
+            "fwup.conf:1: cannot evaluate '1 / 0': a division by zero",
+        ),
+        (
+            "include(\"${NOWHERE}\")",
+            "fwup.conf:1: cannot include the contents of an undefined variable",
+        ),
+        (
+            "include()",
+            "fwup.conf:1: 'include' takes one path, found 0 arguments",
+        ),
+        (
+            "require-fwup-version = 99.0",
+            "fwup.conf:1: fwup version '99.0' required; what is understood here is that of version 1.16.0",
+        ),
+        (
+            "require-fwup-version = one",
+            "fwup.conf:1: invalid version 'one' passed to require-fwup-version",
+        ),
+        (
+            "task a { on-resource b { raw_write(0) } }",
+            "fwup.conf:1: unknown resource: b",
+        ),
+        (
+            "task a { on-init { raw_write(0) } }",
+            "fwup.conf:1: 'raw_write' cannot be used in on-init",
+        ),
+        (
+            "task a { on-init { mbr_write(b) } }",
+            "fwup.conf:1: there is no mbr 'b'; it must be defined before it is used",
+        ),
+        (
+            "task a { on-init { trim(0, x) } }",
+            "fwup.conf:1: 'trim' needs a number as its second argument, found 'x'",
+        ),
+        (
+            "task a { on-init { trim(0) } }",
+            "fwup.conf:1: 'trim' takes a block and a count of blocks, found 1 arguments",
+        ),
+        (
+            "file-resource a { }",
+            "fwup.conf:1: file-resource 'a': host-path or contents must be set",
+        ),
+        (
+            "file-resource a { host-path = b contents = c }",
+            "fwup.conf:1: file-resource 'a': only one of host-path and contents can be set",
+        ),
+        (
+            "mbr a { partition 12 { } }",
+            "fwup.conf:1: partition '12': a partition's title must be its number, 0 to 11",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 type = 1 } }",
+            "fwup.conf:1: partition '0': block-count must be set",
+        ),
+        (
+            "mbr a { partition 4 { block-offset = 1 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partitions from 4 on are inside partition 3, whose type must then be 0x05 or 0x0f",
+        ),
+        (
+            "mbr a { bootstrap-code = 00 }",
+            "fwup.conf:1: mbr 'a': bootstrap-code must be 880 hexadecimal digits",
+        ),
+        (
+            "mbr a { signature = 0x100000000 }",
+            "fwup.conf:1: mbr 'a': signature must be a number of 32 bits, not '0x100000000'",
+        ),
+        (
+            "uboot-environment a { block-offset = 1 }",
+            "fwup.conf:1: uboot-environment 'a': block-count must be set, to 1 to 65534",
+        ),
+        (
+            "uboot-environment a { block-offset = 1 block-count = 4 block-offset-redund = 4 }",
+            "fwup.conf:1: uboot-environment 'a': the two copies share blocks; move block-offset-redund",
+        ),
+    ] {
+        assert_eq!(error(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_by_name() {
+    for (text, what) in [
+        ("gpt a { }", "gpt"),
+        ("mbr a { include-osip = true }", "include-osip"),
+        ("mbr a { osii 0 { } }", "osii"),
+        ("task a { on-init { fat_mkfs(0, 1) } }", "fat_mkfs"),
+        ("task a { on-init { fat_rm!(0, a) } }", "fat_rm!"),
+        ("task a { on-init { gpt_write(a) } }", "gpt_write"),
+        ("task a { on-init { execute(\"true\") } }", "execute"),
+        ("task a { on-init { path_write(a) } }", "path_write"),
+        ("task a { on-init { pipe_write(a) } }", "pipe_write"),
+        (
+            "task a { on-init { ubi_volume_write(a) } }",
+            "ubi_volume_write",
+        ),
+        (
+            "task a { require-fat-file-exists(0, a) }",
+            "require-fat-file-exists",
+        ),
+        ("task a { require-execute(a) }", "require-execute"),
+        (
+            "file-resource a { contents = x } task a { on-resource a { raw_write(0, \"cipher=aes-cbc-plain\", \"secret=00\") } }",
+            "raw_write with cipher=",
+        ),
+    ] {
+        assert_eq!(
+            error(text),
+            format!("fwup.conf:1: '{what}' is not supported yet"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_an_archive_holds_more_is_skipped() {
+    let text = r#"
+        new-option = 3 new-list = {1, {2}, "}"} new-list += {4}
+        new-call(1, "}", x)
+        new-section { inside = { 1 } deeper x { } }
+        new-section "with title" { call(")") }
+        task "a" { new = 1 on-init { funlist={2,info,"hi",1,new_action} new("x") } }
+    "#;
+    let firmware = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap();
+    let call = |words: &[&str]| Call {
+        name: words[0].to_owned(),
+        arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+    };
+    assert_eq!(
+        firmware.tasks[0].on_init,
+        [call(&["info", "hi"]), call(&["new_action"])]
+    );
+}
+
+#[test]
+fn an_archive_that_is_not_well_formed_is_refused() {
+    for (text, expected) in [
+        (
+            "task a { on-init { funlist={3,info,x} } }",
+            "'funlist' is not well formed: it must hold counts, each followed by so many texts",
+        ),
+        (
+            "task a { reqlist={0} }",
+            "'reqlist' is not well formed: it must hold counts, each followed by so many texts",
+        ),
+        (
+            "file-resource a { blake2b-256=00 }",
+            "the hash of resource 'a' is no 64 hexadecimal digits",
+        ),
+        (
+            "include(\"/etc/passwd\")",
+            "cannot include '/etc/passwd': an archive cannot include files",
+        ),
+        ("new {", "premature end of file: a closing brace is missing"),
+    ] {
+        let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
+        assert_eq!(error.problem.to_string(), expected);
+    }
+}
+
+#[test]
+fn includes_start_from_the_folder_of_the_file_that_includes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("inner")).unwrap();
+    fs::write(
+        path("fwup.conf"),
+        "include(\"inner/a.conf\")\nmeta-version = 1\nwrong",
+    )
+    .unwrap();
+    fs::write(path("inner/a.conf"), "include(\"b.conf\")").unwrap();
+    fs::write(
+        path("inner/b.conf"),
+        "file-resource r { host-path = \"one;/two\" }",
+    )
+    .unwrap();
+    let error = read_file(&path("fwup.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{}:3: no such option 'wrong'", path("fwup.conf").display())
+    );
+    let firmware = read_file(&path("inner/a.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap();
+    let expected = format!("{};/two", path("inner/one").display());
+    assert_eq!(
+        firmware.resources[0].options,
+        [("host-path".to_owned(), expected)]
+    );
+}
+
+#[test]
+fn includes_end_somewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("round.conf"), "include(\"round.conf\")").unwrap();
+    let error = read_file(&path("round.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.problem, Problem::IncludeDepth);
+    // Ten files, each of which includes the next ten times, would be read ten thousand million times.
+    for level in 0..9 {
+        fs::write(
+            path(&level.to_string()),
+            format!("include(\"{}\")\n", level + 1).repeat(10),
+        )
+        .unwrap();
+    }
+    fs::write(path("9"), "# the end").unwrap();
+    let error = read_file(&path("0"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.problem, Problem::Includes);
+}
+
+#[test]
+fn values_cannot_grow_without_end() {
+    let doubling = "define!(A, \"${A}${A}\")\n".repeat(60);
+    assert!(error(&format!("define(A, xx)\n{doubling}")).ends_with("a text is longer than 1 MiB"));
+    let many = format!(
+        "define(A, {})\n{}",
+        "x".repeat(1 << 19),
+        "meta-misc = ${A}\n".repeat(100)
+    );
+    assert!(error(&many).contains("larger than 16 MiB"));
+    // Without an end of its variable, each of these could be searched for to the end of the file.
+    assert!(error(&format!("meta-product = \"{}", "${".repeat(1 << 20))).contains("not closed"));
+}
+
+#[test]
+fn nerves_keys_stay_in_the_archive() {
+    let text = r#"
+        file-resource rootfs.img { contents = "x" assert-size-lte = 8 }
+        task upgrade.b { on-resource rootfs.img {
+            delta-source-raw-offset=100
+            delta-source-raw-count=200
+            raw_write(300) } }
+    "#;
+    let written = meta::write(&read(text).unwrap());
+    assert!(
+        written.contains("on-resource \"rootfs.img\" {\ndelta-source-raw-offset=100\ndelta-source-raw-count=200\nfunlist={2,raw_write,300}\n}\n"),
+        "{written}"
+    );
+    assert!(!written.contains("assert"), "{written}");
+}
+
+/// Pieces of configurations in any order find more than bytes do.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "task",
+        "a",
+        "{",
+        "}",
+        "(",
+        ")",
+        "=",
+        "+=",
+        ",",
+        "\"",
+        "'",
+        "on-init",
+        "on-resource",
+        "info",
+        "raw_write",
+        "define",
+        "define!",
+        "define-eval",
+        "${A}",
+        "${A:-",
+        "\\",
+        "\n",
+        "#",
+        "/*",
+        "*/",
+        "//",
+        " ",
+        "1",
+        "0x",
+        "mbr",
+        "partition",
+        "block-offset",
+        "file-resource",
+        "contents",
+        "length",
+        "funlist",
+        "{2,info,x}",
+        "reqlist",
+        "uboot-environment",
+        "require-uboot-variable",
+        "meta-product",
+        "require-fwup-version",
+        "include",
+        "unknown",
+    ]);
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = meta_conf(&bytes, &mut Environment::empty());
+        let _ = configuration(bytes, "fwup.conf", PathBuf::from("/nowhere"), &mut Environment::empty());
+    }
+
+    #[test]
+    fn no_pieces_make_the_reader_panic(text in pieces()) {
+        let _ = meta_conf(text.as_bytes(), &mut Environment::empty());
+        let _ = configuration(text.into(), "fwup.conf", PathBuf::from("/nowhere"), &mut Environment::empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again(
+        values in prop::collection::vec("[^\0$]{1,20}", 1..5),
+        arguments in prop::collection::vec("[^\0$]{0,20}", 0..4),
+    ) {
+        let calls: Vec<_> = values.iter().map(|name| Call { name: name.clone(), arguments: arguments.clone() }).collect();
+        let firmware = Firmware {
+            metadata: vec![("meta-product".to_owned(), values[0].clone())],
+            tasks: vec![crate::fwup::model::Task {
+                name: values[0].clone(),
+                requirements: calls.clone(),
+                on_init: calls,
+                ..Default::default()
+            }],
+            ..Firmware::default()
+        };
+        let written = meta::write(&firmware);
+        prop_assert_eq!(meta_conf(written.as_bytes(), &mut Environment::empty()), Ok(firmware));
+    }
+}
