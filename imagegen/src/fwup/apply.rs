@@ -14,7 +14,7 @@ use super::action::{Action, ActionError};
 use super::archive::read::{Archive, ArchiveError};
 use super::device::{Device, DeviceError, Storage};
 use super::environment::{Environment, EnvironmentError};
-use super::model::{Call, Firmware, Handler, Section, Task};
+use super::model::{Call, Firmware, Handler, Resource, Section, Task};
 use super::partitions::{self, MbrError};
 use super::requirement::{self, RequirementError};
 
@@ -156,7 +156,7 @@ impl<'a> Steps<'a> {
         let resources = self.on_resource.iter().map(|(handler, actions)| {
             let data = firmware
                 .resource(&handler.resource)
-                .map_or(0, |resource| resource.data_length());
+                .map_or(0, Resource::data_length);
             sum(actions, data)
         });
         resources
@@ -350,6 +350,3 @@ fn resource_name(entry: &str) -> String {
         .strip_prefix("data/")
         .map_or_else(|| format!("/{entry}"), str::to_owned)
 }
-
-#[cfg(test)]
-mod tests;

@@ -13,6 +13,7 @@ pub mod language;
 pub mod meta;
 pub mod model;
 pub mod number;
+pub mod opened;
 pub mod partitions;
 pub mod requirement;
 

@@ -8,6 +8,7 @@ use blake2::{Blake2b256, Digest};
 
 use super::super::archive::read::Archive;
 use super::super::device::Storage;
+use super::super::hex;
 use super::super::model::{Firmware, Handler};
 use super::{ApplyError, BLOCK, Run};
 
@@ -148,8 +149,4 @@ impl<S: Storage> Run<'_, '_, S> {
         }
         .into()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
