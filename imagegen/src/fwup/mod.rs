@@ -15,6 +15,7 @@ pub mod model;
 pub mod number;
 pub mod opened;
 pub mod partitions;
+pub mod report;
 pub mod requirement;
 
 /// Bytes as hexadecimal digits.
