@@ -4,6 +4,8 @@
 //! archives, and what its tasks do to a disk.
 
 pub mod archive;
+pub mod create;
+pub mod date;
 pub mod device;
 pub mod environment;
 pub mod identity;
@@ -11,6 +13,7 @@ pub mod language;
 pub mod meta;
 pub mod model;
 pub mod number;
+pub mod resource;
 
 /// Bytes as hexadecimal digits.
 #[must_use]
