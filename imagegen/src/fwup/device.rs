@@ -327,6 +327,11 @@ impl<S: Storage> Device<S> {
         if self.needs_sync { self.sync() } else { Ok(()) }
     }
 
+    /// Forgets what is not written yet.
+    pub fn discard(&mut self) {
+        self.segments.clear();
+    }
+
     /// Declares contents as needless: whole segments in there read as zeroes from now on, and are zeroes around what is
     /// written into them. What is not written again stays on the disk as it is.
     ///

@@ -293,7 +293,7 @@ impl Environment {
         let mut order = Vec::new();
         match (before, after) {
             _ if format == Format::Single => {
-                order.push((Copy::First, self.new.get(Copy::First).to_vec()))
+                order.push((Copy::First, self.new.get(Copy::First).to_vec()));
             }
             (Ok((before, flags)), Ok((after, _))) if !self.is_cleared => {
                 let other = before.other();
@@ -362,6 +362,13 @@ impl Environment {
         }
         env.set_flags(flags);
         env.seal();
+        if variables.is_empty() {
+            // fwup ends an empty environment with one NUL, U-Boot's tools with two.
+            let data = self.place.format().data_offset();
+            block[data + 1] = 0xff;
+            let crc = crc32fast::hash(&block[data..]);
+            block[..4].copy_from_slice(&crc.to_le_bytes());
+        }
         Ok(block)
     }
 }

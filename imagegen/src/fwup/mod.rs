@@ -3,6 +3,8 @@
 //! Firmware archives: a second, independent implementation of fwup's format (version 1.16): its configuration language, its
 //! archives, and what its tasks do to a disk.
 
+mod action;
+pub mod apply;
 pub mod archive;
 pub mod create;
 pub mod date;
@@ -13,6 +15,9 @@ pub mod language;
 pub mod meta;
 pub mod model;
 pub mod number;
+pub mod opened;
+pub mod partitions;
+pub mod requirement;
 pub mod resource;
 
 /// Bytes as hexadecimal digits.

@@ -23,6 +23,14 @@ pub struct Firmware {
     pub tasks: Vec<Task>,
 }
 
+impl Firmware {
+    /// A resource by its name.
+    #[must_use]
+    pub fn resource(&self, name: &str) -> Option<&Resource> {
+        self.resources.iter().find(|resource| resource.name == name)
+    }
+}
+
 /// A section of options, and of sections in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Section {
@@ -85,6 +93,14 @@ pub struct Task {
     pub on_error: Vec<Call>,
     /// The other options, with their values as text.
     pub options: Vec<(String, String)>,
+}
+
+impl Task {
+    /// The value of an option.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&str> {
+        option(&self.options, name)
+    }
 }
 
 /// What is done with a resource.

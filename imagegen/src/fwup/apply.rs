@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Applies an archive: chooses a task, and does to the destination what it says, resource by resource as they come.
+//!
+//! Partition tables and environments are gathered while nothing else is written, and go to the disk before the next data
+//! and at the end, each time behind all data that came before them.
+
+mod resource;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::action::{Action, ActionError};
+use super::archive::read::{Archive, ArchiveError};
+use super::device::{Device, DeviceError, Storage};
+use super::environment::{Environment, EnvironmentError};
+use super::model::{Call, Firmware, Handler, Resource, Section, Task};
+use super::partitions::{self, MbrError};
+use super::requirement::{self, RequirementError};
+
+pub use resource::ResourceError;
+
+/// The size of a block in bytes.
+const BLOCK: u64 = 512;
+/// How much `raw_memset` writes at once, in bytes.
+const FILL: u64 = 1 << 20;
+
+/// Why a task failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// No task fits.
+    #[error(
+        "Couldn't find applicable task '{0}'. If task is available, the task's requirements may not be met."
+    )]
+    NoTask(String),
+    /// The task's own `error`.
+    #[error("{0}")]
+    Said(String),
+    /// A requirement.
+    #[error(transparent)]
+    Requirement(#[from] RequirementError),
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The destination.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// An action.
+    #[error(transparent)]
+    Action(#[from] ActionError),
+    /// An environment.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A partition table.
+    #[error(transparent)]
+    Mbr(#[from] MbrError),
+    /// A resource's data.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+}
+
+/// Who is told what happens.
+pub trait Observer {
+    /// How much is done, of how much.
+    fn progress(&mut self, done: u64, total: u64);
+    /// A task's own message.
+    fn info(&mut self, message: &str);
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The task's name.
+    pub task: String,
+    /// What the task wants to be passed to the next boot.
+    pub reboot_parameter: Option<String>,
+}
+
+/// Does what the task with a name of this start says. The archive's `meta.conf` was read, and is `firmware`.
+///
+/// # Errors
+///
+/// When no task fits, or something fails on the way; what was not written until then is not written any more, but for
+/// what the task's `on-error` does.
+pub fn apply<R: Read, S: Storage>(
+    archive: &mut Archive<R>,
+    firmware: &Firmware,
+    prefix: &str,
+    device: &mut Device<S>,
+    observer: &mut dyn Observer,
+) -> Result<Applied, ApplyError> {
+    let task = requirement::choose(firmware, prefix, device)?
+        .ok_or_else(|| ApplyError::NoTask(prefix.to_owned()))?;
+    let steps = Steps::of(task, firmware)?;
+    let total = steps.units(firmware);
+    let blocks = device.length() / BLOCK;
+    let mut run = Run {
+        device,
+        observer,
+        blocks,
+        environments: BTreeMap::new(),
+        waiting: Vec::new(),
+        done: 0,
+        total,
+        reboot_parameter: None,
+    };
+    run.report(0);
+    let result = run.task(&steps, archive, firmware);
+    if let Err(error) = result {
+        run.give_up();
+        // Whatever comes of this, the first error is the one to tell.
+        let _ = run.actions(&steps.on_error).and_then(|()| run.finish());
+        return Err(error);
+    }
+    Ok(Applied {
+        task: task.name.clone(),
+        reboot_parameter: run.reboot_parameter,
+    })
+}
+
+/// A task's actions, checked.
+struct Steps<'a> {
+    on_init: Vec<Action<'a>>,
+    on_resource: Vec<(&'a Handler, Vec<Action<'a>>)>,
+    on_finish: Vec<Action<'a>>,
+    on_error: Vec<Action<'a>>,
+}
+
+impl<'a> Steps<'a> {
+    fn of(task: &'a Task, firmware: &'a Firmware) -> Result<Self, ActionError> {
+        let actions = |calls: &'a [Call], in_resource| {
+            calls
+                .iter()
+                .map(|call| Action::of(call, firmware, in_resource))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            on_init: actions(&task.on_init, false)?,
+            on_resource: task
+                .on_resource
+                .iter()
+                .map(|handler| Ok((handler, actions(&handler.actions, true)?)))
+                .collect::<Result<_, ActionError>>()?,
+            on_finish: actions(&task.on_finish, false)?,
+            on_error: actions(&task.on_error, false)?,
+        })
+    }
+
+    fn units(&self, firmware: &Firmware) -> u64 {
+        let sum = |actions: &[Action<'_>], data| {
+            actions
+                .iter()
+                .map(|action| action.units(data))
+                .fold(0, u64::saturating_add)
+        };
+        let resources = self.on_resource.iter().map(|(handler, actions)| {
+            let data = firmware
+                .resource(&handler.resource)
+                .map_or(0, Resource::data_length);
+            sum(actions, data)
+        });
+        resources
+            .chain([sum(&self.on_init, 0), sum(&self.on_finish, 0)])
+            .fold(0, u64::saturating_add)
+    }
+}
+
+/// What decides about booting, and is not on the disk yet.
+#[derive(Debug, PartialEq, Eq)]
+enum Waiting<'a> {
+    Environment(&'a str),
+    Table(Vec<(u64, [u8; BLOCK as usize])>),
+}
+
+struct Run<'a, 'd, S> {
+    device: &'d mut Device<S>,
+    observer: &'d mut dyn Observer,
+    /// The destination's size before the task, in blocks.
+    blocks: u64,
+    environments: BTreeMap<&'a str, Environment>,
+    /// In the order in which it was asked for.
+    waiting: Vec<Waiting<'a>>,
+    done: u64,
+    total: u64,
+    reboot_parameter: Option<String>,
+}
+
+impl<'a, S: Storage> Run<'a, '_, S> {
+    fn task<R: Read>(
+        &mut self,
+        steps: &Steps<'a>,
+        archive: &mut Archive<R>,
+        firmware: &Firmware,
+    ) -> Result<(), ApplyError> {
+        self.actions(&steps.on_init)?;
+        let mut left: Vec<_> = steps.on_resource.iter().collect();
+        while !left.is_empty() {
+            let Some(header) = archive.next_entry()? else {
+                return Err(ResourceError::Missing(left[0].0.resource.clone()).into());
+            };
+            let name = resource_name(&header.name);
+            let Some(place) = left
+                .iter()
+                .position(|(handler, _)| handler.resource == name)
+            else {
+                continue;
+            };
+            let (handler, actions) = left.remove(place);
+            let mut is_read = false;
+            for action in actions {
+                match action {
+                    Action::RawWrite { offset } => {
+                        if is_read {
+                            return Err(ResourceError::ReadTwice(handler.resource.clone()).into());
+                        }
+                        is_read = true;
+                        self.before_data()?;
+                        self.raw_write(archive, firmware, handler, *offset)?;
+                    }
+                    action => self.action(action)?,
+                }
+            }
+        }
+        self.actions(&steps.on_finish)?;
+        self.finish()
+    }
+
+    fn actions(&mut self, actions: &[Action<'a>]) -> Result<(), ApplyError> {
+        actions.iter().try_for_each(|action| self.action(action))
+    }
+
+    fn action(&mut self, action: &Action<'a>) -> Result<(), ApplyError> {
+        match action {
+            // Only in on-resource, and done there.
+            Action::RawWrite { .. } => {}
+            Action::RawMemset {
+                offset,
+                length,
+                byte,
+            } => {
+                self.before_data()?;
+                return self.raw_memset(*offset, *length, *byte);
+            }
+            Action::Trim { offset, length } => {
+                self.before_data()?;
+                self.device.trim(*offset, *length)?;
+            }
+            Action::MbrWrite(mbr) => {
+                let blocks = partitions::blocks(mbr, self.blocks)?;
+                self.waiting.push(Waiting::Table(blocks));
+            }
+            Action::ClearEnvironment(section) => self.environment(section)?.clear()?,
+            Action::RecoverEnvironment(section) => self.environment(section)?.recover()?,
+            Action::SetVariable(section, variable, value) => self
+                .environment(section)?
+                .set(variable, value.map(str::as_bytes))?,
+            Action::Error(message) => return Err(ApplyError::Said((*message).to_owned())),
+            Action::Info(message) => self.observer.info(message),
+            Action::RebootParameter(parameter) => {
+                self.reboot_parameter = Some((*parameter).to_owned());
+            }
+        }
+        self.report(action.units(0));
+        Ok(())
+    }
+
+    /// An environment to change, which goes to the disk behind all that waits now.
+    fn environment(&mut self, section: &'a Section) -> Result<&mut Environment, ApplyError> {
+        let title = section.title.as_str();
+        let waiting = Waiting::Environment(title);
+        let is_last = self.waiting.last() == Some(&waiting);
+        let is_full = self
+            .environments
+            .get(title)
+            .is_some_and(Environment::is_full);
+        if is_full || !is_last && self.waiting.contains(&waiting) {
+            self.store_waiting()?;
+        }
+        if self.waiting.last() != Some(&waiting) {
+            self.waiting.push(waiting);
+        }
+        let environment = match self.environments.remove(title) {
+            Some(environment) => environment,
+            None => Environment::read(section, self.device)?,
+        };
+        Ok(self.environments.entry(title).or_insert(environment))
+    }
+
+    /// What waits goes to the disk, and the environments are looked at anew afterwards: data may be written over them.
+    fn before_data(&mut self) -> Result<(), ApplyError> {
+        self.store_waiting()?;
+        self.environments.clear();
+        Ok(())
+    }
+
+    fn store_waiting(&mut self) -> Result<(), ApplyError> {
+        for waiting in std::mem::take(&mut self.waiting) {
+            match waiting {
+                Waiting::Environment(title) => {
+                    if let Some(environment) = self.environments.get_mut(title) {
+                        environment.store(self.device)?;
+                    }
+                }
+                Waiting::Table(blocks) => {
+                    for (block, bytes) in blocks {
+                        self.device.write_ordered(block * BLOCK, &bytes)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn raw_memset(&mut self, offset: u64, length: u64, byte: u8) -> Result<(), ApplyError> {
+        let bytes = vec![byte; FILL.min(length) as usize];
+        let mut done = 0;
+        while done < length {
+            // The first piece ends where the following ones are whole segments.
+            let position = offset.saturating_add(done);
+            let piece = (FILL - position % FILL).min(length - done);
+            self.device.write(position, &bytes[..piece as usize])?;
+            done += piece;
+            self.report(piece);
+        }
+        Ok(())
+    }
+
+    /// Nothing of what is not on the disk goes there any more.
+    fn give_up(&mut self) {
+        self.waiting.clear();
+        self.environments.clear();
+        self.device.discard();
+    }
+
+    fn finish(&mut self) -> Result<(), ApplyError> {
+        self.store_waiting()?;
+        self.device.finish()?;
+        Ok(())
+    }
+
+    fn report(&mut self, units: u64) {
+        self.done = self.done.saturating_add(units);
+        self.observer.progress(self.done, self.total);
+    }
+}
+
+/// The resource that an entry has the data of.
+fn resource_name(entry: &str) -> String {
+    entry
+        .strip_prefix("data/")
+        .map_or_else(|| format!("/{entry}"), str::to_owned)
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! An archive of which the start was read: what it is, before its resources.
+
+use std::io::Read;
+
+use super::archive::read::{Archive, ArchiveError};
+use super::identity::Identity;
+use super::language::{self, Environment, LanguageError};
+use super::model::Firmware;
+
+/// How large a `meta.conf` may be, in bytes.
+const META_CONF: std::ops::RangeInclusive<usize> = 10..=49_999;
+/// The bytes of a signature.
+const SIGNATURE: usize = 64;
+
+/// Why an archive is none of firmware.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Something else comes first.
+    #[error("the archive starts with {found}, expected meta.conf: this is no firmware archive")]
+    NoMetaConf {
+        /// What comes instead.
+        found: String,
+    },
+    /// The file is too short or too long.
+    #[error("meta.conf has {0} bytes, expected 10 to 49999")]
+    Size(usize),
+    /// The signature is none.
+    #[error("meta.conf.ed25519 has {0} bytes, expected 64")]
+    Signature(usize),
+    /// What it says.
+    #[error(transparent)]
+    Language(#[from] LanguageError),
+}
+
+/// An archive whose resources are still to be read.
+pub struct Opened<R> {
+    /// The rest of it.
+    pub archive: Archive<R>,
+    /// What `meta.conf` says.
+    pub firmware: Firmware,
+    /// Its bytes.
+    pub meta_conf: Vec<u8>,
+    /// Its names.
+    pub identity: Identity,
+    /// The signature of `meta.conf`.
+    pub signature: Option<[u8; SIGNATURE]>,
+}
+
+impl<R: Read> Opened<R> {
+    /// Reads the start of an archive. The variables of `environment` are put in, and those of the archive's identity.
+    ///
+    /// # Errors
+    ///
+    /// When it is no firmware archive, or its `meta.conf` is wrong.
+    pub fn read(input: R, environment: &mut Environment) -> Result<Self, OpenError> {
+        let mut archive = Archive::new(input);
+        let next = |archive: &mut Archive<R>| -> Result<String, OpenError> {
+            Ok(archive
+                .next_entry()?
+                .map_or_else(|| "its end".to_owned(), |header| header.name))
+        };
+        let mut name = next(&mut archive)?;
+        let mut signature = None;
+        if name == "meta.conf.ed25519" {
+            let bytes = archive.read_all(SIGNATURE + 1)?;
+            let length = bytes.len();
+            signature = Some(bytes.try_into().map_err(|_| OpenError::Signature(length))?);
+            name = next(&mut archive)?;
+        }
+        if name != "meta.conf" {
+            return Err(OpenError::NoMetaConf {
+                found: format!("{name:?}"),
+            });
+        }
+        let meta_conf = archive.read_all(*META_CONF.end())?;
+        if !META_CONF.contains(&meta_conf.len()) {
+            return Err(OpenError::Size(meta_conf.len()));
+        }
+        let identity = Identity::of(&meta_conf);
+        environment.set("FWUP_META_UUID", &identity.uuid);
+        environment.set("FWUP_META_NICKNAME", &identity.nickname);
+        let firmware = language::meta_conf(&meta_conf, environment)?;
+        Ok(Self {
+            archive,
+            firmware,
+            meta_conf,
+            identity,
+            signature,
+        })
+    }
+}
