@@ -19,6 +19,20 @@ pub fn civil(day: i64) -> (i64, u32, u32) {
     (year, month as u32, day as u32)
 }
 
+/// The number of a day, counted from 1970-01-01 on. What is beyond the end of a month runs into the next.
+#[must_use]
+pub fn day(year: i64, month: u32, day: u32) -> i64 {
+    let month = i64::from(month);
+    let (year, from_march) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let in_year = (153 * from_march + 2) / 5 + i64::from(day) - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + in_year - 719_468
+}
+
 /// As `2023-11-14T22:13:20Z`, of seconds since 1970.
 #[must_use]
 pub fn timestamp(seconds: u32) -> String {
@@ -35,6 +49,14 @@ pub fn timestamp(seconds: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_have_one_date_each() {
+        for number in (-800_000..800_000).step_by(37).chain(18_000..19_000) {
+            let (year, month, date) = civil(number);
+            assert_eq!(day(year, month, date), number);
+        }
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -8,6 +8,7 @@
 
 use std::io::{self, Write};
 
+use crate::fwup::date;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use libdeflater::{CompressionLvl, Compressor};
@@ -300,7 +301,7 @@ fn narrow(number: u64) -> u32 {
 
 /// Time and date as a directory entry of FAT has them, of seconds since 1970: in UTC, and from 1980 to 2107.
 fn dos_time(seconds: u32) -> (u16, u16) {
-    let (year, month, day) = super::super::date::civil(i64::from(seconds) / 86_400);
+    let (year, month, day) = date::civil(i64::from(seconds) / 86_400);
     if year < 1980 {
         return (0, NO_DATE);
     }
