@@ -6,6 +6,8 @@
 mod action;
 pub mod apply;
 pub mod archive;
+pub mod create;
+pub mod date;
 pub mod device;
 pub mod environment;
 pub mod identity;
@@ -17,6 +19,7 @@ pub mod opened;
 pub mod partitions;
 pub mod report;
 pub mod requirement;
+pub mod resource;
 
 /// Bytes as hexadecimal digits.
 #[must_use]

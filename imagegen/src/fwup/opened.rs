@@ -49,6 +49,8 @@ pub struct Opened<R> {
     pub firmware: Firmware,
     /// Its bytes.
     pub meta_conf: Vec<u8>,
+    /// When it was made, in seconds since 1970.
+    pub created: Option<u32>,
     /// Its names.
     pub identity: Identity,
     /// The signature of `meta.conf`.
@@ -63,18 +65,19 @@ impl<R: Read> Opened<R> {
     /// When it is no firmware archive, or its `meta.conf` is wrong.
     pub fn read(input: R, environment: &mut Environment) -> Result<Self, OpenError> {
         let mut archive = Archive::new(input);
-        let next = |archive: &mut Archive<R>| -> Result<String, OpenError> {
-            Ok(archive
-                .next_entry()?
-                .map_or_else(|| "its end".to_owned(), |header| header.name))
+        let next = |archive: &mut Archive<R>| -> Result<(String, Option<u32>), OpenError> {
+            Ok(archive.next_entry()?.map_or_else(
+                || ("its end".to_owned(), None),
+                |header| (header.name, header.modified),
+            ))
         };
-        let mut name = next(&mut archive)?;
+        let (mut name, mut created) = next(&mut archive)?;
         let mut signature = None;
         if name == "meta.conf.ed25519" {
             let bytes = archive.read_all(SIGNATURE + 1)?;
             let length = bytes.len();
             signature = Some(bytes.try_into().map_err(|_| OpenError::Signature(length))?);
-            name = next(&mut archive)?;
+            (name, created) = next(&mut archive)?;
         }
         if name != "meta.conf" {
             return Err(OpenError::NoMetaConf {
@@ -93,6 +96,7 @@ impl<R: Read> Opened<R> {
             archive,
             firmware,
             meta_conf,
+            created,
             identity,
             signature,
         })

@@ -8,6 +8,8 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
+use crate::fwup::date;
+
 /// The input's buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
@@ -26,6 +28,8 @@ const SIZES_FOLLOW: u16 = 1 << 3;
 const IS_64: u32 = u32::MAX;
 /// The extra field with those sizes.
 const ZIP64: u16 = 1;
+/// The extra field with the time.
+const TIME: u16 = 0x5455;
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,8 @@ pub struct Header {
     pub name: String,
     /// The size of the data in bytes; `None` where only what follows the data tells.
     pub size: Option<u64>,
+    /// When the file was changed, in seconds since 1970.
+    pub modified: Option<u32>,
 }
 
 /// An archive that is being read.
@@ -133,7 +139,7 @@ impl<R: Read> Archive<R> {
         let _version = self.u16("a header")?;
         let flags = self.u16("a header")?;
         let method = self.u16("a header")?;
-        let _time_and_date = self.u32("a header")?;
+        let dos_time = [self.u16("a header")?, self.u16("a header")?];
         let crc = self.u32("a header")?;
         let packed = self.u32("a header")?;
         let size = self.u32("a header")?;
@@ -204,7 +210,12 @@ impl<R: Read> Archive<R> {
             size_read: 0,
             hasher: crc32fast::Hasher::new(),
         });
-        Ok(Header { name, size })
+        let modified = unix_time(&extra).or_else(|| dos_seconds(dos_time));
+        Ok(Header {
+            name,
+            size,
+            modified,
+        })
     }
 
     /// Reads data of the current entry, as much as `out` takes; less only at its end, where checksum and sizes are checked.
@@ -394,12 +405,37 @@ fn bad(offset: u64, what: String) -> ArchiveError {
 }
 
 /// The contents of the ZIP64 extra field.
-fn zip64(mut extra: &[u8]) -> Option<&[u8]> {
+fn zip64(extra: &[u8]) -> Option<&[u8]> {
+    extra_field(extra, ZIP64)
+}
+
+/// What the extra field with the time says.
+fn unix_time(extra: &[u8]) -> Option<u32> {
+    let (flags, rest) = extra_field(extra, TIME)?.split_first()?;
+    let (time, _) = rest.split_first_chunk::<4>()?;
+    (flags & 1 != 0).then(|| u32::from_le_bytes(*time))
+}
+
+/// Time and date as a directory entry of FAT has them, taken as UTC. 1980-01-01 stands for none.
+fn dos_seconds([time, date]: [u16; 2]) -> Option<u32> {
+    let bits = |value: u16, shift: u16, count: u16| u32::from(value >> shift & ((1 << count) - 1));
+    let day = date::day(
+        1980 + i64::from(date >> 9),
+        bits(date, 5, 4),
+        bits(date, 0, 5),
+    );
+    let in_day = bits(time, 11, 5) * 3600 + bits(time, 5, 6) * 60 + bits(time, 0, 5) * 2;
+    let seconds = day * 86_400 + i64::from(in_day);
+    u32::try_from(seconds).ok().filter(|_| date > 0x21)
+}
+
+/// The contents of an extra field.
+fn extra_field(mut extra: &[u8], wanted: u16) -> Option<&[u8]> {
     while let Some((head, rest)) = extra.split_first_chunk::<4>() {
         let kind = u16::from_le_bytes([head[0], head[1]]);
         let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
         let contents = rest.get(..length)?;
-        if kind == ZIP64 {
+        if kind == wanted {
             return Some(contents);
         }
         extra = &rest[length..];
