@@ -20,6 +20,7 @@ pub mod partitions;
 pub mod report;
 pub mod requirement;
 pub mod resource;
+pub mod run;
 
 /// Bytes as hexadecimal digits.
 #[must_use]
