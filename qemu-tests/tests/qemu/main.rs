@@ -16,10 +16,13 @@ mod matrix;
 mod memory;
 mod optlevels;
 mod overrides;
+mod payload;
 mod power;
 mod slots;
 
 use std::env;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
     };
     // Emulation takes a whole CPU for each machine, and a machine that waits for its turn misses its time limit.
     arguments.test_threads.get_or_insert(2);
-    let mut tests = matrix::tests();
+    let mut tests = payload::tests();
     tests.extend(errors::tests());
     tests.extend(device_trees::tests());
     tests.extend(disks::tests());
@@ -55,14 +58,34 @@ fn main() -> ExitCode {
     tests.extend(linux::tests());
     tests.extend(power::tests());
     if env::var_os(artifacts::ALL).is_some() {
-        tests.extend(matrix::long_tests());
+        tests.extend(payload::long_tests());
     }
-    let trials = tests.into_iter().map(|(name, test)| {
-        let folder = folder.clone();
-        Trial::test(name, move || {
-            let context = Context::new(folder.clone().into())?;
-            test(&context).map_err(|error| Failed::from(format!("{error:#}")))
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let rows = match matrix::rows() {
+        Ok(rows) => rows,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials: Vec<Trial> = tests
+        .into_iter()
+        .map(|(name, test)| trial(name, &folder, test))
+        .collect();
+    trials.extend(rows.into_iter().map(|row| {
+        let name = row.name();
+        trial(name, &folder, move |context| row.boot(context))
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(
+    name: String,
+    folder: &OsStr,
+    test: impl FnOnce(&Context) -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
+    let folder = PathBuf::from(folder);
+    Trial::test(name, move || {
+        let context = Context::new(folder)?;
+        test(&context).map_err(|error| Failed::from(format!("{error:#}")))
+    })
 }
