@@ -19,6 +19,8 @@ mod overrides;
 mod payload;
 mod power;
 mod slots;
+mod static_checks;
+mod watch;
 
 use std::env;
 use std::ffi::OsStr;
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
     tests.extend(consoles::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
+    tests.extend(watch::tests());
+    tests.extend(static_checks::tests());
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(payload::long_tests());
     }
