@@ -39,11 +39,17 @@ pub struct Version {
 impl Version {
     /// From here on QEMU checks the alignment of accesses to device memory, and all memory is that while the MMU is off
     /// (QEMU, commit 59754f85ed3, "target/arm: Do memory type alignment check when translation disabled").
-    pub const CHECKS_ALIGNMENT: Self = Self {
-        major: 9,
-        minor: 0,
-        patch: 0,
-    };
+    pub const CHECKS_ALIGNMENT: Self = Self::new(9, 0, 0);
+
+    /// The version of these three numbers.
+    #[must_use]
+    pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
+        Self {
+            major,
+            minor,
+            patch,
+        }
+    }
 
     fn parse(text: &str) -> Option<Self> {
         let number = text.split("version ").nth(1)?.split_whitespace().next()?;

@@ -18,7 +18,17 @@ pub(crate) fn main() -> Result<ExitCode> {
     host.args(["clippy", "--locked", "--all-targets", "--test", "qemu"]);
     check(host.args(["--", "-D", "warnings"]))?;
 
-    // With the loader's shipped flags, which .cargo/config.toml and the profile have.
+    check(&mut on_bare_metal()?)?;
+
+    let mut docs = toolchain::cargo();
+    docs.args(["doc", "--locked", "--no-deps"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    check(&mut docs)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Clippy for what runs in the guest, with the loader's shipped flags, which .cargo/config.toml and the profile have.
+pub(crate) fn on_bare_metal() -> Result<Command> {
     let mut metal = bare_metal("clippy")?;
     metal.args([
         "--package",
@@ -28,13 +38,8 @@ pub(crate) fn main() -> Result<ExitCode> {
         "--bins",
         "--release",
     ]);
-    check(metal.args(["--", "-D", "warnings"]))?;
-
-    let mut docs = toolchain::cargo();
-    docs.args(["doc", "--locked", "--no-deps"])
-        .env("RUSTDOCFLAGS", "-D warnings");
-    check(&mut docs)?;
-    Ok(ExitCode::SUCCESS)
+    metal.args(["--", "-D", "warnings"]);
+    Ok(metal)
 }
 
 fn check(command: &mut Command) -> Result<()> {

@@ -11,6 +11,8 @@ use qemu_tests::artifacts::{self, Artifacts};
 use qemu_tests::setup::{self, Purpose};
 use qemu_tests::toolchain;
 
+use super::lint;
+
 /// Run the host tests, then the QEMU tests
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -26,6 +28,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let mut host = toolchain::cargo();
     host.args(["test", "--locked"]).args(&arguments.filter);
     let host_passed = passes(&mut host)?;
+
+    // Volatile accesses to registers are banned by clippy.toml.
+    let lint_passed = arguments.filter.is_some() || passes(&mut lint::on_bare_metal()?)?;
 
     let artifacts = Artifacts::build()?;
     let mut qemu = toolchain::cargo();
@@ -44,14 +49,17 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.all {
         qemu.env(artifacts::ALL, "1");
     }
-    // Both are run even if the first fails: who changes something wants to see all that it breaks.
+    // All are run even if the first fails: who changes something wants to see all that it breaks.
     let qemu_passed = passes(&mut qemu)?;
-    for (what, passed) in [("host", host_passed), ("QEMU", qemu_passed)] {
-        if !passed {
-            eprintln!("error: the {what} tests failed");
-        }
+    let results = [
+        ("host tests", host_passed),
+        ("bare-metal lints", lint_passed),
+        ("QEMU tests", qemu_passed),
+    ];
+    for (what, _) in results.iter().filter(|(_, passed)| !passed) {
+        eprintln!("error: the {what} failed");
     }
-    Ok(if host_passed && qemu_passed {
+    Ok(if results.iter().all(|(_, passed)| *passed) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
