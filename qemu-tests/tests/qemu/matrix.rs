@@ -143,8 +143,8 @@ impl Row {
         // Before 8.2 QEMU's PSCI did not turn on what these need of EL3, and no kernel could start a second CPU:
         // https://gitlab.com/qemu-project/qemu/-/issues/1899.
         let newer = matches!(self.cpu, "neoverse-v1" | "neoverse-n2" | "max");
-        let starts = self.start != Start::Secure || self.cpus == 1 || !newer;
-        fits && !self.is_at_el3() && (starts || qemu >= Version::new(8, 2, 0))
+        let needs_el3 = self.start == Start::Secure && !self.is_at_el3() && self.cpus > 1;
+        fits && !(newer && needs_el3 && qemu < Version::new(8, 2, 0))
     }
 
     /// Entered at EL3 there is no PSCI, so the kernel has one CPU and cannot power off.

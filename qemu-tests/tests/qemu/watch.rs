@@ -6,14 +6,14 @@
 use anyhow::{Result, ensure};
 
 use qemu_tests::machine::{Bus, Disk, Machine};
-use qemu_tests::report::Report;
+use qemu_tests::report::{self, Report};
 use qemu_tests::scratch::{self, Scratch};
 
 use crate::Test;
 use crate::context::{Context, machine, report};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 7] = [
+    let tests: [(&str, fn(&Context) -> Result<()>); 8] = [
         ("memory_stays_as_it_is_with_a_legacy_transport", |context| {
             undisturbed(context, |machine, disk| machine.disk(disk)).map(drop)
         }),
@@ -34,6 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
             ensure!(report.number("el")? == 2, "{report:?}");
             Ok(())
         }),
+        ("memory_stays_as_it_is_below_el3", below_el3),
         ("memory_stays_as_it_is_after_a_write", after_a_write),
         ("memory_stays_as_it_is_for_the_flat_binary", |context| {
             let disk = context.disk(&watching(context, "1")?)?;
@@ -86,6 +87,15 @@ fn on_pci(context: &Context) -> Result<()> {
     ensure!(report.number("pci_disks")? == 2, "{report:?}");
     ensure!(report.number("pci_running_disks")? == 0, "{report:?}");
     Ok(())
+}
+
+/// The CPUs that the kernel does not get sleep elsewhere. Without PSCI the machine ends by being stopped.
+fn below_el3(context: &Context) -> Result<()> {
+    let disk = context.disk(&watching(context, "1")?)?;
+    let machine = context.machine().machine_option("secure=on").cpus(4);
+    let mut running = machine.disk(disk).start()?;
+    running.expect(report::DONE)?;
+    watched(context, &Report::parse(&running.serial())?)
 }
 
 /// A trial is counted on the disk before the kernel is read.
