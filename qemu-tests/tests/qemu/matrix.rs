@@ -3,6 +3,8 @@
 //! Debian's kernel on machines of all kinds, each asked from inside what it is: generated rows in which every three
 //! choices that can go together do.
 
+mod inside;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use qemu_tests::machine::{Bus, Disk, Machine};
 use qemu_tests::output;
 
 use crate::context::{Context, machine};
+use inside::{ANSWERED, Inside, QUESTION};
 
 /// How long a row may take on a busy machine.
 const ROW: Duration = Duration::from_secs(120);
@@ -89,17 +92,6 @@ pub(crate) struct Row {
     gic: u8,
     place: Place,
     memory_mib: u32,
-}
-
-/// What a guest says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Inside {
-    cpus: u8,
-    level: String,
-    disk: String,
-    memory_kib: u64,
-    /// How often the kernel's log says that CPUs were started in inconsistent modes.
-    inconsistent: u32,
 }
 
 /// The rows for the QEMU at hand.
@@ -247,46 +239,6 @@ impl fmt::Display for Row {
             "{form}-{cpu}-smp{}-{start}-gicv{}-{place}-{}m",
             self.cpus, self.gic, self.memory_mib
         )
-    }
-}
-
-/// Asks for a line `inside: CPUS LEVEL MEMORY INCONSISTENT ROOT`: from the kernel's log but for the CPUs that are online
-/// and the root file system's place below /sys/devices.
-const QUESTION: &str = "dmesg >/tmp/log; said() { sed -n \"s,.*$1.*,\\1,p\" /tmp/log; }; \
-    root=$(sed -n 's,^/dev/\\([^ ]*\\) / .*,\\1,p' /proc/mounts); \
-    echo \"inside: $(grep -c ^processor /proc/cpuinfo) $(said 'CPU(s) started at \\(EL.\\)') \
-    $(said 'Memory: [0-9]*K/\\([0-9]*\\)K') $(grep -c 'inconsistent modes' /tmp/log) \
-    $(readlink -f /sys/class/block/$root)\"; echo an'swer'ed";
-
-/// What follows the answer; typed, it looks different.
-const ANSWERED: &str = "answered";
-
-impl Inside {
-    fn parse(serial: &str) -> Result<Self> {
-        let is_answer = |text: &&str| text.starts_with(|first: char| first.is_ascii_digit());
-        let line = serial
-            .lines()
-            .filter_map(|line| line.strip_prefix("inside: "))
-            .find(is_answer)
-            .context("the guest does not say what it is")?;
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [cpus, level, memory, inconsistent, root] = words[..] else {
-            return Err(anyhow!("{line:?} has not five words"));
-        };
-        // …/PLACE/virtio0/block/DISK/PARTITION
-        let mut path = root.rsplit('/').skip(1);
-        let disk = path.next().filter(|_| root.starts_with("/sys/devices/"));
-        let place = path.nth(2);
-        let (disk, place) = disk
-            .zip(place)
-            .with_context(|| format!("{root:?} is no partition of a disk"))?;
-        Ok(Self {
-            cpus: cpus.parse()?,
-            level: level.to_owned(),
-            disk: format!("/dev/{disk} at {place}"),
-            memory_kib: memory.parse()?,
-            inconsistent: inconsistent.parse()?,
-        })
     }
 }
 

@@ -90,10 +90,7 @@ fn cut_everywhere(context: &Context, disk: &Scratch, first: &str, allowed: &[&st
         .filter(|entry| matches!(entry, Entry::Write(..)))
         .count();
     ensure!(writes >= 2, "only {writes} writes: {entries:?}");
-    ensure!(
-        entries.iter().any(|entry| *entry == Entry::Flush),
-        "no flush: {entries:?}"
-    );
+    ensure!(entries.contains(&Entry::Flush), "no flush: {entries:?}");
     ensure!(
         entries.last() == Some(&Entry::Flush),
         "a write without a flush"

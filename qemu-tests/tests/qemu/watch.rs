@@ -15,7 +15,7 @@ use crate::context::{Context, machine, report};
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, fn(&Context) -> Result<()>); 8] = [
         ("memory_stays_as_it_is_with_a_legacy_transport", |context| {
-            undisturbed(context, |machine, disk| machine.disk(disk)).map(drop)
+            undisturbed(context, Machine::disk).map(drop)
         }),
         ("memory_stays_as_it_is_with_a_modern_transport", |context| {
             undisturbed(context, |machine, disk| {
