@@ -10,14 +10,14 @@ use goblin::elf::Elf;
 use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::report::Report;
 
-use crate::Test;
 use crate::context::{Context, fatal};
+use crate::{Scenario, Test};
 
 /// How many CPUs the machines have.
 const CPUS: u8 = 4;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+    let tests: [(&str, Scenario); 5] = [
         ("entered_at_el3_goes_to_el1", |context| {
             from_el3(context, "virtualization=off")
         }),

@@ -12,14 +12,14 @@ use little_loader::slot::Slot;
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::{Disk, Machine};
 
-use crate::Test;
 use crate::context::Context;
+use crate::{Scenario, Test};
 
 /// The prompt of the guest's shell.
 const PROMPT: &str = "/ # ";
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 6] = [
+    let tests: [(&str, Scenario); 6] = [
         ("shell_on_slot_a_and_again_after_a_reboot", shell),
         ("four_cpus", |context| {
             cpus(context, 4, "EL1", |machine| machine)

@@ -3,10 +3,6 @@
 //! The tests that boot machines. `cargo qemu test` builds what they start, then runs them.
 
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::type_complexity,
-    reason = "a table of names and functions reads well as it is"
-)]
 
 mod command_lines;
 mod consoles;

@@ -9,14 +9,14 @@ use qemu_tests::payload::pattern;
 use qemu_tests::report::Report;
 use qemu_tests::scratch::KERNEL_A;
 
-use crate::Test;
 use crate::context::{Context, machine, report};
+use crate::{Scenario, Test};
 
 /// Where the initrd of a test lies, in blocks.
 const INITRD: u64 = 100_000;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 20] = [
+    let tests: [(&str, Scenario); 20] = [
         ("boots_by_elf", |context| {
             boots(context, |machine| machine).map(drop)
         }),

@@ -14,12 +14,12 @@ use qemu_tests::machine::Disk;
 use qemu_tests::scratch::{Scratch, variable};
 use qemu_tests::write_log::{Entry, cuts, read};
 
-use crate::Test;
 use crate::context::{Context, report};
 use crate::slots::{told, updated};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 3] = [
+    let tests: [(&str, Scenario); 3] = [
         ("cut_at_every_point_of_a_trial", |context| {
             cut_everywhere(
                 context,

@@ -19,11 +19,11 @@ use qemu_tests::emulator::{self, Version};
 use qemu_tests::paths;
 use qemu_tests::toolchain::Toolchain;
 
-use crate::Test;
 use crate::context::{Context, report};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+    let tests: [(&str, Scenario); 5] = [
         ("loaders_have_no_simd_fp_exclusives_or_atomics", loaders),
         ("forbidden_instructions_are_recognised", |_| forbidden()),
         ("allowed_instructions_are_let_through", |_| allowed()),

@@ -9,11 +9,11 @@ use qemu_tests::machine::{Bus, Disk, Machine};
 use qemu_tests::report::{self, Report};
 use qemu_tests::scratch::{self, Scratch};
 
-use crate::Test;
 use crate::context::{Context, machine, report};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 8] = [
+    let tests: [(&str, Scenario); 8] = [
         ("memory_stays_as_it_is_with_a_legacy_transport", |context| {
             undisturbed(context, Machine::disk).map(drop)
         }),
