@@ -10,6 +10,7 @@ mod context;
 mod device_trees;
 mod disks;
 mod errors;
+mod kernels;
 mod levels;
 mod linux;
 mod matrix;
@@ -31,6 +32,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use context::Context;
 use qemu_tests::artifacts;
+use qemu_tests::setup::kernels::DebianKernel;
 
 /// What a test does.
 type Scenario = fn(&Context) -> anyhow::Result<()>;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
     tests.extend(levels::tests());
     tests.extend(memory::tests());
     tests.extend(consoles::tests());
+    tests.extend(kernels::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
     tests.extend(watch::tests());
@@ -78,6 +81,14 @@ fn main() -> ExitCode {
     trials.extend(rows.into_iter().map(|row| {
         let name = row.name();
         trial(name, &folder, move |context| row.boot(context))
+    }));
+    let mut booted = kernels::KERNELS.to_vec();
+    if env::var_os(artifacts::ALL_KERNELS).is_some() {
+        booted.extend(DebianKernel::of_all_suites());
+    }
+    trials.extend(booted.into_iter().map(|kernel| {
+        let test = move |context: &Context| kernels::boot(kernel, context);
+        trial(kernel.test_name(), &folder, test)
     }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
