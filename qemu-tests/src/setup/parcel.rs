@@ -35,8 +35,8 @@ pub enum ParcelError {
     NoArchive,
     /// The archive could not be reached, or its lists lack a package.
     #[error(
-        "{suites} of {uri} has no package {package} for arm64, or cannot be reached; give `cargo qemu boot` your own \
-         kernel by --kernel, --initrd and --rootfs"
+        "{suites} of {uri} has no package {package} for arm64, or cannot be reached (`cargo qemu boot` also takes a kernel \
+         of your own, by --kernel, --initrd and --rootfs)"
     )]
     NoPackage {
         /// The archive.
