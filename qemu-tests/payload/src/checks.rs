@@ -9,7 +9,7 @@ use aarch64_cpu::registers::{CNTFRQ_EL0, Readable, SCTLR_EL1};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use little_loader::dtb::{self, Conduit, HEADER_SIZE, Machine};
-use little_loader::placement::Memory;
+use little_loader::regions::Memory;
 use little_loader::units::{Addr, Bytes, Region};
 use safe_mmio::fields::ReadPure;
 use safe_mmio::{UniqueMmioPointer, field_shared};

@@ -6,7 +6,7 @@ use core::arch::asm;
 use core::ptr::NonNull;
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
-use little_loader::placement::Regions;
+use little_loader::regions::Regions;
 use little_loader::units::{Addr, Region};
 
 /// The part of a second for which memory is left alone.
