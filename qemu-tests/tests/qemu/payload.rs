@@ -10,6 +10,7 @@ use qemu_tests::report::Report;
 use qemu_tests::scratch::KERNEL_A;
 
 use crate::context::{Context, machine, report};
+use crate::levels;
 use crate::{Scenario, Test};
 
 /// Where the initrd of a test lies, in blocks.
@@ -52,10 +53,10 @@ pub(crate) fn tests() -> Vec<Test> {
             long_kernel_and_initrd,
         ),
         ("entered_at_el2_with_one_cpu_goes_to_el1", |context| {
-            from_el2(context, 1, 1)
+            levels::entered(context, &["virtualization=on"], 1, 1, report)
         }),
         ("entered_at_el2_with_several_cpus_stays_there", |context| {
-            from_el2(context, 4, 2)
+            levels::entered(context, &["virtualization=on"], 4, 2, report)
         }),
         ("append_is_joined_behind_kernel_args", append),
         ("boots_again_after_a_reset", reset),
@@ -147,10 +148,11 @@ fn memory(context: &Context) -> Result<()> {
 }
 
 /// QEMU's models of what is in use, from the oldest 64-bit core to everything that can be emulated.
-const CPUS: [&str; 5] = [
+pub(crate) const CPUS: [&str; 6] = [
     "cortex-a53",
     "cortex-a57",
     "cortex-a72",
+    "cortex-a76",
     "neoverse-n1",
     "max",
 ];
@@ -259,35 +261,6 @@ fn every_combination(context: &Context) -> Result<()> {
                         .with_context(|| format!("{cpu}, {bus:?}, modern {modern}, {mib} MiB"))?;
                 }
             }
-        }
-    }
-    Ok(())
-}
-
-/// With `virtualization=on`, on each kind of CPU and interrupt controller.
-fn from_el2(context: &Context, cpus: u8, level: u64) -> Result<()> {
-    let image = context.path("disk.img");
-    context.bootable()?.create(&image)?;
-    for cpu in [
-        "cortex-a53",
-        "cortex-a57",
-        "cortex-a72",
-        "neoverse-n1",
-        "max",
-    ] {
-        for gic in ["gic-version=2", "gic-version=3"] {
-            let machine = context
-                .machine()
-                .cpu(cpu)
-                .cpus(cpus)
-                .machine_option("virtualization=on")
-                .machine_option(gic)
-                .disk(Disk::new(&image));
-            let report = report(&machine).with_context(|| format!("{cpu}, {gic}"))?;
-            ensure!(
-                report.number("el")? == level && report.number("cpus")? == u64::from(cpus),
-                "{cpu}, {gic}: {report:?}"
-            );
         }
     }
     Ok(())
