@@ -2,14 +2,19 @@
 
 //! `cargo qemu boot`.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
+use imagegen::fwup::apply::Observer;
+use imagegen::fwup::language::Environment;
+use imagegen::fwup::opened::apply_to;
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::{Accelerator, Console, Disk, Machine};
+use qemu_tests::paths;
 use qemu_tests::process;
 use qemu_tests::setup::{self, Purpose};
 
@@ -34,6 +39,9 @@ pub(crate) struct Arguments {
     /// A disk image of your own instead of the demo's
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd", "rootfs"])]
     disk: Option<PathBuf>,
+    /// A firmware archive (.fw): its task `complete` makes the disk, target/fw.img, anew
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd", "rootfs", "disk"])]
+    fw: Option<PathBuf>,
     /// Added to the kernel's command line, as QEMU's -append does
     #[arg(long, value_name = "ARGUMENTS")]
     append: Option<String>,
@@ -66,13 +74,15 @@ enum Accel {
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
-    let own =
-        arguments.disk.is_some() || (arguments.kernel.is_some() && arguments.rootfs.is_some());
+    let own = arguments.disk.is_some()
+        || arguments.fw.is_some()
+        || (arguments.kernel.is_some() && arguments.rootfs.is_some());
     setup::ensure(if own { Purpose::BootOwn } else { Purpose::Boot })?;
     let loader = build::loader(&arguments.settings)?;
-    let disk = match &arguments.disk {
-        Some(disk) => disk.clone(),
-        None => demo(arguments)?,
+    let disk = match (&arguments.disk, &arguments.fw) {
+        (Some(disk), _) => disk.clone(),
+        (None, Some(archive)) => firmware(archive)?,
+        (None, None) => demo(arguments)?,
     };
     let disk = disk
         .canonicalize()
@@ -103,6 +113,35 @@ fn demo(arguments: &Arguments) -> Result<PathBuf> {
         rootfs: arguments.rootfs.clone(),
     };
     Ok(Demo::make(&parts)?.image)
+}
+
+/// Applies an archive to a new image, which takes the old one's place when it is whole.
+fn firmware(archive: &Path) -> Result<PathBuf> {
+    let image = paths::target().join("fw.img");
+    let file = File::open(archive).with_context(|| format!("cannot open {}", archive.display()))?;
+    let folder = paths::target();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let new = tempfile::Builder::new()
+        .prefix(".fw-")
+        .tempdir_in(&folder)
+        .context("cannot make a folder beside the image")?;
+    let made = new.path().join("fw.img");
+    let environment = &mut Environment::of_process();
+    apply_to(file, &made, "complete", environment, &mut Messages)
+        .with_context(|| format!("applying {}", archive.display()))?;
+    fs::rename(&made, &image).with_context(|| format!("cannot make {}", image.display()))?;
+    Ok(image)
+}
+
+/// Passes on what a task says.
+struct Messages;
+
+impl Observer for Messages {
+    fn progress(&mut self, _: u64, _: u64) {}
+
+    fn info(&mut self, message: &str) {
+        eprintln!("{message}");
+    }
 }
 
 fn machine(arguments: &Arguments, machine: Machine) -> Machine {
