@@ -6,14 +6,20 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use imagegen::fwup::apply::{Applied, ApplyError, Observer, apply};
+use imagegen::fwup::archive::read::Archive;
 use imagegen::fwup::device::{Device, DiskFile};
 use imagegen::fwup::hex;
 use imagegen::fwup::language::Environment;
+use imagegen::fwup::model::{Call, Firmware, Handler, Resource, Section, Task};
 use imagegen::fwup::opened::Opened;
+use imagegen::fwup::report::Mode;
+use imagegen::fwup::run::Run;
 use sha2::{Digest, Sha256};
 
 fn fixture(path: &str) -> PathBuf {
@@ -214,4 +220,327 @@ fn sparse_resources_leave_holes() {
     );
     let taken = fs::metadata(case.image()).unwrap().blocks() * 512;
     assert!(taken <= 64 << 10, "{taken} bytes are no holes");
+}
+
+/// What fwup prints, and its exit status; steps.txt has the same.
+#[test]
+fn what_is_printed_is_what_fwup_prints() {
+    let case = Case::new("01-raw");
+    let run = |task: &str, mode| {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let image = case.image();
+        let run = Run {
+            destination: &image,
+            task,
+            mode,
+            low: 0,
+            high: 100,
+            reboot_parameter: None,
+        };
+        let archive = File::open(&case.archive).unwrap();
+        let status = run.apply(archive, &mut Environment::empty(), &mut out, &mut err);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status, text(out), text(err))
+    };
+    let of = |status: u8, out: &str, err: &str| (status, out.to_owned(), err.to_owned());
+    assert_eq!(run("complete", Mode::Quiet), of(0, "", ""));
+    assert_eq!(
+        run("other", Mode::Quiet),
+        of(0, "fwup: nothing to do\n", "")
+    );
+    assert_eq!(
+        run("missing", Mode::Normal),
+        of(
+            1,
+            "\r  0% [                                    ]\r\x1b[Kfwup: Couldn't find applicable task 'missing'. If task is available, the task's requirements may not be met.\n",
+            "\n"
+        )
+    );
+    let (status, out, _) = run("complete", Mode::Numeric);
+    assert_eq!((status, out.as_str()), (0, "0\n99\n100\n"));
+}
+
+/// Reads byte by byte, as a slow pipe does.
+struct Trickle<R>(R);
+
+impl<R: Read> Read for Trickle<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let length = out.len().min(1);
+        self.0.read(&mut out[..length])
+    }
+}
+
+#[test]
+fn an_archive_may_come_in_single_bytes_and_the_rest_of_it_is_not_awaited() {
+    let case = Case::new("01-raw");
+    let bytes = fs::read(&case.archive).unwrap();
+    let directory = bytes
+        .windows(4)
+        .position(|four| four == b"PK\x01\x02")
+        .unwrap();
+    let mut opened = Opened::read(Trickle(&bytes[..directory]), &mut Environment::empty()).unwrap();
+    let mut device = Device::new(DiskFile::open(&case.image()).unwrap());
+    let heard = &mut Heard::default();
+    apply(
+        &mut opened.archive,
+        &opened.firmware,
+        "complete",
+        &mut device,
+        heard,
+    )
+    .unwrap();
+    assert_image(
+        &case.image(),
+        131_072,
+        "03f905b7928af6085c8e451ebe9a0bc29b0da408ba2cf63779b14d6a09b7f042",
+    );
+}
+
+/// Firmware with one resource of `length` bytes, written to block 0 and followed by an environment's change.
+fn firmware(hash: [u8; 32], length: u64) -> Firmware {
+    let call = |name: &str, arguments: &[&str]| Call {
+        name: name.to_owned(),
+        arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let place = [("block-offset", "20000"), ("block-count", "16")];
+    Firmware {
+        resources: vec![Resource {
+            name: "x".to_owned(),
+            length: vec![length],
+            hash: Some(hash),
+            options: Vec::new(),
+        }],
+        environments: vec![Section {
+            kind: "uboot-environment".to_owned(),
+            title: "env".to_owned(),
+            options: place
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            sections: Vec::new(),
+        }],
+        tasks: vec![Task {
+            name: "complete".to_owned(),
+            on_resource: vec![Handler {
+                resource: "x".to_owned(),
+                actions: vec![call("raw_write", &["0"])],
+                options: Vec::new(),
+            }],
+            on_finish: vec![call("uboot_clearenv", &["env"])],
+            on_error: vec![
+                call("info", &["it failed"]),
+                call("raw_memset", &["30000", "1", "0x77"]),
+            ],
+            ..Task::default()
+        }],
+        ..Firmware::default()
+    }
+}
+
+/// An archive with one stored entry.
+fn stored(data: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(data.len()).unwrap().to_le_bytes();
+    let crc = crc32fast::hash(data).to_le_bytes();
+    let mut bytes = b"PK\x03\x04\x14\0\0\0\0\0\0\0\x21\0".to_vec();
+    for part in [
+        &crc[..],
+        &length,
+        &length,
+        b"\x06\0\0\0data/x",
+        data,
+        b"PK\x01\x02",
+    ] {
+        bytes.extend(part);
+    }
+    bytes
+}
+
+#[test]
+fn a_wrong_hash_stops_before_the_last_piece_and_the_environment() {
+    let data = vec![0x33; (2 << 20) + 100];
+    let mut hash: [u8; 32] = blake2::Blake2b256::digest(&data).into();
+    let archive = stored(&data);
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, firmware: &Firmware| {
+        let image = folder.path().join(name);
+        let mut device = Device::new(DiskFile::open(&image).unwrap());
+        let mut heard = Heard::default();
+        let mut archive = Archive::new(&archive[..]);
+        let result = apply(&mut archive, firmware, "complete", &mut device, &mut heard);
+        (result, heard.messages, fs::read(image).unwrap())
+    };
+    let (result, _, image) = run("good", &firmware(hash, data.len() as u64));
+    result.unwrap();
+    assert!(image.starts_with(&data));
+    assert_eq!(image[data.len()..data.len() + 412], [0; 412]);
+    assert_ne!(image[20_000 * 512..][..4], [0; 4]);
+
+    hash[0] ^= 1;
+    let (result, messages, image) = run("bad", &firmware(hash, data.len() as u64));
+    let error = result.unwrap_err().to_string();
+    assert!(
+        error.starts_with("resource \"x\" is damaged: its BLAKE2b-256 is "),
+        "{error}"
+    );
+    assert_eq!(messages, ["it failed"]);
+    assert!(image.starts_with(&data[..2 << 20]));
+    assert_eq!(image[2 << 20..][..100], [0; 100]);
+    assert_eq!(image[20_000 * 512..][..4], [0; 4]);
+    assert_eq!(image[30_000 * 512..][..512], [0x77; 512]);
+
+    for (length, expected) in [
+        (
+            data.len() as u64 - 1,
+            "resource \"x\" has 2097252 bytes of data, expected 2097251",
+        ),
+        (
+            data.len() as u64 + 1,
+            "resource \"x\" has 2097252 bytes of data, expected 2097253",
+        ),
+    ] {
+        let (result, ..) = run("length", &firmware(hash, length));
+        assert_eq!(result.unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn what_is_not_supported_fails_before_anything_is_written() {
+    let mut firmware = firmware([0; 32], 5);
+    firmware.tasks[0].on_finish.push(Call {
+        name: "fat_write".to_owned(),
+        arguments: Vec::new(),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let run = |firmware: &Firmware, task: &str| {
+        let mut device = Device::new(DiskFile::open(&image).unwrap());
+        let mut archive = Archive::new(&b"PK\x01\x02"[..]);
+        apply(
+            &mut archive,
+            firmware,
+            task,
+            &mut device,
+            &mut Heard::default(),
+        )
+    };
+    let error = run(&firmware, "complete").unwrap_err().to_string();
+    assert_eq!(error, "fat_write is not supported yet");
+    assert_eq!(fs::metadata(&image).unwrap().len(), 0);
+    // A task that does without is not concerned.
+    firmware.tasks.push(Task {
+        name: "other".to_owned(),
+        ..Task::default()
+    });
+    assert_eq!(run(&firmware, "other").unwrap().task, "other");
+    firmware.tasks[0].on_finish.clear();
+    let error = run(&firmware, "complete").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the archive has no resource \"x\", which the task needs"
+    );
+}
+
+/// Runs a judge, which is a program of others.
+fn judge(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; this test needs it"));
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {output:?}"
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn sfdisk_reads_the_logical_partitions() {
+    let case = Case::new("04-mbr");
+    File::create(case.image())
+        .unwrap()
+        .set_len(8 << 20)
+        .unwrap();
+    run(&case.archive, &case.image(), "logical").0.unwrap();
+    let image = case.image();
+    let table = judge("sfdisk", &["-d", image.to_str().unwrap()]);
+    let found: Vec<_> = table
+        .lines()
+        .filter_map(|line| {
+            line.split_once(" : ")
+                .map(|(_, partition)| partition.replace(' ', ""))
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "start=64,size=128,type=83",
+            // Up to the end of the disk.
+            "start=1024,size=15360,type=f",
+            "start=1032,size=100,type=83",
+            "start=1200,size=100,type=83"
+        ],
+        "{table}"
+    );
+}
+
+#[test]
+fn fw_printenv_reads_both_kinds_of_environments() {
+    let case = Case::new("05-env");
+    for task in ["complete", "more", "again"] {
+        run(&case.archive, &case.image(), task).0.unwrap();
+    }
+    let image = case.image();
+    let config = case.folder.path().join("fw_env.config");
+    for (blocks, expected) in [
+        (&[16][..], "alpha=\nzeta=last\n"),
+        (&[64, 96], "three=3\ntwo=2\n"),
+    ] {
+        let lines: String = blocks
+            .iter()
+            .map(|block| format!("{} {:#x} 0x2000\n", image.display(), block * 512))
+            .collect();
+        fs::write(&config, lines).unwrap();
+        let mut found: Vec<_> = judge("fw_printenv", &["-c", config.to_str().unwrap()])
+            .lines()
+            .map(|line| format!("{line}\n"))
+            .collect();
+        found.sort();
+        assert_eq!(found.concat(), expected);
+    }
+}
+
+#[test]
+fn the_command_says_what_it_did_and_leaves_no_empty_image() {
+    let case = Case::new("02-ab");
+    let command = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_imagegen"))
+            .current_dir(case.folder.path())
+            .arg("apply")
+            .arg(&case.archive)
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let (status, _, error) = command(&["-d", "disk.img", "-t", "upgrade"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        error.contains("Couldn't find applicable task 'upgrade'"),
+        "{error}"
+    );
+    assert!(!case.image().exists());
+    let (status, out, error) = command(&["-d", "disk.img"]);
+    assert_eq!(
+        (status, out.as_str(), error.as_str()),
+        (Some(0), "disk.img: task complete is done\n", "")
+    );
+    let (_, out, _) = command(&["-d", "disk.img", "-t", "upgrade", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["task"], "upgrade.b");
+    assert_eq!(report["messages"][0], "Upgrading B");
 }

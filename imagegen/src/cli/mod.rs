@@ -2,6 +2,7 @@
 
 //! The subcommands. Each parses its options, calls the library, and prints.
 
+mod apply;
 mod disk;
 mod env;
 mod firmware;
@@ -21,6 +22,8 @@ use imagegen::size::Size;
 /// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Apply a firmware archive to an image: do what one of its tasks says.
+    Apply(apply::Apply),
     /// Make a disk image from a kernel and a root file system.
     Disk(Box<disk::Disk>),
     /// Look at and change the variables of an image.
@@ -50,6 +53,7 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Apply(command) => command.run(),
             Self::Disk(command) => command.run(),
             Self::Env(command) => command.run(),
             Self::Fwup { arguments } => Ok(fwup::run(arguments)),

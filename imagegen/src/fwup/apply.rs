@@ -339,7 +339,8 @@ impl<'a, S: Storage> Run<'a, '_, S> {
     }
 
     fn report(&mut self, units: u64) {
-        self.done = self.done.saturating_add(units);
+        // What on-error does was not planned for.
+        self.done = self.done.saturating_add(units).min(self.total);
         self.observer.progress(self.done, self.total);
     }
 }

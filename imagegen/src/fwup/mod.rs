@@ -20,8 +20,10 @@ pub mod opened;
 pub mod options;
 pub mod pack;
 pub mod partitions;
+pub mod report;
 pub mod requirement;
 pub mod resource;
+pub mod run;
 
 /// Bytes as hexadecimal digits.
 #[must_use]

@@ -2,9 +2,13 @@
 
 //! An archive of which the start was read: what it is, before its resources.
 
-use std::io::Read;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
 
+use super::apply::{Applied, ApplyError, Observer, apply};
 use super::archive::read::{Archive, ArchiveError};
+use super::device::{Device, DiskFile, Storage};
 use super::identity::Identity;
 use super::language::{self, Environment, LanguageError};
 use super::model::Firmware;
@@ -97,4 +101,57 @@ impl<R: Read> Opened<R> {
             signature,
         })
     }
+}
+
+/// Why an archive was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyFileError {
+    /// It is none.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The destination cannot be opened.
+    #[error("cannot open {path} for writing: {error}")]
+    Destination {
+        /// The destination.
+        path: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The task failed.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// Applies an archive to an image or a device. A missing image is made; one that stays empty because of an error is not left
+/// behind.
+///
+/// # Errors
+///
+/// When the archive or the destination cannot be opened, or the task fails.
+pub fn apply_to(
+    input: impl Read,
+    destination: &Path,
+    task: &str,
+    environment: &mut Environment,
+    observer: &mut dyn Observer,
+) -> Result<Applied, ApplyFileError> {
+    let mut opened = Opened::read(input, environment)?;
+    let is_new = !destination.exists();
+    let file = DiskFile::open(destination).map_err(|error| ApplyFileError::Destination {
+        path: destination.display().to_string(),
+        error,
+    })?;
+    let mut device = Device::new(file);
+    let result = apply(
+        &mut opened.archive,
+        &opened.firmware,
+        task,
+        &mut device,
+        observer,
+    );
+    if result.is_err() && is_new && device.into_storage().length() == 0 {
+        // The error before this one is the one to tell.
+        let _ = fs::remove_file(destination);
+    }
+    Ok(result?)
 }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `imagegen apply`
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use imagegen::fwup::apply::Observer;
+use imagegen::fwup::language::Environment;
+use imagegen::fwup::opened::apply_to;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::show;
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// The firmware archive, as fwup makes it; - for stdin
+    archive: PathBuf,
+    /// The image or block device to write to; a missing image is made
+    #[arg(short, long, value_name = "IMAGE")]
+    destination: PathBuf,
+    /// The task, or the start of its name: the first one whose requirements hold is taken
+    #[arg(short, long, default_value = "complete")]
+    task: String,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows a bar on a terminal, and keeps what the task says.
+struct Progress {
+    bar: ProgressBar,
+    messages: Vec<String>,
+}
+
+impl Observer for Progress {
+    fn progress(&mut self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
+    fn info(&mut self, message: &str) {
+        self.messages.push(message.to_owned());
+    }
+}
+
+impl Apply {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let input: Box<dyn Read> = if self.archive == Path::new("-") {
+            Box::new(io::stdin().lock())
+        } else {
+            let file = File::open(&self.archive)
+                .with_context(|| format!("cannot open {}", self.archive.display()))?;
+            Box::new(file)
+        };
+        // It draws to stderr, and only where that is a terminal.
+        let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+            "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+        )?);
+        let mut progress = Progress {
+            bar,
+            messages: Vec::new(),
+        };
+        let result = apply_to(
+            input,
+            &self.destination,
+            &self.task,
+            &mut Environment::of_process(),
+            &mut progress,
+        );
+        progress.bar.finish_and_clear();
+        if !self.json {
+            for message in &progress.messages {
+                show(format!("{message}\n"))?;
+            }
+        }
+        let applied = result.with_context(|| {
+            format!(
+                "applying {} to {}",
+                self.archive.display(),
+                self.destination.display()
+            )
+        })?;
+        if self.json {
+            let report = json!({
+                "task": applied.task,
+                "messages": progress.messages,
+                "reboot_parameter": applied.reboot_parameter,
+            });
+            show(serde_json::to_string_pretty(&report)? + "\n")?;
+        } else {
+            let done = format!(
+                "{}: task {} is done\n",
+                self.destination.display(),
+                applied.task
+            );
+            show(done)?;
+            if let Some(parameter) = applied.reboot_parameter {
+                show(format!("the next boot wants the parameter {parameter:?}\n"))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
