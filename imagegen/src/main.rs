@@ -6,6 +6,8 @@
 
 mod cli;
 
+use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,6 +26,18 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // fwup's options are taken as they are: clap would read some of them itself.
+    let mut words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let program = words.next().unwrap_or_default();
+    if Path::new(&program)
+        .file_name()
+        .is_some_and(|name| name == "fwup")
+    {
+        return cli::fwup::run(words);
+    }
+    if words.next().as_deref() == Some("fwup") {
+        return cli::fwup::run(words);
+    }
     match Arguments::parse().command.run() {
         Ok(code) => code,
         Err(error) => {

@@ -5,8 +5,11 @@
 mod apply;
 mod disk;
 mod env;
+mod firmware;
+pub(crate) mod fwup;
 mod inspect;
 mod loader;
+mod pack;
 mod slot;
 
 use std::io::{self, Write, stdout};
@@ -25,12 +28,25 @@ pub(crate) enum Command {
     Disk(Box<disk::Disk>),
     /// Look at and change the variables of an image.
     Env(env::Env),
+    /// The command line of fwup, for scripts that use it.
+    #[command(disable_help_flag = true)]
+    Fwup {
+        /// fwup's options; -h lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Show what a firmware archive says about itself.
+    Info(firmware::Info),
     /// Show what is where in an image, and what does not fit together.
     Inspect(inspect::Inspect),
     /// Look at a built loader, change its settings, make its flat binary.
     Loader(loader::Loader),
+    /// Make a firmware archive from a configuration, as fwup does.
+    Pack(pack::Pack),
     /// Do to the slots of an image what firmware does: activate, validate, revert.
     Slot(slot::Slot),
+    /// Show the tasks of a firmware archive.
+    Tasks(firmware::Tasks),
 }
 
 impl Command {
@@ -40,9 +56,13 @@ impl Command {
             Self::Apply(command) => command.run(),
             Self::Disk(command) => command.run(),
             Self::Env(command) => command.run(),
+            Self::Fwup { arguments } => Ok(fwup::run(arguments)),
+            Self::Info(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Loader(command) => command.run(),
+            Self::Pack(command) => command.run(),
             Self::Slot(command) => command.run(),
+            Self::Tasks(command) => command.run(),
         }
     }
 }

@@ -265,6 +265,22 @@ fn runs(file: &File, length: u64) -> io::Result<Vec<(u64, u64)>> {
     Ok(runs)
 }
 
+/// Whether a file in this folder can have a hole of `size` bytes. It is tried with a temporary file.
+///
+/// # Errors
+///
+/// When no file can be made there.
+pub fn has_holes(folder: &std::path::Path, size: u64) -> io::Result<bool> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    file.seek(SeekFrom::Start(size))?;
+    io::Write::write_all(&mut file, b"end")?;
+    file.sync_all()?;
+    let length = size + 3;
+    Ok(runs(&file, length)?
+        .first()
+        .is_some_and(|(start, _)| *start > 0))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;

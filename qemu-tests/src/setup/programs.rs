@@ -34,7 +34,7 @@ const QEMU: Program = Program {
 };
 
 /// The tests have these judge what the project writes, and make fixtures with them.
-const JUDGES: [Program; 5] = [
+const JUDGES: [Program; 6] = [
     Program {
         name: "dtc",
         package: "device-tree-compiler",
@@ -59,6 +59,11 @@ const JUDGES: [Program; 5] = [
         name: "fdisk",
         package: "fdisk",
         brew: None,
+    },
+    Program {
+        name: "unzip",
+        package: "unzip",
+        brew: Some("unzip"),
     },
 ];
 

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `imagegen info` and `imagegen tasks`
+
+use std::fmt::Write;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use imagegen::fwup::language::Environment;
+use imagegen::fwup::model::{Call, Task};
+use imagegen::fwup::opened::Opened;
+use imagegen::fwup::{describe, hex, meta};
+use imagegen::size::Size;
+use serde_json::{Map, Value, json};
+
+use super::show;
+
+/// Opens an archive; `-` is stdin.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Opened<Box<dyn Read>>> {
+    let input: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
+    };
+    Opened::read(input, &mut Environment::of_process()).with_context(|| path.display().to_string())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// The firmware archive; - for stdin
+    archive: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let opened = open(&self.archive)?;
+        let metadata = describe::metadata(&opened);
+        let resources = &opened.firmware.resources;
+        if self.json {
+            let resources: Vec<_> = resources
+                .iter()
+                .map(|resource| {
+                    json!({
+                        "name": resource.name,
+                        "length": resource.length,
+                        "blake2b-256": resource.hash.map(|hash| hex(&hash)),
+                    })
+                })
+                .collect();
+            let metadata: Map<_, _> = metadata
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), Value::from(value)))
+                .collect();
+            let report = json!({
+                "metadata": metadata,
+                "signed": opened.signature.is_some(),
+                "resources": resources,
+                "tasks": describe::tasks(&opened),
+            });
+            show(serde_json::to_string_pretty(&report)? + "\n")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut text = String::new();
+        for (name, value) in metadata {
+            let name = name.strip_prefix("meta-").unwrap_or(name);
+            writeln!(text, "{name:<16}{value}")?;
+        }
+        writeln!(
+            text,
+            "{:<16}{}",
+            "tasks",
+            describe::tasks(&opened).join(" ")
+        )?;
+        for resource in resources {
+            let holes: u64 = resource.length.iter().skip(1).step_by(2).sum();
+            let data: u64 = resource.length.iter().step_by(2).sum();
+            write!(text, "{:<16}{}: {}", "resource", resource.name, Size(data))?;
+            if holes > 0 {
+                write!(text, " and {} of holes", Size(holes))?;
+            }
+            writeln!(text)?;
+        }
+        show(text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tasks {
+    /// The firmware archive; - for stdin
+    archive: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Tasks {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let opened = open(&self.archive)?;
+        let tasks = &opened.firmware.tasks;
+        if self.json {
+            let tasks: Vec<_> = tasks.iter().map(to_json).collect();
+            show(serde_json::to_string_pretty(&tasks)? + "\n")?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut text = String::new();
+        for task in tasks {
+            writeln!(text, "{}", task.name)?;
+            let mut lines = |what: &str, calls: &[Call]| {
+                calls
+                    .iter()
+                    .try_for_each(|call| writeln!(text, "  {what:<12}{}", to_text(call)))
+            };
+            lines("requires", &task.requirements)?;
+            lines("on-init", &task.on_init)?;
+            for handler in &task.on_resource {
+                lines(&format!("{} ", handler.resource), &handler.actions)?;
+            }
+            lines("on-finish", &task.on_finish)?;
+            lines("on-error", &task.on_error)?;
+        }
+        show(text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A call as it stands in a configuration.
+fn to_text(call: &Call) -> String {
+    let arguments: Vec<_> = call
+        .arguments
+        .iter()
+        .map(|text| meta::quoted(text))
+        .collect();
+    format!("{}({})", call.name, arguments.join(", "))
+}
+
+fn to_json(task: &Task) -> Value {
+    let calls = |calls: &[Call]| -> Vec<Value> {
+        calls
+            .iter()
+            .map(|call| json!({"name": call.name, "arguments": call.arguments}))
+            .collect()
+    };
+    let resources: Map<_, _> = task
+        .on_resource
+        .iter()
+        .map(|handler| (handler.resource.clone(), calls(&handler.actions).into()))
+        .collect();
+    json!({
+        "name": task.name,
+        "requirements": calls(&task.requirements),
+        "on-init": calls(&task.on_init),
+        "on-resource": resources,
+        "on-finish": calls(&task.on_finish),
+        "on-error": calls(&task.on_error),
+    })
+}

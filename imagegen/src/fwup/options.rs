@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! fwup's command line, with the habits of GNU's getopt_long: options may follow arguments, long ones may be shortened, short
+//! ones may be joined.
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `-a`
+    Apply,
+    /// `-c`
+    Create,
+    /// `-D`
+    Detect,
+    /// `-g`
+    GenerateKeys,
+    /// `-h`
+    Help,
+    /// `-l`
+    List,
+    /// `-m`
+    Metadata,
+    /// `-S`
+    Sign,
+    /// `--sparse-check`
+    SparseCheck,
+    /// `-V`
+    Verify,
+    /// `--version`
+    Version,
+    /// `-z`
+    ShowDetected,
+}
+
+/// A parsed command line. What is not given is as fwup takes it then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are the options' names")]
+pub struct Options {
+    pub command: Option<Command>,
+    pub destination: Option<String>,
+    pub configuration: String,
+    pub input: Option<String>,
+    pub output: Option<String>,
+    pub task: Option<String>,
+    pub metadata_key: Option<String>,
+    /// Files or texts.
+    pub public_keys: Vec<String>,
+    pub private_key: Option<String>,
+    pub is_quiet: bool,
+    pub is_numeric: bool,
+    pub is_verbose: bool,
+    pub is_framed: bool,
+    pub has_exit_handshake: bool,
+    pub accepts_detected: bool,
+    pub may_eject: Option<bool>,
+    pub may_unmount: Option<bool>,
+    pub may_trim: bool,
+    pub is_unsafe: bool,
+    pub verifies_writes: Option<bool>,
+    pub minimizes_writes: Option<bool>,
+    /// Percent.
+    pub progress_low: u8,
+    pub progress_high: u8,
+    /// Blocks of 512 bytes.
+    pub max_size: Option<u64>,
+    pub reboot_param_path: Option<String>,
+    pub sparse_check: Option<String>,
+    /// Bytes.
+    pub sparse_check_size: u64,
+    pub level: Option<u8>,
+    /// What is no option.
+    pub arguments: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            command: None,
+            destination: None,
+            configuration: "fwupdate.conf".to_owned(),
+            input: None,
+            output: None,
+            task: None,
+            metadata_key: None,
+            public_keys: Vec::new(),
+            private_key: None,
+            is_quiet: false,
+            is_numeric: false,
+            is_verbose: false,
+            is_framed: false,
+            has_exit_handshake: false,
+            accepts_detected: false,
+            may_eject: None,
+            may_unmount: None,
+            may_trim: false,
+            is_unsafe: false,
+            verifies_writes: None,
+            minimizes_writes: None,
+            progress_low: 0,
+            progress_high: 100,
+            max_size: None,
+            reboot_param_path: None,
+            sparse_check: None,
+            sparse_check_size: 4096,
+            level: None,
+            arguments: Vec::new(),
+        }
+    }
+}
+
+/// What is wrong with a command line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// A long option that does not exist.
+    #[error("unrecognized option '{0}'")]
+    Unknown(String),
+    /// A short option that does not exist.
+    #[error("invalid option -- '{0}'")]
+    UnknownShort(char),
+    /// The start of several long options.
+    #[error("option '{option}' is ambiguous; possibilities: {possible}")]
+    Ambiguous {
+        /// What was given.
+        option: String,
+        /// What it may be.
+        possible: String,
+    },
+    /// An option that needs a value.
+    #[error("option '{0}' requires an argument")]
+    NoValue(String),
+    /// An option that takes no value.
+    #[error("option '{0}' doesn't allow an argument")]
+    ExtraValue(String),
+    /// A value that is no number, or out of range.
+    #[error("option '{option}' needs a number from {low} to {high}, not '{value}'")]
+    Number {
+        /// The option.
+        option: String,
+        /// The lowest value.
+        low: u64,
+        /// The highest value.
+        high: u64,
+        /// What was given.
+        value: String,
+    },
+    /// `-n` and `-q`
+    #[error("pick either -n or -q, but not both.")]
+    NumericAndQuiet,
+    /// More than ten.
+    #[error("at most 10 public keys can be given")]
+    PublicKeys,
+}
+
+/// An option: its short form, its long form, and whether it takes a value.
+type Known = (Option<char>, &'static str, bool);
+
+/// All of them. An empty long form is none.
+const KNOWN: &[Known] = &[
+    (Some('a'), "apply", false),
+    (Some('c'), "create", false),
+    (Some('d'), "", true),
+    (Some('D'), "detect", false),
+    (None, "eject", false),
+    (Some('E'), "no-eject", false),
+    (None, "enable-trim", false),
+    (None, "exit-handshake", false),
+    (Some('f'), "", true),
+    (Some('F'), "framing", false),
+    (Some('g'), "gen-keys", false),
+    (Some('h'), "help", false),
+    (Some('i'), "", true),
+    (Some('l'), "list", false),
+    (None, "max-size", true),
+    (Some('m'), "metadata", false),
+    (None, "metadata-key", true),
+    (None, "minimize-writes", false),
+    (Some('n'), "", false),
+    (None, "no-minimize-writes", false),
+    (None, "no-verify-writes", false),
+    (Some('o'), "", true),
+    (Some('p'), "public-key-file", true),
+    (None, "public-key", true),
+    (Some('s'), "private-key-file", true),
+    (None, "private-key", true),
+    (None, "progress-high", true),
+    (None, "progress-low", true),
+    (Some('q'), "quiet", false),
+    (None, "reboot-param-path", true),
+    (Some('S'), "sign", false),
+    (None, "sparse-check", true),
+    (None, "sparse-check-size", true),
+    (Some('t'), "task", true),
+    (Some('u'), "unmount", false),
+    (Some('U'), "no-unmount", false),
+    (None, "unsafe", false),
+    (Some('v'), "verbose", false),
+    (Some('V'), "verify", false),
+    (None, "verify-writes", false),
+    (None, "version", false),
+    (Some('y'), "", false),
+    (Some('z'), "", false),
+    (Some('1'), "", false),
+    (Some('2'), "", false),
+    (Some('3'), "", false),
+    (Some('4'), "", false),
+    (Some('5'), "", false),
+    (Some('6'), "", false),
+    (Some('7'), "", false),
+    (Some('8'), "", false),
+    (Some('9'), "", false),
+];
+
+impl Options {
+    /// Reads the arguments behind the program's name.
+    ///
+    /// # Errors
+    ///
+    /// Every [`OptionsError`].
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, OptionsError> {
+        let mut options = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            if argument == "--" {
+                options.arguments.extend(arguments);
+                break;
+            }
+            if let Some(long) = argument.strip_prefix("--") {
+                let (name, value) = match long.split_once('=') {
+                    Some((name, value)) => (name, Some(value.to_owned())),
+                    None => (long, None),
+                };
+                let known = find_long(name)?;
+                let shown = format!("--{}", known.1);
+                let value = match (known.2, value) {
+                    (false, Some(_)) => return Err(OptionsError::ExtraValue(shown)),
+                    (true, None) => Some(
+                        arguments
+                            .next()
+                            .ok_or_else(|| OptionsError::NoValue(shown.clone()))?,
+                    ),
+                    (_, value) => value,
+                };
+                options.set(known, &shown, value.unwrap_or_default())?;
+                continue;
+            }
+            match argument.strip_prefix('-').filter(|rest| !rest.is_empty()) {
+                Some(joined) => options.short(joined, &mut arguments)?,
+                None => options.arguments.push(argument),
+            }
+        }
+        if options.is_numeric && options.is_quiet {
+            return Err(OptionsError::NumericAndQuiet);
+        }
+        if options.public_keys.len() > 10 {
+            return Err(OptionsError::PublicKeys);
+        }
+        // A firmware file alone is applied.
+        if options.command.is_none()
+            && let [input] = options.arguments.as_slice()
+            && input.ends_with(".fw")
+        {
+            options.command = Some(Command::Apply);
+            options.input.get_or_insert_with(|| input.clone());
+            options.task.get_or_insert_with(|| "complete".to_owned());
+        }
+        Ok(options)
+    }
+
+    /// Short options behind one `-`; a value is the rest, or else the next argument.
+    fn short(
+        &mut self,
+        joined: &str,
+        arguments: &mut impl Iterator<Item = String>,
+    ) -> Result<(), OptionsError> {
+        for (at, letter) in joined.char_indices() {
+            let known = KNOWN
+                .iter()
+                .find(|known| known.0 == Some(letter))
+                .ok_or(OptionsError::UnknownShort(letter))?;
+            let shown = format!("-{letter}");
+            if known.2 {
+                let rest = &joined[at + letter.len_utf8()..];
+                let value = if rest.is_empty() {
+                    arguments
+                        .next()
+                        .ok_or_else(|| OptionsError::NoValue(shown.clone()))?
+                } else {
+                    rest.to_owned()
+                };
+                return self.set(known, &shown, value);
+            }
+            self.set(known, &shown, String::new())?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, known: &Known, shown: &str, value: String) -> Result<(), OptionsError> {
+        let number = |value: &str, low, high| {
+            let found = value.parse().ok();
+            found
+                .filter(|found| (low..=high).contains(found))
+                .ok_or_else(|| OptionsError::Number {
+                    option: shown.to_owned(),
+                    low,
+                    high,
+                    value: value.to_owned(),
+                })
+        };
+        // At most 100.
+        let percent = |value: &str| number(value, 0, 100).map(|number| number as u8);
+        let command = match (known.0.unwrap_or_default(), known.1) {
+            ('a', _) => Command::Apply,
+            ('c', _) => Command::Create,
+            ('D', _) => Command::Detect,
+            ('g', _) => Command::GenerateKeys,
+            ('h', _) => Command::Help,
+            ('l', _) => Command::List,
+            ('m', _) => Command::Metadata,
+            ('S', _) => Command::Sign,
+            ('V', _) => Command::Verify,
+            ('z', _) => Command::ShowDetected,
+            (_, "version") => Command::Version,
+            (_, "sparse-check") => {
+                self.sparse_check = Some(value);
+                Command::SparseCheck
+            }
+            (letter, name) => {
+                match (letter, name) {
+                    ('d', _) => self.destination = Some(value),
+                    ('E', _) => self.may_eject = Some(false),
+                    ('f', _) => self.configuration = value,
+                    ('F', _) => self.is_framed = true,
+                    ('i', _) => self.input = Some(value),
+                    ('n', _) => self.is_numeric = true,
+                    ('o', _) => self.output = Some(value),
+                    ('p', _) | (_, "public-key") => self.public_keys.push(value),
+                    ('q', _) => self.is_quiet = true,
+                    ('s', _) | (_, "private-key") => self.private_key = Some(value),
+                    ('t', _) => self.task = Some(value),
+                    ('u', _) => self.may_unmount = Some(true),
+                    ('U', _) => self.may_unmount = Some(false),
+                    ('v', _) => self.is_verbose = true,
+                    ('y', _) => self.accepts_detected = true,
+                    (level @ '1'..='9', _) => self.level = Some(level as u8 - b'0'),
+                    (_, "eject") => self.may_eject = Some(true),
+                    (_, "enable-trim") => self.may_trim = true,
+                    (_, "exit-handshake") => self.has_exit_handshake = true,
+                    (_, "max-size") => self.max_size = Some(number(&value, 1, u64::MAX / 512)?),
+                    (_, "metadata-key") => self.metadata_key = Some(value),
+                    (_, "minimize-writes") => self.minimizes_writes = Some(true),
+                    (_, "no-minimize-writes") => self.minimizes_writes = Some(false),
+                    (_, "verify-writes") => self.verifies_writes = Some(true),
+                    (_, "no-verify-writes") => self.verifies_writes = Some(false),
+                    (_, "progress-high") => self.progress_high = percent(&value)?,
+                    (_, "progress-low") => self.progress_low = percent(&value)?,
+                    (_, "reboot-param-path") => self.reboot_param_path = Some(value),
+                    (_, "sparse-check-size") => {
+                        self.sparse_check_size = number(&value, 1, 1 << 40)?;
+                    }
+                    _ => self.is_unsafe = true,
+                }
+                return Ok(());
+            }
+        };
+        self.command = Some(command);
+        Ok(())
+    }
+}
+
+/// A long option by its name, or by its start where it is that of one only.
+fn find_long(name: &str) -> Result<&'static Known, OptionsError> {
+    let named = KNOWN.iter().filter(|known| !known.1.is_empty());
+    let found: Vec<_> = named.filter(|known| known.1.starts_with(name)).collect();
+    let exact = found.iter().find(|known| known.1 == name);
+    match (exact, found.as_slice()) {
+        (Some(known), _) => Ok(known),
+        (None, [known]) if !name.is_empty() => Ok(known),
+        (None, []) => Err(OptionsError::Unknown(format!("--{name}"))),
+        (None, _) => Err(OptionsError::Ambiguous {
+            option: format!("--{name}"),
+            possible: found
+                .iter()
+                .map(|known| format!("'--{}'", known.1))
+                .collect::<Vec<_>>()
+                .join(" "),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, OptionsError> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn options_are_read_in_all_their_forms() {
+        let options = parse(
+            "-qa -iin.fw disk.img --task=upgrade -d dev --progress-l 5 --progress-h 95 -- -x",
+        )
+        .unwrap();
+        assert_eq!(
+            options,
+            Options {
+                command: Some(Command::Apply),
+                is_quiet: true,
+                input: Some("in.fw".into()),
+                destination: Some("dev".into()),
+                task: Some("upgrade".into()),
+                progress_low: 5,
+                progress_high: 95,
+                arguments: vec!["disk.img".into(), "-x".into()],
+                ..Options::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_firmware_file_alone_is_applied() {
+        let options = parse("firmware.fw -d disk.img").unwrap();
+        assert_eq!(options.command, Some(Command::Apply));
+        assert_eq!(options.input.as_deref(), Some("firmware.fw"));
+        assert_eq!(options.task.as_deref(), Some("complete"));
+        assert_eq!(parse("firmware.zip").unwrap().command, None);
+        assert_eq!(parse("-l firmware.fw").unwrap().input, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_as_getopt_says_it() {
+        for (line, expected) in [
+            ("--nonsense", "unrecognized option '--nonsense'"),
+            ("-qX", "invalid option -- 'X'"),
+            (
+                "--met",
+                "option '--met' is ambiguous; possibilities: '--metadata' '--metadata-key'",
+            ),
+            ("-i", "option '-i' requires an argument"),
+            ("--task", "option '--task' requires an argument"),
+            ("--quiet=1", "option '--quiet' doesn't allow an argument"),
+            (
+                "--progress-low 101",
+                "option '--progress-low' needs a number from 0 to 100, not '101'",
+            ),
+            ("-n -q", "pick either -n or -q, but not both."),
+            (
+                "-pa -pa -pa -pa -pa -pa -pa -pa -pa -pa -pa",
+                "at most 10 public keys can be given",
+            ),
+        ] {
+            assert_eq!(parse(line).unwrap_err().to_string(), expected, "{line}");
+        }
+        assert_eq!(
+            parse("--metadata").unwrap().command,
+            Some(Command::Metadata)
+        );
+        assert_eq!(parse("-").unwrap().arguments, ["-"]);
+    }
+}

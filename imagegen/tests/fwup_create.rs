@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! fwup's command line, step by step as fwup 1.16.0 was run: each command must print the same, on the same stream, and end
+//! with the same status. The fixtures' `steps.txt` have the commands and what came of them. `unzip` reads the archives.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use flate2::read::GzDecoder;
+
+/// A command and what came of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Step {
+    command: String,
+    out: String,
+    err: String,
+    status: i32,
+}
+
+fn steps(case: &Path) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for line in fs::read_to_string(case.join("steps.txt")).unwrap().lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            steps.push(Step {
+                command: command.to_owned(),
+                ..Step::default()
+            });
+        } else if let Some(step) = steps.last_mut() {
+            if let Some(text) = line.strip_prefix("  out: ") {
+                step.out += &format!("{text}\n");
+            } else if let Some(text) = line.strip_prefix("  err: ") {
+                step.err += &format!("{text}\n");
+            } else if let Some(status) = line.strip_prefix("  exit: ") {
+                step.status = status.parse().unwrap();
+            }
+        }
+    }
+    steps
+}
+
+/// A copy of a case without its archives, in which `fwup` is our command.
+struct Workshop {
+    folder: tempfile::TempDir,
+}
+
+impl Workshop {
+    fn new(case: &Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(case, folder.path());
+        symlink(env!("CARGO_BIN_EXE_imagegen"), folder.path().join("fwup")).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a command line of words without quotes.
+    fn run(&self, line: &str) -> Step {
+        let words: Vec<_> = line.split(' ').collect();
+        let (variables, words) = match words.as_slice() {
+            ["env", rest @ ..] => {
+                let end = rest.iter().position(|word| !word.contains('=')).unwrap();
+                rest.split_at(end)
+            }
+            words => words.split_at(0),
+        };
+        let program = match words[0] {
+            "fwup" => self.path("fwup"),
+            other => other.into(),
+        };
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            .envs(variables.iter().map(|word| word.split_once('=').unwrap()))
+            .args(&words[1..]);
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command
+            .output()
+            .unwrap_or_else(|error| panic!("{line}: {error}; apt-get install unzip"));
+        Step {
+            command: line.to_owned(),
+            out: String::from_utf8(stdout).unwrap(),
+            err: String::from_utf8(stderr).unwrap(),
+            status: status.code().unwrap(),
+        }
+    }
+
+    fn ok(&self, line: &str) -> String {
+        let step = self.run(line);
+        assert_eq!(
+            (step.status, step.err.as_str()),
+            (0, ""),
+            "{line}: {}",
+            step.out
+        );
+        step.out
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&path, &target);
+        } else if path.extension().is_none_or(|extension| extension != "fw") {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+fn case(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/fwup")
+        .join(name)
+}
+
+/// Runs all steps of a case but those that apply an archive, which have tests of their own.
+fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
+    let case = case(name);
+    let workshop = Workshop::new(&case);
+    prepare(&workshop);
+    let mut count = 0;
+    for step in steps(&case) {
+        if step.command.split(' ').any(|word| word == "-a") {
+            continue;
+        }
+        assert_eq!(workshop.run(&step.command), step);
+        count += 1;
+    }
+    assert!(count >= 3, "{name}: {count} steps");
+    let tested = workshop.ok("unzip -t out.fw");
+    assert!(tested.contains("No errors detected"), "{tested}");
+    assert_eq!(
+        workshop.ok("fwup -V -i out.fw"),
+        "Valid archive without a signature\n"
+    );
+    // What fwup made of it has the same entries in the same order, with the same sizes, checksums and dates.
+    fs::copy(case.join("out.fw"), workshop.path("theirs.fw")).unwrap();
+    assert_eq!(
+        entries(&workshop, "out.fw"),
+        entries(&workshop, "theirs.fw")
+    );
+}
+
+/// What unzip lists, without the compressed sizes.
+fn entries(workshop: &Workshop, archive: &str) -> Vec<String> {
+    let list = workshop.ok(&format!("unzip -v {archive}"));
+    list.lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            match words.as_slice() {
+                [size, "Defl:N", _, _, rest @ ..] => Some(format!("{size} {}", rest.join(" "))),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn raw() {
+    replay("01-raw", |_| ());
+}
+
+#[test]
+fn slots() {
+    replay("02-ab", |_| ());
+}
+
+#[test]
+fn language() {
+    replay("03-language", |_| ());
+}
+
+#[test]
+fn partitions() {
+    replay("04-mbr", |_| ());
+}
+
+#[test]
+fn environments() {
+    replay("05-env", |_| ());
+}
+
+/// The file with holes is no fixture: it is taken from the image to which fwup wrote it.
+#[test]
+fn holes() {
+    replay("06-sparse", |workshop| {
+        let mut image = Vec::new();
+        GzDecoder::new(File::open(workshop.path("disk.img.gz")).unwrap())
+            .read_to_end(&mut image)
+            .unwrap();
+        let sparse = File::create(workshop.path("sparse.bin")).unwrap();
+        sparse.set_len(2 << 20).unwrap();
+        for (start, length) in [(0, 4096), (1 << 20, 8192)] {
+            let data = &image[128 * 512 + start..][..length];
+            sparse.write_all_at(data, start as u64).unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_fwup_made_is_described() {
+    for name in ["01-raw", "02-ab", "04-mbr", "05-env", "06-sparse"] {
+        let workshop = Workshop::new(&case(name));
+        fs::copy(case(name).join("out.fw"), workshop.path("out.fw")).unwrap();
+        for step in steps(&case(name)) {
+            let words: Vec<_> = step.command.split(' ').collect();
+            if matches!(words.get(1), Some(&"-m" | &"-l" | &"-V")) {
+                assert_eq!(workshop.run(&step.command), step);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_archive_goes_through_pipes() {
+    let workshop = Workshop::new(&case("01-raw"));
+    let shell = |line: &str| {
+        let output = Command::new("sh")
+            .current_dir(workshop.folder.path())
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            .args(["-c", line])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{line}");
+        output.stdout
+    };
+    workshop.ok("fwup -c -f fwup.conf -o out.fw");
+    let piped = shell("cat fwup.conf | ./fwup -c -f - -o - | cat");
+    assert_eq!(piped, fs::read(workshop.path("out.fw")).unwrap());
+    assert_eq!(shell("cat out.fw | ./fwup -l -i -"), b"complete\nother\n");
+}
+
+#[test]
+fn the_command_line_is_that_of_fwup() {
+    let workshop = Workshop::new(&case("01-raw"));
+    assert_eq!(workshop.ok("fwup --version"), "1.16.0\n");
+    assert!(workshop.ok("fwup -h").starts_with("Usage: fwup"));
+    for (line, out) in [
+        (
+            "fwup -q -n -l",
+            "fwup: pick either -n or -q, but not both.\n",
+        ),
+        (
+            "fwup -c -f fwup.conf",
+            "fwup: specify the archive to make: -o FILE, or -o - for stdout\n",
+        ),
+        (
+            "fwup -c -f missing.conf -o x.fw",
+            "fwup: Error opening configuration file 'missing.conf'\n",
+        ),
+        (
+            "fwup -l -i fwup.conf",
+            "fwup: byte 0 of the archive: found 0x6e4f2023, expected an entry of a ZIP archive\n",
+        ),
+        (
+            "fwup -g",
+            "fwup: a signature (-S, -g) is not supported yet\n",
+        ),
+        (
+            "fwup -c -s key -o x.fw",
+            "fwup: a signature (-p, -s) is not supported yet\n",
+        ),
+    ] {
+        let step = workshop.run(line);
+        assert_eq!((step.status, step.out.as_str()), (1, out), "{line}");
+    }
+    let step = workshop.run("fwup --nonsense");
+    assert_eq!(step.err, "fwup: unrecognized option '--nonsense'\n");
+    assert!(!workshop.path("x.fw").exists());
+}
+
+#[test]
+fn our_own_commands_say_the_same() {
+    let workshop = Workshop::new(&case("03-language"));
+    symlink(env!("CARGO_BIN_EXE_imagegen"), workshop.path("imagegen")).unwrap();
+    let run = |line: &str| {
+        let output = Command::new(workshop.path("imagegen"))
+            .current_dir(workshop.folder.path())
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            .args(line.split(' '))
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let json = |line: &str| -> serde_json::Value {
+        let (status, out, err) = run(line);
+        assert_eq!(status, Some(0), "{line}: {err}");
+        serde_json::from_str(&out).unwrap()
+    };
+    let packed = json("pack -f fwup.conf -o out.fw --json");
+    assert_eq!(packed["uuid"], "dead6e28-d3cc-595f-7ccf-d680eb94d907");
+    let info = json("info out.fw --json");
+    assert_eq!(info["metadata"]["meta-nickname"], "table-phrase");
+    assert_eq!(
+        info["metadata"]["meta-creation-date"],
+        "2023-11-14T22:13:20Z"
+    );
+    assert_eq!(info["resources"][0]["length"], serde_json::json!([700]));
+    let tasks = json("tasks out.fw --json");
+    assert_eq!(tasks[0]["on-resource"]["late"][0]["arguments"][0], "0x100");
+    let (_, text, _) = run("tasks out.fw");
+    assert!(
+        text.contains("on-finish   raw_memset(300, 2, 0xa5)"),
+        "{text}"
+    );
+    let (_, text, _) = run("info out.fw");
+    assert!(text.contains("resource        r.bin: 700 bytes"), "{text}");
+    assert_eq!(
+        run("pack -f bad.conf -o bad.fw"),
+        (
+            Some(1),
+            String::new(),
+            "imagegen: bad.conf:2: no such option 'nonsense'\n".to_owned()
+        )
+    );
+    assert!(!workshop.path("bad.fw").exists());
+    // fwup's command line is a subcommand as well.
+    assert_eq!(
+        run("fwup -l -i out.fw"),
+        (Some(0), "complete\n".to_owned(), String::new())
+    );
+}
