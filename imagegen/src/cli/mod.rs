@@ -7,6 +7,7 @@ mod disk;
 mod env;
 mod firmware;
 pub(crate) mod fwup;
+mod fwup_apply;
 mod inspect;
 mod loader;
 mod pack;
