@@ -5,7 +5,7 @@
 //! What it prints is what fwup prints, on the same stream; the exit status is 0 or 1.
 
 use std::fs::File;
-use std::io::{Read, stdin, stdout};
+use std::io::{Read, stdin};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,9 +16,9 @@ use imagegen::fwup::opened::Opened;
 use imagegen::fwup::options::{Command, Options, OptionsError};
 use imagegen::fwup::pack::{PackError, pack};
 use imagegen::fwup::resource::has_holes;
-use imagegen::fwup::{describe, meta, report};
+use imagegen::fwup::{describe, meta};
 
-use super::{fwup_apply, show};
+use super::show;
 
 /// Runs it with the arguments behind the program's name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
@@ -30,27 +30,15 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
             return fail(&anyhow!("unknown or wrong options; -h lists them"));
         }
     };
-    let applies = fwup_apply::is_meant(&options);
-    let result = if applies {
-        check_keys(&options).map(|()| fwup_apply::apply(&options))
-    } else {
-        execute(&options).map(|()| 0)
-    };
-    let status = result.unwrap_or_else(|error| {
+    match execute(&options) {
+        Ok(()) => ExitCode::SUCCESS,
         // Where an archive goes to stdout, nothing else must.
-        if options.output.as_deref() == Some("-") {
+        Err(error) if options.output.as_deref() == Some("-") => {
             eprintln!("fwup: {error:#}");
-        } else {
-            fail(&error);
+            ExitCode::FAILURE
         }
-        1
-    });
-    if options.has_exit_handshake
-        && let Err(error) = report::handshake(status, stdout(), stdin())
-    {
-        eprintln!("fwup: cannot end with a handshake: {error}");
+        Err(error) => fail(&error),
     }
-    ExitCode::from(status)
 }
 
 /// Errors go to stdout: scripts that talk to fwup through pipes read them there.
@@ -64,17 +52,11 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// Keys are for what is not there yet.
-fn check_keys(options: &Options) -> anyhow::Result<()> {
-    if !options.public_keys.is_empty() || options.private_key.is_some() {
-        bail!("a signature (-p, -s) is not supported yet");
-    }
-    Ok(())
-}
-
 fn execute(options: &Options) -> anyhow::Result<()> {
     let unsupported = |what: &str| Err(anyhow!("{what} is not supported yet"));
-    check_keys(options)?;
+    if !options.public_keys.is_empty() || options.private_key.is_some() {
+        return unsupported("a signature (-p, -s)");
+    }
     match options.command {
         Some(Command::Create) => create(options),
         Some(Command::List) => {
@@ -98,13 +80,12 @@ fn execute(options: &Options) -> anyhow::Result<()> {
         Some(Command::SparseCheck) => sparse_check(options),
         Some(Command::Version) => Ok(show(format!("{FWUP_VERSION}\n"))?),
         Some(Command::Help) => Ok(show(HELP)?),
+        Some(Command::Apply) => unsupported("applying by this command line"),
         Some(Command::Sign | Command::GenerateKeys) => unsupported("a signature (-S, -g)"),
         Some(Command::Detect | Command::ShowDetected) => {
             unsupported("looking for memory cards (-D, -z)")
         }
-        Some(Command::Apply) | None => {
-            bail!("specify one of -a, -c, -l, -m or -V; -h lists all options")
-        }
+        None => bail!("specify one of -a, -c, -l, -m or -V; -h lists all options"),
     }
 }
 

@@ -7,7 +7,6 @@ mod disk;
 mod env;
 mod firmware;
 pub(crate) mod fwup;
-mod fwup_apply;
 mod inspect;
 mod loader;
 mod pack;
