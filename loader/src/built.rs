@@ -24,6 +24,7 @@ static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, Fatal> {
     // SAFETY: the static is valid for reads. Volatile, so that the compiler does not put the values of the build in its
     // place: they may have been changed in the ELF since.
+    #[expect(clippy::disallowed_methods, reason = "RAM, not a register")]
     let encoded = unsafe { core::ptr::read_volatile(&raw const LITTLE_LOADER_SETTINGS) };
     let mut settings = Settings {
         buffer_size: BUILT.buffer_size,

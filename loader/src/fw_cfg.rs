@@ -145,6 +145,7 @@ impl Device {
         field!(registers, dma).write((address as u64).to_be());
         barrier::dsb(barrier::SY);
         // SAFETY: the request is ours; volatile, since the device has changed it.
+        #[expect(clippy::disallowed_methods, reason = "RAM, not a register")]
         let control = unsafe { core::ptr::read_volatile(&raw const (*address).control) };
         u32::from_be(control) & ERROR == 0
     }

@@ -14,6 +14,9 @@ pub const VARIABLE: &str = "LITTLE_LOADER_TEST_ARTIFACTS";
 /// Set to have the tests run that take long, too.
 pub const ALL: &str = "LITTLE_LOADER_TEST_ALL";
 
+/// Set to have the tests run of the kernels of every suite, too.
+pub const ALL_KERNELS: &str = "LITTLE_LOADER_TEST_ALL_KERNELS";
+
 /// The folder with the artifacts.
 #[derive(Clone, Debug)]
 pub struct Artifacts {

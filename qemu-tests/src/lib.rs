@@ -21,7 +21,9 @@
 pub mod artifacts;
 pub mod bench;
 pub mod build;
+pub mod combinations;
 pub mod demo;
+pub mod emulator;
 pub mod gdb;
 pub mod machine;
 pub mod output;

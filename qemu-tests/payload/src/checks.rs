@@ -9,6 +9,7 @@ use aarch64_cpu::registers::{CNTFRQ_EL0, Readable, SCTLR_EL1};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
 use little_loader::dtb::{self, Conduit, HEADER_SIZE, Machine};
+use little_loader::regions::Memory;
 use little_loader::units::{Addr, Bytes, Region};
 use safe_mmio::fields::ReadPure;
 use safe_mmio::{UniqueMmioPointer, field_shared};
@@ -16,6 +17,8 @@ use smccc::{Call, Hvc, Smc};
 
 use crate::console::say;
 use crate::start::Entry;
+use crate::watch::watch;
+use crate::{alignment, pci};
 
 /// What to do after the report.
 pub(crate) enum End {
@@ -160,19 +163,46 @@ fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
     report_chosen(fdt, in_ram, entry.base);
     report_transports(&machine);
     report_uart(&machine);
-
-    let wants = |end: &[u8]| {
-        fdt.data()[machine.bootargs.clone()]
-            .split(u8::is_ascii_whitespace)
-            .any(|word| word.strip_prefix(b"payload.end=") == Some(end))
-    };
-    if wants(b"wait") {
-        End::Wait
-    } else if wants(b"reset") {
-        End::Reset(machine.psci)
-    } else {
-        End::Off(machine.psci)
+    if let Some(host) = &machine.pci {
+        let (disks, running) = pci::disks(host);
+        check("pci_disks", disks, true, "");
+        check("pci_running_disks", running, running == 0, "all reset");
     }
+    let option = |name: &[u8]| {
+        let mut words = fdt.data()[machine.bootargs.clone()].split(u8::is_ascii_whitespace);
+        words.find_map(|word| word.strip_prefix(name)?.strip_prefix(b"="))
+    };
+    if option(b"payload.unaligned").is_some() {
+        let faults = alignment::unaligned_load_faults();
+        check("unaligned_load_faults", faults, true, "");
+    }
+    let end = match option(b"payload.end") {
+        Some(b"wait") => End::Wait,
+        Some(b"reset") => End::Reset(machine.psci),
+        _ => End::Off(machine.psci),
+    };
+    if let (Some(watch), Some(image)) = (option(b"payload.watch"), image) {
+        report_watch(&machine.memory, [image, tree], watch == b"tamper");
+    }
+    end
+}
+
+/// Overwrites all memory but `ours` and what is reserved, the loader's among it.
+fn report_watch(memory: &Memory, ours: [Region; 2], tamper: bool) {
+    let mut taken = memory.reserved.clone();
+    for region in ours {
+        if let Err(error) = taken.add(region) {
+            return check("watched", error, false, "fewer regions");
+        }
+    }
+    let watched = watch(&memory.ram, &taken, tamper);
+    check("watched", watched.bytes, true, "");
+    check(
+        "changed_words",
+        format_args!("{} from {:#x}", watched.changed, watched.first),
+        watched.changed == 0,
+        "nothing writes to the kernel's memory",
+    );
 }
 
 fn report_chosen(fdt: Fdt<'_>, in_ram: impl Fn(Region) -> bool, base: u64) {

@@ -4,16 +4,28 @@
 //! reports each point as a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was expected)`, and ends
 //! with `payload: done`.
 //!
-//! The command line chooses what happens then: `payload.end=off` (the default), `reset` or `wait`.
+//! The command line chooses more:
+//!
+//! | word | what it does |
+//! | --- | --- |
+//! | `payload.watch=1` | fills all free memory, waits, and checks that it has not changed; `tamper`: changes a word itself |
+//! | `payload.unaligned=1` | reports whether an unaligned load faults |
+//! | `payload.end=off` | what happens then: power-off (the default), `reset` or `wait` |
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+#[cfg(target_os = "none")]
+mod alignment;
 #[cfg(target_os = "none")]
 mod checks;
 #[cfg(target_os = "none")]
 mod console;
 #[cfg(target_os = "none")]
+mod pci;
+#[cfg(target_os = "none")]
 mod start;
+#[cfg(target_os = "none")]
+mod watch;
 
 /// Elsewhere there is nothing to test.
 #[cfg(not(target_os = "none"))]

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use qemu_tests::setup::{self, Purpose};
+use qemu_tests::paths;
+use qemu_tests::setup::{self, Mirrors, Purpose, private_qemu};
 
 /// Find or install what building, booting and testing need
 #[derive(Args)]
@@ -15,9 +16,20 @@ pub(crate) struct Arguments {
     /// Only say what is there and what is missing; the exit status is 1 if anything is
     #[arg(long)]
     check: bool,
+    /// Only bring the QEMU of a suite of Debian's, such as trixie-backports, into the cache; it is installed nowhere, and
+    /// used by those who set QEMU to what is printed
+    #[arg(long, value_name = "SUITE", conflicts_with = "check")]
+    qemu: Option<String>,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(suite) = &arguments.qemu {
+        let qemu = private_qemu::install(suite, &Mirrors::of_system(), &paths::cache())?;
+        eprintln!("setup: {}", qemu.version);
+        let program = qemu.program.to_string_lossy();
+        println!("QEMU={}", shell_words::quote(&program));
+        return Ok(ExitCode::SUCCESS);
+    }
     if !arguments.check {
         setup::ensure(Purpose::Everything)?;
     }

@@ -8,8 +8,11 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use qemu_tests::artifacts::{self, Artifacts};
+use qemu_tests::setup::kernels::DebianKernel;
 use qemu_tests::setup::{self, Purpose};
 use qemu_tests::toolchain;
+
+use super::lint;
 
 /// Run the host tests, then the QEMU tests
 #[derive(Args)]
@@ -19,13 +22,22 @@ pub(crate) struct Arguments {
     /// The tests that take long as well
     #[arg(long)]
     all: bool,
+    /// The kernels of Debian's other suites as well; they are downloaded, about 80 MB each
+    #[arg(long)]
+    all_kernels: bool,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(Purpose::Test)?;
+    if arguments.all_kernels {
+        get_kernels(arguments.filter.as_deref().unwrap_or_default());
+    }
     let mut host = toolchain::cargo();
     host.args(["test", "--locked"]).args(&arguments.filter);
     let host_passed = passes(&mut host)?;
+
+    // Volatile accesses to registers are banned by clippy.toml.
+    let lint_passed = arguments.filter.is_some() || passes(&mut lint::on_bare_metal()?)?;
 
     let artifacts = Artifacts::build()?;
     let mut qemu = toolchain::cargo();
@@ -44,18 +56,34 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.all {
         qemu.env(artifacts::ALL, "1");
     }
-    // Both are run even if the first fails: who changes something wants to see all that it breaks.
-    let qemu_passed = passes(&mut qemu)?;
-    for (what, passed) in [("host", host_passed), ("QEMU", qemu_passed)] {
-        if !passed {
-            eprintln!("error: the {what} tests failed");
-        }
+    if arguments.all_kernels {
+        qemu.env(artifacts::ALL_KERNELS, "1");
     }
-    Ok(if host_passed && qemu_passed {
+    // All are run even if the first fails: who changes something wants to see all that it breaks.
+    let qemu_passed = passes(&mut qemu)?;
+    let results = [
+        ("host tests", host_passed),
+        ("bare-metal lints", lint_passed),
+        ("QEMU tests", qemu_passed),
+    ];
+    for (what, _) in results.iter().filter(|(_, passed)| !passed) {
+        eprintln!("error: the {what} failed");
+    }
+    Ok(if results.iter().all(|(_, passed)| *passed) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Downloads the kernels whose tests are going to run. What cannot be had is said here, and its test fails.
+fn get_kernels(filter: &str) {
+    let mut kernels = DebianKernel::of_all_suites();
+    kernels.retain(|kernel| kernel.test_name().contains(filter));
+    for (kernel, error) in setup::ensure_kernels(&kernels) {
+        let error = anyhow::Error::from(error);
+        eprintln!("error: kernel {}: {error:#}", kernel.id());
+    }
 }
 
 fn passes(command: &mut Command) -> Result<bool> {

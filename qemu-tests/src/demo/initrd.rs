@@ -35,9 +35,9 @@ pub fn make(kit: &Kit) -> io::Result<Vec<u8>> {
     archive.add("init", PROGRAM, INIT)?;
     archive.add("bin/busybox", PROGRAM, &fs::read(kit.busybox())?)?;
     let mut order = String::new();
-    for module in &kit.modules {
-        let name = file_name(module);
-        archive.add(&format!("modules/{name}"), FILE, &fs::read(module)?)?;
+    for module in kit.modules() {
+        let name = file_name(&module);
+        archive.add(&format!("modules/{name}"), FILE, &fs::read(&module)?)?;
         order += &format!("{name}\n");
     }
     archive.add("modules/order", FILE, order.as_bytes())?;
@@ -78,7 +78,8 @@ impl Archive {
     }
 }
 
-fn file_name(path: &Path) -> String {
+/// The last part of `path`.
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()

@@ -109,14 +109,21 @@ impl Demo {
     /// # Errors
     /// Every [`DemoError`].
     pub fn make_at(parts: &Parts, stem: &Path) -> Result<Self, DemoError> {
-        let kit = Kit::find(&paths::cache());
+        Self::make_with(parts, Kit::find(&paths::cache()).as_ref(), stem)
+    }
+
+    /// The same with what `kit` has in place of the demo's own.
+    ///
+    /// # Errors
+    /// Every [`DemoError`].
+    pub fn make_with(parts: &Parts, kit: Option<&Kit>, stem: &Path) -> Result<Self, DemoError> {
         let has_initrd = parts.initrd.is_some() || parts.kernel.is_none();
         let demo = Self {
             image: stem.with_extension("img"),
             kernel: stem.with_extension("kernel"),
             initrd: has_initrd.then(|| stem.with_extension("initrd")),
         };
-        let recipe = Recipe::of(parts, kit.as_ref())?;
+        let recipe = Recipe::of(parts, kit)?;
         let note = stem.with_extension("json");
         let files = [Some(&demo.image), Some(&demo.kernel), demo.initrd.as_ref()];
         if files.into_iter().flatten().all(|file| file.is_file())
@@ -129,7 +136,7 @@ impl Demo {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed(&note)(error));
             }
-            _ => demo.write(parts, kit.as_ref())?,
+            _ => demo.write(parts, kit)?,
         }
         let text =
             serde_json::to_vec_pretty(&recipe).map_err(|error| failed(&note)(error.into()))?;
@@ -192,10 +199,14 @@ impl Recipe {
         let mut inputs = Vec::new();
         // The program has the scripts in it, and the code that makes the image.
         let program = env::current_exe().map_err(failed(Path::new("this program")))?;
-        let debian = kit.map(Kit::manifest);
+        let [busybox, kernel] = match kit.map(Kit::contents_files) {
+            Some([busybox, kernel]) => [Some(busybox), Some(kernel)],
+            None => [None, None],
+        };
         let all = [
             ("program", Some(&program)),
-            ("debian", debian.as_ref()),
+            ("Debian's busybox", busybox.as_ref()),
+            ("Debian's kernel", kernel.as_ref()),
             ("kernel", parts.kernel.as_ref()),
             ("initrd", parts.initrd.as_ref()),
             ("rootfs", parts.rootfs.as_ref()),

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The demo's root file system as a folder: busybox under all of its names, and a start script.
+//! The demo's root file system as a folder: busybox under all of its names, a start script, and modules that are loaded
+//! when they are wanted.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use super::initrd::file_name;
 use crate::setup::kit::Kit;
 
 /// Scripts and tables: where they go, what they are, and whether they are programs.
@@ -24,7 +26,7 @@ const FILES: [(&str, &[u8], bool); 3] = [
 const IN_BIN: &str = "ash cat chmod clear cp cut date dd df dmesg du echo env false fdisk find free grep head hexdump \
                       hostname ip kill less ln ls lsmod md5sum mkdir more mount mv ping ps pwd rm sed sh sha256sum \
                       sleep sort sync tail time top touch true umount uname uptime vi wc wget which zcat";
-const IN_SBIN: &str = "blkid halt init insmod modprobe poweroff reboot rmmod udhcpc";
+const IN_SBIN: &str = "halt init insmod modprobe poweroff reboot rmmod udhcpc watchdog";
 
 /// Fills the empty folder `root`.
 ///
@@ -60,5 +62,24 @@ pub fn fill(root: &Path, kit: &Kit) -> io::Result<()> {
             symlink("/bin/busybox", root.join(folder).join(name))?;
         }
     }
-    Ok(())
+    add_modules(root, kit)
+}
+
+/// Where `modprobe` looks for them: each needs those before it.
+fn add_modules(root: &Path, kit: &Kit) -> io::Result<()> {
+    let modules = kit.modules_on_demand();
+    if modules.is_empty() {
+        return Ok(());
+    }
+    let folder = root.join("lib/modules").join(kit.kernel_release());
+    fs::create_dir_all(&folder)?;
+    let mut dependencies = String::new();
+    let mut before = String::new();
+    for module in &modules {
+        let name = file_name(module);
+        fs::copy(module, folder.join(&name))?;
+        dependencies += &format!("{name}:{before}\n");
+        before = format!(" {name}{before}");
+    }
+    fs::write(folder.join("modules.dep"), dependencies)
 }

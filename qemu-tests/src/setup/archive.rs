@@ -42,18 +42,23 @@ pub enum ArchiveError {
     NoFile(String),
 }
 
-/// An opened archive for arm64 packages.
+/// An opened archive for the packages of one architecture.
 #[derive(Debug)]
 pub struct Archive {
     folder: TempDir,
 }
 
 impl Archive {
-    /// Reads the package lists of `sources`; suites that the archive does not have are passed over.
+    /// Reads the package lists of `sources` for Debian's `architecture`; suites that the archive does not have are passed
+    /// over.
     ///
     /// # Errors
     /// When the temporary folder under `cache` cannot be made.
-    pub fn open(cache: &Path, sources: &[Source]) -> Result<Self, ArchiveError> {
+    pub fn open(
+        cache: &Path,
+        sources: &[Source],
+        architecture: &str,
+    ) -> Result<Self, ArchiveError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| ArchiveError::Folder { path, source }
@@ -71,7 +76,7 @@ impl Archive {
         for (name, text) in [
             ("status", ""),
             ("sources.list", &lines),
-            ("apt.conf", &configuration(root)),
+            ("apt.conf", &configuration(root, architecture)),
         ] {
             fs::write(root.join(name), text).map_err(at(&root.join(name)))?;
         }
@@ -114,6 +119,37 @@ impl Archive {
             .filter_map(|one| one.split_whitespace().next())
             .map(str::to_owned)
             .collect())
+    }
+
+    /// Downloads a package of one suite and everything that it needs to run, down to the C library; gives back the package
+    /// files. They go away with `self`.
+    ///
+    /// # Errors
+    /// When apt cannot get them.
+    pub fn download_with_dependencies(
+        &self,
+        package: &str,
+        suite: &str,
+    ) -> Result<Vec<PathBuf>, ArchiveError> {
+        let folder = self.folder.path().join("cache/archives");
+        // Nothing is installed as far as this apt knows, so nothing is taken for granted.
+        let mut command = self.apt("apt-get");
+        command.args(["-qq", "--yes", "--no-install-recommends", "--download-only"]);
+        command.args(["--target-release", suite, "install", package]);
+        process::capture(&mut command, DOWNLOAD)?;
+        let failed = |source| ArchiveError::Folder {
+            path: folder.clone(),
+            source,
+        };
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// Downloads a package, checked by apt against the archive's signed lists. The file goes away with `self`.
@@ -196,7 +232,7 @@ impl Archive {
 /// The system's configuration stays in force (it may name a proxy) but for the places, the architecture and the hooks.
 /// A mirror whose lists were not renewed in time will do: signatures are still checked, and what is looked for has an
 /// exact version, or is any of Debian's kernels.
-fn configuration(root: &Path) -> String {
+fn configuration(root: &Path, architecture: &str) -> String {
     let root = root.display();
     format!(
         r#"Dir::State "{root}/state";
@@ -205,8 +241,8 @@ Dir::Cache "{root}/cache";
 Dir::Etc::sourcelist "{root}/sources.list";
 Dir::Etc::sourceparts "-";
 #clear APT::Architectures;
-APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; }};
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Check-Valid-Until "false";
@@ -223,16 +259,33 @@ Acquire::Retries "2";
 /// # Errors
 /// When dpkg-deb or tar fails, a pattern without any match included.
 pub fn unpack(package: &Path, patterns: &[&str], folder: &Path) -> Result<(), ArchiveError> {
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--no-same-owner", "--wildcards", "--directory"])
+        .arg(folder)
+        .args(patterns);
+    unpack_by(tar, package)
+}
+
+/// Unpacks all of `package` into `folder`, where others may have been unpacked before.
+///
+/// # Errors
+/// When dpkg-deb or tar fails.
+pub fn unpack_all(package: &Path, folder: &Path) -> Result<(), ArchiveError> {
+    let mut tar = Command::new("tar");
+    // A folder of one package may be a link in another, from the time when /lib moved to /usr/lib.
+    tar.args(["--extract", "--no-same-owner", "--keep-directory-symlink"])
+        .arg("--directory")
+        .arg(folder);
+    unpack_by(tar, package)
+}
+
+fn unpack_by(mut tar: Command, package: &Path) -> Result<(), ArchiveError> {
     let mut reader = Command::new("dpkg-deb");
     reader
         .arg("--fsys-tarfile")
         .arg(package)
         .stdout(Stdio::piped());
     let mut child = process::start(&mut reader)?;
-    let mut tar = Command::new("tar");
-    tar.args(["--extract", "--no-same-owner", "--wildcards", "--directory"])
-        .arg(folder)
-        .args(patterns);
     tar.stdin(child.stdout.take().map_or_else(Stdio::null, Stdio::from));
     let limit = Duration::from_secs(300);
     let unpacked = process::run(&mut tar, limit);

@@ -4,11 +4,14 @@
 //!
 //! Everything is looked for on each run, by looking at files only, so that a run with nothing to do takes no time.
 //! What is missing comes from the system's apt (programs), from rustup or a Debian archive (the bare-metal standard
-//! library) and from a Debian archive (a kernel and busybox for the guest), with a line on stderr for each step.
+//! library) and from a Debian archive (kernels and busybox for the guest), with a line on stderr for each step.
 
 pub mod archive;
+pub mod kernels;
 pub mod kit;
 mod modules;
+pub mod parcel;
+pub mod private_qemu;
 pub mod programs;
 pub mod rust_std;
 pub mod sources;
@@ -20,7 +23,8 @@ use thiserror::Error;
 
 use crate::paths;
 use crate::toolchain::{StandardLibrary, TARGET, Toolchain, ToolchainError};
-use kit::{Kit, KitError};
+use kernels::DebianKernel;
+use parcel::{Parcel, ParcelError};
 use programs::{Program, ProgramsError};
 use rust_std::RustStdError;
 use sources::Source;
@@ -54,9 +58,9 @@ pub enum SetupError {
     /// Programs of the host.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
-    /// The guest's kernel and busybox.
+    /// The guest's kernels and busybox.
     #[error(transparent)]
-    Kit(#[from] KitError),
+    Parcel(#[from] ParcelError),
 }
 
 /// One thing that is needed.
@@ -129,15 +133,17 @@ pub fn check(purpose: Purpose) -> Result<Vec<Item>, SetupError> {
             .iter()
             .map(|program| program_item(program, &toolchain)),
     );
-    if needs_kit(purpose) {
-        items.push(match Kit::find(&paths::cache()) {
-            Some(kit) => ready("Debian kernel, busybox", kit.describe()),
-            None => missing(
-                "Debian kernel, busybox",
-                format!("not in {}", paths::cache().display()),
+    let cache = paths::cache();
+    items.extend(parcels(purpose).iter().map(|parcel| {
+        let folder = parcel.folder(&cache);
+        match parcel.describe(&cache) {
+            Some(packages) => ready(
+                &parcel.name(),
+                format!("{packages}, in {}", folder.display()),
             ),
-        });
-    }
+            None => missing(&parcel.name(), format!("not in {}", folder.display())),
+        }
+    }));
     Ok(items)
 }
 
@@ -159,14 +165,36 @@ pub fn ensure(purpose: Purpose) -> Result<(), SetupError> {
     if toolchain.standard_library().is_none() {
         rust_std::install(&toolchain, &Mirrors::of_system(), &paths::cache())?;
     }
-    if needs_kit(purpose) && Kit::find(&paths::cache()).is_none() {
-        kit::install(&Mirrors::of_system(), &paths::cache())?;
+    for (_, installed) in parcel::install(&parcels(purpose), &Mirrors::of_system(), &paths::cache())
+    {
+        installed?;
     }
     Ok(())
 }
 
-fn needs_kit(purpose: Purpose) -> bool {
-    matches!(purpose, Purpose::Boot | Purpose::Test | Purpose::Everything)
+/// Downloads those of `kernels` that are not there, and gives back those that cannot be had and why.
+#[must_use]
+pub fn ensure_kernels(kernels: &[DebianKernel]) -> Vec<(DebianKernel, ParcelError)> {
+    let parcels: Vec<Parcel> = kernels.iter().copied().map(Parcel::Kernel).collect();
+    let installed = parcel::install(&parcels, &Mirrors::of_system(), &paths::cache());
+    let failed = installed.into_iter().filter_map(|(parcel, installed)| {
+        let Parcel::Kernel(kernel) = parcel else {
+            return None;
+        };
+        Some((kernel, installed.err()?))
+    });
+    failed.collect()
+}
+
+/// What comes from Debian's packages.
+fn parcels(purpose: Purpose) -> Vec<Parcel> {
+    let boot = [Parcel::Busybox, Parcel::Kernel(DebianKernel::STOCK)];
+    let test = [Parcel::Kernel(DebianKernel::CLOUD), Parcel::Installer];
+    match purpose {
+        Purpose::Build | Purpose::BootOwn | Purpose::Inspect => Vec::new(),
+        Purpose::Boot => boot.to_vec(),
+        Purpose::Test | Purpose::Everything => [boot, test].concat(),
+    }
 }
 
 fn library_item(toolchain: &Toolchain) -> Item {

@@ -4,15 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 use goblin::elf::Elf;
 use thiserror::Error;
-
-use crate::process::{self, ProcessError};
 
 /// Why the modules could not be put together.
 #[derive(Debug, Error)]
@@ -34,9 +30,6 @@ pub enum ModulesError {
     /// A module is no ELF with a .modinfo section.
     #[error("{0} is not a kernel module")]
     NotAModule(PathBuf),
-    /// A compressed module could not be unpacked.
-    #[error(transparent)]
-    Process(#[from] ProcessError),
 }
 
 /// The first file under `tree` whose name begins with `prefix`.
@@ -133,22 +126,23 @@ fn dependencies(module: &[u8]) -> Option<Vec<String>> {
 /// `virtio-mmio.ko.xz` is the module `virtio_mmio`; other files are none.
 fn module_name(file: &str) -> Option<String> {
     let (name, rest) = file.split_once(".ko")?;
-    matches!(rest, "" | ".xz" | ".gz" | ".zst").then(|| name.replace('-', "_"))
+    matches!(rest, "" | ".xz").then(|| name.replace('-', "_"))
 }
 
 /// The module as an ELF. Debian compresses them by xz from release 13 on.
 fn uncompressed(path: &Path) -> Result<Vec<u8>, ModulesError> {
-    let program = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("xz") => "xz",
-        Some("gz") => "gzip",
-        Some("zst") => "zstd",
-        _ => return read(path),
-    };
-    process::capture(
-        Command::new(program).args(["-d", "-k", "-f"]).arg(path),
-        Duration::from_secs(60),
-    )?;
-    read(&path.with_extension(""))
+    let bytes = read(path)?;
+    if path.extension().is_none_or(|extension| extension != "xz") {
+        return Ok(bytes);
+    }
+    let mut module = Vec::new();
+    lzma_rust2::XzReader::new(bytes.as_slice(), false)
+        .read_to_end(&mut module)
+        .map_err(|source| ModulesError::Io {
+            path: path.into(),
+            source,
+        })?;
+    Ok(module)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModulesError> {

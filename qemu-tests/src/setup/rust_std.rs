@@ -113,7 +113,7 @@ fn by_debian(toolchain: &Toolchain, mirror: &Source, cache: &Path) -> Result<(),
         toolchain.version, mirror.uri
     ));
     for suite in SUITES {
-        let archive = Archive::open(cache, &[mirror.with_suite(suite)])?;
+        let archive = Archive::open(cache, &[mirror.with_suite(suite)], "arm64")?;
         let versions = archive.versions("rust-src")?;
         let Some(version) = versions
             .iter()

@@ -21,12 +21,12 @@ use qemu_tests::process;
 use qemu_tests::report::Report;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, variable};
 
-use crate::Test;
 use crate::context::{Context, fatal, machine, report};
 use crate::slots::{told, updated};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 17] = [
+    let tests: [(&str, Scenario); 17] = [
         ("behind_a_root_port", |context| {
             let place = "virtio-pci@01:00.0";
             found_at(context, "highmem=on", Bus::PciRootPort, place)

@@ -10,11 +10,11 @@ use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::payload::Payload;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
 
-use crate::Test;
 use crate::context::{Context, fatal};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 26] = [
+    let tests: [(&str, Scenario); 26] = [
         ("pci_disk_without_modern_registers", |context| {
             let options = [
                 "-device",

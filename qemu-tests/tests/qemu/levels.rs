@@ -10,14 +10,12 @@ use goblin::elf::Elf;
 use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::report::Report;
 
-use crate::Test;
 use crate::context::{Context, fatal};
-
-/// How many CPUs the machines have.
-const CPUS: u8 = 4;
+use crate::payload::CPUS;
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+    let tests: [(&str, Scenario); 5] = [
         ("entered_at_el3_goes_to_el1", |context| {
             from_el3(context, "virtualization=off")
         }),
@@ -48,28 +46,30 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// One CPU of the four arrives in the kernel, which has interrupts but no PSCI, so it ends by being stopped.
 fn from_el3(context: &Context, option: &str) -> Result<()> {
+    entered(context, &["secure=on", option], 4, 1, unending)
+}
+
+/// On each kind of CPU and interrupt controller, a machine with these options enters the kernel at `level`.
+pub(crate) fn entered(
+    context: &Context,
+    options: &[&str],
+    cpus: u8,
+    level: u64,
+    report: fn(&Machine) -> Result<Report>,
+) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
-    for cpu in [
-        "cortex-a53",
-        "cortex-a57",
-        "cortex-a72",
-        "cortex-a76",
-        "neoverse-n1",
-        "max",
-    ] {
+    for cpu in CPUS {
         for gic in ["gic-version=2", "gic-version=3"] {
-            let machine = context
-                .machine()
-                .cpu(cpu)
-                .cpus(CPUS)
-                .machine_option("secure=on")
-                .machine_option(option)
-                .machine_option(gic)
+            let machine = context.machine().cpu(cpu).cpus(cpus);
+            let machine = options
+                .iter()
+                .chain([&gic])
+                .fold(machine, |machine, option| machine.machine_option(option))
                 .disk(Disk::new(&image));
-            let report = unending(&machine).with_context(|| format!("{cpu}, {gic}"))?;
+            let report = report(&machine).with_context(|| format!("{cpu}, {gic}"))?;
             ensure!(
-                report.number("el")? == 1 && report.number("cpus")? == u64::from(CPUS),
+                report.number("el")? == level && report.number("cpus")? == u64::from(cpus),
                 "{cpu}, {gic}: {report:?}"
             );
         }

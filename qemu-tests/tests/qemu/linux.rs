@@ -2,7 +2,7 @@
 
 //! Debian's kernel, from a disk as people have them, to a shell.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use imagegen::env_file::{EnvFile, Place};
@@ -11,15 +11,16 @@ use little_loader::slot::Slot;
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::{Disk, Machine};
+use qemu_tests::running::Running;
 
-use crate::Test;
 use crate::context::Context;
+use crate::{Scenario, Test};
 
 /// The prompt of the guest's shell.
 const PROMPT: &str = "/ # ";
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 6] = [
+    let tests: [(&str, Scenario); 7] = [
         ("shell_on_slot_a_and_again_after_a_reboot", shell),
         ("four_cpus", |context| {
             cpus(context, 4, "EL1", |machine| machine)
@@ -35,6 +36,7 @@ pub(crate) fn tests() -> Vec<Test> {
             })
         }),
         ("panicking_update_goes_back", panics),
+        ("hung_update_goes_back_by_a_watchdog", hangs),
         ("network", network),
     ];
     tests
@@ -103,12 +105,42 @@ fn panics(context: &Context) -> Result<()> {
     let mut guest = machine(context, &image).start()?;
     guest.expect("slot b: trial")?;
     guest.expect("Kernel panic")?;
+    reverts(guest, &image)
+}
+
+/// The system of the new slot has a watchdog, and stops: every process but init and the shell, so nobody tells the
+/// watchdog that all is well.
+fn hangs(context: &Context) -> Result<()> {
+    let image = image(context)?;
+    let mut file = EnvFile::open(&image, Place::default(), true)?;
+    let mut variables = file.variables();
+    slots::activate(&mut variables, Slot::B, true)?;
+    file.store(&variables)?;
+    let mut guest = machine(context, &image)
+        .arguments(["-device", "i6300esb", "-action", "watchdog=reset"])
+        .start()?;
+    guest.expect("booted from slot b (trial) by Little Loader.")?;
+    guest.expect(PROMPT)?;
+    guest.type_line("modprobe i6300esb; watchdog -T 6 -t 1 /dev/watchdog")?;
+    guest.expect(PROMPT)?;
+    // It opens the device once it is in the background.
+    guest.type_line(
+        "cd /sys/class/watchdog/watchdog0; until grep -w active state; do sleep 1; done",
+    )?;
+    guest.expect("\nactive")?;
+    guest.type_line("echo watched by $(cat identity); kill -STOP -1")?;
+    guest.expect("watched by i6300ESB timer")?;
+    reverts(guest, &image)
+}
+
+/// Slot a boots, and is what the disk has as active and validated.
+fn reverts(mut guest: Running, image: &Path) -> Result<()> {
     guest.expect("slot a: reverted")?;
     guest.expect("booted from slot a (reverted) by Little Loader.")?;
     guest.expect(PROMPT)?;
     guest.type_line("poweroff")?;
     guest.wait_for_exit()?;
-    let variables = EnvFile::open(&image, Place::default(), false)?.variables();
+    let variables = EnvFile::open(image, Place::default(), false)?.variables();
     for (name, value) in [
         ("nerves_fw_active", "a"),
         ("upgrade_available", "0"),

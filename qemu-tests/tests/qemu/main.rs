@@ -10,22 +10,29 @@ mod context;
 mod device_trees;
 mod disks;
 mod errors;
+mod kernels;
 mod levels;
 mod linux;
 mod matrix;
 mod memory;
 mod optlevels;
 mod overrides;
+mod payload;
 mod power;
 mod slots;
+mod static_checks;
+mod watch;
 
 use std::env;
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use context::Context;
 use qemu_tests::artifacts;
+use qemu_tests::setup::kernels::DebianKernel;
 
 /// What a test does.
 type Scenario = fn(&Context) -> anyhow::Result<()>;
@@ -41,7 +48,7 @@ fn main() -> ExitCode {
     };
     // Emulation takes a whole CPU for each machine, and a machine that waits for its turn misses its time limit.
     arguments.test_threads.get_or_insert(2);
-    let mut tests = matrix::tests();
+    let mut tests = payload::tests();
     tests.extend(errors::tests());
     tests.extend(device_trees::tests());
     tests.extend(disks::tests());
@@ -52,17 +59,48 @@ fn main() -> ExitCode {
     tests.extend(levels::tests());
     tests.extend(memory::tests());
     tests.extend(consoles::tests());
+    tests.extend(kernels::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
+    tests.extend(watch::tests());
+    tests.extend(static_checks::tests());
     if env::var_os(artifacts::ALL).is_some() {
-        tests.extend(matrix::long_tests());
+        tests.extend(payload::long_tests());
     }
-    let trials = tests.into_iter().map(|(name, test)| {
-        let folder = folder.clone();
-        Trial::test(name, move || {
-            let context = Context::new(folder.clone().into())?;
-            test(&context).map_err(|error| Failed::from(format!("{error:#}")))
-        })
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let rows = match matrix::rows() {
+        Ok(rows) => rows,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials: Vec<Trial> = tests
+        .into_iter()
+        .map(|(name, test)| trial(name, &folder, test))
+        .collect();
+    trials.extend(rows.into_iter().map(|row| {
+        let name = row.name();
+        trial(name, &folder, move |context| row.boot(context))
+    }));
+    let mut booted = kernels::KERNELS.to_vec();
+    if env::var_os(artifacts::ALL_KERNELS).is_some() {
+        booted.extend(DebianKernel::of_all_suites());
+    }
+    trials.extend(booted.into_iter().map(|kernel| {
+        let test = move |context: &Context| kernels::boot(kernel, context);
+        trial(kernel.test_name(), &folder, test)
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(
+    name: String,
+    folder: &OsStr,
+    test: impl FnOnce(&Context) -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
+    let folder = PathBuf::from(folder);
+    Trial::test(name, move || {
+        let context = Context::new(folder)?;
+        test(&context).map_err(|error| Failed::from(format!("{error:#}")))
+    })
 }

@@ -8,12 +8,12 @@ use anyhow::{Result, ensure};
 
 use qemu_tests::machine::{Disk, Machine};
 
-use crate::Test;
 use crate::context::{Context, report};
 use crate::slots::{told, updated};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 5] = [
+    let tests: [(&str, Scenario); 5] = [
         ("slot_is_booted_and_nothing_written", slot),
         ("append_comes_last", append),
         ("environment_elsewhere", environment),

@@ -14,12 +14,12 @@ use qemu_tests::machine::Disk;
 use qemu_tests::scratch::{Scratch, variable};
 use qemu_tests::write_log::{Entry, cuts, read};
 
-use crate::Test;
 use crate::context::{Context, report};
 use crate::slots::{told, updated};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 3] = [
+    let tests: [(&str, Scenario); 3] = [
         ("cut_at_every_point_of_a_trial", |context| {
             cut_everywhere(
                 context,
@@ -90,10 +90,7 @@ fn cut_everywhere(context: &Context, disk: &Scratch, first: &str, allowed: &[&st
         .filter(|entry| matches!(entry, Entry::Write(..)))
         .count();
     ensure!(writes >= 2, "only {writes} writes: {entries:?}");
-    ensure!(
-        entries.iter().any(|entry| *entry == Entry::Flush),
-        "no flush: {entries:?}"
-    );
+    ensure!(entries.contains(&Entry::Flush), "no flush: {entries:?}");
     ensure!(
         entries.last() == Some(&Entry::Flush),
         "a write without a flush"

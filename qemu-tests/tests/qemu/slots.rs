@@ -17,11 +17,11 @@ use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::report::Report;
 use qemu_tests::scratch::{KERNEL_B, Scratch, variable};
 
-use crate::Test;
 use crate::context::{Context, report};
+use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, fn(&Context) -> Result<()>); 18] = [
+    let tests: [(&str, Scenario); 18] = [
         ("update_is_tried_validated_and_stays", update_stays),
         ("update_that_resets_goes_back", update_goes_back),
         ("update_of_the_older_form_goes_back", older_form_goes_back),

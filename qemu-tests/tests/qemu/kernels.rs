@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Debian's kernels and its installer: what they say about the machine that the loader gave them.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use imagegen::disk::DiskBuilder;
+use imagegen::kernel::Kernel;
+use imagegen::layout::{Layout, Sizes};
+use imagegen::size::Size;
+use little_loader::slot::Slot;
+
+use qemu_tests::demo::{Demo, Parts};
+use qemu_tests::machine::Disk;
+use qemu_tests::paths;
+use qemu_tests::setup::kernels::{DebianKernel, Flavour};
+use qemu_tests::setup::kit::Kit;
+use qemu_tests::setup::parcel::Parcel;
+
+use crate::Test;
+use crate::context::Context;
+
+/// The prompt of the guest's shell.
+const PROMPT: &str = "/ # ";
+
+/// How long the installer may take to its first screen: it unpacks 40 MB and has a boot of its own.
+const INSTALLER: Duration = Duration::from_secs(240);
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![("kernels::installer".to_owned(), installer)]
+}
+
+/// The kernels that every run boots.
+pub(crate) const KERNELS: [DebianKernel; 2] = [DebianKernel::STOCK, DebianKernel::CLOUD];
+
+/// From the demo's disk to a shell, with two CPUs.
+pub(crate) fn boot(kernel: DebianKernel, context: &Context) -> Result<()> {
+    let kit = Kit::find_with(kernel, &paths::cache()).with_context(|| {
+        format!(
+            "kernel {} is not in the cache; `cargo qemu test --all-kernels` downloads it, or says why it cannot",
+            kernel.id()
+        )
+    })?;
+    let demo = Demo::make_with(&Parts::default(), Some(&kit), &context.path("demo"))?;
+    let mut machine = context
+        .machine()
+        .memory_mib(256)
+        .cpus(2)
+        .append("quiet")
+        .disk(Disk::new(demo.image));
+    if kernel.flavour == Flavour::Pages16k {
+        // Not every CPU has them.
+        machine = machine.cpu("max,pauth-impdef=on");
+    }
+    let mut guest = machine.start()?;
+    guest.expect("slot a: entering the kernel at EL1")?;
+    guest.expect("booted from slot a (active) by Little Loader.")?;
+    guest.expect(PROMPT)?;
+    guest.type_line("cat /proc/version; echo CPUs: $(grep -c ^processor /proc/cpuinfo)")?;
+    guest.expect(&format!("Linux version {} (", kit.kernel_release()))?;
+    guest.expect(&format!("Debian {} (", kit.kernel_version()))?;
+    guest.expect("CPUs: 2")?;
+    guest.expect(PROMPT)?;
+    guest.type_line("echo disks: $(ls /sys/block | grep vd); grep ' / ' /proc/mounts")?;
+    guest.expect("disks: vda\r\n/dev/vda1 / squashfs ro")?;
+    guest.expect(PROMPT)?;
+    guest.type_line("poweroff")?;
+    guest.wait_for_exit()?;
+    Ok(())
+}
+
+/// The network installer's kernel and initrd in a slot ask for the language.
+fn installer(context: &Context) -> Result<()> {
+    let read = |name: &str| {
+        let path = Parcel::Installer.file(name, &paths::cache());
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let kernel = Kernel::unpack(read("linux")?)?;
+    let initrd = read("initrd.gz")?;
+    let sizes = Sizes {
+        kernel: Size(128 << 20),
+        ..Sizes::default()
+    };
+    let image = context.path("installer.img");
+    DiskBuilder::new(Layout::new(&sizes)?)
+        .kernel(Slot::A, &kernel.image)
+        .kernel_room(Slot::A, kernel.bytes_on_disk())
+        .initrd(Slot::A, &initrd)
+        .args(Slot::A, "console=ttyAMA0 quiet DEBIAN_FRONTEND=text")
+        .write_to(&image, |_, _| {})?;
+    let mut guest = context
+        .machine()
+        .memory_mib(512)
+        .disk(Disk::new(image))
+        .time_limit(INSTALLER)
+        .start()?;
+    guest.expect("slot a: entering the kernel at EL1")?;
+    guest.expect("Select a language")?;
+    guest.expect("Choose the language to be used for the installation process.")?;
+    guest.expect("English [*]")?;
+    guest.expect("Prompt:")?;
+    let serial = guest.serial();
+    ensure!(!serial.contains("Kernel panic"), "{serial}");
+    Ok(())
+}
