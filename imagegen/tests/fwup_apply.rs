@@ -544,3 +544,140 @@ fn the_command_says_what_it_did_and_leaves_no_empty_image() {
     assert_eq!(report["task"], "upgrade.b");
     assert_eq!(report["messages"][0], "Upgrading B");
 }
+
+/// Reads a `meta.conf` of a test's own and applies a task of it that needs no resource.
+fn run_text(text: &str, image: &Path, task: &str) -> Result<Applied, ApplyError> {
+    let environment = &mut Environment::empty();
+    let firmware = imagegen::fwup::language::meta_conf(text.as_bytes(), environment).unwrap();
+    let mut device = Device::new(DiskFile::open(image).unwrap());
+    let mut archive = Archive::new(&b"PK\x01\x02"[..]);
+    apply(
+        &mut archive,
+        &firmware,
+        task,
+        &mut device,
+        &mut Heard::default(),
+    )
+}
+
+/// A task `ok` with requirements, given as reqlist.
+fn required(requirements: &str) -> String {
+    format!(
+        "uboot-environment \"env\" {{\nblock-offset=16\nblock-count=16\n}}\n\
+         task \"ok\" {{\nreqlist={{{requirements}}}\non-init {{\nfunlist={{2,reboot_param,\"0 tryboot\"}}\n}}\n}}\n"
+    )
+}
+
+#[test]
+fn requirements_choose_the_task() {
+    let case = Case::new("04-mbr");
+    run(&case.archive, &case.image(), "complete").0.unwrap();
+    let env = Case::new("05-env");
+    run(&env.archive, &env.image(), "complete").0.unwrap();
+    for (case, requirements, expected) in [
+        (&case, "3,\"require-partition-offset\",1,192", true),
+        (&case, "3,\"require-partition-offset\",1,0xc0", true),
+        (&case, "3,\"require-partition-offset\",1,193", false),
+        (&case, "3,\"require-partition-offset\",4,0", false),
+        (&env, "3,\"require-partition-offset\",1,0", false),
+        (
+            &env,
+            "4,\"require-uboot-variable\",env,alpha,\"a=b=c\"",
+            true,
+        ),
+        (&env, "4,\"require-uboot-variable\",env,alpha,a", false),
+        (&env, "4,\"require-uboot-variable\",env,beta,\"\"", false),
+        (&env, "4,\"require-uboot-variable\",other,alpha,a", false),
+        // No environment is there.
+        (&case, "4,\"require-uboot-variable\",env,alpha,a", false),
+        (
+            &env,
+            "3,\"require-path-on-device\",\"/\",\"/dev/null\"",
+            false,
+        ),
+        (&env, "3,\"require-path-at-offset\",\"/missing\",0", false),
+        (&env, "2,\"require-execute\",true", false),
+    ] {
+        let result = run_text(&required(requirements), &case.image(), "o");
+        assert_eq!(result.is_ok(), expected, "{requirements}: {result:?}");
+        if let Ok(applied) = result {
+            assert_eq!(applied.reboot_parameter.as_deref(), Some("0 tryboot"));
+        }
+    }
+    let error = run_text(
+        &required("3,\"require-fat-file-exists\",16,x"),
+        &env.image(),
+        "ok",
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "require-fat-file-exists is not supported yet"
+    );
+}
+
+#[test]
+fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
+    let case = Case::new("01-raw");
+    let parameter = case.folder.path().join("parameter");
+    let meta = "task \"complete\" {\non-init {\nfunlist={2,reboot_param,\"0 tryboot\"}\n}\n}\n";
+    let mut archive = stored(meta.as_bytes());
+    archive[26] = 9;
+    archive.splice(30..36, *b"meta.conf");
+    let image = case.image();
+    let run = Run {
+        destination: &image,
+        task: "complete",
+        mode: Mode::Quiet,
+        low: 0,
+        high: 100,
+        reboot_parameter: Some(&parameter),
+    };
+    let mut out = Vec::new();
+    let status = run.apply(
+        &archive[..],
+        &mut Environment::empty(),
+        &mut out,
+        Vec::new(),
+    );
+    assert_eq!(
+        (status, String::from_utf8(out).unwrap()),
+        (0, String::new())
+    );
+    assert_eq!(fs::read_to_string(parameter).unwrap(), "0 tryboot");
+}
+
+#[test]
+fn a_damaged_environment_is_recovered_and_nothing_else() {
+    let case = Case::new("05-env");
+    run(&case.archive, &case.image(), "complete").0.unwrap();
+    let flip = |blocks: &[usize]| {
+        let mut bytes = fs::read(case.image()).unwrap();
+        for block in blocks {
+            bytes[block * 512 + 100] ^= 1;
+        }
+        fs::write(case.image(), bytes).unwrap();
+    };
+    let print = |blocks: &[usize]| {
+        let config = case.folder.path().join("fw_env.config");
+        let lines: String = blocks
+            .iter()
+            .map(|block| format!("{} {:#x} 0x2000\n", case.image().display(), block * 512))
+            .collect();
+        fs::write(&config, lines).unwrap();
+        judge("fw_printenv", &["-c", config.to_str().unwrap()])
+    };
+    // One copy of the pair is enough.
+    flip(&[64]);
+    run(&case.archive, &case.image(), "recover").0.unwrap();
+    assert_eq!(print(&[64, 96]), "one=1\n");
+    // A change goes to the damaged copy.
+    run(&case.archive, &case.image(), "more").0.unwrap();
+    assert_eq!(print(&[64, 96]), "two=2\n");
+    flip(&[16, 64, 96]);
+    let (result, _) = run(&case.archive, &case.image(), "again");
+    assert!(matches!(result, Err(ApplyError::NoTask(_))));
+    run(&case.archive, &case.image(), "recover").0.unwrap();
+    assert_eq!(print(&[16]), "");
+    assert_eq!(print(&[64, 96]), "");
+}

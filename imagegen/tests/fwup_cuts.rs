@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -280,4 +281,38 @@ fn the_syncs_are_what_it_takes() {
         .collect();
     let error = explore(&disk.bytes, &operations, |disk| check(disk, Slot::A, false)).unwrap_err();
     assert_eq!(error, "slot b is tried first, and not whole");
+}
+
+/// The variables of a redundant pair, as the loader finds them.
+fn variables(disk: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
+    let copy = |block: usize| disk[block * BLOCK..][..ENV_BLOCKS * BLOCK].to_vec();
+    let (mut first, mut second) = (copy(ENV), copy(SECOND_ENV));
+    let (writer, _) = recover::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
+        .map_err(|_| "both copies of the environment are bad".to_owned())?;
+    let env = writer.env();
+    let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+    Ok(env.iter().map(owned).collect())
+}
+
+/// The states between are on the disk in the end, in the copy that does not count, and must not count on the way.
+#[test]
+fn a_redundant_pair_never_shows_half_of_the_changes() {
+    for task in ["upgrade.b", "validate"] {
+        let disk = match task {
+            "validate" => forget(after(&installed(true), "upgrade.b", true)),
+            _ => installed(true),
+        };
+        let done = after(&disk, task, true);
+        let states = [&disk.bytes, &done.bytes].map(|bytes| variables(bytes).unwrap());
+        assert_ne!(states[0], states[1]);
+        explore(&disk.bytes, &done.operations, |disk| {
+            let found = variables(disk)?;
+            if states.contains(&found) {
+                Ok(())
+            } else {
+                Err(format!("{task}: half of the changes"))
+            }
+        })
+        .unwrap();
+    }
 }

@@ -5,7 +5,7 @@
 //! What it prints is what fwup prints, on the same stream; the exit status is 0 or 1.
 
 use std::fs::File;
-use std::io::{Read, stdin};
+use std::io::{Read, stderr, stdin, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,7 +15,9 @@ use imagegen::fwup::language::{Environment, FWUP_VERSION};
 use imagegen::fwup::opened::Opened;
 use imagegen::fwup::options::{Command, Options, OptionsError};
 use imagegen::fwup::pack::{PackError, pack};
+use imagegen::fwup::report::{Framed, Mode, Reporter, handshake};
 use imagegen::fwup::resource::has_holes;
+use imagegen::fwup::run::Run;
 use imagegen::fwup::{describe, meta};
 
 use super::show;
@@ -30,15 +32,26 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
             return fail(&anyhow!("unknown or wrong options; -h lists them"));
         }
     };
-    match execute(&options) {
-        Ok(()) => ExitCode::SUCCESS,
+    let status = match execute(&options) {
+        Ok(status) => status,
         // Where an archive goes to stdout, nothing else must.
         Err(error) if options.output.as_deref() == Some("-") => {
             eprintln!("fwup: {error:#}");
-            ExitCode::FAILURE
+            1
         }
-        Err(error) => fail(&error),
+        Err(error) if options.is_framed => {
+            Reporter::new(stdout().lock(), Mode::Framed, 0, 100).error(&error);
+            1
+        }
+        Err(error) => {
+            fail(&error);
+            1
+        }
+    };
+    if options.has_exit_handshake && handshake(status, stdout().lock(), stdin().lock()).is_err() {
+        return ExitCode::FAILURE;
     }
+    ExitCode::from(status)
 }
 
 /// Errors go to stdout: scripts that talk to fwup through pipes read them there.
@@ -52,12 +65,12 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-fn execute(options: &Options) -> anyhow::Result<()> {
-    let unsupported = |what: &str| Err(anyhow!("{what} is not supported yet"));
+/// Does it; the exit status.
+fn execute(options: &Options) -> anyhow::Result<u8> {
     if !options.public_keys.is_empty() || options.private_key.is_some() {
-        return unsupported("a signature (-p, -s)");
+        bail!("a signature (-p, -s) is not supported yet");
     }
-    match options.command {
+    let done = match options.command {
         Some(Command::Create) => create(options),
         Some(Command::List) => {
             let opened = open(options)?;
@@ -80,13 +93,16 @@ fn execute(options: &Options) -> anyhow::Result<()> {
         Some(Command::SparseCheck) => sparse_check(options),
         Some(Command::Version) => Ok(show(format!("{FWUP_VERSION}\n"))?),
         Some(Command::Help) => Ok(show(HELP)?),
-        Some(Command::Apply) => unsupported("applying by this command line"),
-        Some(Command::Sign | Command::GenerateKeys) => unsupported("a signature (-S, -g)"),
+        Some(Command::Apply) => return apply(options),
+        Some(Command::Sign | Command::GenerateKeys) => {
+            bail!("a signature (-S, -g) is not supported yet")
+        }
         Some(Command::Detect | Command::ShowDetected) => {
-            unsupported("looking for memory cards (-D, -z)")
+            bail!("looking for memory cards (-D, -z) is not supported yet")
         }
         None => bail!("specify one of -a, -c, -l, -m or -V; -h lists all options"),
-    }
+    };
+    done.map(|()| 0)
 }
 
 fn create(options: &Options) -> anyhow::Result<()> {
@@ -115,19 +131,69 @@ fn create(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// Opens the archive of `-i`, or of the first argument; `-` is stdin.
-fn open(options: &Options) -> anyhow::Result<Opened<Box<dyn Read>>> {
-    let path = options
+/// The archive of `-i`, or the first argument; `-` is stdin.
+fn input_path(options: &Options) -> anyhow::Result<&str> {
+    options
         .input
         .as_ref()
         .or_else(|| options.arguments.first())
-        .context("specify the archive: -i FILE, or -i - for stdin")?;
-    let input: Box<dyn Read> = if path == "-" {
-        Box::new(stdin())
-    } else {
-        Box::new(File::open(path).map_err(|error| anyhow!("cannot open '{path}': {error}"))?)
-    };
+        .map(String::as_str)
+        .context("specify the archive: -i FILE, or -i - for stdin")
+}
+
+fn open_input(path: &str) -> anyhow::Result<Box<dyn Read>> {
+    if path == "-" {
+        return Ok(Box::new(stdin()));
+    }
+    let file = File::open(path).map_err(|error| anyhow!("cannot open '{path}': {error}"))?;
+    Ok(Box::new(file))
+}
+
+fn open(options: &Options) -> anyhow::Result<Opened<Box<dyn Read>>> {
+    let input = open_input(input_path(options)?)?;
     Ok(Opened::read(input, &mut Environment::of_process())?)
+}
+
+/// Applies an archive; what fails then was reported on the way.
+fn apply(options: &Options) -> anyhow::Result<u8> {
+    if options.max_size.is_some() {
+        bail!("--max-size is not supported yet");
+    }
+    if options.verifies_writes == Some(true) {
+        bail!("--verify-writes is not supported yet");
+    }
+    let destination = options
+        .destination
+        .as_deref()
+        .context("specify the disk or the image: -d PATH")?;
+    let task = options
+        .task
+        .as_deref()
+        .context("specify the task: -t NAME")?;
+    let mode = if options.is_framed {
+        Mode::Framed
+    } else if options.is_quiet {
+        Mode::Quiet
+    } else if options.is_numeric {
+        Mode::Numeric
+    } else {
+        Mode::Normal
+    };
+    let path = input_path(options)?;
+    let mut input = open_input(path)?;
+    if options.is_framed && path == "-" {
+        input = Box::new(Framed::new(input));
+    }
+    let run = Run {
+        destination: Path::new(destination),
+        task,
+        mode,
+        low: options.progress_low,
+        high: options.progress_high,
+        reboot_parameter: options.reboot_param_path.as_deref().map(Path::new),
+    };
+    let environment = &mut Environment::of_process();
+    Ok(run.apply(input, environment, stdout().lock(), stderr().lock()))
 }
 
 fn metadata(options: &Options) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 //! Partition tables and environments are gathered while nothing else is written, and go to the disk before the next data
 //! and at the end, each time behind all data that came before them.
 
+mod hashing;
 mod resource;
 
 use std::collections::BTreeMap;

@@ -4,12 +4,11 @@
 
 use std::io::Read;
 
-use blake2::{Blake2b256, Digest};
-
 use super::super::archive::read::Archive;
 use super::super::device::Storage;
 use super::super::hex;
 use super::super::model::{Firmware, Handler};
+use super::hashing::Hashing;
 use super::{ApplyError, BLOCK, Run};
 
 /// How much is read before it is written, in bytes: as many segments as go to the disk together.
@@ -75,8 +74,9 @@ impl<S: Storage> Run<'_, '_, S> {
             .resource(&handler.resource)
             .ok_or_else(|| ResourceError::Undeclared(name()))?;
         let expected = resource.hash.ok_or_else(|| ResourceError::NoHash(name()))?;
-        let mut hasher = Blake2b256::new();
-        let mut last: Option<(u64, Vec<u8>)> = None;
+        let hashing = Hashing::start();
+        // Where the piece belongs that is being hashed.
+        let mut last: Option<u64> = None;
         let mut spare = Vec::new();
         let mut read = 0;
         let mut position = offset;
@@ -97,8 +97,9 @@ impl<S: Storage> Run<'_, '_, S> {
                 if found < piece.len() {
                     return Err(self.wrong_length(handler, read, resource.data_length()));
                 }
-                hasher.update(&piece);
-                if let Some((at, piece)) = last.replace((position, piece)) {
+                hashing.add(piece);
+                if let Some(at) = last.replace(position) {
+                    let piece = hashing.hashed();
                     self.device.write(at, &piece)?;
                     self.report(piece.len() as u64);
                     spare = piece;
@@ -112,7 +113,8 @@ impl<S: Storage> Run<'_, '_, S> {
         if more != 0 {
             return Err(self.wrong_length(handler, read + more, resource.data_length()));
         }
-        let found: [u8; 32] = hasher.finalize().into();
+        let last = last.map(|at| (at, hashing.hashed()));
+        let found = hashing.finish();
         if found != expected {
             return Err(ResourceError::Hash {
                 name: name(),

@@ -287,6 +287,7 @@ impl<'a> Parser<'a> {
             },
             Kind::Paths => Ok(text
                 .split(';')
+                .filter(|path| !path.is_empty())
                 .map(|path| self.in_folder(path))
                 .collect::<Vec<_>>()
                 .join(";")),

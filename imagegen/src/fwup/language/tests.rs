@@ -307,6 +307,48 @@ fn includes_start_from_the_folder_of_the_file_that_includes() {
 }
 
 #[test]
+fn includes_stand_in_sections_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = r#"
+        define(IMAGES, ".")
+        include("${SYSTEM:-${IMAGES}/nothing}")
+    "#;
+    fs::write(path("bad.conf"), text).unwrap();
+    fs::write(path("one.conf"), "host-path = \"a;;b\"").unwrap();
+    fs::write(path("two.conf"), "info(two)").unwrap();
+    fs::write(path("three.conf"), "on-finish { info(three) }").unwrap();
+    let text = r#"
+        define(IMAGES, ".")
+        file-resource r { include("${IMAGES}/one.conf") }
+        task t { include("three.conf") on-init { info(one) include("${NONE:-two}.conf") } }
+    "#;
+    fs::write(path("fwup.conf"), text).unwrap();
+    let firmware = read_file(&path("fwup.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap();
+    let said =
+        |calls: &[Call]| -> Vec<_> { calls.iter().map(|call| call.arguments[0].clone()).collect() };
+    assert_eq!(said(&firmware.tasks[0].on_init), ["one", "two"]);
+    assert_eq!(said(&firmware.tasks[0].on_finish), ["three"]);
+    let paths = format!("{};{}", path("a").display(), path("b").display());
+    assert_eq!(
+        firmware.resources[0].options,
+        [("host-path".to_owned(), paths)]
+    );
+    // A default ends at the first brace, so that one variable cannot stand in another.
+    let error = read_file(&path("bad.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("cannot include '${IMAGES/nothing}'"),
+        "{error}"
+    );
+}
+
+#[test]
 fn includes_end_somewhere() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
