@@ -13,6 +13,7 @@ use serde::Serialize;
 use qemu_tests::bench;
 use qemu_tests::build::{self, LoaderBuild, read_elf};
 use qemu_tests::demo::{Demo, Parts};
+use qemu_tests::firmware::{self, Cost};
 use qemu_tests::machine::{Bus, Disk, Machine};
 use qemu_tests::payload::Payload;
 use qemu_tests::setup::{self, Purpose};
@@ -112,7 +113,10 @@ fn measure() -> Result<Vec<Figure>> {
     let last = bench::accesses(&loader.elf, payload.bytes(), Bus::Mmio, folder)?;
     let first = bench::accesses(&loader.elf, payload.bytes(), Bus::MmioAt(0), folder)?;
     let size = read_elf(&loader.elf)?.loaded();
-    let (memory, direct_memory) = memory(&loader.elf)?;
+    let demo = Demo::make(&Parts::default())?;
+    let (memory, direct_memory) = memory(&loader.elf, &demo)?;
+    let (pack, apply) = firmware::measure(&demo.kernel, folder)?;
+    let milliseconds = |cost: Cost| cost.time.as_millis().try_into().unwrap_or(u64::MAX);
     Ok(vec![
         Figure::at_most(
             "instructions from reset to a tiny kernel",
@@ -140,6 +144,30 @@ fn measure() -> Result<Vec<Figure>> {
             memory,
             direct_memory + GAIN,
         ),
+        Figure::at_most(
+            "imagegen pack, Debian's kernel",
+            "ms",
+            milliseconds(pack),
+            1000,
+        ),
+        Figure::at_most(
+            "imagegen apply, that archive",
+            "ms",
+            milliseconds(apply),
+            120,
+        ),
+        Figure::at_most(
+            "peak memory of imagegen pack",
+            "KiB",
+            pack.memory_kib,
+            96 << 10,
+        ),
+        Figure::at_most(
+            "peak memory of imagegen apply",
+            "KiB",
+            apply.memory_kib,
+            96 << 10,
+        ),
     ])
 }
 
@@ -147,8 +175,7 @@ fn measure() -> Result<Vec<Figure>> {
 ///
 /// Debian's kernel sets 64 MiB aside for devices if it finds them in one piece, as it does with the loader, which puts
 /// everything at the start of RAM; too little is left then to get to the shell. QEMU puts the initrd in the middle.
-fn memory(loader: &Path) -> Result<(u64, u64)> {
-    let demo = Demo::make(&Parts::default())?;
+fn memory(loader: &Path, demo: &Demo) -> Result<(u64, u64)> {
     let disk = Disk::new(&demo.image).snapshot();
     let guest = |kernel: &Path, append: &str| {
         let machine = Machine::new(kernel).memory_mib(110);

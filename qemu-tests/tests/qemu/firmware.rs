@@ -3,15 +3,18 @@
 //! Firmware archives from the configuration to the boot: made, applied, upgraded, validated, and reverted where nobody
 //! validates. The configuration has the shape of a Nerves system's.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use imagegen::fwup::apply::Observer;
 use imagegen::fwup::archive::write::Level;
+use imagegen::fwup::device::{Device, DiskFile, Storage};
 use imagegen::fwup::language::Environment;
-use imagegen::fwup::opened::apply_to;
+use imagegen::fwup::opened::{Opened, apply_to};
 use imagegen::fwup::pack::pack;
+use little_loader::update::SECTOR;
 use qemu_tests::machine::Disk;
 
 use crate::context::{Context, report};
@@ -20,9 +23,10 @@ use crate::{Scenario, Test};
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nerves.conf");
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 2] = [
+    let tests: [(&str, Scenario); 3] = [
         ("complete_upgrade_validate_and_back", upgrades),
         ("an_upgrade_that_nobody_validates_goes_back", unvalidated),
+        ("an_interrupted_upgrade_boots", interrupted),
     ];
     tests
         .into_iter()
@@ -62,6 +66,91 @@ fn unvalidated(context: &Context) -> Result<()> {
     booted(context, &image, "b trial 2.0.0")?;
     booted(context, &image, "a reverted 1.0.0")?;
     booted(context, &image, "a active 1.0.0")
+}
+
+/// The upgrade stops after so many sectors, at some places in the kernel and at each of the last ones.
+fn interrupted(context: &Context) -> Result<()> {
+    let image = context.path("disk.img");
+    apply(&archive(context, "1.0.0")?, &image, "complete")?;
+    let before = fs::read(&image)?;
+    let upgrade = archive(context, "2.0.0")?;
+    let sectors = usize::MAX - cut_after(usize::MAX, &upgrade, &image)?.0;
+    ensure!(sectors > 100, "only {sectors} sectors");
+    booted(context, &image, "b trial 2.0.0")?;
+    let (some, last) = ((0..sectors).step_by(40), sectors - 4..=sectors);
+    for written in some.chain(last) {
+        fs::write(&image, &before)?;
+        let (left, is_whole) = cut_after(written, &upgrade, &image)?;
+        ensure!(
+            left == 0 && is_whole == (written == sectors),
+            "{written}: {left} left"
+        );
+        let expected = if is_whole {
+            "b trial 2.0.0"
+        } else {
+            "a active 1.0.0"
+        };
+        booted(context, &image, expected)
+            .with_context(|| format!("after {written} of {sectors} sectors"))?;
+    }
+    Ok(())
+}
+
+/// Applies the upgrade until so many sectors were written. Returns how many were left, and whether it came to its end.
+fn cut_after(sectors: usize, archive: &Path, image: &Path) -> Result<(usize, bool)> {
+    let mut opened = Opened::read(File::open(archive)?, &mut Environment::empty())?;
+    let mut device = Device::new(Cut {
+        disk: DiskFile::open(image)?,
+        left: sectors,
+    });
+    let result = imagegen::fwup::apply::apply(
+        &mut opened.archive,
+        &opened.firmware,
+        "upgrade",
+        &mut device,
+        &mut Messages(Vec::new()),
+    );
+    Ok((device.into_storage().left, result.is_ok()))
+}
+
+/// A disk that takes so many sectors more.
+struct Cut {
+    disk: DiskFile,
+    left: usize,
+}
+
+impl Storage for Cut {
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        self.disk.read_at(offset, out)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let sectors = data.len().div_ceil(SECTOR);
+        let done = sectors.min(self.left);
+        self.left -= done;
+        let data = &data[..data.len().min(done * SECTOR)];
+        self.disk.write_at(offset, data)?;
+        if done < sectors {
+            return Err(io::Error::other("the power went"));
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        self.disk.length()
+    }
+
+    fn grows(&self) -> bool {
+        self.disk.grows()
+    }
+
+    fn grow(&mut self, length: u64) -> io::Result<()> {
+        self.disk.grow(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.sync()
+    }
 }
 
 /// Makes the archive of a version.
@@ -108,16 +197,18 @@ fn apply(archive: &Path, image: &Path, task: &str) -> Result<Vec<String>> {
 
 /// Boots the image, and compares slot, reason and version with what is expected.
 fn booted(context: &Context, image: &Path, expected: &str) -> Result<()> {
-    let report = report(&context.machine().disk(Disk::new(image)))?;
-    let version = report
-        .get("bootargs")?
-        .split_once("test.version=")
-        .map_or("none", |(_, version)| version);
-    let was = format!(
-        "{} {} {version}",
-        report.get("slot")?,
-        report.get("reason")?
-    );
+    let was = boot(context, image)?;
     ensure!(was == expected, "{was}, not {expected}");
     Ok(())
+}
+
+/// Boots the image; returns slot, reason and version.
+fn boot(context: &Context, image: &Path) -> Result<String> {
+    let report = report(&context.machine().disk(Disk::new(image)))?;
+    let bootargs = report.get("bootargs")?;
+    let version = bootargs
+        .split_once("test.version=")
+        .map_or("none", |(_, version)| version);
+    let (slot, reason) = (report.get("slot")?, report.get("reason")?);
+    Ok(format!("{slot} {reason} {version}"))
 }
