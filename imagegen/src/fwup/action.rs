@@ -2,8 +2,8 @@
 
 //! What a task does, with its arguments checked: nothing is written before all of a task's actions were looked at.
 
+use super::language::integer::unsigned;
 use super::model::{Call, Firmware, Section};
-use super::number::number;
 
 /// The size of a block in bytes.
 const BLOCK: u64 = 512;
@@ -109,7 +109,7 @@ impl<'a> Action<'a> {
         let value = |at: usize, most: u64, expected| {
             arguments
                 .get(at)
-                .and_then(|text| number(text))
+                .and_then(|text| unsigned(text))
                 .filter(|value| *value <= most)
                 .ok_or_else(|| ActionError::Number {
                     name: name(),

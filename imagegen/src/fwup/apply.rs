@@ -109,8 +109,9 @@ pub fn apply<R: Read, S: Storage>(
     let result = run.task(&steps, archive, firmware);
     if let Err(error) = result {
         run.give_up();
-        // Whatever comes of this, the first error is the one to tell.
-        let _ = run.actions(&steps.on_error).and_then(|()| run.finish());
+        // Whatever comes of these, the first error is the one to tell.
+        let _ = run.actions(&steps.on_error);
+        let _ = run.finish();
         return Err(error);
     }
     Ok(Applied {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use little_loader::env::{Copy, Env, EnvError, EnvMut, Format, SetError, newer};
 
 use super::device::{Device, DeviceError, Storage};
+use super::language::integer::unsigned;
 use super::model::Section;
-use super::number::number;
 
 /// The size of a block in bytes.
 const BLOCK: u64 = 512;
@@ -61,6 +61,10 @@ pub enum EnvironmentError {
     Device(#[from] DeviceError),
 }
 
+/// How many blocks a copy may have: twice what the loader takes, so that an archive cannot ask for any amount of memory.
+const MOST_BLOCKS: u64 = 2048;
+const COUNTS: &str = "a number from 1 to 2048";
+
 /// Where an environment is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
@@ -76,7 +80,7 @@ impl Place {
     fn of(section: &Section) -> Result<Self, EnvironmentError> {
         let option = |option, expected, most| {
             let text = section.option(option);
-            match text.map(number) {
+            match text.map(unsigned) {
                 Some(Some(value)) if value < most => Ok(value),
                 _ => Err(EnvironmentError::Option {
                     name: section.title.clone(),
@@ -92,13 +96,13 @@ impl Place {
             None => None,
             Some(_) => Some(block("block-offset-redund")?),
         };
-        let count = option("block-count", "a number from 1 to 65534", 0xffff)?;
+        let count = option("block-count", COUNTS, MOST_BLOCKS + 1)?;
         if count == 0 {
             return Err(EnvironmentError::Option {
                 name: section.title.clone(),
                 option: "block-count",
                 found: "0".to_owned(),
-                expected: "a number from 1 to 65534",
+                expected: COUNTS,
             });
         }
         if second.is_some_and(|second| first.abs_diff(second) < count) {
@@ -108,7 +112,7 @@ impl Place {
             name: section.title.clone(),
             first,
             second,
-            // Below 32 MiB.
+            // At most 1 MiB.
             size: (count * BLOCK) as usize,
         })
     }

@@ -15,7 +15,6 @@ pub mod identity;
 pub mod language;
 pub mod meta;
 pub mod model;
-pub mod number;
 pub mod opened;
 pub mod options;
 pub mod pack;

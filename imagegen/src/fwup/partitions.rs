@@ -6,8 +6,8 @@
 //! An extended partition grows to the end of the disk, as one with `expand` does. The boot records of the logical
 //! partitions stand one behind the other at its start.
 
+use super::language::integer::unsigned;
 use super::model::Section;
-use super::number::number;
 
 /// The size of a block in bytes.
 const BLOCK: usize = 512;
@@ -88,7 +88,7 @@ pub fn blocks(mbr: &Section, disk: u64) -> Result<Vec<(u64, [u8; BLOCK])>, MbrEr
         .iter()
         .filter(|section| section.kind == "partition")
     {
-        let place = number(&section.title)
+        let place = unsigned(&section.title)
             .and_then(|number| partitions.get_mut(usize::try_from(number).ok()?))
             .ok_or_else(|| {
                 fail(format!(
@@ -170,7 +170,7 @@ fn master(mbr: &Section, partitions: [Partition; MOST]) -> Result<[u8; BLOCK], S
         master[..CODE].copy_from_slice(&code);
     }
     if let Some(text) = mbr.option("signature") {
-        let signature = number(text)
+        let signature = unsigned(text)
             .and_then(|signature| u32::try_from(signature).ok())
             .ok_or_else(|| format!("signature is \"{text}\", expected a number of 32 bits"))?;
         master[CODE..CODE + 4].copy_from_slice(&signature.to_le_bytes());
@@ -188,7 +188,7 @@ fn master(mbr: &Section, partitions: [Partition; MOST]) -> Result<[u8; BLOCK], S
 fn partition(section: &Section) -> Result<Partition, String> {
     let option = |name: &str| match section.option(name) {
         None => Ok(0),
-        Some(text) => number(text)
+        Some(text) => unsigned(text)
             .and_then(|value| u32::try_from(value).ok())
             .ok_or_else(|| {
                 format!(

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::device::{Device, DeviceError, Storage};
 use super::environment::Environment;
+use super::language::integer::unsigned;
 use super::model::{Call, Firmware, Task};
-use super::number::number;
 use super::partitions;
 
 /// Why it cannot be told whether a task is the one.
@@ -84,7 +84,7 @@ fn holds<S: Storage>(
             Ok(is_on_device(Path::new(path), Path::new(device)))
         }
         ("require-path-at-offset", [path, offset]) => {
-            Ok(number(offset)
+            Ok(unsigned(offset)
                 .is_some_and(|offset| start_of_device(Path::new(path)) == Some(offset)))
         }
         (name @ ("require-fat-file-exists" | "require-fat-file-match"), _) => {
@@ -104,10 +104,10 @@ fn starts_at<S: Storage>(
     let mut block = [0; 512];
     device.read(0, &mut block)?;
     let start = partitions::starts(&block).and_then(|starts| {
-        let partition = usize::try_from(number(partition)?).ok()?;
+        let partition = usize::try_from(unsigned(partition)?).ok()?;
         starts.get(partition).map(|start| u64::from(*start))
     });
-    Ok(start.is_some() && start == number(offset))
+    Ok(start.is_some() && start == unsigned(offset))
 }
 
 /// Whether a file is on the file system of a block device.

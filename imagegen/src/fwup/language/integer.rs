@@ -38,6 +38,12 @@ pub fn parse(text: &str) -> Option<i64> {
     i64::try_from(if negative { -value } else { value }).ok()
 }
 
+/// The same for a number that is not negative.
+#[must_use]
+pub fn unsigned(text: &str) -> Option<u64> {
+    u64::try_from(parse(text)?).ok()
+}
+
 /// The digits, where they start, and their radix.
 fn digits_of(text: &str) -> (&str, usize, u32) {
     let hexadecimal = text
@@ -70,6 +76,7 @@ mod tests {
             ("0xffffffff", 0xffff_ffff),
         ] {
             assert_eq!(parse(text), Some(value), "{text}");
+            assert_eq!(unsigned(text), u64::try_from(value).ok(), "{text}");
         }
         for text in [
             "",
@@ -85,6 +92,7 @@ mod tests {
             "1é",
         ] {
             assert_eq!(parse(text), None, "{text}");
+            assert_eq!(unsigned(text), None, "{text}");
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum Value {
 pub(super) struct Tree {
     pub(super) values: BTreeMap<usize, Value>,
     pub(super) sections: Vec<(usize, String, Tree)>,
+    /// The titles of the sections, to find one that is there twice.
+    titles: BTreeSet<(usize, String)>,
     pub(super) calls: Vec<Call>,
 }
 
@@ -181,9 +183,7 @@ impl<'a> Parser<'a> {
                     return Err(Problem::NoTitle(entry.name.to_owned()));
                 };
                 self.brace(entry.name)?;
-                let same =
-                    |(other, name, _): &(usize, String, Tree)| *other == at && *name == title;
-                if tree.sections.iter().any(same) {
+                if !tree.titles.insert((at, title.clone())) {
                     return Err(Problem::Duplicate {
                         section: entry.name.to_owned(),
                         title,
