@@ -4,7 +4,7 @@
 //!
 //! On entry: EL2 as QEMU resets it, or as `el3.rs` left it. On leaving [`drop_to_el1`]: at EL1, with nothing of EL1 trapped
 //! to EL2 that Linux uses, as booting.rst asks for an entry at EL1 (section 4, "CPU mode" and the list of system registers,
-//! but for GICv5). What a CPU does not have is not touched; its identification registers tell.
+//! but for GICv5, auxiliary activity monitors, and MCE2, which needs a hypervisor). What a CPU does not have is not touched; its identification registers tell.
 //!
 //! A kernel that shall be entered at EL2 gets there by an HVC call, since only EL2 leads back to EL2.
 //!
@@ -215,7 +215,12 @@ pub(crate) unsafe extern "C" fn drop_to_el1() {
         "   has    id_aa64pfr1_el1, 44, x1, 1 << 22",           // GCSEn
         "   has    S3_0_C0_C4_2, 32, x1, 1 << 23",              // ID_AA64PFR2_EL1, FPMR: EnFPM
         "   has    id_aa64isar1_el1, 60, x1, 1 << 1",           // LS64: EnALS
-        "   msr    S3_4_C1_C2_2, x1",                           // HCRX_EL2
+        "   mrs    x0, id_aa64isar1_el1",
+        "   ubfx   x0, x0, #60, #4",
+        "   cmp    x0, #2",                                     // LS64: FEAT_LS64_V
+        "   b.lo   1f",
+        "   orr    x1, x1, #(1 << 2)",                          // EnASR
+        "1: msr    S3_4_C1_C2_2, x1",                           // HCRX_EL2
 
         // Guarded control stacks: off.
         "0: mrs    x0, id_aa64pfr1_el1",

@@ -44,6 +44,9 @@ impl Gic {
                 continue;
             };
             let second = windows.next().transpose()?;
+            if !is_v3 && second.is_none() {
+                continue;
+            }
             return Ok(Some(Self {
                 distributor,
                 cpu_interface: second.filter(|_| !is_v3),

@@ -46,6 +46,10 @@ pub(crate) enum LoadError {
     Placement(#[from] PlacementError),
     #[error(transparent)]
     CommandLine(#[from] ChosenError),
+    #[error(
+        "QEMU's initrd at {0} was overwritten while the other slot was loaded: put an initrd on the disk"
+    )]
+    InitrdLost(Region),
 }
 
 /// A slot that was looked at: what to read, and to where.
@@ -93,6 +97,7 @@ pub(crate) fn first_bootable_slot(
         machine,
         device_tree,
         more_append: overrides.append(),
+        is_initrd_lost: false,
     };
     let mut failures = Failures::default();
     let ready = first_bootable(&plan, &mut environment.writer, &mut slots, &mut failures);
@@ -132,6 +137,8 @@ struct SlotsOnDisk<'a> {
     device_tree: &'a mut DeviceTree,
     /// What an override adds to the command line.
     more_append: &'a [u8],
+    /// Whether a slot with an initrd of its own was loaded over the one that QEMU put into memory.
+    is_initrd_lost: bool,
 }
 
 impl Storage for SlotsOnDisk<'_> {
@@ -173,6 +180,7 @@ impl Slots for SlotsOnDisk<'_> {
         };
         let initrd = match (contents.initrd, self.machine.initrd) {
             (Some(own), _) => InitrdNeeds::Bytes(own.length),
+            (None, Some(lost)) if self.is_initrd_lost => return Err(LoadError::InitrdLost(lost)),
             (None, Some(in_memory)) => InitrdNeeds::InMemory(in_memory),
             (None, None) => InitrdNeeds::Nothing,
         };
@@ -192,7 +200,13 @@ impl Slots for SlotsOnDisk<'_> {
     }
 
     fn load(&mut self, checked: Checked) -> Result<Loaded, LoadError> {
-        self.device_tree.settle(checked.placement.dtb);
+        let places = checked.placement;
+        let taken = [Some(places.kernel), places.initrd, Some(places.dtb)];
+        self.is_initrd_lost |= self.machine.initrd.is_some_and(|initrd| {
+            let mut taken = taken.into_iter().flatten();
+            taken.any(|place| place.overlaps(initrd))
+        });
+        self.device_tree.settle(places.dtb);
         let disk = &mut *self.storage.disk;
         let kernel = read_to(disk, checked.kernel, checked.placement.kernel)?;
         let initrd = match checked.initrd.zip(checked.placement.initrd) {

@@ -25,7 +25,7 @@ const FIRST: u64 = 0x4020_0000;
 const MIDDLE_OF_64_MIB: u64 = 0x4200_0000;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 20] = [
+    let tests: [(&str, Scenario); 21] = [
         ("odd_sizes", odd_sizes),
         ("numa_nodes_of_unequal_size", numa),
         ("memreserve", |context| {
@@ -52,6 +52,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "other_slot_after_the_device_tree_was_moved",
             moved_then_failed,
         ),
+        ("qemus_initrd_written_over_is_not_booted", initrd_lost),
         (
             "initrd_by_qemu_is_used_without_one_of_the_slot",
             initrd_used,
@@ -270,13 +271,7 @@ fn moved_then_failed(context: &Context) -> Result<()> {
         .set("b.kernel_lba", other)
         .write(other, context.payload()?.bytes())
         .create(&image)?;
-    let rules = context.path("blkdebug.conf");
-    let sector = KERNEL_A + (39 << 20) / 512;
-    fs::write(
-        &rules,
-        format!("[inject-error]\nevent = \"read_aio\"\nsector = \"{sector}\"\nerrno = \"5\"\n"),
-    )?;
-    let disk = Disk::new(format!("blkdebug:{}:{}", rules.display(), image.display()));
+    let disk = failing(context, &image, KERNEL_A + (39 << 20) / 512)?;
     let machine = machine(&context.artifacts.flat_loader())
         .memory_mib(64)
         .append("from=qemu")
@@ -290,6 +285,41 @@ fn moved_then_failed(context: &Context) -> Result<()> {
     );
     ensure!(report.get("reason")? == "fallback", "{report:?}");
     Ok(())
+}
+
+/// Slot a has an initrd of its own, and its kernel lies over QEMU's when the disk fails: slot b is not booted with what is
+/// left of it.
+fn initrd_lost(context: &Context) -> Result<()> {
+    let image = context.path("disk.img");
+    let payload = context.payload()?.append(31 << 20);
+    let (initrd, other) = (KERNEL_A + (33 << 20) / 512, 200_000);
+    big(context.bootable()?)
+        .write(KERNEL_A, payload.bytes())
+        .set("a.initrd_lba", initrd)
+        .set("a.initrd_size", 10 << 20)
+        .set("b.kernel_lba", other)
+        .write(other, context.payload()?.bytes())
+        .create(&image)?;
+    let disk = failing(context, &image, initrd + (9 << 20) / 512)?;
+    let lines = context.fatal(with_initrd(context, 70_000)?.disk(disk))?;
+    ensure!(
+        lines[0].starts_with("slot a: read error at block")
+            && lines[1].starts_with("slot b: QEMU's initrd at 0x42000000..")
+            && lines[1].contains(" was overwritten while the other slot was loaded"),
+        "{lines:#?}"
+    );
+    Ok(())
+}
+
+/// The disk, with a read error at one block.
+fn failing(context: &Context, image: &Path, block: u64) -> Result<Disk> {
+    let rules = context.path("blkdebug.conf");
+    fs::write(
+        &rules,
+        format!("[inject-error]\nevent = \"read_aio\"\nsector = \"{block}\"\nerrno = \"5\"\n"),
+    )?;
+    let path = format!("blkdebug:{}:{}", rules.display(), image.display());
+    Ok(Disk::new(path))
 }
 
 /// The flat binary with an initrd of `length` bytes by QEMU, in a guest of 64 MiB.
