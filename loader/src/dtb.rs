@@ -416,6 +416,14 @@ impl Kind {
     }
 }
 
+/// Whether the node's `compatible` has this name.
+pub(crate) fn is_compatible(node: FdtNode<'_>, name: &[u8]) -> bool {
+    node.property("compatible").is_some_and(|compatible| {
+        let mut names = compatible.value().split(|byte| *byte == 0);
+        names.any(|own| own == name)
+    })
+}
+
 /// The CPUs below `/cpus`, which also holds nodes of other kinds.
 fn count_cpus(cpus: FdtNode<'_>) -> usize {
     cpus.children()
@@ -472,13 +480,7 @@ fn pl011(fdt: Fdt<'_>, stdout_path: &str) -> Result<Option<Region>, DtbError> {
     let Some(node) = node.filter(is_enabled) else {
         return Ok(None);
     };
-    let is_pl011 = node.property("compatible").is_some_and(|compatible| {
-        compatible
-            .value()
-            .split(|byte| *byte == 0)
-            .any(|name| name == b"arm,pl011")
-    });
-    if !is_pl011 {
+    if !is_compatible(node, b"arm,pl011") {
         return Ok(None);
     }
     windows(node)?.next().transpose()

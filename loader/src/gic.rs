@@ -2,8 +2,8 @@
 
 //! The interrupt controller in the device tree. Only a loader entered at EL3 needs it; the kernel finds its own.
 
+use dtoolkit::Node;
 use dtoolkit::fdt::Fdt;
-use dtoolkit::{Node, Property};
 
 use crate::dtb::{self, DtbError};
 use crate::units::Region;
@@ -26,15 +26,7 @@ impl Gic {
     /// When its `reg` cannot be read.
     pub fn find(fdt: Fdt<'_>) -> Result<Option<Self>, DtbError> {
         for node in fdt.root().children() {
-            let Some(compatible) = node.property("compatible") else {
-                continue;
-            };
-            let is = |name: &[u8]| {
-                compatible
-                    .value()
-                    .split(|byte| *byte == 0)
-                    .any(|own| own == name)
-            };
+            let is = |name| dtb::is_compatible(node, name);
             let is_v3 = is(b"arm,gic-v3");
             if !is_v3 && !is(b"arm,cortex-a15-gic") && !is(b"arm,gic-400") {
                 continue;

@@ -9,7 +9,7 @@ use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::Disk;
 use qemu_tests::report::Report;
 
-use crate::context::Context;
+use crate::context::{Context, console_text};
 use crate::{Scenario, Test};
 
 /// What QEMU names the console by.
@@ -46,7 +46,7 @@ fn silent(context: &Context, old: &str, new: &str) -> Result<()> {
         .machine()
         .dtb(tree.write(&context.path("silent.dtb"), 0)?)
         .disk(context.disk(&context.bootable()?)?);
-    let serial = machine.start()?.wait_for_exit()?.serial;
+    let serial = console_text(&machine)?;
     let report = Report::parse(&serial)?;
     ensure!(report.get("bootargs")? == "test.slot=a", "{report:?}");
     ensure!(serial.starts_with("payload: "), "{serial}");

@@ -2,6 +2,7 @@
 
 //! What a test works with: the built loaders, and a folder of its own that goes away with it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +63,22 @@ impl Context {
         Ok(Disk::new(path))
     }
 
+    /// The image behind QEMU's blkdebug driver with one rule, which makes what it names fail.
+    pub(crate) fn failing(&self, image: &Path, rule: &str) -> Result<Disk> {
+        let rules = self.path("blkdebug.conf");
+        fs::write(&rules, format!("[inject-error]\n{rule}\nerrno = \"5\"\n"))?;
+        let path = format!("blkdebug:{}:{}", rules.display(), image.display());
+        Ok(Disk::new(path))
+    }
+
+    /// The same with a rule for reads of one block.
+    pub(crate) fn failing_read(&self, image: &Path, block: u64) -> Result<Disk> {
+        self.failing(
+            image,
+            &format!("event = \"read_aio\"\nsector = \"{block}\""),
+        )
+    }
+
     /// A machine with the loader as shipped.
     pub(crate) fn machine(&self) -> Machine {
         machine(&self.artifacts.loader())
@@ -97,6 +114,11 @@ impl Context {
 /// A machine with one of the loaders.
 pub(crate) fn machine(loader: &Path) -> Machine {
     Machine::new(loader).time_limit(BOOT)
+}
+
+/// What the console of a machine shows that ends by itself.
+pub(crate) fn console_text(machine: &Machine) -> Result<String> {
+    Ok(machine.start()?.wait_for_exit()?.serial)
 }
 
 /// Boots to the end of the payload's report and power-off.

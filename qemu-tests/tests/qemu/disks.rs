@@ -21,7 +21,7 @@ use qemu_tests::process;
 use qemu_tests::report::Report;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, variable};
 
-use crate::context::{Context, fatal, machine, report};
+use crate::context::{Context, console_text, fatal, machine, report};
 use crate::slots::{told, updated};
 use crate::{Scenario, Test};
 
@@ -81,7 +81,7 @@ fn found_at(context: &Context, highmem: &str, bus: Bus, place: &str) -> Result<(
 
 /// Boots from slot a to the end of the payload's report; returns what was printed.
 fn boot(machine: &Machine) -> Result<String> {
-    let serial = machine.start()?.wait_for_exit()?.serial;
+    let serial = console_text(machine)?;
     let report = Report::parse(&serial).map_err(|error| anyhow::anyhow!("{error}\n{serial}"))?;
     ensure!(
         report.get("bootargs")?.starts_with("test.slot=a"),

@@ -2,8 +2,6 @@
 
 //! Bad disks and bad kernels: the loader says what it found, with the value or offset, and powers off.
 
-use std::fs;
-
 use anyhow::{Result, ensure};
 
 use qemu_tests::machine::{Disk, Machine};
@@ -220,12 +218,7 @@ fn no_environment(context: &Context) -> Result<()> {
 fn environment_read_error(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
-    let rules = context.path("blkdebug.conf");
-    fs::write(
-        &rules,
-        "[inject-error]\nevent = \"read_aio\"\nsector = \"40\"\nerrno = \"5\"\n",
-    )?;
-    let disk = Disk::new(format!("blkdebug:{}:{}", rules.display(), image.display()));
+    let disk = context.failing_read(&image, 40)?;
     let lines = context.fatal(context.machine().disk(disk))?;
     ensure!(
         lines[0].starts_with("virtio-mmio@a003e00: read error at block 16 (256 blocks): "),

@@ -7,13 +7,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use qemu_tests::machine::{Disk, Machine};
+use qemu_tests::machine::Machine;
 use qemu_tests::payload::pattern;
 use qemu_tests::report::Report;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
 use qemu_tests::tree::Tree;
 
-use crate::context::{Context, machine, report};
+use crate::context::{Context, console_text, machine, report};
 use crate::{Scenario, Test};
 
 const MIB: u64 = 1 << 20;
@@ -175,12 +175,9 @@ fn disabled_reservation(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// RAM that is not to be used would make room for the kernel. QEMU replaces nodes whose name begins with "memory".
-fn disabled_memory(context: &Context) -> Result<()> {
-    let tree = context.tree()?.node(
-        "spare@48000000 { device_type = \"memory\"; status = \"disabled\"; reg = <0 0x48000000 0 0x8000000>; };",
-    )?;
-    let kernel = context.payload()?.image_size(130 << 20);
+/// Why a kernel that takes so much memory is not booted with this tree, from either slot.
+fn no_room(context: &Context, tree: &Tree, image_size: u64) -> Result<Vec<String>> {
+    let kernel = context.payload()?.image_size(image_size);
     let scratch = big(context.bootable()?)
         .write(KERNEL_A, kernel.bytes())
         .set("b.kernel_lba", KERNEL_A);
@@ -188,7 +185,15 @@ fn disabled_memory(context: &Context) -> Result<()> {
         .machine()
         .dtb(tree.write(&context.path("given.dtb"), 0)?)
         .disk(context.disk(&scratch)?);
-    let lines = context.fatal(machine)?;
+    context.fatal(machine)
+}
+
+/// RAM that is not to be used would make room for the kernel. QEMU replaces nodes whose name begins with "memory".
+fn disabled_memory(context: &Context) -> Result<()> {
+    let tree = context.tree()?.node(
+        "spare@48000000 { device_type = \"memory\"; status = \"disabled\"; reg = <0 0x48000000 0 0x8000000>; };",
+    )?;
+    let lines = no_room(context, &tree, 130 << 20)?;
     let message = "slot a: the kernel needs 130.0 MiB in one piece at a 2 MiB boundary, and the largest free piece of \
                    RAM has 126.";
     ensure!(
@@ -201,15 +206,7 @@ fn disabled_memory(context: &Context) -> Result<()> {
 /// What is reserved in the middle leaves too little in one piece, and the numbers say so.
 fn all_reserved(context: &Context) -> Result<()> {
     let tree = context.tree()?.memreserve(0x4400_0000, 4096)?;
-    let kernel = context.payload()?.image_size(70 << 20);
-    let scratch = big(context.bootable()?)
-        .write(KERNEL_A, kernel.bytes())
-        .set("b.kernel_lba", KERNEL_A);
-    let machine = context
-        .machine()
-        .dtb(tree.write(&context.path("given.dtb"), 0)?)
-        .disk(context.disk(&scratch)?);
-    let lines = context.fatal(machine)?;
+    let lines = no_room(context, &tree, 70 << 20)?;
     ensure!(
         lines[0].contains("the kernel needs 70.0 MiB") && lines[0].contains("RAM has 63.9 MiB"),
         "{lines:#?}"
@@ -271,12 +268,12 @@ fn moved_then_failed(context: &Context) -> Result<()> {
         .set("b.kernel_lba", other)
         .write(other, context.payload()?.bytes())
         .create(&image)?;
-    let disk = failing(context, &image, KERNEL_A + (39 << 20) / 512)?;
+    let disk = context.failing_read(&image, KERNEL_A + (39 << 20) / 512)?;
     let machine = machine(&context.artifacts.flat_loader())
         .memory_mib(64)
         .append("from=qemu")
         .disk(disk);
-    let serial = machine.start()?.wait_for_exit()?.serial;
+    let serial = console_text(&machine)?;
     ensure!(serial.contains("slot a: read error at block"), "{serial}");
     let report = Report::parse(&serial)?;
     ensure!(
@@ -300,7 +297,7 @@ fn initrd_lost(context: &Context) -> Result<()> {
         .set("b.kernel_lba", other)
         .write(other, context.payload()?.bytes())
         .create(&image)?;
-    let disk = failing(context, &image, initrd + (9 << 20) / 512)?;
+    let disk = context.failing_read(&image, initrd + (9 << 20) / 512)?;
     let lines = context.fatal(with_initrd(context, 70_000)?.disk(disk))?;
     ensure!(
         lines[0].starts_with("slot a: read error at block")
@@ -309,17 +306,6 @@ fn initrd_lost(context: &Context) -> Result<()> {
         "{lines:#?}"
     );
     Ok(())
-}
-
-/// The disk, with a read error at one block.
-fn failing(context: &Context, image: &Path, block: u64) -> Result<Disk> {
-    let rules = context.path("blkdebug.conf");
-    fs::write(
-        &rules,
-        format!("[inject-error]\nevent = \"read_aio\"\nsector = \"{block}\"\nerrno = \"5\"\n"),
-    )?;
-    let path = format!("blkdebug:{}:{}", rules.display(), image.display());
-    Ok(Disk::new(path))
 }
 
 /// The flat binary with an initrd of `length` bytes by QEMU, in a guest of 64 MiB.
@@ -458,7 +444,7 @@ fn bad_text_offset(context: &Context) -> Result<()> {
     let payload = context.payload()?.text_offset(0x8_0040);
     let scratch = context.bootable()?.write(KERNEL_A, payload.bytes());
     let machine = context.machine().disk(context.disk(&scratch)?);
-    let serial = machine.start()?.wait_for_exit()?.serial;
+    let serial = console_text(&machine)?;
     let message = "little-loader: warning: slot a: kernel_lba 2048: text_offset is 0x80040, no multiple of 4096";
     ensure!(serial.contains(message), "{serial}");
     let report = Report::parse(&serial)?;

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use qemu_tests::machine::{Disk, Machine};
 
-use crate::context::{Context, report};
+use crate::context::{Context, console_text, report};
 use crate::slots::{told, updated};
 use crate::{Scenario, Test};
 
@@ -64,10 +64,7 @@ fn append(context: &Context) -> Result<()> {
 fn environment(context: &Context) -> Result<()> {
     let disk = context.bootable()?.env_at(1000, 128 << 10);
     let machine = context.machine().disk(context.disk(&disk)?);
-    let serial = with(machine, "env-lba", "1000")
-        .start()?
-        .wait_for_exit()?
-        .serial;
+    let serial = console_text(&with(machine, "env-lba", "1000"))?;
     ensure!(
         serial.contains("override: environment at block 1000"),
         "{serial}"

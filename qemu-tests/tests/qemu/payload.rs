@@ -9,7 +9,7 @@ use qemu_tests::payload::pattern;
 use qemu_tests::report::Report;
 use qemu_tests::scratch::KERNEL_A;
 
-use crate::context::{Context, machine, report};
+use crate::context::{Context, console_text, machine, report};
 use crate::levels;
 use crate::{Scenario, Test};
 
@@ -219,12 +219,7 @@ fn reset(context: &Context) -> Result<()> {
 
 fn console(context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
-    let serial = context
-        .machine()
-        .disk(disk)
-        .start()?
-        .wait_for_exit()?
-        .serial;
+    let serial = console_text(&context.machine().disk(disk))?;
     let said = serial.split("payload: ").next().unwrap_or_default();
     ensure!(said.lines().count() <= 6, "more than 6 lines:\n{said}");
     ensure!(
@@ -277,7 +272,7 @@ fn on_pci(context: &Context, highmem: &str) -> Result<()> {
         .machine_option(highmem)
         .disk(Disk::new(&empty).bus(Bus::Pci))
         .disk(Disk::new(&image).bus(Bus::Pci));
-    let serial = machine.start()?.wait_for_exit()?.serial;
+    let serial = console_text(&machine)?;
     Report::parse(&serial)?;
     ensure!(
         serial.contains("passed over virtio-pci@00:01.0: environment at block 16: bad CRC")

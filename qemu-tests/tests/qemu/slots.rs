@@ -17,7 +17,7 @@ use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::report::Report;
 use qemu_tests::scratch::{KERNEL_B, Scratch, variable};
 
-use crate::context::{Context, report};
+use crate::context::{Context, console_text, report};
 use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -264,7 +264,7 @@ fn barred(context: &Context) -> Result<()> {
 fn read_only(context: &Context) -> Result<()> {
     let image = image(context, &updated(context)?)?;
     let machine = context.machine().disk(Disk::new(&image).read_only());
-    let serial = machine.start()?.wait_for_exit()?.serial;
+    let serial = console_text(&machine)?;
     for wanted in [
         "slot b: trial cannot be counted: the disk is read-only; trying the other slot",
         "slot a: revert cannot be recorded: the disk is read-only; booting it all the same",
@@ -278,42 +278,17 @@ fn read_only(context: &Context) -> Result<()> {
     holds(&image, ["b", "1", "0"])?;
     // Without a trial nothing needs writing, and nothing is said.
     let disk = context.disk(&context.bootable()?)?.read_only();
-    let serial = context
-        .machine()
-        .disk(disk)
-        .start()?
-        .wait_for_exit()?
-        .serial;
+    let serial = console_text(&context.machine().disk(disk))?;
     ensure!(!serial.contains("warning"), "{serial}");
     ensure!(told(&Report::parse(&serial)?)? == "a active 0", "{serial}");
     Ok(())
 }
 
-/// The disk behind QEMU's blkdebug driver with one rule.
-fn failing(context: &Context, image: &Path, rule: &str) -> Result<Disk> {
-    let rules = context.path("blkdebug.conf");
-    fs::write(&rules, format!("[inject-error]\n{rule}\nerrno = \"5\"\n"))?;
-    Ok(Disk::new(format!(
-        "blkdebug:{}:{}",
-        rules.display(),
-        image.display()
-    )))
-}
-
 /// A block of the trial slot's kernel cannot be read: slot a boots, and the revert is on the disk.
 fn read_error(context: &Context, block: u64, message: &str, upgrade_available: &str) -> Result<()> {
     let image = image(context, &updated(context)?)?;
-    let disk = failing(
-        context,
-        &image,
-        &format!("event = \"read_aio\"\nsector = \"{block}\""),
-    )?;
-    let serial = context
-        .machine()
-        .disk(disk)
-        .start()?
-        .wait_for_exit()?
-        .serial;
+    let disk = context.failing_read(&image, block)?;
+    let serial = console_text(&context.machine().disk(disk))?;
     ensure!(
         serial.contains(&format!("little-loader: warning: slot b: {message}")),
         "{serial}"
@@ -328,17 +303,9 @@ fn read_error(context: &Context, block: u64, message: &str, upgrade_available: &
 /// A trial that cannot be written: slot a boots, and the disk is as it was, or torn and repaired.
 fn write_fails(context: &Context, event: &str, kind: &str, message: &str) -> Result<()> {
     let image = image(context, &updated(context)?)?;
-    let disk = failing(
-        context,
-        &image,
-        &format!("event = \"{event}\"\niotype = \"{kind}\""),
-    )?;
-    let serial = context
-        .machine()
-        .disk(disk)
-        .start()?
-        .wait_for_exit()?
-        .serial;
+    let rule = format!("event = \"{event}\"\niotype = \"{kind}\"");
+    let disk = context.failing(&image, &rule)?;
+    let serial = console_text(&context.machine().disk(disk))?;
     ensure!(
         serial.contains(&format!("slot b: trial cannot be counted: {message}")),
         "{serial}"
@@ -376,12 +343,7 @@ fn torn(context: &Context) -> Result<()> {
         Ok(fs::write(&image, bytes)?)
     };
     torn(b"1")?;
-    let serial = context
-        .machine()
-        .disk(Disk::new(&image))
-        .start()?
-        .wait_for_exit()?
-        .serial;
+    let serial = console_text(&context.machine().disk(Disk::new(&image)))?;
     ensure!(
         serial.contains("environment: a torn write was repaired"),
         "{serial}"
@@ -390,12 +352,7 @@ fn torn(context: &Context) -> Result<()> {
     holds(&image, ["b", "1", "1"])?;
     // The other way round: the count is back in the second sector, the checksum in the first one is not.
     torn(b"0")?;
-    let serial = context
-        .machine()
-        .disk(Disk::new(&image))
-        .start()?
-        .wait_for_exit()?
-        .serial;
+    let serial = console_text(&context.machine().disk(Disk::new(&image)))?;
     ensure!(
         serial.contains("environment: a torn write was repaired"),
         "{serial}"
@@ -480,7 +437,7 @@ fn redundant(context: &Context) -> Result<()> {
     }
     // A corrupt copy is said, and the older one is used: the state before the revert.
     std::os::unix::fs::FileExt::write_all_at(&file, b"garbage", 144 * 512 + 100)?;
-    let serial = machine.start()?.wait_for_exit()?.serial;
+    let serial = console_text(&machine)?;
     ensure!(
         serial.contains("environment copy at block 144: bad CRC"),
         "{serial}"
