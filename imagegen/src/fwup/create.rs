@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use blake2::Digest;
+use blake2::{Blake2b256, Digest};
 
 use super::archive::write::{Level, Writer};
-use super::identity::{Blake2b256, Identity};
+use super::identity::Identity;
 use super::language::Environment;
 use super::meta;
 use super::model::Firmware;

@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use blake2::Digest;
+use blake2::{Blake2b256, Digest};
 
 use super::archive::read::ArchiveError;
 use super::date;
-use super::identity::Blake2b256;
 use super::opened::Opened;
 
 /// How much is read at once, in bytes.

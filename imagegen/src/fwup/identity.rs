@@ -2,11 +2,7 @@
 
 //! What an archive is called: its UUID and its nickname, both hashes of `meta.conf`.
 
-use blake2::digest::consts::U32;
-use blake2::{Blake2b, Digest};
-
-/// BLAKE2b with 32 bytes of hash.
-pub type Blake2b256 = Blake2b<U32>;
+use blake2::{Blake2b256, Digest};
 
 /// The UUID 2053dffb-d51e-4310-b93b-956da89f9f34, which fwup's hashes start with.
 const NAMESPACE: [u8; 16] = 0x2053_dffb_d51e_4310_b93b_956d_a89f_9f34_u128.to_be_bytes();

@@ -6,10 +6,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use blake2::Digest;
+use blake2::{Blake2b256, Digest};
 use rustix::io::Errno;
 
-use super::identity::Blake2b256;
 use super::model::Resource;
 
 /// The size of a block, in bytes: asserts count in it.
