@@ -8,6 +8,7 @@
 
 use super::language::integer::unsigned;
 use super::model::Section;
+use super::unhex;
 
 /// The size of a block in bytes.
 const BLOCK: usize = 512;
@@ -164,7 +165,7 @@ pub fn blocks(mbr: &Section, disk: u64) -> Result<Vec<(u64, [u8; BLOCK])>, MbrEr
 fn master(mbr: &Section, partitions: [Partition; MOST]) -> Result<[u8; BLOCK], String> {
     let mut master = record();
     if let Some(code) = mbr.option("bootstrap-code") {
-        let code = hex(code)
+        let code = unhex(code)
             .filter(|code| code.len() == CODE)
             .ok_or_else(|| format!("bootstrap-code is not {CODE} bytes in hexadecimal"))?;
         master[..CODE].copy_from_slice(&code);
@@ -242,20 +243,6 @@ fn chs(block: u32) -> [u8; 3] {
         (cylinder >> 8 << 6 | sector) as u8,
         cylinder as u8,
     ]
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
-        .collect();
-    let digits = digits.filter(|digits| digits.len().is_multiple_of(2))?;
-    Some(
-        digits
-            .chunks(2)
-            .map(|pair| pair[0] << 4 | pair[1])
-            .collect(),
-    )
 }
 
 /// Where the primary partitions of a master boot record start, in blocks; `None` for a block that is none.

@@ -8,8 +8,8 @@ use std::fs;
 use super::parser::{Declared, Tree, Value};
 use super::schema::{self, Entry};
 use super::{Environment, FWUP_VERSION, Problem, integer};
-use crate::fwup::hex;
 use crate::fwup::model::Call;
+use crate::fwup::{hex, unhex};
 
 /// The code that starts a PC, in bytes.
 const BOOTSTRAP: usize = 440;
@@ -80,7 +80,7 @@ pub(super) fn call(call: &Call, within: &str, declared: &Declared) -> Result<(),
         match argument {
             Text => {}
             Number => {
-                if integer::parse(found).is_none_or(|number| number < 0) {
+                if integer::unsigned(found).is_none() {
                     return Err(Problem::NoNumber {
                         name: name.to_owned(),
                         which,
@@ -201,7 +201,7 @@ fn mbr(schema: &'static [Entry], tree: &mut Tree) -> Result<(), String> {
         }
         (code, _) => code,
     };
-    if code.is_some_and(|code| code.len() != 2 * BOOTSTRAP || !is_hex(&code)) {
+    if code.is_some_and(|code| unhex(&code).is_none_or(|code| code.len() != BOOTSTRAP)) {
         return Err(format!(
             "bootstrap-code must be {} hexadecimal digits",
             2 * BOOTSTRAP
@@ -290,8 +290,4 @@ pub(super) fn version(text: &str) -> Result<(), Problem> {
     } else {
         Err(Problem::NewerVersion(text.to_owned()))
     }
-}
-
-fn is_hex(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

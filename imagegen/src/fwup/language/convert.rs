@@ -6,6 +6,7 @@ use super::Problem;
 use super::parser::{Tree, Value};
 use super::schema::{self, Entry, Kind};
 use crate::fwup::model::{Call, Firmware, Handler, Resource, Section, Task};
+use crate::fwup::unhex;
 
 /// The whole configuration.
 pub(super) fn firmware(tree: Tree) -> Result<Firmware, Problem> {
@@ -75,7 +76,11 @@ fn resource(name: String, tree: &Tree) -> Result<Resource, Problem> {
         .position(|(name, _)| name == "blake2b-256")
         .map(|at| options.remove(at).1);
     let hash = match hash {
-        Some(text) => Some(unhex(&text).ok_or_else(|| Problem::Hash(name.clone()))?),
+        Some(text) => Some(
+            unhex(&text)
+                .and_then(|bytes| bytes.try_into().ok())
+                .ok_or_else(|| Problem::Hash(name.clone()))?,
+        ),
         None => None,
     };
     Ok(Resource {
@@ -140,17 +145,4 @@ fn calls(schema: &'static [Entry], name: &'static str, tree: &Tree) -> Result<Ve
     }
     calls.extend(tree.calls.iter().cloned());
     Ok(calls)
-}
-
-/// 64 hexadecimal digits.
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let digits = text.as_bytes();
-    if digits.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
