@@ -15,9 +15,6 @@ use super::meta;
 use super::model::Firmware;
 use super::resource::{ResourceError, Source};
 
-/// What a reader takes as `meta.conf`, in bytes.
-const META_CONF: std::ops::RangeInclusive<usize> = 10..=49_999;
-
 /// Why no archive was made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
@@ -25,7 +22,7 @@ pub enum CreateError {
     #[error(transparent)]
     Resource(#[from] ResourceError),
     /// `meta.conf` would be larger or smaller than what readers take.
-    #[error("meta.conf would have {0} bytes, it must have {min} to {max}", min = META_CONF.start(), max = META_CONF.end())]
+    #[error("meta.conf would have {0} bytes, it must have {min} to {max}", min = meta::SIZE.start(), max = meta::SIZE.end())]
     MetaConf(usize),
     /// Two resources would be one entry of the archive, or a name cannot be one.
     #[error("'{0}' cannot be the name of a resource, or is that of two")]
@@ -92,7 +89,7 @@ pub fn create(
         sources.push((name, source));
     }
     let meta_conf = meta::write(firmware);
-    if !META_CONF.contains(&meta_conf.len()) {
+    if !meta::SIZE.contains(&meta_conf.len()) {
         return Err(CreateError::MetaConf(meta_conf.len()));
     }
     let total = sources.iter().map(|(_, source)| source.data()).sum();

@@ -3,9 +3,13 @@
 //! Writing `meta.conf`: the configuration as it stands in an archive, without what only the making of it needed.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 use super::language::schema::{self, Entry};
 use super::model::{Call, Firmware, Section, Task};
+
+/// How large a `meta.conf` may be, in bytes.
+pub(super) const SIZE: RangeInclusive<usize> = 10..=49_999;
 
 /// The text of `meta.conf`.
 #[must_use]

@@ -11,10 +11,9 @@ use super::archive::read::{Archive, ArchiveError};
 use super::device::{Device, DiskFile, Storage};
 use super::identity::Identity;
 use super::language::{self, Environment, LanguageError};
+use super::meta;
 use super::model::Firmware;
 
-/// How large a `meta.conf` may be, in bytes.
-const META_CONF: std::ops::RangeInclusive<usize> = 10..=49_999;
 /// The bytes of a signature.
 const SIGNATURE: usize = 64;
 
@@ -31,7 +30,7 @@ pub enum OpenError {
         found: String,
     },
     /// The file is too short or too long.
-    #[error("meta.conf has {0} bytes, expected 10 to 49999")]
+    #[error("meta.conf has {0} bytes, expected {min} to {max}", min = meta::SIZE.start(), max = meta::SIZE.end())]
     Size(usize),
     /// The signature is none.
     #[error("meta.conf.ed25519 has {0} bytes, expected 64")]
@@ -84,8 +83,8 @@ impl<R: Read> Opened<R> {
                 found: format!("{name:?}"),
             });
         }
-        let meta_conf = archive.read_all(*META_CONF.end())?;
-        if !META_CONF.contains(&meta_conf.len()) {
+        let meta_conf = archive.read_all(*meta::SIZE.end())?;
+        if !meta::SIZE.contains(&meta_conf.len()) {
             return Err(OpenError::Size(meta_conf.len()));
         }
         let identity = Identity::of(&meta_conf);
