@@ -80,7 +80,7 @@ pub fn blocks(mbr: &Section, disk: u64) -> Result<Vec<(u64, [u8; BLOCK])>, MbrEr
         mbr: mbr.title.clone(),
         what,
     };
-    if mbr.option("include-osip").is_some_and(is_true) {
+    if mbr.option("include-osip") == Some("true") {
         return Err(fail("OSIP is not supported yet".to_owned()));
     }
     let mut partitions = [Partition::default(); MOST];
@@ -208,15 +208,9 @@ fn partition(section: &Section) -> Result<Partition, String> {
         })?,
         start: option("block-offset")?,
         blocks: option("block-count")?,
-        is_boot: section.option("boot").is_some_and(is_true),
-        expands: section.option("expand").is_some_and(is_true),
+        is_boot: section.option("boot") == Some("true"),
+        expands: section.option("expand") == Some("true"),
     })
-}
-
-fn is_true(text: &str) -> bool {
-    ["true", "yes", "on"]
-        .iter()
-        .any(|word| text.eq_ignore_ascii_case(word))
 }
 
 fn is_extended(kind: u8) -> bool {
