@@ -38,8 +38,6 @@ pub enum CreateError {
 /// An archive that was made.
 #[derive(Clone, Debug)]
 pub struct Created {
-    /// Its `meta.conf`.
-    pub meta_conf: String,
     /// UUID and nickname.
     pub identity: Identity,
     /// The bytes of data in it, before they were compressed.
@@ -118,7 +116,6 @@ pub fn create(
     writer.finish()?;
     Ok(Created {
         identity: Identity::of(meta_conf.as_bytes()),
-        meta_conf,
         data: total,
     })
 }

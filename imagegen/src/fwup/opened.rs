@@ -46,8 +46,6 @@ pub struct Opened<R> {
     pub archive: Archive<R>,
     /// What `meta.conf` says.
     pub firmware: Firmware,
-    /// Its bytes.
-    pub meta_conf: Vec<u8>,
     /// When it was made, in seconds since 1970.
     pub created: Option<u32>,
     /// Its names.
@@ -94,7 +92,6 @@ impl<R: Read> Opened<R> {
         Ok(Self {
             archive,
             firmware,
-            meta_conf,
             created,
             identity,
             signature,

@@ -14,7 +14,7 @@ use super::model::Resource;
 /// The size of a block, in bytes: asserts count in it.
 const BLOCK: u64 = 512;
 /// How much is read at once, in bytes.
-pub(super) const PIECE: usize = 256 << 10;
+const PIECE: usize = 256 << 10;
 
 /// Why a resource cannot be packed. The first two are worded as fwup words them, for scripts that look for them.
 #[derive(Debug, thiserror::Error)]

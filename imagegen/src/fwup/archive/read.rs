@@ -74,6 +74,7 @@ pub struct Header {
 /// An archive that is being read.
 pub struct Archive<R> {
     input: BufReader<R>,
+    /// How many bytes of the archive were read.
     offset: u64,
     inflate: Decompress,
     entry: Option<Entry>,
@@ -103,12 +104,6 @@ impl<R: Read> Archive<R> {
             inflate: Decompress::new(false),
             entry: None,
         }
-    }
-
-    /// How many bytes of the archive were read.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// Passes over the rest of the current entry, and reads the next one's header; `None` where the directory starts.
@@ -171,7 +166,7 @@ impl<R: Read> Archive<R> {
             }
         };
         let sizes_follow = flags & SIZES_FOLLOW != 0;
-        let wide = zip64(&extra);
+        let wide = extra_field(&extra, ZIP64);
         let is_64 = wide.is_some();
         let mut wide = wide.unwrap_or_default();
         let mut full = |size: u32| {
@@ -402,11 +397,6 @@ impl<R: Read> Archive<R> {
 
 fn bad(offset: u64, what: String) -> ArchiveError {
     ArchiveError::Bad { offset, what }
-}
-
-/// The contents of the ZIP64 extra field.
-fn zip64(extra: &[u8]) -> Option<&[u8]> {
-    extra_field(extra, ZIP64)
 }
 
 /// What the extra field with the time says.
