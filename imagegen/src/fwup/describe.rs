@@ -9,6 +9,7 @@ use blake2::{Blake2b256, Digest};
 
 use super::archive::read::ArchiveError;
 use super::date;
+use super::model;
 use super::opened::Opened;
 
 /// How much is read at once, in bytes.
@@ -33,11 +34,7 @@ const KEYS: [&str; 11] = [
 #[must_use]
 pub fn metadata<R>(opened: &Opened<R>) -> Vec<(&'static str, String)> {
     let value = |key: &str| {
-        let said = opened
-            .firmware
-            .metadata
-            .iter()
-            .find(|(name, _)| name == key);
+        let said = model::option(&opened.firmware.metadata, key);
         match key {
             "meta-uuid" => Some(opened.identity.uuid.clone()),
             "meta-nickname" => Some(opened.identity.nickname.clone()),
@@ -45,7 +42,7 @@ pub fn metadata<R>(opened: &Opened<R>) -> Vec<(&'static str, String)> {
             "meta-creation-date" if said.is_none() => {
                 Some(date::timestamp(opened.created.unwrap_or(0)))
             }
-            _ => said.map(|(_, value)| value.clone()),
+            _ => said.map(str::to_owned),
         }
     };
     KEYS.iter()

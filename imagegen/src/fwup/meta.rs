@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use super::language::schema::{self, Entry};
-use super::model::{Call, Firmware, Section, Task};
+use super::model::{self, Call, Firmware, Section, Task};
 
 /// How large a `meta.conf` may be, in bytes.
 pub(super) const SIZE: RangeInclusive<usize> = 10..=49_999;
@@ -57,9 +57,9 @@ fn titled(kind: &str, title: &str, out: &mut String) {
 
 fn options(schema: &'static [Entry], options: &[(String, String)], out: &mut String) {
     for entry in schema {
-        let value = options.iter().find(|(name, _)| name == entry.name);
-        if let Some((name, value)) = value.filter(|(_, value)| entry.is_archived(value)) {
-            line(name, &quoted(value), out);
+        let value = model::option(options, entry.name);
+        if let Some(value) = value.filter(|value| entry.is_archived(value)) {
+            line(entry.name, &quoted(value), out);
         }
     }
 }

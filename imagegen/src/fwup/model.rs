@@ -66,6 +66,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// The value of an option.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&str> {
+        option(&self.options, name)
+    }
+
     /// The bytes of data that the archive has, holes left out.
     #[must_use]
     pub fn data_length(&self) -> u64 {
@@ -124,7 +130,7 @@ pub struct Call {
 }
 
 /// The value of an option among others.
-fn option<'a>(options: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(super) fn option<'a>(options: &'a [(String, String)], name: &str) -> Option<&'a str> {
     options
         .iter()
         .find(|(found, _)| found == name)

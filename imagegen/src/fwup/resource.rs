@@ -87,24 +87,24 @@ impl Source {
     ///
     /// Every [`ResourceError`].
     pub fn survey(resource: &Resource) -> Result<Self, ResourceError> {
-        let option = |wanted: &str| {
-            let found = resource.options.iter().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.as_str())
-        };
         let mut source = Self {
             name: resource.name.clone(),
             parts: Vec::new(),
             lengths: vec![0],
             hash: [0; 32],
         };
-        let path = option("host-path");
+        let path = resource.option("host-path");
         if let Some(paths) = path {
-            let skip_holes = option("skip-holes") != Some("false");
+            let skip_holes = resource.option("skip-holes") != Some("false");
             for path in paths.split(';') {
                 source.add_file(path, skip_holes)?;
             }
         } else {
-            let contents = option("contents").unwrap_or_default().as_bytes().to_vec();
+            let contents = resource
+                .option("contents")
+                .unwrap_or_default()
+                .as_bytes()
+                .to_vec();
             source.add(0, contents.len() as u64);
             source.parts.push(Part::Contents(contents));
         }
@@ -113,7 +113,9 @@ impl Source {
             ("assert-size-lte", "<=", u64::le as fn(&u64, &u64) -> bool),
             ("assert-size-gte", ">=", u64::ge),
         ] {
-            let blocks = option(name).and_then(|blocks| blocks.parse::<u64>().ok());
+            let blocks = resource
+                .option(name)
+                .and_then(|blocks| blocks.parse::<u64>().ok());
             if let Some(blocks) =
                 blocks.filter(|blocks| !is_kept(&size, &blocks.saturating_mul(BLOCK)))
             {
