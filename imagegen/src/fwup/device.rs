@@ -241,24 +241,31 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Writes to the disk, and lets an image grow to the end of the segment.
+    /// Writes to the disk.
     fn store(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         self.is_synced = false;
-        let failed = |action, error| DeviceError::Io {
-            action,
-            offset,
-            error,
-        };
         let end = offset + data.len() as u64;
-        let grown = end.next_multiple_of(SEGMENT);
-        if self.storage.grows() && self.storage.length() < grown {
-            self.storage
-                .grow(grown)
-                .map_err(|error| failed("growing the destination for what comes at", error))?;
-        }
+        self.grow(offset, end)?;
         self.storage
             .write_at(offset, data)
-            .map_err(|error| failed("writing at", error))
+            .map_err(|error| DeviceError::Io {
+                action: "writing at",
+                offset,
+                error,
+            })
+    }
+
+    /// Lets an image grow for what is at `offset`: to the end of the segment in which that ends.
+    fn grow(&mut self, offset: u64, end: u64) -> Result<(), DeviceError> {
+        let grown = end.next_multiple_of(SEGMENT);
+        if self.storage.grows() && self.storage.length() < grown {
+            self.storage.grow(grown).map_err(|error| DeviceError::Io {
+                action: "growing the destination for what comes at",
+                offset,
+                error,
+            })?;
+        }
+        Ok(())
     }
 
     /// Writes what decides about booting: after all data before it is safe, and before all that follows. Only the blocks
@@ -292,14 +299,7 @@ impl<S: Storage> Device<S> {
         self.sync()?;
         self.store(offset + start as u64, &data[start..stop])?;
         // The rest of the image is there too, where all that follows are zeroes.
-        let grown = end.next_multiple_of(SEGMENT);
-        if self.storage.grows() && self.storage.length() < grown {
-            self.storage.grow(grown).map_err(|error| DeviceError::Io {
-                action: "growing the destination for what comes at",
-                offset,
-                error,
-            })?;
-        }
+        self.grow(offset, end)?;
         self.needs_sync = true;
         self.sync()
     }
