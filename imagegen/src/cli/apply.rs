@@ -2,9 +2,7 @@
 
 //! `imagegen apply`
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -15,6 +13,7 @@ use imagegen::fwup::opened::apply_to;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::firmware::open_input;
 use super::show;
 
 #[derive(Debug, Args)]
@@ -51,13 +50,7 @@ impl Observer for Progress {
 
 impl Apply {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let input: Box<dyn Read> = if self.archive == Path::new("-") {
-            Box::new(io::stdin().lock())
-        } else {
-            let file = File::open(&self.archive)
-                .with_context(|| format!("cannot open {}", self.archive.display()))?;
-            Box::new(file)
-        };
+        let input = open_input(&self.archive)?;
         // It draws to stderr, and only where that is a terminal.
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
             "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",

@@ -20,12 +20,17 @@ use serde_json::{Map, Value, json};
 use super::show;
 
 /// Opens an archive; `-` is stdin.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Opened<Box<dyn Read>>> {
-    let input: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
-    };
+pub(super) fn open_input(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(Box::new(file))
+}
+
+/// Opens an archive, and reads its start.
+fn open(path: &Path) -> anyhow::Result<Opened<Box<dyn Read>>> {
+    let input = open_input(path)?;
     Opened::read(input, &mut Environment::of_process()).with_context(|| path.display().to_string())
 }
 

@@ -113,22 +113,17 @@ fn create(options: &Options) -> anyhow::Result<()> {
     let level = options.level.and_then(Level::new).unwrap_or_default();
     let environment = &mut Environment::of_process();
     let configuration = Path::new(&options.configuration);
-    match pack(
+    let packed = pack(
         configuration,
         Path::new(output),
         level,
         environment,
         |_, _| {},
-    ) {
-        Ok(_) => Ok(()),
-        Err(error @ PackError::Language { .. }) => {
-            if let PackError::Language { error, .. } = &error {
-                eprintln!("{error}");
-            }
-            Err(error.into())
-        }
-        Err(error) => Err(anyhow!("{error}")),
+    );
+    if let Err(PackError::Language { error, .. }) = &packed {
+        eprintln!("{error}");
     }
+    packed.map(drop).map_err(|error| anyhow!("{error}"))
 }
 
 /// The archive of `-i`, or the first argument; `-` is stdin.
