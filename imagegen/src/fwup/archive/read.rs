@@ -8,28 +8,17 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 
+use super::{DESCRIPTOR, IS_64, LOCAL_HEADER, SIZES_FOLLOW, TIME, ZIP64};
 use crate::fwup::date;
 
 /// The input's buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
-/// What an entry starts with.
-const LOCAL_HEADER: u32 = 0x0403_4b50;
-/// What a data descriptor may start with.
-const DESCRIPTOR: u32 = 0x0807_4b50;
 /// What the directory behind the last entry starts with: an entry of it, the end of an empty one, and those of ZIP64.
 const DIRECTORY: [u32; 4] = [0x0201_4b50, 0x0605_4b50, 0x0606_4b50, 0x0807_4b51];
 
 /// The general purpose flag of encrypted entries.
 const ENCRYPTED: u16 = 1;
-/// The flag of entries whose checksum and sizes follow the data.
-const SIZES_FOLLOW: u16 = 1 << 3;
-/// The value of a 32-bit size that stands in the extra field with 64 bits.
-const IS_64: u32 = u32::MAX;
-/// The extra field with those sizes.
-const ZIP64: u16 = 1;
-/// The extra field with the time.
-const TIME: u16 = 0x5455;
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]

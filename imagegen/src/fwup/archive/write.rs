@@ -8,16 +8,16 @@
 
 use std::io::{self, Write};
 
-use crate::fwup::date;
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use libdeflater::{CompressionLvl, Compressor};
 
+use super::{DESCRIPTOR, IS_64, LOCAL_HEADER, SIZES_FOLLOW, TIME, ZIP64};
+use crate::fwup::date;
+
 /// Data up to this many bytes is deflated as a whole, which is faster and smaller; beyond, memory would not be bounded.
 const WHOLE: u64 = 40 << 20;
 
-/// The flag of entries whose checksum and sizes follow the data.
-const SIZES_FOLLOW: u16 = 1 << 3;
 const DEFLATED: u16 = 8;
 /// 1980-01-01 as a directory entry of FAT has it: entries without a date have this.
 const NO_DATE: u16 = 0x21;
@@ -27,8 +27,6 @@ const VERSION: u16 = 20;
 const VERSION_64: u16 = 45;
 /// A regular file that all may read, and its owner may write.
 const MODE: u32 = 0o100_644 << 16;
-/// In place of what stands in the extra field with 64 bits.
-const IS_64: u32 = u32::MAX;
 
 /// How hard data is compressed: 1 is fast, 9 is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +221,7 @@ impl Entry<'_> {
     fn time_extra(&self) -> Vec<u8> {
         let mut extra = Vec::new();
         if let Some(time) = self.time {
-            extra.extend(0x5455_u16.to_le_bytes());
+            extra.extend(TIME.to_le_bytes());
             extra.extend(5_u16.to_le_bytes());
             extra.push(1);
             extra.extend(time.to_le_bytes());
@@ -236,12 +234,12 @@ impl Entry<'_> {
         let mut sizes = [0, narrow(self.size)];
         if self.is_64() {
             sizes = [IS_64; 2];
-            extra.extend(1_u16.to_le_bytes());
+            extra.extend(ZIP64.to_le_bytes());
             extra.extend(16_u16.to_le_bytes());
             extra.extend(self.size.to_le_bytes());
             extra.extend([0; 8]);
         }
-        let mut out = 0x0403_4b50_u32.to_le_bytes().to_vec();
+        let mut out = LOCAL_HEADER.to_le_bytes().to_vec();
         self.common(&mut out);
         out.extend([0; 4]);
         out.extend(sizes.map(u32::to_le_bytes).concat());
@@ -253,7 +251,7 @@ impl Entry<'_> {
     }
 
     fn descriptor(&self, crc: u32, packed: u64) -> Vec<u8> {
-        let mut out = 0x0807_4b50_u32.to_le_bytes().to_vec();
+        let mut out = DESCRIPTOR.to_le_bytes().to_vec();
         out.extend(crc.to_le_bytes());
         for size in [packed, self.size] {
             if self.is_64() {
@@ -275,7 +273,7 @@ impl Entry<'_> {
             .flat_map(|(number, _)| number.to_le_bytes())
             .collect();
         if !behind.is_empty() {
-            extra.extend(1_u16.to_le_bytes());
+            extra.extend(ZIP64.to_le_bytes());
             extra.extend((behind.len() as u16).to_le_bytes());
             extra.extend(behind);
         }
