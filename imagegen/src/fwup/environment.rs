@@ -2,7 +2,8 @@
 
 //! The U-Boot environment as tasks change it: each change is one write of the whole environment, of a redundant pair to the
 //! copy that does not count. Changes in a row go to the disk together, in an order in which an interruption leaves one of
-//! the two copies whole, with the state before or the one after all of them.
+//! the two copies whole, with the state before or the one after all of them. Where one of them is to clear everything, it
+//! may also be the state after all but the last of them: a clear writes both copies.
 
 use std::collections::BTreeMap;
 
