@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+mod common;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -22,11 +24,7 @@ use imagegen::fwup::report::Mode;
 use imagegen::fwup::run::Run;
 use sha2::{Digest, Sha256};
 
-fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/fwup")
-        .join(path)
-}
+use common::{fixture, outcome};
 
 /// What a task said, and how far it came.
 #[derive(Default)]
@@ -403,6 +401,19 @@ fn a_wrong_hash_stops_before_the_last_piece_and_the_environment() {
     }
 }
 
+/// Applies a task with an archive in which no resource is.
+fn run_empty(firmware: &Firmware, image: &Path, task: &str) -> Result<Applied, ApplyError> {
+    let mut device = Device::new(DiskFile::open(image).unwrap());
+    let mut archive = Archive::new(&b"PK\x01\x02"[..]);
+    apply(
+        &mut archive,
+        firmware,
+        task,
+        &mut device,
+        &mut Heard::default(),
+    )
+}
+
 #[test]
 fn what_is_not_supported_fails_before_anything_is_written() {
     let mut firmware = firmware([0; 32], 5);
@@ -412,17 +423,7 @@ fn what_is_not_supported_fails_before_anything_is_written() {
     });
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");
-    let run = |firmware: &Firmware, task: &str| {
-        let mut device = Device::new(DiskFile::open(&image).unwrap());
-        let mut archive = Archive::new(&b"PK\x01\x02"[..]);
-        apply(
-            &mut archive,
-            firmware,
-            task,
-            &mut device,
-            &mut Heard::default(),
-        )
-    };
+    let run = |firmware: &Firmware, task: &str| run_empty(firmware, &image, task);
     let error = run(&firmware, "complete").unwrap_err().to_string();
     assert_eq!(error, "fat_write is not supported yet");
     assert_eq!(fs::metadata(&image).unwrap().len(), 0);
@@ -483,24 +484,28 @@ fn sfdisk_reads_the_logical_partitions() {
     );
 }
 
+/// What fw_printenv reads from the environment whose copies start at these blocks.
+fn fw_printenv(case: &Case, blocks: &[usize]) -> String {
+    let config = case.folder.path().join("fw_env.config");
+    let lines: String = blocks
+        .iter()
+        .map(|block| format!("{} {:#x} 0x2000\n", case.image().display(), block * 512))
+        .collect();
+    fs::write(&config, lines).unwrap();
+    judge("fw_printenv", &["-c", config.to_str().unwrap()])
+}
+
 #[test]
 fn fw_printenv_reads_both_kinds_of_environments() {
     let case = Case::new("05-env");
     for task in ["complete", "more", "again"] {
         run(&case.archive, &case.image(), task).0.unwrap();
     }
-    let image = case.image();
-    let config = case.folder.path().join("fw_env.config");
     for (blocks, expected) in [
         (&[16][..], "alpha=\nzeta=last\n"),
         (&[64, 96], "three=3\ntwo=2\n"),
     ] {
-        let lines: String = blocks
-            .iter()
-            .map(|block| format!("{} {:#x} 0x2000\n", image.display(), block * 512))
-            .collect();
-        fs::write(&config, lines).unwrap();
-        let mut found: Vec<_> = judge("fw_printenv", &["-c", config.to_str().unwrap()])
+        let mut found: Vec<_> = fw_printenv(&case, blocks)
             .lines()
             .map(|line| format!("{line}\n"))
             .collect();
@@ -513,19 +518,13 @@ fn fw_printenv_reads_both_kinds_of_environments() {
 fn the_command_says_what_it_did_and_leaves_no_empty_image() {
     let case = Case::new("02-ab");
     let command = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_imagegen"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imagegen"));
+        command
             .current_dir(case.folder.path())
             .arg("apply")
             .arg(&case.archive)
-            .args(arguments)
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
-        )
+            .args(arguments);
+        outcome(&mut command).unwrap()
     };
     let (status, _, error) = command(&["-d", "disk.img", "-t", "upgrade"]);
     assert_eq!(status, Some(1));
@@ -549,15 +548,7 @@ fn the_command_says_what_it_did_and_leaves_no_empty_image() {
 fn run_text(text: &str, image: &Path, task: &str) -> Result<Applied, ApplyError> {
     let environment = &mut Environment::empty();
     let firmware = imagegen::fwup::language::meta_conf(text.as_bytes(), environment).unwrap();
-    let mut device = Device::new(DiskFile::open(image).unwrap());
-    let mut archive = Archive::new(&b"PK\x01\x02"[..]);
-    apply(
-        &mut archive,
-        &firmware,
-        task,
-        &mut device,
-        &mut Heard::default(),
-    )
+    run_empty(&firmware, image, task)
 }
 
 /// A task `ok` with requirements, given as reqlist.
@@ -658,15 +649,7 @@ fn a_damaged_environment_is_recovered_and_nothing_else() {
         }
         fs::write(case.image(), bytes).unwrap();
     };
-    let print = |blocks: &[usize]| {
-        let config = case.folder.path().join("fw_env.config");
-        let lines: String = blocks
-            .iter()
-            .map(|block| format!("{} {:#x} 0x2000\n", case.image().display(), block * 512))
-            .collect();
-        fs::write(&config, lines).unwrap();
-        judge("fw_printenv", &["-c", config.to_str().unwrap()])
-    };
+    let print = |blocks: &[usize]| fw_printenv(&case, blocks);
     // One copy of the pair is enough.
     flip(&[64]);
     run(&case.archive, &case.image(), "recover").0.unwrap();

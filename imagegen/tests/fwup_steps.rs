@@ -5,16 +5,20 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use flate2::read::GzDecoder;
 use imagegen::fwup::hex;
 use sha2::{Digest, Sha256};
+
+use common::{fixture, outcome};
 
 /// A command and what came of it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -108,18 +112,13 @@ impl Workshop {
             .env("SOURCE_DATE_EPOCH", "1700000000")
             .envs(variables.iter().map(|word| word.split_once('=').unwrap()))
             .args(&words[1..]);
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command
-            .output()
+        let (status, out, err) = outcome(&mut command)
             .unwrap_or_else(|error| panic!("{line}: {error}; apt-get install unzip"));
         Step {
             command: line.to_owned(),
-            out: String::from_utf8(stdout).unwrap(),
-            err: String::from_utf8(stderr).unwrap(),
-            status: status.code().unwrap(),
+            out,
+            err,
+            status: status.unwrap(),
             images: self.images(),
         }
     }
@@ -149,15 +148,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn case(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures/fwup")
-        .join(name)
-}
-
 /// Runs all steps of a case.
 fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
-    let case = case(name);
+    let case = fixture(name);
     let workshop = Workshop::new(&case);
     prepare(&workshop);
     let mut count = 0;
@@ -251,9 +244,9 @@ fn holes() {
 #[test]
 fn what_fwup_made_is_described() {
     for name in ["01-raw", "02-ab", "04-mbr", "05-env", "06-sparse"] {
-        let workshop = Workshop::new(&case(name));
-        fs::copy(case(name).join("out.fw"), workshop.path("out.fw")).unwrap();
-        for mut step in steps(&case(name)) {
+        let workshop = Workshop::new(&fixture(name));
+        fs::copy(fixture(name).join("out.fw"), workshop.path("out.fw")).unwrap();
+        for mut step in steps(&fixture(name)) {
             step.images.clear();
             let words: Vec<_> = step.command.split(' ').collect();
             if matches!(words.get(1), Some(&"-m" | &"-l" | &"-V")) {
@@ -265,7 +258,7 @@ fn what_fwup_made_is_described() {
 
 #[test]
 fn an_archive_goes_through_pipes() {
-    let workshop = Workshop::new(&case("01-raw"));
+    let workshop = Workshop::new(&fixture("01-raw"));
     let shell = |line: &str| {
         let output = Command::new("sh")
             .current_dir(workshop.folder.path())
@@ -284,7 +277,7 @@ fn an_archive_goes_through_pipes() {
 
 #[test]
 fn the_command_line_is_that_of_fwup() {
-    let workshop = Workshop::new(&case("01-raw"));
+    let workshop = Workshop::new(&fixture("01-raw"));
     assert_eq!(workshop.ok("fwup --version"), "1.16.0\n");
     assert!(workshop.ok("fwup -h").starts_with("Usage: fwup"));
     for (line, out) in [
@@ -323,21 +316,15 @@ fn the_command_line_is_that_of_fwup() {
 
 #[test]
 fn our_own_commands_say_the_same() {
-    let workshop = Workshop::new(&case("03-language"));
+    let workshop = Workshop::new(&fixture("03-language"));
     symlink(env!("CARGO_BIN_EXE_imagegen"), workshop.path("imagegen")).unwrap();
     let run = |line: &str| {
-        let output = Command::new(workshop.path("imagegen"))
+        let mut command = Command::new(workshop.path("imagegen"));
+        command
             .current_dir(workshop.folder.path())
             .env("SOURCE_DATE_EPOCH", "1700000000")
-            .args(line.split(' '))
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
-        )
+            .args(line.split(' '));
+        outcome(&mut command).unwrap()
     };
     let json = |line: &str| -> serde_json::Value {
         let (status, out, err) = run(line);
