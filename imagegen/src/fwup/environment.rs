@@ -300,21 +300,20 @@ impl Environment {
             _ if format == Format::Single => {
                 order.push((Copy::First, self.new.get(Copy::First).to_vec()));
             }
-            (Ok((before, flags)), Ok((after, _))) if !self.is_cleared => {
+            (Ok((before, flags)), Ok((after, _)))
+                if !self.is_cleared
+                    && before == after
+                    && self.on_disk.get(before.other()) != self.new.get(before.other()) =>
+            {
+                // The copy that counts is to be written over: the other one takes its place for that long.
                 let other = before.other();
-                if before == after && self.on_disk.get(other) != self.new.get(other) {
-                    // The copy that counts is to be written over: the other one takes its place for that long.
-                    let mut block = self.new.get(after).to_vec();
-                    if let Ok(mut env) = EnvMut::parse(&mut block, format) {
-                        env.set_flags(flags.wrapping_add(1));
-                    }
-                    order.push((other, block));
-                    order.push((before, self.new.get(before).to_vec()));
-                    order.push((other, self.new.get(other).to_vec()));
-                } else {
-                    order.push((other, self.new.get(other).to_vec()));
-                    order.push((before, self.new.get(before).to_vec()));
+                let mut block = self.new.get(after).to_vec();
+                if let Ok(mut env) = EnvMut::parse(&mut block, format) {
+                    env.set_flags(flags.wrapping_add(1));
                 }
+                order.push((other, block));
+                order.push((before, self.new.get(before).to_vec()));
+                order.push((other, self.new.get(other).to_vec()));
             }
             (before, _) => {
                 // The copy that does not count goes first.

@@ -4,6 +4,8 @@
 
 use blake2::{Blake2b256, Digest};
 
+use super::hex;
+
 /// The UUID 2053dffb-d51e-4310-b93b-956da89f9f34, which fwup's hashes start with.
 const NAMESPACE: [u8; 16] = 0x2053_dffb_d51e_4310_b93b_956d_a89f_9f34_u128.to_be_bytes();
 
@@ -31,13 +33,9 @@ impl Identity {
         let word = |byte: u8| WORDS.lines().nth(usize::from(byte)).unwrap_or_default();
         let nickname = format!("{}-{}", word(hash[0]), word(hash[1]));
         hash[6] = hash[6] & 0x0f | 0x50;
-        let mut uuid = String::new();
-        for (at, byte) in hash[..16].iter().enumerate() {
-            if matches!(at, 4 | 6 | 8 | 10) {
-                uuid.push('-');
-            }
-            uuid.push_str(&format!("{byte:02x}"));
-        }
+        let uuid = [0..4, 4..6, 6..8, 8..10, 10..16]
+            .map(|part| hex(&hash[part]))
+            .join("-");
         Self { uuid, nickname }
     }
 }
