@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::firmware::open_input;
-use super::show;
+use super::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
@@ -85,7 +85,7 @@ impl Apply {
                 "messages": progress.messages,
                 "reboot_parameter": applied.reboot_parameter,
             });
-            show(serde_json::to_string_pretty(&report)? + "\n")?;
+            show_json(&report)?;
         } else {
             let done = format!(
                 "{}: task {} is done\n",

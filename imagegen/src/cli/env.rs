@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use imagegen::env_file::EnvFile;
 
-use super::{PlaceArguments, show};
+use super::{PlaceArguments, show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Env {
@@ -71,7 +71,7 @@ impl Env {
                         .iter()
                         .map(|(name, value)| (name, String::from_utf8_lossy(value)))
                         .collect();
-                    show(serde_json::to_string_pretty(&map)? + "\n")?;
+                    show_json(&map)?;
                 } else {
                     let mut text = Vec::new();
                     for (name, value) in variables.iter() {

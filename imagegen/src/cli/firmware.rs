@@ -17,7 +17,7 @@ use imagegen::fwup::{describe, hex, meta};
 use imagegen::size::Size;
 use serde_json::{Map, Value, json};
 
-use super::show;
+use super::{show, show_json};
 
 /// Opens an archive; `-` is stdin.
 pub(super) fn open_input(path: &Path) -> anyhow::Result<Box<dyn Read>> {
@@ -69,7 +69,7 @@ impl Info {
                 "resources": resources,
                 "tasks": describe::tasks(&opened),
             });
-            show(serde_json::to_string_pretty(&report)? + "\n")?;
+            show_json(&report)?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut text = String::new();
@@ -112,7 +112,7 @@ impl Tasks {
         let tasks = &opened.firmware.tasks;
         if self.json {
             let tasks: Vec<_> = tasks.iter().map(to_json).collect();
-            show(serde_json::to_string_pretty(&tasks)? + "\n")?;
+            show_json(&tasks)?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut text = String::new();

@@ -10,7 +10,7 @@ use clap::Args;
 use imagegen::inspect::{Report, inspect};
 use imagegen::size::Size;
 
-use super::{PlaceArguments, show};
+use super::{PlaceArguments, show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
@@ -28,7 +28,7 @@ impl Inspect {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let report = inspect(&self.image, self.place.place())?;
         if self.json {
-            show(serde_json::to_string_pretty(&report)? + "\n")?;
+            show_json(&report)?;
         } else {
             let mut text = String::new();
             write(&report, &mut text)?;

@@ -15,7 +15,7 @@ use imagegen::size::Size;
 use little_loader::settings::Settings;
 use serde_json::json;
 
-use super::show;
+use super::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Loader {
@@ -59,7 +59,7 @@ impl Loader {
             replace(path, &flat)?;
         }
         if self.json {
-            show(serde_json::to_string_pretty(&as_json(&elf, &settings))? + "\n")?;
+            show_json(&as_json(&elf, &settings))?;
         } else {
             let mut text = String::new();
             write(&elf, &settings, &mut text)?;

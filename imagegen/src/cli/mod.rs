@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use imagegen::env_file::Place;
 use imagegen::size::Size;
+use serde::Serialize;
 
 /// A subcommand.
 #[derive(Debug, Subcommand)]
@@ -98,4 +99,9 @@ fn show(text: impl AsRef<[u8]>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Prints as JSON.
+fn show_json(report: &impl Serialize) -> anyhow::Result<()> {
+    Ok(show(serde_json::to_string_pretty(report)? + "\n")?)
 }

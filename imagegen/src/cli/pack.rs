@@ -13,7 +13,7 @@ use imagegen::size::Size;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::show;
+use super::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Pack {
@@ -66,7 +66,7 @@ impl Pack {
                 "nickname": identity.nickname,
                 "data": created.data,
             });
-            show(serde_json::to_string_pretty(&report)? + "\n")?;
+            show_json(&report)?;
         } else {
             show(format!(
                 "{}: {} of data, {} ({})\n",

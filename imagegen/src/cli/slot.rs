@@ -14,7 +14,7 @@ use little_loader::policy::Attempt;
 use little_loader::slot::Slot as LoaderSlot;
 use serde_json::json;
 
-use super::{PlaceArguments, show};
+use super::{PlaceArguments, show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Slot {
@@ -113,7 +113,7 @@ fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
             "must_not_be_booted": plan.barred.map(LoaderSlot::name),
             "warnings": oddities,
         });
-        show(serde_json::to_string_pretty(&report)? + "\n")?;
+        show_json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = format!(
