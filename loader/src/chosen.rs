@@ -12,8 +12,10 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::dtb::{
-    MAX_SIZE, OFF_DT_STRINGS, SIZE_DT_STRINGS, SIZE_DT_STRUCT, TOTALSIZE, put_word, word,
+use crate::dtb::MAX_SIZE;
+use crate::fdt::{
+    NOP, OFF_DT_STRINGS, PROP, PROPERTY_HEADER, SIZE_DT_STRINGS, SIZE_DT_STRUCT, TOTALSIZE, padded,
+    put_word, word,
 };
 use crate::slot::{Reason, Slot};
 use crate::units::{Bytes, Region};
@@ -45,15 +47,9 @@ const NAMES_SIZE: usize = {
     size
 };
 
-/// What stands in front of a property's value: the token, the value's length, and where its name is.
-const PROPERTY_HEADER: usize = 12;
-
 /// The most bytes that a DTB grows by, without the command line: the properties' headers, two addresses, and three texts
 /// of at most 12 bytes with their padding.
 const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER + 2 * 8 + 3 * 12 + NAMES_SIZE;
-
-const FDT_PROP: u32 = 3;
-const FDT_NOP: u32 = 4;
 
 /// Why the kernel cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -191,7 +187,7 @@ pub fn edit(dtb: &mut [u8], chosen: usize, told: &Told<'_>) -> usize {
         dtb[strings + name_at..][..name.len()].copy_from_slice(name);
         if let Some(value) = value {
             let length = length(index, value);
-            put_word(dtb, at, FDT_PROP);
+            put_word(dtb, at, PROP);
             put_word(dtb, at + 4, length as u32);
             put_word(dtb, at + 8, name_at as u32);
             at += PROPERTY_HEADER;
@@ -216,8 +212,8 @@ fn remove(dtb: &mut [u8], chosen: usize, has_initrd: bool) {
     let mut at = chosen;
     loop {
         match word(dtb, at) {
-            FDT_NOP => at += 4,
-            FDT_PROP => {
+            NOP => at += 4,
+            PROP => {
                 let end = at + PROPERTY_HEADER + padded(word(dtb, at + 4) as usize);
                 let name = dtb.get(strings + word(dtb, at + 8) as usize..);
                 let index = NAMES
@@ -225,7 +221,7 @@ fn remove(dtb: &mut [u8], chosen: usize, has_initrd: bool) {
                     .position(|known| name.is_some_and(|name| name.starts_with(known)));
                 if index.is_some_and(|index| has_initrd || !INITRD.contains(&index)) {
                     for token in dtb[at..end].chunks_exact_mut(4) {
-                        token.copy_from_slice(&FDT_NOP.to_be_bytes());
+                        token.copy_from_slice(&NOP.to_be_bytes());
                     }
                 }
                 at = end;
@@ -233,11 +229,6 @@ fn remove(dtb: &mut [u8], chosen: usize, has_initrd: bool) {
             _ => return,
         }
     }
-}
-
-/// The length of a value with its padding: tokens are aligned to 4 bytes.
-fn padded(length: usize) -> usize {
-    length.next_multiple_of(4)
 }
 
 #[cfg(test)]
@@ -254,6 +245,7 @@ mod tests {
 
     use super::*;
     use crate::dtb::{Machine, pack};
+    use crate::fdt;
     use crate::units::{Addr, Bytes};
 
     const VIRT: &[u8] = include_bytes!("../tests/fixtures/virt.dtb");
@@ -275,7 +267,7 @@ mod tests {
         dtb[4..8].copy_from_slice(&(1_u32 << 20).to_be_bytes());
         let packed = pack(&mut dtb);
         let packed_size = packed.len();
-        let machine = Machine::read(Fdt::new(packed).unwrap()).unwrap();
+        let machine = Machine::read(fdt::Fdt::new(packed).unwrap()).unwrap();
         let room = room(packed_size, told.command_line).unwrap().0 as usize;
         let size = edit(&mut dtb[..room], machine.chosen, told);
         assert!(size <= room);

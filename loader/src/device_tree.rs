@@ -3,10 +3,10 @@
 //! The DTB in memory: found, packed, checked once, read, moved where it must be, and edited for the kernel.
 
 use aarch64_cpu::registers::{Readable, SCTLR_EL1};
-use dtoolkit::fdt::Fdt;
 use little_loader::attempt::Ready;
 use little_loader::chosen::{self, Told};
-use little_loader::dtb::{self, DtbError, GpioPowerOff, HEADER_SIZE, Machine, pack};
+use little_loader::dtb::{self, DtbError, GpioPowerOff, Machine, pack};
+use little_loader::fdt::{Fdt, HEADER_SIZE};
 use little_loader::gic::Gic;
 use little_loader::units::{Addr, Bytes, Region};
 
@@ -166,6 +166,6 @@ impl DeviceTree {
 
     fn fdt(&self) -> Fdt<'_> {
         // Checked when it was found, and not changed since.
-        Fdt::new_unchecked(self.bytes)
+        Fdt::checked_before(self.bytes)
     }
 }

@@ -7,35 +7,20 @@
 
 use core::ops::Range;
 
-use dtoolkit::error::{FdtParseError, PropertyError, StandardError};
-use dtoolkit::fdt::{Fdt, FdtNode, FdtProperty};
-use dtoolkit::standard::{AddressSpaceProperties, NodeStandard};
-use dtoolkit::{Node, Property, ToCellInt};
 use thiserror::Error;
 
+use crate::fdt::{
+    Cells, Fdt, FdtError, HEADER_SIZE, MAGIC, Node, OFF_DT_STRINGS, SIZE_DT_STRINGS, TOTALSIZE,
+    number, put_word, until_nul, word,
+};
 use crate::regions::{Memory, TooManyRegions};
 use crate::units::{Addr, Bytes, Region};
-
-/// The size in bytes of the DTB's header.
-pub const HEADER_SIZE: usize = 40;
 
 /// The largest DTB that is taken, in bytes: the kernel maps no more (booting.rst, section 2).
 pub const MAX_SIZE: u64 = 2 << 20;
 
 /// The most virtio transports that are looked at. QEMU's virt machine has 32.
 pub const MAX_TRANSPORTS: usize = 64;
-
-/// Offsets of header fields (Devicetree Specification, 5.2).
-pub(crate) const TOTALSIZE: usize = 4;
-pub(crate) const OFF_DT_STRUCT: usize = 8;
-pub(crate) const OFF_DT_STRINGS: usize = 12;
-pub(crate) const SIZE_DT_STRINGS: usize = 32;
-pub(crate) const SIZE_DT_STRUCT: usize = 36;
-
-/// The token that ends the structure block (Devicetree Specification, 5.4.1).
-const FDT_END: u32 = 9;
-
-const MAGIC: [u8; 4] = [0xd0, 0x0d, 0xfe, 0xed];
 
 /// Why there is no usable DTB.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -58,13 +43,27 @@ pub enum DtbError {
     },
     /// It does not parse.
     #[error("corrupt device tree: {0}")]
-    Corrupt(#[from] FdtParseError),
-    /// A node that is needed is missing or has a value that makes no sense.
-    #[error("device tree: {0}")]
-    Standard(#[from] StandardError),
+    Corrupt(#[from] FdtError),
     /// A property has a value of the wrong form.
-    #[error("device tree: {0}")]
-    Property(#[from] PropertyError),
+    #[error(
+        "device tree: {property} of {length} bytes is no list of whole entries, each of {cells} cells"
+    )]
+    Property {
+        /// Its name.
+        property: &'static str,
+        /// The length of its value in bytes.
+        length: usize,
+        /// The cells of 4 bytes of an entry.
+        cells: u32,
+    },
+    /// Addresses or sizes have no form that the loader reads.
+    #[error("device tree: addresses of {address} and sizes of {size} cells; 1 and 2 are possible")]
+    Cells {
+        /// The cells of an address.
+        address: u32,
+        /// The cells of a size.
+        size: u32,
+    },
     /// There is no RAM in it.
     #[error("the device tree has no memory node with device_type \"memory\"")]
     NoMemory,
@@ -79,12 +78,6 @@ pub enum DtbError {
     /// The memory has more pieces than the loader keeps.
     #[error(transparent)]
     Regions(#[from] TooManyRegions),
-    /// The structure block has another length than its header says.
-    #[error("corrupt device tree: its structure block of {size} bytes has another end")]
-    Structure {
-        /// The size in the header.
-        size: u32,
-    },
     /// There is no `/chosen`.
     #[error("the device tree has no /chosen node to put the command line into")]
     NoChosen,
@@ -96,11 +89,9 @@ pub enum DtbError {
 ///
 /// When these are not the first bytes of a DTB, or its size is out of range.
 pub fn total_size(header: &[u8; HEADER_SIZE], at: Addr) -> Result<usize, DtbError> {
-    if header[..4] != MAGIC {
-        return Err(DtbError::Missing {
-            at,
-            found: word(header, 0),
-        });
+    let found = word(header, 0);
+    if found != MAGIC {
+        return Err(DtbError::Missing { at, found });
     }
     let size = word(header, TOTALSIZE);
     match usize::try_from(size) {
@@ -121,18 +112,6 @@ pub fn pack(dtb: &mut [u8]) -> &mut [u8] {
     }
     put_word(dtb, TOTALSIZE, used);
     &mut dtb[..length]
-}
-
-/// A big-endian word of a DTB; 0 where there is none.
-pub(crate) fn word(dtb: &[u8], offset: usize) -> u32 {
-    dtb.get(offset..)
-        .and_then(|rest| rest.first_chunk())
-        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
-}
-
-/// Changes a word that lies within the DTB.
-pub(crate) fn put_word(dtb: &mut [u8], offset: usize, value: u32) {
-    dtb[offset..offset + 4].copy_from_slice(&value.to_be_bytes());
 }
 
 /// How the firmware is called (Linux, `Documentation/devicetree/bindings/arm/psci.yaml`).
@@ -157,14 +136,12 @@ impl GpioPowerOff {
     /// Finds the pin: QEMU's virt machine has it with `secure=on`, where it has no PSCI.
     #[must_use]
     pub fn find(fdt: Fdt<'_>) -> Option<Self> {
-        let gpios = fdt.find_node("/gpio-poweroff")?.property("gpios")?;
-        let (phandle, rest) = gpios.value().split_first_chunk::<4>()?;
-        let pin = u8::try_from(u32::from_be_bytes(*rest.first_chunk()?)).ok()?;
-        let controller = fdt.root().children().find(|node| {
-            node.property("phandle")
-                .is_some_and(|own| own.value() == phandle)
-        })?;
-        let registers = windows(controller).ok()?.next()?.ok()?;
+        let gpios = fdt.find(b"/gpio-poweroff")?.property(b"gpios")?;
+        let (phandle, rest) = gpios.split_first_chunk::<4>()?;
+        let pin = u8::try_from(word(rest, 0)).ok()?;
+        let mut nodes = fdt.root().children();
+        let controller = nodes.find(|node| node.property(b"phandle") == Some(phandle))?;
+        let registers = Windows::of(controller).next().ok()??;
         (pin < 8).then_some(Self { registers, pin })
     }
 }
@@ -180,16 +157,24 @@ pub struct PciHost {
 
 impl PciHost {
     /// Reads `reg` and `ranges` of the bridge's node.
-    fn read(reg: Region, ranges: FdtProperty<'_>) -> Result<Option<Self>, DtbError> {
+    fn read(configuration: Region, ranges: &[u8]) -> Result<Option<Self>, DtbError> {
         // Bits 25 and 24 of an address' first cell: 32-bit memory.
         const MEMORY_32: u32 = 0b10 << 24;
-        for [kind, on_bus, for_cpu, size] in ranges.as_prop_encoded_array([1, 2, 2, 2])? {
-            let kind: u32 = kind.to_int()?;
-            let (on_bus, for_cpu): (u64, u64) = (on_bus.to_int()?, for_cpu.to_int()?);
-            if kind & (0b11 << 24) == MEMORY_32 && on_bus == for_cpu {
-                let window = region(for_cpu, size.to_int()?)?;
+        // A PCI address of three cells, one of the CPU and a size of two each.
+        const ENTRY: usize = 7 * 4;
+        let (entries, []) = ranges.as_chunks::<ENTRY>() else {
+            return Err(DtbError::Property {
+                property: "ranges",
+                length: ranges.len(),
+                cells: 7,
+            });
+        };
+        for entry in entries {
+            let (on_bus, for_cpu) = (number(&entry[4..12]), number(&entry[12..20]));
+            if word(entry, 0) & (0b11 << 24) == MEMORY_32 && on_bus == for_cpu {
+                let window = region(for_cpu, number(&entry[20..]))?;
                 return Ok(Some(Self {
-                    configuration: reg,
+                    configuration,
                     window,
                 }));
             }
@@ -276,65 +261,50 @@ impl Machine {
     /// When a property that is needed has the wrong form, or there is no RAM or no `/chosen`.
     pub fn read(fdt: Fdt<'_>) -> Result<Self, DtbError> {
         let mut machine = Self::default();
-        for reservation in fdt.memory_reservations() {
-            let region = region(reservation.address(), reservation.size())?;
-            machine.memory.reserved.add(region)?;
+        for (address, size) in fdt.reservations() {
+            machine.memory.reserved.add(region(address, size)?)?;
         }
-        let cells = fdt.root().address_space();
         for node in fdt.root().children() {
             match node.name_without_address() {
-                "chosen" => machine.read_chosen(fdt, node)?,
-                "reserved-memory" => machine.read_reserved(node)?,
-                "cpus" => machine.cpus = count_cpus(node),
-                _ => machine.read_device(node, cells)?,
+                b"chosen" => machine.read_chosen(fdt, node)?,
+                b"reserved-memory" => machine.read_reserved(node)?,
+                b"cpus" => machine.cpus = count_cpus(node),
+                _ => machine.read_device(node)?,
             }
         }
         if machine.memory.ram.as_slice().is_empty() {
             return Err(DtbError::NoMemory);
         }
-        machine.check_chosen(fdt.data())?;
+        if machine.chosen == 0 {
+            return Err(DtbError::NoChosen);
+        }
         Ok(machine)
     }
 
-    /// The edit of `/chosen` moves the end of the structure block: both must be where the header says.
-    fn check_chosen(&self, dtb: &[u8]) -> Result<(), DtbError> {
-        if self.chosen == 0 {
-            return Err(DtbError::NoChosen);
-        }
-        let size = word(dtb, SIZE_DT_STRUCT);
-        let end = word(dtb, OFF_DT_STRUCT).saturating_add(size) as usize;
-        if self.chosen >= end || word(dtb, end - 4) != FDT_END {
-            return Err(DtbError::Structure { size });
-        }
-        Ok(())
-    }
-
-    fn read_reserved(&mut self, node: FdtNode<'_>) -> Result<(), DtbError> {
+    fn read_reserved(&mut self, node: Node<'_>) -> Result<(), DtbError> {
         for child in node.children().filter(is_enabled) {
             // A child without `reg` asks for memory anywhere; that is the kernel's to find.
-            for reserved in windows(child)? {
-                self.memory.reserved.add(reserved?)?;
+            let mut windows = Windows::of(child);
+            while let Some(reserved) = windows.next()? {
+                self.memory.reserved.add(reserved)?;
             }
         }
         Ok(())
     }
 
     /// Reads a node below the root in one walk over its properties: each walk costs, and there are many nodes.
-    fn read_device(
-        &mut self,
-        node: FdtNode<'_>,
-        cells: AddressSpaceProperties,
-    ) -> Result<(), DtbError> {
+    fn read_device(&mut self, node: Node<'_>) -> Result<(), DtbError> {
         let (mut kind, mut enabled) = (None, true);
         let (mut reg, mut ranges, mut method) = (None, None, None);
         for property in node.properties() {
+            let value = property.value;
             match property.name() {
-                "device_type" if property.value() == b"memory\0" => kind = Some(Kind::Memory),
-                "compatible" => kind = kind.or_else(|| Kind::of_compatible(property.value())),
-                "status" => enabled = is_okay(property.value()),
-                "reg" => reg = Some(property),
-                "ranges" => ranges = Some(property),
-                "method" => method = property.value_as::<&str>().ok(),
+                b"device_type" if value == b"memory\0" => kind = Some(Kind::Memory),
+                b"compatible" => kind = kind.or_else(|| Kind::of_compatible(value)),
+                b"status" => enabled = is_okay(value),
+                b"reg" => reg = Some(value),
+                b"ranges" => ranges = Some(value),
+                b"method" => method = Some(value),
                 _ => {}
             }
         }
@@ -343,46 +313,40 @@ impl Machine {
         };
         if let Kind::Psci = kind {
             self.psci = match method {
-                Some("hvc") => Some(Conduit::Hvc),
-                Some("smc") => Some(Conduit::Smc),
+                Some(b"hvc\0") => Some(Conduit::Hvc),
+                Some(b"smc\0") => Some(Conduit::Smc),
                 _ => None,
             };
-        } else if let Some(reg) = reg {
-            let cells = [cells.address_cells as usize, cells.size_cells as usize];
-            for [address, size] in reg.as_prop_encoded_array(cells)? {
-                let region = region(address.to_int()?, size.to_int()?)?;
-                match (&kind, ranges) {
-                    (Kind::Memory, _) => self.memory.ram.add(region)?,
-                    (Kind::VirtioMmio, _) => self.transports.add(region),
-                    (Kind::FwCfg, _) => self.fw_cfg = Some(region),
-                    (Kind::PciHost, Some(ranges)) => self.pci = PciHost::read(region, ranges)?,
-                    (Kind::PciHost, None) | (Kind::Psci, _) => {}
-                }
+        }
+        let mut windows = Windows {
+            rest: reg.unwrap_or_default(),
+            cells: node.cells,
+        };
+        while let Some(region) = windows.next()? {
+            match (&kind, ranges) {
+                (Kind::Memory, _) => self.memory.ram.add(region)?,
+                (Kind::VirtioMmio, _) => self.transports.add(region),
+                (Kind::FwCfg, _) => self.fw_cfg = Some(region),
+                (Kind::PciHost, Some(ranges)) => self.pci = PciHost::read(region, ranges)?,
+                (Kind::PciHost, None) | (Kind::Psci, _) => {}
             }
         }
         Ok(())
     }
 
-    fn read_chosen(&mut self, fdt: Fdt<'_>, chosen: FdtNode<'_>) -> Result<(), DtbError> {
-        let offset = |part: &[u8]| part.as_ptr().addr() - fdt.data().as_ptr().addr();
-        let name = chosen.name().as_bytes();
-        // The name ends with a NUL, and what follows is aligned.
-        self.chosen = (offset(name) + name.len() + 1).next_multiple_of(4);
+    fn read_chosen(&mut self, fdt: Fdt<'_>, chosen: Node<'_>) -> Result<(), DtbError> {
+        self.chosen = chosen.offset();
         let (mut initrd_start, mut initrd_end) = (None, None);
         for property in chosen.properties() {
+            let value = property.value;
             match property.name() {
-                "bootargs" => {
-                    let start = offset(property.value());
-                    let text = property.value().split(|byte| *byte == 0).next();
-                    self.bootargs = start..start + text.map_or(0, <[u8]>::len);
+                b"bootargs" => {
+                    let start = fdt.offset(value);
+                    self.bootargs = start..start + until_nul(value).len();
                 }
-                "stdout-path" => {
-                    if let Ok(path) = property.value_as() {
-                        self.console = pl011(fdt, path)?;
-                    }
-                }
-                "linux,initrd-start" => initrd_start = cells(property.value()),
-                "linux,initrd-end" => initrd_end = cells(property.value()),
+                b"stdout-path" => self.console = pl011(fdt, value)?,
+                b"linux,initrd-start" => initrd_start = cells(value),
+                b"linux,initrd-end" => initrd_end = cells(value),
                 _ => {}
             }
         }
@@ -417,39 +381,63 @@ impl Kind {
 }
 
 /// Whether the node's `compatible` has this name.
-pub(crate) fn is_compatible(node: FdtNode<'_>, name: &[u8]) -> bool {
-    node.property("compatible").is_some_and(|compatible| {
-        let mut names = compatible.value().split(|byte| *byte == 0);
-        names.any(|own| own == name)
-    })
+pub(crate) fn is_compatible(node: Node<'_>, name: &[u8]) -> bool {
+    let names = node.property(b"compatible").unwrap_or_default();
+    names.split(|byte| *byte == 0).any(|own| own == name)
 }
 
 /// The CPUs below `/cpus`, which also holds nodes of other kinds.
-fn count_cpus(cpus: FdtNode<'_>) -> usize {
+fn count_cpus(cpus: Node<'_>) -> usize {
     cpus.children()
-        .filter(|node| node.name_without_address() == "cpu")
+        .filter(|node| node.name_without_address() == b"cpu")
         .count()
 }
 
 /// Whether the node's device can be used: no `status`, or "okay".
-fn is_enabled(node: &FdtNode<'_>) -> bool {
-    node.property("status")
-        .is_none_or(|status| is_okay(status.value()))
+fn is_enabled(node: &Node<'_>) -> bool {
+    node.property(b"status").is_none_or(is_okay)
 }
 
 fn is_okay(status: &[u8]) -> bool {
     matches!(status, b"okay\0" | b"ok\0")
 }
 
-/// The regions of the node's `reg`.
-pub(crate) fn windows<'a>(
-    node: FdtNode<'a>,
-) -> Result<impl Iterator<Item = Result<Region, DtbError>> + use<'a>, DtbError> {
-    let reg = node.reg()?;
-    Ok(reg
-        .into_iter()
-        .flatten()
-        .map(|reg| region(reg.address::<u64>()?, reg.size::<u64>()?)))
+/// The regions of a `reg`.
+pub(crate) struct Windows<'a> {
+    rest: &'a [u8],
+    cells: Cells,
+}
+
+impl<'a> Windows<'a> {
+    /// Those of a node, none where it has no `reg`.
+    pub(crate) fn of(node: Node<'a>) -> Self {
+        Self {
+            rest: node.property(b"reg").unwrap_or_default(),
+            cells: node.cells,
+        }
+    }
+
+    /// The next one.
+    pub(crate) fn next(&mut self) -> Result<Option<Region>, DtbError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let Cells { address, size } = self.cells;
+        if !(1..=2).contains(&address) || !(1..=2).contains(&size) {
+            return Err(DtbError::Cells { address, size });
+        }
+        let cells = address + size;
+        let Some((entry, rest)) = self.rest.split_at_checked(cells as usize * 4) else {
+            return Err(DtbError::Property {
+                property: "reg",
+                length: self.rest.len(),
+                cells,
+            });
+        };
+        self.rest = rest;
+        let (address, size) = entry.split_at(address as usize * 4);
+        region(number(address), number(size)).map(Some)
+    }
 }
 
 fn region(start: u64, length: u64) -> Result<Region, DtbError> {
@@ -459,31 +447,24 @@ fn region(start: u64, length: u64) -> Result<Region, DtbError> {
 
 /// A number of one or two cells: QEMU wrote `linux,initrd-start` as one before 8.0.
 fn cells(value: &[u8]) -> Option<u64> {
-    match *value {
-        [a, b, c, d] => Some(u32::from_be_bytes([a, b, c, d]).into()),
-        [a, b, c, d, e, f, g, h] => Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
-        _ => None,
-    }
+    matches!(value.len(), 4 | 8).then(|| number(value))
 }
 
 /// The registers of the PL011 that a stdout-path names, directly or by an alias; `None` when it is another device.
-fn pl011(fdt: Fdt<'_>, stdout_path: &str) -> Result<Option<Region>, DtbError> {
-    let path = stdout_path.split(':').next().unwrap_or_default();
-    let node = if path.starts_with('/') {
-        fdt.find_node(path)
+fn pl011(fdt: Fdt<'_>, stdout_path: &[u8]) -> Result<Option<Region>, DtbError> {
+    let path = until_nul(stdout_path);
+    let path = path.split(|byte| *byte == b':').next().unwrap_or_default();
+    let node = if path.starts_with(b"/") {
+        fdt.find(path)
     } else {
-        fdt.find_node("/aliases")
+        fdt.find(b"/aliases")
             .and_then(|aliases| aliases.property(path))
-            .and_then(|alias| alias.value_as::<&str>().ok())
-            .and_then(|path| fdt.find_node(path))
+            .and_then(|path| fdt.find(until_nul(path)))
     };
-    let Some(node) = node.filter(is_enabled) else {
-        return Ok(None);
-    };
-    if !is_compatible(node, b"arm,pl011") {
-        return Ok(None);
+    match node.filter(is_enabled) {
+        Some(node) if is_compatible(node, b"arm,pl011") => Windows::of(node).next(),
+        _ => Ok(None),
     }
-    windows(node)?.next().transpose()
 }
 
 #[cfg(test)]
@@ -492,6 +473,7 @@ mod tests {
 
     use super::*;
     use crate::chosen::{self, CommandLine, Told};
+    use crate::fdt::SIZE_DT_STRUCT;
     use crate::slot::{Reason, Slot};
 
     /// `qemu-system-aarch64 -M virt,dumpdtb=virt.dtb -m 128 -append "quiet loglevel=3"`, QEMU 7.2, then packed by
@@ -579,8 +561,7 @@ mod tests {
         let size = word(&raw, SIZE_DT_STRUCT);
         for wrong in [0, 16, size - 4] {
             put_word(&mut raw, SIZE_DT_STRUCT, wrong);
-            let error = Machine::read(Fdt::new(&raw).unwrap()).unwrap_err();
-            assert_eq!(error, DtbError::Structure { size: wrong });
+            Fdt::new(&raw).unwrap_err();
         }
         let mut raw = std::vec::Vec::from(VIRT);
         let name = Machine::read(Fdt::new(VIRT).unwrap()).unwrap().chosen - 8;

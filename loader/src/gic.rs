@@ -2,10 +2,8 @@
 
 //! The interrupt controller in the device tree. Only a loader entered at EL3 needs it; the kernel finds its own.
 
-use dtoolkit::Node;
-use dtoolkit::fdt::Fdt;
-
-use crate::dtb::{self, DtbError};
+use crate::dtb::{self, DtbError, Windows};
+use crate::fdt::Fdt;
 use crate::units::Region;
 
 /// The registers of a GIC (Linux, `Documentation/devicetree/bindings/interrupt-controller/arm,gic.yaml` and
@@ -31,11 +29,11 @@ impl Gic {
             if !is_v3 && !is(b"arm,cortex-a15-gic") && !is(b"arm,gic-400") {
                 continue;
             }
-            let mut windows = dtb::windows(node)?;
-            let Some(distributor) = windows.next().transpose()? else {
+            let mut windows = Windows::of(node);
+            let Some(distributor) = windows.next()? else {
                 continue;
             };
-            let second = windows.next().transpose()?;
+            let second = windows.next()?;
             if !is_v3 && second.is_none() {
                 continue;
             }

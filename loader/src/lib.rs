@@ -12,6 +12,7 @@ pub mod attempt;
 pub mod chosen;
 pub mod dtb;
 pub mod env;
+pub mod fdt;
 pub mod gic;
 pub mod image;
 pub mod level;
