@@ -266,9 +266,9 @@ impl Machine {
         }
         for node in fdt.root().children() {
             match node.name_without_address() {
-                b"chosen" => machine.read_chosen(fdt, node)?,
-                b"reserved-memory" => machine.read_reserved(node)?,
-                b"cpus" => machine.cpus = count_cpus(node),
+                name if name == b"chosen" => machine.read_chosen(fdt, node)?,
+                name if name == b"reserved-memory" => machine.read_reserved(node)?,
+                name if name == b"cpus" => machine.cpus = count_cpus(node),
                 _ => machine.read_device(node)?,
             }
         }
@@ -294,27 +294,26 @@ impl Machine {
 
     /// Reads a node below the root in one walk over its properties: each walk costs, and there are many nodes.
     fn read_device(&mut self, node: Node<'_>) -> Result<(), DtbError> {
-        let (mut kind, mut enabled) = (None, true);
-        let (mut reg, mut ranges, mut method) = (None, None, None);
-        for property in node.properties() {
-            let value = property.value;
-            match property.name() {
-                b"device_type" if value == b"memory\0" => kind = Some(Kind::Memory),
-                b"compatible" => kind = kind.or_else(|| Kind::of_compatible(value)),
-                b"status" => enabled = is_okay(value),
-                b"reg" => reg = Some(value),
-                b"ranges" => ranges = Some(value),
-                b"method" => method = Some(value),
-                _ => {}
-            }
-        }
-        let Some(kind) = kind.filter(|_| enabled) else {
+        let [device_type, compatible, status, reg, ranges, method] = node.values([
+            b"device_type",
+            b"compatible",
+            b"status",
+            b"reg",
+            b"ranges",
+            b"method",
+        ]);
+        let kind = if device_type == Some(b"memory\0") {
+            Some(Kind::Memory)
+        } else {
+            compatible.and_then(Kind::of_compatible)
+        };
+        let Some(kind) = kind.filter(|_| status.is_none_or(is_okay)) else {
             return Ok(());
         };
         if let Kind::Psci = kind {
             self.psci = match method {
-                Some(b"hvc\0") => Some(Conduit::Hvc),
-                Some(b"smc\0") => Some(Conduit::Smc),
+                Some(name) if name == b"hvc\0" => Some(Conduit::Hvc),
+                Some(name) if name == b"smc\0" => Some(Conduit::Smc),
                 _ => None,
             };
         }
@@ -336,21 +335,20 @@ impl Machine {
 
     fn read_chosen(&mut self, fdt: Fdt<'_>, chosen: Node<'_>) -> Result<(), DtbError> {
         self.chosen = chosen.offset();
-        let (mut initrd_start, mut initrd_end) = (None, None);
-        for property in chosen.properties() {
-            let value = property.value;
-            match property.name() {
-                b"bootargs" => {
-                    let start = fdt.offset(value);
-                    self.bootargs = start..start + until_nul(value).len();
-                }
-                b"stdout-path" => self.console = pl011(fdt, value)?,
-                b"linux,initrd-start" => initrd_start = cells(value),
-                b"linux,initrd-end" => initrd_end = cells(value),
-                _ => {}
-            }
+        let [bootargs, stdout_path, initrd_start, initrd_end] = chosen.values([
+            b"bootargs",
+            b"stdout-path",
+            b"linux,initrd-start",
+            b"linux,initrd-end",
+        ]);
+        if let Some(text) = bootargs {
+            let start = fdt.offset(text);
+            self.bootargs = start..start + until_nul(text).len();
         }
-        if let (Some(start), Some(end)) = (initrd_start, initrd_end)
+        if let Some(path) = stdout_path {
+            self.console = pl011(fdt, path)?;
+        }
+        if let (Some(start), Some(end)) = (initrd_start.and_then(cells), initrd_end.and_then(cells))
             && start < end
         {
             self.initrd = Some(region(start, end - start)?);
@@ -360,6 +358,7 @@ impl Machine {
 }
 
 /// The nodes below the root that matter.
+#[derive(Clone, Copy)]
 enum Kind {
     Memory,
     VirtioMmio,
@@ -370,12 +369,17 @@ enum Kind {
 
 impl Kind {
     fn of_compatible(value: &[u8]) -> Option<Self> {
-        value.split(|byte| *byte == 0).find_map(|name| match name {
-            b"virtio,mmio" => Some(Self::VirtioMmio),
-            b"pci-host-ecam-generic" => Some(Self::PciHost),
-            b"qemu,fw-cfg-mmio" => Some(Self::FwCfg),
-            b"arm,psci" | b"arm,psci-0.2" | b"arm,psci-1.0" => Some(Self::Psci),
-            _ => None,
+        const NAMES: [(&[u8], Kind); 6] = [
+            (b"virtio,mmio", Kind::VirtioMmio),
+            (b"pci-host-ecam-generic", Kind::PciHost),
+            (b"qemu,fw-cfg-mmio", Kind::FwCfg),
+            (b"arm,psci", Kind::Psci),
+            (b"arm,psci-0.2", Kind::Psci),
+            (b"arm,psci-1.0", Kind::Psci),
+        ];
+        value.split(|byte| *byte == 0).find_map(|name| {
+            let known = NAMES.iter().find(|(known, _)| *known == name);
+            known.map(|(_, kind)| *kind)
         })
     }
 }
@@ -399,7 +403,7 @@ fn is_enabled(node: &Node<'_>) -> bool {
 }
 
 fn is_okay(status: &[u8]) -> bool {
-    matches!(status, b"okay\0" | b"ok\0")
+    status == b"okay\0" || status == b"ok\0"
 }
 
 /// The regions of a `reg`.

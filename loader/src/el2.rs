@@ -58,6 +58,7 @@ pub(crate) use define_has;
 
 /// Goes on at EL1 behind the call, in the security state that EL2 is in. Called without a stack; clobbers x0 to x3.
 #[unsafe(naked)]
+#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn drop_to_el1() {
     naked_asm!(
         define_has!(),
@@ -276,6 +277,7 @@ pub(crate) unsafe extern "C" fn drop_to_el1() {
 /// An HVC call with the right number enters the kernel in x1 at EL2, with the DTB's address in x0. EL2 is then as it was at
 /// reset in all that Linux does not set up itself. Anything else is reported.
 #[unsafe(naked)]
+#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn handler() -> ! {
     naked_asm!(
         "   mrs    x2, esr_el2",

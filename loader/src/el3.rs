@@ -36,6 +36,7 @@ const SPSR_EL2H_MASKED: u64 = 0x3c9;
 
 /// Goes on at secure EL1 behind the call. Called by the reset code, without a stack; clobbers x0.
 #[unsafe(naked)]
+#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
     naked_asm!(
         "   adrp   x0, {vectors}",
@@ -59,6 +60,7 @@ pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
 
 /// Where the CPUs go that are not the first: to sleep for ever. All of them write the same two instructions.
 #[unsafe(naked)]
+#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn park() -> ! {
     naked_asm!(
         "   ldr    x0, ={secure_ram}",

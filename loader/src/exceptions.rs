@@ -32,6 +32,7 @@ pub(crate) unsafe extern "C" fn vectors() {
 /// EL2 and EL3 look for a call of the loader's own; at EL1 every exception is reported. No return: registers need not be
 /// saved.
 #[unsafe(naked)]
+#[unsafe(link_section = ".text.entry")]
 unsafe extern "C" fn dispatch() -> ! {
     naked_asm!(
         "   mrs    x5, CurrentEL",
@@ -51,6 +52,7 @@ unsafe extern "C" fn dispatch() -> ! {
 
 /// Reports, on a stack of its own level: with the index in x4, ESR in x1, ELR in x2, FAR in x3.
 #[unsafe(naked)]
+#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn stop() -> ! {
     naked_asm!(
         "   adrp   x0, __stack_top",

@@ -296,16 +296,32 @@ impl<'a> Node<'a> {
     /// The value of one of its properties.
     #[must_use]
     pub fn property(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let mut properties = self.properties();
-        properties
-            .find(|property| property.name() == name)
-            .map(|property| property.value)
+        let [value] = self.values([name]);
+        value
+    }
+
+    /// The values of some of its properties, found in one walk.
+    #[must_use]
+    pub fn values<const N: usize>(&self, names: [&[u8]; N]) -> [Option<&'a [u8]>; N] {
+        let mut values = [None; N];
+        self.find_values(&names, &mut values);
+        values
+    }
+
+    fn find_values(&self, names: &[&[u8]], values: &mut [Option<&'a [u8]>]) {
+        for property in self.properties() {
+            let name = property.name();
+            if let Some(index) = names.iter().position(|wanted| *wanted == name) {
+                values[index] = Some(property.value);
+            }
+        }
     }
 
     /// The nodes directly below it.
     #[must_use]
     pub fn children(&self) -> Children<'a> {
-        let cells = |name, default| match self.property(name) {
+        let [address, size] = self.values([b"#address-cells", b"#size-cells"]);
+        let cells = |value: Option<&[u8]>, default| match value {
             Some(value) if value.len() == 4 => word(value, 0),
             _ => default,
         };
@@ -314,8 +330,8 @@ impl<'a> Node<'a> {
             at: self.at,
             depth: 0,
             cells: Cells {
-                address: cells(b"#address-cells", Cells::DEFAULT.address),
-                size: cells(b"#size-cells", Cells::DEFAULT.size),
+                address: cells(address, Cells::DEFAULT.address),
+                size: cells(size, Cells::DEFAULT.size),
             },
         }
     }

@@ -102,11 +102,14 @@ impl Files {
                 selector: u16::from_be_bytes([*e, *f]),
                 size: u32::from_be_bytes([*a, *b, *c, *d]),
             };
-            let (place, name) = match name {
-                b"slot" => (&mut files.slot, "slot"),
-                b"append" => (&mut files.append, "append"),
-                b"env-lba" => (&mut files.env_lba, "env-lba"),
-                other => return Err(OverrideError::Unknown(Shown::new(other))),
+            let places = [
+                ("slot", &mut files.slot),
+                ("append", &mut files.append),
+                ("env-lba", &mut files.env_lba),
+            ];
+            let mut known = places.into_iter();
+            let Some((name, place)) = known.find(|(known, _)| name == known.as_bytes()) else {
+                return Err(OverrideError::Unknown(Shown::new(name)));
             };
             if file.size as usize > MAX_VALUE {
                 let size = file.size;

@@ -140,28 +140,34 @@ impl<'a> Variables<'a> {
                     continue;
                 }
             };
-            match name {
-                b"kernel_lba" => slot.kernel_lba = Some(value),
-                b"kernel_args" => slot.kernel_args = Some(value),
-                b"initrd_lba" => slot.initrd_lba = Some(value),
-                b"initrd_size" => slot.initrd_size = Some(value),
-                b"nerves_fw_platform" => slot.platform = Some(value),
-                _ => {}
-            }
+            set(
+                name,
+                value,
+                [
+                    ("kernel_lba", &mut slot.kernel_lba),
+                    ("kernel_args", &mut slot.kernel_args),
+                    ("initrd_lba", &mut slot.initrd_lba),
+                    ("initrd_size", &mut slot.initrd_size),
+                    ("nerves_fw_platform", &mut slot.platform),
+                ],
+            );
         }
         all
     }
 
     fn set(&mut self, name: &[u8], value: &'a [u8]) {
-        match name {
-            b"nerves_fw_active" => self.active = Some(value),
-            b"upgrade_available" => self.upgrade_available = Some(value),
-            b"bootcount" => self.bootcount = Some(value),
-            b"bootlimit" => self.bootlimit = Some(value),
-            b"nerves_fw_validated" => self.validated = Some(value),
-            b"nerves_fw_booted" => self.booted = Some(value),
-            _ => {}
-        }
+        set(
+            name,
+            value,
+            [
+                ("nerves_fw_active", &mut self.active),
+                ("upgrade_available", &mut self.upgrade_available),
+                ("bootcount", &mut self.bootcount),
+                ("bootlimit", &mut self.bootlimit),
+                ("nerves_fw_validated", &mut self.validated),
+                ("nerves_fw_booted", &mut self.booted),
+            ],
+        );
     }
 
     /// The variables of one slot.
@@ -170,6 +176,19 @@ impl<'a> Variables<'a> {
         match slot {
             Slot::A => &self.a,
             Slot::B => &self.b,
+        }
+    }
+}
+
+/// Sets the field that a variable belongs to. (A `match` on the bytes of a name becomes a comparison for each of them.)
+fn set<'a, const N: usize>(
+    name: &[u8],
+    value: &'a [u8],
+    fields: [(&str, &mut Option<&'a [u8]>); N],
+) {
+    for (known, field) in fields {
+        if name == known.as_bytes() {
+            *field = Some(value);
         }
     }
 }

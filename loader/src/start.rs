@@ -46,7 +46,7 @@ global_asm!(
 
 /// The first instructions.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.reset")]
+#[unsafe(link_section = ".text.entry")]
 extern "C" fn reset() -> ! {
     naked_asm!(
         // Keep what we were given: x19 = DTB address or 0, x20 = exception level.
