@@ -27,6 +27,14 @@ use settings::{BUFFER_LIMIT, Settings};
 )]
 mod level;
 
+#[path = "src/text.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the library; the build needs numbers in errors alone"
+)]
+mod text;
+
 #[path = "src/settings.rs"]
 #[expect(
     dead_code,
@@ -76,6 +84,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/level.rs");
     println!("cargo::rerun-if-changed=src/settings.rs");
+    println!("cargo::rerun-if-changed=src/text.rs");
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let script = format!("{root}/../linker/loader.ld");
     // As a whole path, so that a checkout that was moved is noticed.

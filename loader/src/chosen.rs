@@ -18,6 +18,7 @@ use crate::fdt::{
     put_word, word,
 };
 use crate::slot::{Reason, Slot};
+use crate::text::Decimal;
 use crate::units::{Bytes, Region};
 
 /// The longest command line in bytes, without its NUL: `COMMAND_LINE_SIZE` of arm64 is 2048 with it
@@ -56,14 +57,14 @@ const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER + 2 * 8 + 3 * 12 + NAMES
 pub enum ChosenError {
     /// The command line is too long for Linux.
     #[error(
-        "the command line has {length} bytes; Linux takes at most 2047: shorten kernel_args or -append"
+        "the command line has {} bytes; Linux takes at most 2047: shorten kernel_args or -append", Decimal(*length as u64)
     )]
     CommandLine {
         /// Its length in bytes, without the NUL.
         length: usize,
     },
     /// Linux does not map a DTB of this size.
-    #[error("the device tree has {size} bytes with the command line; Linux takes at most 2 MiB")]
+    #[error("the device tree has {} bytes with the command line; Linux takes at most 2 MiB", Decimal(*size as u64))]
     TooLarge {
         /// Its size in bytes.
         size: usize,

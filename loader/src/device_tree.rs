@@ -8,6 +8,7 @@ use little_loader::chosen::{self, Told};
 use little_loader::dtb::{self, DtbError, GpioPowerOff, Machine, pack};
 use little_loader::fdt::{Fdt, HEADER_SIZE};
 use little_loader::gic::Gic;
+use little_loader::text::Decimal;
 use little_loader::units::{Addr, Bytes, Region};
 
 use crate::console::{trace, warning};
@@ -108,7 +109,7 @@ impl DeviceTree {
     pub(crate) fn prepare_non_secure_state(&self, machine: &Machine) -> Result<(), DtbError> {
         warning(format_args!(
             "entered at EL3 (secure=on): the kernel gets 1 CPU of {} and no PSCI to power off or reset; the flat binary has all of it",
-            machine.cpus
+            Decimal(machine.cpus as u64)
         ));
         if let Some(gic) = Gic::find(self.fdt())? {
             el3::give_interrupts_away(&gic);

@@ -10,6 +10,7 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use little_loader::slot::{Extent, ExtentError};
+use little_loader::text::{Decimal, bare_hex};
 use little_loader::transfer::{LARGEST_BLOCK, Piece};
 use little_loader::units::{BLOCK_SIZE, Lba, Region};
 use thiserror::Error;
@@ -35,14 +36,14 @@ pub(crate) enum DiskError {
     #[error(transparent)]
     Outside(#[from] ExtentError),
     /// A request failed.
-    #[error("read error at block {lba} ({blocks} blocks): {error}")]
+    #[error("read error at block {lba} ({} blocks): {error}", Decimal(*blocks))]
     Read {
         lba: Lba,
         blocks: u64,
         error: RequestError,
     },
     /// A request failed.
-    #[error("write error at block {lba} ({blocks} blocks): {error}")]
+    #[error("write error at block {lba} ({} blocks): {error}", Decimal(*blocks))]
     Write {
         lba: Lba,
         blocks: u64,
@@ -55,7 +56,7 @@ pub(crate) enum DiskError {
     #[error("the disk is read-only")]
     ReadOnly,
     /// A request was not answered.
-    #[error("no answer for {TIMEOUT_SECONDS} s from block {lba} ({blocks} blocks): given up")]
+    #[error("no answer for {} s from block {lba} ({} blocks): given up", Decimal(TIMEOUT_SECONDS), Decimal(*blocks))]
     TimedOut { lba: Lba, blocks: u64 },
     /// A request was not answered before.
     #[error("{}", RequestError::Gone)]
@@ -72,7 +73,10 @@ pub(crate) enum DiskName {
 impl fmt::Display for DiskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mmio(registers) => write!(f, "virtio-mmio@{:x}", registers.start.0),
+            Self::Mmio(registers) => {
+                f.write_str("virtio-mmio@")?;
+                bare_hex(f, registers.start.0, 1)
+            }
             Self::Pci(place) => place.fmt(f),
         }
     }

@@ -14,6 +14,7 @@ use crate::fdt::{
     number, put_word, until_nul, word,
 };
 use crate::regions::{Memory, TooManyRegions};
+use crate::text::{Decimal, Hex, Word};
 use crate::units::{Addr, Bytes, Region};
 
 /// The largest DTB that is taken, in bytes: the kernel maps no more (booting.rst, section 2).
@@ -26,7 +27,7 @@ pub const MAX_TRANSPORTS: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DtbError {
     /// Something else stands there.
-    #[error("no device tree at {at}: found {found:#010x}, expected 0xd00dfeed")]
+    #[error("no device tree at {at}: found {}, expected 0xd00dfeed", Hex(u64::from(*found), 8))]
     Missing {
         /// Where it was looked for.
         at: Addr,
@@ -34,7 +35,7 @@ pub enum DtbError {
         found: u32,
     },
     /// The header's size cannot be right.
-    #[error("the device tree at {at} says it has {size} bytes; between 40 and 2 MiB are possible")]
+    #[error("the device tree at {at} says it has {} bytes; between 40 and 2 MiB are possible", Decimal(u64::from(*size)))]
     Size {
         /// Where it lies.
         at: Addr,
@@ -46,7 +47,8 @@ pub enum DtbError {
     Corrupt(#[from] FdtError),
     /// A property has a value of the wrong form.
     #[error(
-        "device tree: {property} of {length} bytes is no list of whole entries, each of {cells} cells"
+        "device tree: {} of {} bytes is no list of whole entries, each of {} cells",
+ Word(property), Decimal(*length as u64), Decimal(u64::from(*cells))
     )]
     Property {
         /// Its name.
@@ -57,7 +59,7 @@ pub enum DtbError {
         cells: u32,
     },
     /// Addresses or sizes have no form that the loader reads.
-    #[error("device tree: addresses of {address} and sizes of {size} cells; 1 and 2 are possible")]
+    #[error("device tree: addresses of {} and sizes of {} cells; 1 and 2 are possible", Decimal(u64::from(*address)), Decimal(u64::from(*size)))]
     Cells {
         /// The cells of an address.
         address: u32,
@@ -68,7 +70,7 @@ pub enum DtbError {
     #[error("the device tree has no memory node with device_type \"memory\"")]
     NoMemory,
     /// A region reaches past the end of the address space.
-    #[error("device tree: {length:#x} bytes at {start} do not fit the address space")]
+    #[error("device tree: {} bytes at {start} do not fit the address space", Hex(*length, 1))]
     BadRegion {
         /// The region's start.
         start: Addr,

@@ -58,12 +58,11 @@ pub(crate) use define_has;
 
 /// Goes on at EL1 behind the call, in the security state that EL2 is in. Called without a stack; clobbers x0 to x3.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn drop_to_el1() {
     naked_asm!(
         define_has!(),
-        "   adrp   x0, {vectors}",
-        "   add    x0, x0, :lo12:{vectors}",
+        "   adrp   x0, {vectors} - {skipped}",
+        "   add    x0, x0, :lo12:{vectors} - {skipped}",
         "   msr    vbar_el2, x0",
 
         // EL2 itself: MMU and caches off.
@@ -259,6 +258,7 @@ pub(crate) unsafe extern "C" fn drop_to_el1() {
         "   eret",
         "   .purgem has",
         vectors = sym exceptions::vectors,
+        skipped = const exceptions::SKIPPED,
         sctlr_el2 = const SCTLR_EL2_RES1,
         hcr_rw = const HCR_RW,
         hcr_api_apk = const HCR_API_APK,
@@ -277,7 +277,6 @@ pub(crate) unsafe extern "C" fn drop_to_el1() {
 /// An HVC call with the right number enters the kernel in x1 at EL2, with the DTB's address in x0. EL2 is then as it was at
 /// reset in all that Linux does not set up itself. Anything else is reported.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn handler() -> ! {
     naked_asm!(
         "   mrs    x2, esr_el2",

@@ -36,11 +36,10 @@ const SPSR_EL2H_MASKED: u64 = 0x3c9;
 
 /// Goes on at secure EL1 behind the call. Called by the reset code, without a stack; clobbers x0.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
     naked_asm!(
-        "   adrp   x0, {vectors}",
-        "   add    x0, x0, :lo12:{vectors}",
+        "   adrp   x0, {vectors} - {skipped}",
+        "   add    x0, x0, :lo12:{vectors} - {skipped}",
         "   msr    vbar_el3, x0",
         "   mov    x0, #{scr}",
         "   msr    scr_el3, x0",
@@ -52,6 +51,7 @@ pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
         "   isb",
         "   eret",
         vectors = sym exceptions::vectors,
+        skipped = const exceptions::SKIPPED,
         scr = const SCR_SECURE,
         sctlr = const SCTLR_EL1_RES1,
         spsr = const SPSR_EL1H_MASKED,
@@ -60,7 +60,6 @@ pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
 
 /// Where the CPUs go that are not the first: to sleep for ever. All of them write the same two instructions.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn park() -> ! {
     naked_asm!(
         "   ldr    x0, ={secure_ram}",

@@ -17,6 +17,8 @@ use core::ops::Range;
 
 use thiserror::Error;
 
+use crate::text::{Decimal, Hex};
+
 /// The bytes of the checksum at the start of the block.
 const CRC_SIZE: usize = 4;
 
@@ -47,13 +49,13 @@ impl Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EnvError {
     /// The block has no room for a checksum and an end mark.
-    #[error("{length} bytes are too few for an environment")]
+    #[error("{} bytes are too few for an environment", Decimal(*length as u64))]
     TooSmall {
         /// The block's length in bytes.
         length: usize,
     },
     /// The checksum does not fit the data.
-    #[error("bad CRC: stored {stored:#010x}, computed {computed:#010x}")]
+    #[error("bad CRC: stored {}, computed {}", Hex(u64::from(*stored), 8), Hex(u64::from(*computed), 8))]
     BadCrc {
         /// The checksum in the block's first four bytes.
         stored: u32,
@@ -72,7 +74,7 @@ pub enum SetError {
     #[error("a variable's value must not contain NUL")]
     BadValue,
     /// The block is too small.
-    #[error("the variables need {needed} bytes, the block has {available}")]
+    #[error("the variables need {} bytes, the block has {}", Decimal(*needed as u64), Decimal(*available as u64))]
     Full {
         /// The bytes that all variables would take with the new one, end marks included.
         needed: usize,

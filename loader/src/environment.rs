@@ -8,6 +8,7 @@ use little_loader::env::Copy;
 use little_loader::recover::{self, Broken, CopyError, Recovered};
 use little_loader::settings::Settings;
 use little_loader::slot::Extent;
+use little_loader::text::{Decimal, Word};
 use little_loader::units::{Bytes, Lba};
 use little_loader::update::{Storage, Writer};
 use thiserror::Error;
@@ -84,19 +85,23 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
     }
     if transports.left_out > 0 {
         warning(format_args!(
-            "{} virtio transports beyond the first {MAX_TRANSPORTS} were not looked at",
-            transports.left_out
+            "{} virtio transports beyond the first {} were not looked at",
+            Decimal(transports.left_out as u64),
+            Decimal(MAX_TRANSPORTS as u64)
         ));
     }
     let (bridges, disks) = left_out;
     if bridges > 0 {
         warning(format_args!(
-            "what is behind {bridges} PCI bridges was not looked at, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)"
+            "what is behind {} PCI bridges was not looked at, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)",
+            Decimal(bridges as u64)
         ));
     }
     if disks > 0 {
         warning(format_args!(
-            "{disks} block devices on PCI beyond the first {MAX_DISKS} were not looked at"
+            "{} block devices on PCI beyond the first {} were not looked at",
+            Decimal(disks as u64),
+            Decimal(MAX_DISKS as u64)
         ));
     }
     search.report()
@@ -148,7 +153,8 @@ impl Search<'_> {
             fatal(format_args!("{name}: {reason}"));
         }
         if self.count > MAX_PASSED_OVER {
-            fatal(format_args!("and {} more", self.count - MAX_PASSED_OVER));
+            let more = Decimal((self.count - MAX_PASSED_OVER) as u64);
+            fatal(format_args!("and {more} more"));
         }
         Err(Fatal::NoEnvironment { disks: self.count })
     }
@@ -206,8 +212,9 @@ fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver>
             _ => "the next write repairs it",
         };
         warning(format_args!(
-            "environment copy at block {}: {error}; {then}",
-            places.lba(copy)
+            "environment copy at block {}: {error}; {}",
+            places.lba(copy),
+            Word(then)
         ));
     }
     Ok(Environment {

@@ -10,21 +10,29 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use aarch64_cpu::registers::{CurrentEL, Readable};
 
+use little_loader::text::{Decimal, Hex, Word};
+
 use crate::{console, el2, el3, power};
 
-/// The vector table of EL1, EL2 and EL3: sixteen entries of 128 bytes. Each keeps its index and leads to [`dispatch`].
-/// The linker script puts the table on a boundary of 2 KiB.
+/// The bytes of the entries that are left out at the start of the table.
+pub(crate) const SKIPPED: usize = 4 * 128;
+
+/// The vector table of EL1, EL2 and EL3, as much of its sixteen entries of 128 bytes as can be reached: those of an exception
+/// from the same level on its own stack pointer, and from a lower level in AArch64. Nothing runs with SP_EL0 or in AArch32, so
+/// in place of the first [`SKIPPED`] bytes the linker script puts the Image header and the first code, and other code in place of
+/// the last four. Each entry keeps its index and leads to [`dispatch`].
 #[unsafe(naked)]
 #[unsafe(link_section = ".vectors")]
 pub(crate) unsafe extern "C" fn vectors() {
     naked_asm!(
-        "   .set   index, 0",
-        "   .rept  16",
+        "   .set   index, {skipped} / 128",
+        "   .rept  8",
         "   .balign 128",
         "   mov    x4, #index",
         "   b      {dispatch}",
         "   .set   index, index + 1",
         "   .endr",
+        skipped = const SKIPPED,
         dispatch = sym dispatch,
     )
 }
@@ -32,7 +40,6 @@ pub(crate) unsafe extern "C" fn vectors() {
 /// EL2 and EL3 look for a call of the loader's own; at EL1 every exception is reported. No return: registers need not be
 /// saved.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
 unsafe extern "C" fn dispatch() -> ! {
     naked_asm!(
         "   mrs    x5, CurrentEL",
@@ -52,7 +59,6 @@ unsafe extern "C" fn dispatch() -> ! {
 
 /// Reports, on a stack of its own level: with the index in x4, ESR in x1, ELR in x2, FAR in x3.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
 pub(crate) unsafe extern "C" fn stop() -> ! {
     naked_asm!(
         "   adrp   x0, __stack_top",
@@ -87,7 +93,13 @@ extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
     let class = if index & 3 == 0 { class(esr) } else { "" };
     let level = CurrentEL.read(CurrentEL::EL);
     console::fatal(format_args!(
-        "{kind} at EL{level}{class}, at {elr:#x}: ESR {esr:#x}, FAR {far:#x}"
+        "{} at EL{}{}, at {}: ESR {}, FAR {}",
+        Word(kind),
+        Decimal(level),
+        Word(class),
+        Hex(elr, 1),
+        Hex(esr, 1),
+        Hex(far, 1)
     ));
     power::off()
 }

@@ -6,6 +6,7 @@ use little_loader::dtb::DtbError;
 use little_loader::overrides::OverrideError;
 use little_loader::regions::TooManyRegions;
 use little_loader::settings::SettingsError;
+use little_loader::text::Decimal;
 use thiserror::Error;
 
 /// The stage that failed, and what it found. Shown, each is one sentence on what was found and one on what to change.
@@ -26,7 +27,7 @@ pub(crate) enum Fatal {
     )]
     NoDisk,
     #[error(
-        "none of {disks} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N"
+        "none of {} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N", Decimal(*disks as u64)
     )]
     NoEnvironment { disks: usize },
     #[error(

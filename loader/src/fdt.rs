@@ -9,6 +9,8 @@
 
 use thiserror::Error;
 
+use crate::text::{Hex, Word};
+
 /// The size in bytes of the header.
 pub const HEADER_SIZE: usize = 40;
 
@@ -43,7 +45,7 @@ const RESERVATION: usize = 16;
 
 /// Why a DTB cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{what} at byte {at:#x}")]
+#[error("{} at byte {}", Word(what), Hex(*at as u64, 1))]
 pub struct FdtError {
     /// Where in the DTB, in bytes from its start.
     pub at: usize,

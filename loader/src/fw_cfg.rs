@@ -10,6 +10,7 @@ use core::ptr::NonNull;
 use aarch64_cpu::asm::barrier;
 use little_loader::overrides::{self, ENTRY_SIZE, File, Files, MAX_VALUE, OverrideError};
 use little_loader::slot::Slot;
+use little_loader::text::Decimal;
 use little_loader::units::Region;
 use safe_mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
@@ -99,12 +100,15 @@ impl Overrides {
         }
         if let Some(file) = files.env_lba {
             let lba = overrides::env_lba(device.value(file).as_bytes())?;
-            say!("override: environment at block {lba}");
+            say!("override: environment at block {}", Decimal(lba));
             all.env_lba = Some(lba);
         }
         if let Some(file) = files.append {
             all.append = device.value(file);
-            say!("override: append {} bytes", all.append.length);
+            say!(
+                "override: append {} bytes",
+                Decimal(all.append.length as u64)
+            );
         }
         Ok(all)
     }

@@ -98,7 +98,6 @@ fn data_cache_line() -> u64 {
 /// `kernel` is the first instruction of a kernel, and `dtb` the address of its DTB. The loader was entered at
 /// the level that the way leads by.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
 unsafe extern "C" fn jump(dtb: u64, kernel: u64, way: Way) -> ! {
     naked_asm!(
         "   msr    daifset, #0b1111",

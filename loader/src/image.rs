@@ -9,6 +9,7 @@ use thiserror::Error;
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
+use crate::text::{Decimal, Hex};
 use crate::units::Bytes;
 
 /// How many bytes of a file [`ImageHeader::parse`] should see: the header, and the PE header with its section table,
@@ -275,7 +276,7 @@ pub enum Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ImageError {
     /// Fewer bytes than a header has.
-    #[error("{length} bytes are too few for an Image")]
+    #[error("{} bytes are too few for an Image", Decimal(*length as u64))]
     TooShort {
         /// How many there are.
         length: usize,
@@ -284,13 +285,13 @@ pub enum ImageError {
     #[error("no raw arm64 Image but {0}")]
     NotRaw(Content),
     /// Something else that was not recognised.
-    #[error("no raw arm64 Image (magic {magic:#010x} at offset 56, not 0x644d5241)")]
+    #[error("no raw arm64 Image (magic {} at offset 56, not 0x644d5241)", Hex(u64::from(*magic), 8))]
     BadMagic {
         /// What stands at offset 56, read as a little-endian number.
         magic: u32,
     },
     /// The kernel would not lie on a page.
-    #[error("text_offset is {text_offset:#x}, no multiple of 4096: the header is damaged")]
+    #[error("text_offset is {}, no multiple of 4096: the header is damaged", Hex(*text_offset, 1))]
     TextOffset {
         /// What the header says, in bytes.
         text_offset: u64,

@@ -13,6 +13,7 @@ use little_loader::placement::{
 };
 use little_loader::policy::{Attempt, decide, forced};
 use little_loader::slot::{Extent, ExtentError, Reason, Slot, SlotContents, SlotError, Variables};
+use little_loader::text::{Decimal, Word};
 use little_loader::units::{Addr, BLOCK_SIZE, Bytes, Lba, Region};
 use little_loader::update::{RecordError, Storage};
 use thiserror::Error;
@@ -39,7 +40,7 @@ pub(crate) enum LoadError {
     #[error("kernel_lba {lba}: the kernel is big-endian; only little-endian ones can be booted")]
     BigEndian { lba: Lba },
     #[error(
-        "kernel_lba {lba}: the kernel uses pages of {kib} KiB, which this CPU does not offer: use another -cpu or kernel"
+        "kernel_lba {lba}: the kernel uses pages of {} KiB, which this CPU does not offer: use another -cpu or kernel", Decimal(u64::from(*kib))
     )]
     PageSize { lba: Lba, kib: u32 },
     #[error(transparent)]
@@ -122,7 +123,10 @@ impl Loaded {
     fn announce(&self, slot: Slot, reason: Reason) {
         say!("slot {slot}: {reason}");
         say!("kernel: {} at {}", self.kernel.length(), self.kernel.start);
-        say!("command line: {} bytes", self.command_line.as_bytes().len());
+        say!(
+            "command line: {} bytes",
+            Decimal(self.command_line.as_bytes().len() as u64)
+        );
         trace!(
             "trace: command line: {}",
             self.command_line.as_bytes().escape_ascii()
@@ -227,8 +231,10 @@ impl Slots for SlotsOnDisk<'_> {
             _ => ("revert cannot be recorded", "booting it all the same"),
         };
         warning(format_args!(
-            "slot {}: {what}: {error}; {then}",
-            attempt.slot
+            "slot {}: {}: {error}; {}",
+            attempt.slot,
+            Word(what),
+            Word(then)
         ));
     }
 }

@@ -48,6 +48,8 @@ mod virtio_blk;
 
 #[cfg(target_os = "none")]
 use little_loader::level;
+#[cfg(target_os = "none")]
+use little_loader::text::{Decimal, Word};
 
 /// Elsewhere there is nothing to boot; the library beside this file is what host programs use.
 #[cfg(not(target_os = "none"))]
@@ -98,7 +100,11 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     let level = level::of_kernel(exception_level, machine.cpus, built::EL2);
     let dtb = device_tree.tell_the_kernel(&machine, &ready, bootcount);
     drop(disk);
-    console::say!("slot {}: entering the kernel at EL{level}", ready.slot);
+    console::say!(
+        "slot {}: entering the kernel at EL{}",
+        ready.slot,
+        Decimal(level)
+    );
     let loaded = [Some(ready.loaded.kernel), ready.loaded.initrd, Some(dtb)];
     let way = handoff::Way::from(exception_level, level);
     handoff::enter(way, ready.loaded.kernel.start, dtb.start, &loaded)
@@ -112,8 +118,8 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     if let Some(place) = info.location() {
         console::fatal(format_args!(
             "bug in the loader, please report: panic at {}:{}",
-            place.file(),
-            place.line()
+            Word(place.file()),
+            Decimal(place.line().into())
         ));
     }
     power::off()

@@ -71,7 +71,7 @@ const TABLES_SIZE: usize = BLOCKS_SIZE + size_of::<[u64; 8]>();
 
 /// Turns on MMU and caches. Called by the reset code, without a stack, at EL1; clobbers x0 to x5.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
+#[unsafe(link_section = ".text.first")]
 pub(crate) unsafe extern "C" fn enable() {
     naked_asm!(
         // Clear the tables. These stores go to memory, past the caches.

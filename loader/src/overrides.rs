@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::settings::SettingsError;
 use crate::slot::Slot;
-use crate::text::{Shown, decimal};
+use crate::text::{Decimal, Shown, Word, decimal};
 
 /// Where the files of Little Loader are.
 const FOLDER: &[u8] = b"opt/org.little-loader/";
@@ -57,7 +57,7 @@ pub enum OverrideError {
     Unknown(Shown),
     /// `env-lba` for a loader whose environment has a second copy, at this block.
     #[error(
-        "opt/org.little-loader/env-lba cannot move an environment with a second copy (at block {0}): leave it out and use imagegen loader --set"
+        "opt/org.little-loader/env-lba cannot move an environment with a second copy (at block {}): leave it out and use imagegen loader --set", Decimal(*.0)
     )]
     SecondCopy(u64),
     /// `env-lba` is where no environment can lie.
@@ -70,7 +70,7 @@ pub enum OverrideError {
     #[error("opt/org.little-loader/env-lba is {0}, not a decimal number")]
     EnvLba(Shown),
     /// A file is too long.
-    #[error("opt/org.little-loader/{name} has {size} bytes; at most 2048 are possible")]
+    #[error("opt/org.little-loader/{} has {} bytes; at most 2048 are possible", Word(name), Decimal(u64::from(*size)))]
     TooLong {
         /// The file, without its folder.
         name: &'static str,

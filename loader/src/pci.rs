@@ -13,6 +13,7 @@
 use core::fmt;
 
 use little_loader::dtb::PciHost;
+use little_loader::text::{Decimal, Hex, bare_hex};
 use little_loader::units::Region;
 use thiserror::Error;
 use virtio_drivers::transport::pci::bus::{
@@ -57,7 +58,7 @@ pub(crate) const MAX_DISKS: usize = 64;
 pub(crate) enum PciProblem {
     #[error("its registers cannot be sized")]
     Bars,
-    #[error("no room for its registers of {size:#x} bytes in the PCI window {window}")]
+    #[error("no room for its registers of {} bytes in the PCI window {window}", Hex(*size, 1))]
     Window { size: u64, window: Region },
     #[error("no virtio 1.0 registers: leave out disable-modern=on")]
     NoModernRegisters,
@@ -81,7 +82,16 @@ pub(crate) struct PciPlace(DeviceFunction);
 
 impl fmt::Display for PciPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "virtio-pci@{}", self.0)
+        let DeviceFunction {
+            bus,
+            device,
+            function,
+        } = self.0;
+        f.write_str("virtio-pci@")?;
+        bare_hex(f, bus.into(), 2)?;
+        f.write_str(":")?;
+        bare_hex(f, device.into(), 2)?;
+        write!(f, ".{}", Decimal(function.into()))
     }
 }
 

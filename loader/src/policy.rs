@@ -18,7 +18,7 @@
 use thiserror::Error;
 
 use crate::slot::{Reason, Slot, Variables};
-use crate::text::{Shown, decimal};
+use crate::text::{Shown, Word, decimal};
 use crate::update::{Changes, Digit};
 
 /// How many trial boots there are where `bootlimit` is not set.
@@ -79,7 +79,7 @@ pub enum Oddity {
     #[error("nerves_fw_active is {0}, neither a nor b: trying slot a, then b")]
     Active(Shown),
     /// It is not known whether a trial is on.
-    #[error("{name} is {value}, neither 0 nor 1: no trial")]
+    #[error("{} is {value}, neither 0 nor 1: no trial", Word(name))]
     Flag {
         /// The variable.
         name: &'static str,

@@ -14,6 +14,8 @@
 
 use thiserror::Error;
 
+use crate::text::Decimal;
+
 /// The name of the symbol in the loader's ELF.
 pub const SYMBOL: &str = "LITTLE_LOADER_SETTINGS";
 
@@ -148,20 +150,20 @@ fn take<const N: usize>(bytes: &[u8; ENCODED_SIZE], offset: usize) -> [u8; N] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettingsError {
     /// The size is no number of blocks.
-    #[error("the environment's size is {size} bytes; it must be a multiple of 512, and not 0")]
+    #[error("the environment's size is {} bytes; it must be a multiple of 512, and not 0", Decimal(u64::from(*size)))]
     Size {
         /// The size in bytes.
         size: u32,
     },
     /// The block number is too large.
-    #[error("the environment at block {lba} would end past the largest block number")]
+    #[error("the environment at block {} would end past the largest block number", Decimal(*lba))]
     Lba {
         /// The block number.
         lba: u64,
     },
     /// The two copies share blocks.
     #[error(
-        "the copies of the environment at blocks {lba} and {redundant} overlap: each has {blocks} blocks of 512 bytes"
+        "the copies of the environment at blocks {} and {} overlap: each has {} blocks of 512 bytes", Decimal(*lba), Decimal(*redundant), Decimal(*blocks)
     )]
     Overlap {
         /// The first copy's block number.
@@ -173,7 +175,7 @@ pub enum SettingsError {
     },
     /// The copies are larger than the buffer.
     #[error(
-        "the environment needs a buffer of {needed} bytes for all its copies; the limit is {available}"
+        "the environment needs a buffer of {} bytes for all its copies; the limit is {}", Decimal(*needed), Decimal(u64::from(*available))
     )]
     Buffer {
         /// The bytes that all copies need.

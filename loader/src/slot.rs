@@ -7,7 +7,7 @@ use core::fmt;
 use thiserror::Error;
 
 use crate::env::Env;
-use crate::text::{Shown, decimal};
+use crate::text::{Decimal, Shown, Word, decimal};
 use crate::units::{Bytes, Lba};
 
 /// A slot: one kernel with its root filesystem.
@@ -228,8 +228,8 @@ impl Extent {
 /// Something lies beyond the end of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the {what} at block {} with {} blocks ends beyond the disk, which has {capacity} blocks",
-    .extent.lba, .extent.length.blocks()
+    "the {} at block {} with {} blocks ends beyond the disk, which has {capacity} blocks",
+    Word(what), .extent.lba, Decimal(.extent.length.blocks())
 )]
 pub struct ExtentError {
     /// What lies there.
@@ -290,13 +290,13 @@ fn required(name: &'static str, value: Option<&[u8]>) -> Result<u64, SlotError> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SlotError {
     /// A variable that is needed is not set.
-    #[error("{name} is not set")]
+    #[error("{} is not set", Word(name))]
     Missing {
         /// The variable, without the slot.
         name: &'static str,
     },
     /// A variable should be a decimal number.
-    #[error("{name} is {value}, not a decimal number")]
+    #[error("{} is {value}, not a decimal number", Word(name))]
     NotANumber {
         /// The variable, without the slot.
         name: &'static str,

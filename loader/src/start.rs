@@ -46,7 +46,7 @@ global_asm!(
 
 /// The first instructions.
 #[unsafe(naked)]
-#[unsafe(link_section = ".text.entry")]
+#[unsafe(link_section = ".text.first")]
 extern "C" fn reset() -> ! {
     naked_asm!(
         // Keep what we were given: x19 = DTB address or 0, x20 = exception level.
@@ -59,8 +59,8 @@ extern "C" fn reset() -> ! {
         "   b.hi   3f",
 
         // EL1: vectors, then MMU and caches, so that all memory below is written through the caches.
-        "1: adrp   x0, {vectors}",
-        "   add    x0, x0, :lo12:{vectors}",
+        "1: adrp   x0, {vectors} - {skipped}",
+        "   add    x0, x0, :lo12:{vectors} - {skipped}",
         "   msr    vbar_el1, x0",
         "   bl     {enable_mmu}",
         "   b      4f",
@@ -97,6 +97,7 @@ extern "C" fn reset() -> ! {
         el_mask = const CurrentEL::EL.mask,
         affinity = const AFFINITY,
         vectors = sym exceptions::vectors,
+        skipped = const exceptions::SKIPPED,
         drop_to_el1 = sym el2::drop_to_el1,
         drop_to_secure_el1 = sym el3::drop_to_secure_el1,
         park = sym el3::park,

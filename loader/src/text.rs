@@ -1,8 +1,66 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bytes of unknown origin, shown safely on a console.
+//! Bytes of unknown origin, shown safely on a console; numbers and words without the padding and signs that the standard
+//! library's can have, which is most of their code.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
+
+/// A number in decimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal(pub u64);
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        digits(f, self.0, 10, 1)
+    }
+}
+
+/// A number in hexadecimal with `0x` before it, and at least so many digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hex(pub u64, pub u32);
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("0x")?;
+        bare_hex(f, self.0, self.1)
+    }
+}
+
+/// Writes a number in hexadecimal, with at least so many digits.
+///
+/// # Errors
+///
+/// When the text cannot be written.
+pub fn bare_hex(f: &mut fmt::Formatter<'_>, number: u64, least: u32) -> fmt::Result {
+    digits(f, number, 16, least)
+}
+
+fn digits(f: &mut fmt::Formatter<'_>, number: u64, base: u64, least: u32) -> fmt::Result {
+    let (mut unit, mut count) = (1, 1);
+    while count < least || number / unit >= base {
+        unit *= base;
+        count += 1;
+    }
+    loop {
+        let digit = (number / unit % base) as u8;
+        let letter = if digit < 10 { b'0' } else { b'a' - 10 };
+        f.write_char((letter + digit).into())?;
+        if unit == 1 {
+            return Ok(());
+        }
+        unit /= base;
+    }
+}
+
+/// A word of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<'a>(pub &'a str);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
 
 /// Bytes shown as text: what is not printable ASCII is escaped, and what is long is cut. Keeps a copy of what it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +90,24 @@ impl Shown {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = &self.start[..self.length.min(Self::LIMIT)];
-        write!(f, "\"{}\"", shown.escape_ascii())?;
+        f.write_char('"')?;
+        for byte in shown {
+            match byte {
+                b'\n' => f.write_str("\\n")?,
+                b'\r' => f.write_str("\\r")?,
+                b'\t' => f.write_str("\\t")?,
+                b'"' => f.write_str("\\\"")?,
+                b'\\' => f.write_str("\\\\")?,
+                b' '..=b'~' => f.write_char((*byte).into())?,
+                other => {
+                    f.write_str("\\x")?;
+                    bare_hex(f, u64::from(*other), 2)?;
+                }
+            }
+        }
+        f.write_char('"')?;
         if self.length > Self::LIMIT {
-            write!(f, "... ({} bytes)", self.length)?;
+            write!(f, "... ({} bytes)", Decimal(self.length as u64))?;
         }
         Ok(())
     }

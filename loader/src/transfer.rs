@@ -8,6 +8,7 @@
 
 use thiserror::Error;
 
+use crate::text::Decimal;
 use crate::units::{BLOCK_SIZE, Lba};
 
 /// The largest block of a disk, in bytes.
@@ -30,14 +31,14 @@ pub struct Limits {
 pub enum LimitsError {
     /// Its blocks are no power of two from 512 to 4096 bytes.
     #[error(
-        "its blocks have {size} bytes; 512, 1024, 2048 and 4096 can be used: set logical_block_size to one of them"
+        "its blocks have {} bytes; 512, 1024, 2048 and 4096 can be used: set logical_block_size to one of them", Decimal(u64::from(*size))
     )]
     BlockSize {
         /// The bytes of a block.
         size: u32,
     },
     /// Its largest segment holds no block.
-    #[error("it takes at most {size} bytes at a time (size_max), less than a block of {block}")]
+    #[error("it takes at most {} bytes at a time (size_max), less than a block of {}", Decimal(u64::from(*size)), Decimal(u64::from(*block)))]
     SizeMax {
         /// The most bytes of a segment.
         size: u32,

@@ -5,6 +5,8 @@
 use core::fmt;
 use core::ops::Range;
 
+use crate::text::{Decimal, Hex};
+
 /// The size in bytes of a block, the unit in which disks are addressed (virtio 1.2, section 5.2.2: 512-byte sectors).
 pub const BLOCK_SIZE: u64 = 512;
 
@@ -22,7 +24,7 @@ impl Lba {
 
 impl fmt::Display for Lba {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        Decimal(self.0).fmt(f)
     }
 }
 
@@ -50,11 +52,16 @@ impl fmt::Display for Bytes {
         const KIB: u64 = 1 << 10;
         const MIB: u64 = 1 << 20;
         if self.0 >= MIB {
-            write!(f, "{}.{} MiB", self.0 / MIB, self.0 % MIB * 10 / MIB)
+            write!(
+                f,
+                "{}.{} MiB",
+                Decimal(self.0 / MIB),
+                Decimal(self.0 % MIB * 10 / MIB)
+            )
         } else if self.0 >= 10 * KIB || (self.0 > 0 && self.0.is_multiple_of(KIB)) {
-            write!(f, "{} KiB", self.0 / KIB)
+            write!(f, "{} KiB", Decimal(self.0 / KIB))
         } else {
-            write!(f, "{} bytes", self.0)
+            write!(f, "{} bytes", Decimal(self.0))
         }
     }
 }
@@ -65,7 +72,7 @@ pub struct Addr(pub u64);
 
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
+        Hex(self.0, 1).fmt(f)
     }
 }
 

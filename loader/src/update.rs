@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::env::{Copy, Env, EnvMut, Format, entries, split};
 use crate::slot::Slot;
+use crate::text::{Decimal, Word};
 
 /// The size in bytes of the unit that a disk writes as a whole.
 pub const SECTOR: usize = 512;
@@ -137,7 +138,7 @@ impl Changes {
 
 /// The block has no room for a variable that must be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no room in the environment for {name}: it needs {needed} bytes, and {available} are free")]
+#[error("no room in the environment for {}: it needs {} bytes, and {} are free", Word(name), Decimal(*needed as u64), Decimal(*available as u64))]
 pub struct NoRoom {
     /// The variable.
     pub name: &'static str,

@@ -8,6 +8,7 @@
 //! Source: VIRTIO 1.2, sections 3.1.1 (initialization), 5.2 (block device).
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
+use little_loader::text::Decimal;
 use little_loader::transfer::{Limits, LimitsError};
 use little_loader::units::{Bytes, Lba};
 use thiserror::Error;
@@ -56,7 +57,7 @@ pub(crate) enum SetUpError {
     Features,
     #[error("cannot be set up: its configuration lacks a field")]
     Configuration,
-    #[error("cannot be set up: it takes no queue of {QUEUE_SIZE} requests")]
+    #[error("cannot be set up: it takes no queue of {} requests", Decimal(QUEUE_SIZE as u64))]
     Queue,
     #[error(transparent)]
     Limits(#[from] LimitsError),
@@ -73,7 +74,7 @@ pub(crate) enum RequestError {
     /// What came back is no answer to the request.
     #[error("the device answered what was not asked")]
     Confused,
-    #[error("no answer for {TIMEOUT_SECONDS} s: given up")]
+    #[error("no answer for {} s: given up", Decimal(TIMEOUT_SECONDS))]
     TimedOut,
     /// It was given up before.
     #[error("given up before, since it did not answer")]
@@ -230,7 +231,8 @@ impl Device {
             if deadline.has_passed() {
                 // QEMU ends a reset only when its own requests to the host are over, so this may be the last line.
                 warning(format_args!(
-                    "the disk has not answered for {TIMEOUT_SECONDS} s and is reset; if nothing follows, the host's storage hangs"
+                    "the disk has not answered for {} s and is reset; if nothing follows, the host's storage hangs",
+                    Decimal(TIMEOUT_SECONDS)
                 ));
                 self.give_up();
                 return Err(RequestError::TimedOut);
