@@ -2,6 +2,8 @@
 
 //! The settings of this build, where `imagegen loader` finds and changes them.
 
+use core::arch::asm;
+
 use little_loader::level::El2Policy;
 use little_loader::overrides::OverrideError;
 use little_loader::settings::{ENCODED_SIZE, Settings};
@@ -22,13 +24,17 @@ static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 /// When they were changed into something that cannot work, or the environment that is put elsewhere has a second copy: the
 /// second would stay where it is, and overwrite the first with its own.
 pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, Fatal> {
-    // SAFETY: the static is valid for reads. Volatile, so that the compiler does not put the values of the build in its
-    // place: they may have been changed in the ELF since.
-    #[expect(clippy::disallowed_methods, reason = "RAM, not a register")]
-    let encoded = unsafe { core::ptr::read_volatile(&raw const LITTLE_LOADER_SETTINGS) };
+    // They may have been changed in the ELF since it was built: behind an instruction that it cannot look into, the compiler
+    // does not put the values of the build in their place.
+    let mut address = &raw const LITTLE_LOADER_SETTINGS;
+    // SAFETY: there is no instruction, so the address stays that of the static, which nobody writes.
+    let encoded = unsafe {
+        asm!("/* {0} */", inout(reg) address, options(nomem, nostack, preserves_flags));
+        &*address
+    };
     let mut settings = Settings {
         buffer_size: BUILT.buffer_size,
-        ..Settings::decode(&encoded)?
+        ..Settings::decode(encoded)?
     };
     settings.check()?;
     if let Some(lba) = env_lba {

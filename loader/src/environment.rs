@@ -58,6 +58,7 @@ struct Search<'a> {
 /// # Errors
 ///
 /// When no block device has a valid environment; what each of them holds is printed.
+#[inline(never)]
 pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Environment), Fatal> {
     let mut search = Search {
         settings,

@@ -397,6 +397,7 @@ impl<'a> Iterator for Children<'a> {
 }
 
 /// A big-endian word; 0 where there is none.
+#[inline(never)]
 pub(crate) fn word(bytes: &[u8], offset: usize) -> u32 {
     bytes
         .get(offset..)
@@ -417,6 +418,7 @@ pub(crate) fn number(bytes: &[u8]) -> u64 {
 }
 
 /// The bytes in front of the first NUL; all where there is none.
+#[inline(never)]
 pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|byte| *byte == 0);
     &bytes[..end.unwrap_or(bytes.len())]

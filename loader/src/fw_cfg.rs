@@ -83,6 +83,7 @@ impl Overrides {
     /// # Errors
     ///
     /// When one cannot be followed.
+    #[inline(never)]
     pub(crate) fn read(registers: Option<Region>) -> Result<Self, OverrideError> {
         let mut all = Self::default();
         let Some(device) = registers.and_then(Device::open) else {

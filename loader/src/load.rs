@@ -76,6 +76,7 @@ pub(crate) struct Loaded {
 /// # Errors
 ///
 /// When none can be booted; the reason of each is printed.
+#[inline(never)]
 pub(crate) fn first_bootable_slot(
     disk: &mut Disk,
     environment: &mut Environment,
@@ -162,6 +163,7 @@ impl Slots for SlotsOnDisk<'_> {
     type Loaded = Loaded;
     type SlotError = LoadError;
 
+    #[inline(never)]
     fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Checked, LoadError> {
         let variables = Variables::gather(env);
         let contents = SlotContents::read(variables.of(slot))?;
@@ -203,6 +205,7 @@ impl Slots for SlotsOnDisk<'_> {
         })
     }
 
+    #[inline(never)]
     fn load(&mut self, checked: Checked) -> Result<Loaded, LoadError> {
         let places = checked.placement;
         let taken = [Some(places.kernel), places.initrd, Some(places.dtb)];

@@ -215,6 +215,7 @@ impl Bus {
     }
 
     /// Gives a device addresses for its registers and turns it on.
+    #[inline(never)]
     pub(crate) fn transport(&mut self, place: PciPlace) -> Result<PciTransport, PciProblem> {
         let mut root = self.root();
         if place.0.bus != 0 {
