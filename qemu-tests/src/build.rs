@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use imagegen::loader_elf::{ElfError, LoaderElf};
 use serde::Deserialize;
+use serde_json::json;
 use thiserror::Error;
 
 use crate::output;
@@ -193,9 +194,10 @@ pub fn bare_metal(subcommand: &str) -> Result<Command, BuildError> {
     let toolchain = Toolchain::query()?;
     let library = toolchain
         .standard_library()
-        .ok_or(BuildError::NoStandardLibrary(toolchain.version))?;
+        .ok_or_else(|| BuildError::NoStandardLibrary(toolchain.version.clone()))?;
     let mut command = toolchain::cargo();
     command.args([subcommand, "--locked", "--target", TARGET]);
+    command.args(["--config", &paths_without_this_machine(&toolchain)]);
     if library == StandardLibrary::Source {
         // Stable cargo and rustc take `-Z` options only with this variable. The mem feature is what the prebuilt
         // library of bare-metal targets has: memcpy and its kin, which otherwise come from a C library.
@@ -208,6 +210,21 @@ pub fn bare_metal(subcommand: &str) -> Result<Command, BuildError> {
         command.args(["--config", "future-incompat-report.frequency='never'"]);
     }
     Ok(command)
+}
+
+/// A setting for cargo: the places that a panic names are those within a crate and within the standard library. So the
+/// loader is the same whoever builds it, and the names take no more of it than they must.
+fn paths_without_this_machine(toolchain: &Toolchain) -> String {
+    let mut folders = vec![(toolchain.source_folder().join("library"), "library")];
+    for registry in toolchain::registries() {
+        folders.push((registry, ""));
+    }
+    let flags: Vec<_> = folders
+        .iter()
+        .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
+        .collect();
+    // JSON's lists of texts are TOML's too.
+    format!("target.{TARGET}.rustflags={}", json!(flags))
 }
 
 fn opt_level_variable(profile: Profile) -> &'static str {

@@ -108,6 +108,21 @@ impl Toolchain {
     }
 }
 
+/// The folders in which cargo unpacks crates, one for each registry it has taken some from.
+#[must_use]
+pub fn registries() -> Vec<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let Some(home) = home.or_else(|| Some(env::home_dir()?.join(".cargo"))) else {
+        return Vec::new();
+    };
+    let Ok(entries) = fs::read_dir(home.join("registry/src")) else {
+        return Vec::new();
+    };
+    let mut folders: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    folders
+}
+
 fn has_core(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else {
         return false;
