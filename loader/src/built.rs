@@ -29,7 +29,7 @@ pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, Fatal> {
     let mut address = &raw const LITTLE_LOADER_SETTINGS;
     // SAFETY: there is no instruction, so the address stays that of the static, which nobody writes.
     let encoded = unsafe {
-        asm!("/* {0} */", inout(reg) address, options(nomem, nostack, preserves_flags));
+        asm!("/* {0} */", inout(reg) address, options(nostack, preserves_flags));
         &*address
     };
     let mut settings = Settings {

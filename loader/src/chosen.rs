@@ -85,6 +85,7 @@ impl CommandLine {
     /// # Errors
     ///
     /// When they are longer than [`MAX_COMMAND_LINE`] together.
+    #[inline(never)]
     pub fn join(parts: [&[u8]; 3]) -> Result<Self, ChosenError> {
         let parts = parts.iter().filter(|part| !part.is_empty());
         let length = parts.clone().map(|part| part.len() + 1).sum::<usize>();

@@ -295,6 +295,7 @@ impl Machine {
     }
 
     /// Reads a node below the root in one walk over its properties: each walk costs, and there are many nodes.
+    #[inline(never)]
     fn read_device(&mut self, node: Node<'_>) -> Result<(), DtbError> {
         let [device_type, compatible, status, reg, ranges, method] = node.values([
             b"device_type",

@@ -178,6 +178,7 @@ impl Environment {
 }
 
 /// Reads the environment of a disk and takes the copy that counts, repaired where that is needed and possible.
+#[inline(never)]
 fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver> {
     // SAFETY: the linker script reserves this memory for the environment. What an earlier disk had there was dropped when
     // that disk was passed over.

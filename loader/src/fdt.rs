@@ -223,6 +223,9 @@ impl<'a> Fdt<'a> {
             }
             END_NODE => (Token::End, next),
             END => (Token::Finish, next),
+            _ if at == self.structure.len() => {
+                return Err(self.bad(at, "no end of the structure block"));
+            }
             _ => return Err(self.bad(at, "an unknown token")),
         })
     }

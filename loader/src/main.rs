@@ -4,6 +4,9 @@
 //!
 //! This file is the table of contents of a boot. Reset (`start.rs`) leads to [`start`], the first line of Rust; [`boot`]
 //! has every step in the order in which it happens. Each step is a function of the module it names.
+//!
+//! Functions that must not be inlined have frames of their own: one frame for all would be so large that what lies in it takes
+//! longer instructions to reach, and more of them.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 

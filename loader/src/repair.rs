@@ -47,6 +47,7 @@ pub enum Repair {
 
 /// Tries to repair a block whose checksum does not fit.
 #[must_use]
+#[inline(never)]
 pub fn repair(block: &mut [u8]) -> Repair {
     let Some(stored) = block.first_chunk().copied().map(u32::from_le_bytes) else {
         return Repair::NoMatch;

@@ -278,6 +278,7 @@ impl<'a> Writer<'a> {
     /// When a variable must be added and does not fit, nothing is changed. When a write or the flush fails, a single
     /// copy is left as changed in memory, and what was not written comes with the next write; of a pair the copy that
     /// counted before counts again.
+    #[inline(never)]
     pub fn record<S: Storage>(
         &mut self,
         changes: &Changes,

@@ -8,7 +8,8 @@ use core::ptr::NonNull;
 use aarch64_cpu::registers::{CNTFRQ_EL0, Readable, SCTLR_EL1};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use little_loader::dtb::{self, Conduit, HEADER_SIZE, Machine};
+use little_loader::dtb::{self, Conduit, Machine};
+use little_loader::fdt::HEADER_SIZE;
 use little_loader::regions::Memory;
 use little_loader::units::{Addr, Bytes, Region};
 use safe_mmio::fields::ReadPure;
@@ -113,7 +114,9 @@ fn dtb_bytes(at: u64) -> Option<&'static [u8]> {
 }
 
 fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
-    let machine = match Machine::read(fdt) {
+    // dtoolkit has judged the tree; what it says of the machine is read as the loader reads it.
+    let own = little_loader::fdt::Fdt::checked_before(fdt.data());
+    let machine = match Machine::read(own) {
         Ok(machine) => machine,
         Err(error) => {
             check("tree", error, false, "a machine");

@@ -111,15 +111,15 @@ fn short_structure(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let scratch = context.bootable()?.set("upgrade_available", "1");
     scratch.set("bootcount", "0").create(&image)?;
-    let mut size = 0;
+    let mut end = 0;
     let machine = context.machine().disk(Disk::new(&image));
     let running = context.changed(machine, |stub| {
-        size = header_word(stub, 36)? - 4;
+        let size = header_word(stub, 36)? - 4;
+        end = header_word(stub, 8)? + size;
         Ok(stub.write(DTB + 36, &size.to_be_bytes())?)
     })?;
     let lines = fatal(running)?;
-    let message =
-        format!("corrupt device tree: its structure block of {size} bytes has another end");
+    let message = format!("corrupt device tree: no end of the structure block at byte {end:#x}");
     ensure!(
         lines.len() == 1 && lines[0].starts_with(&message),
         "{lines:#?}"
