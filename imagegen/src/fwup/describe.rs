@@ -8,6 +8,7 @@ use std::io::Read;
 use blake2::{Blake2b256, Digest};
 
 use super::archive::read::ArchiveError;
+use super::archive::resource_of;
 use super::date;
 use super::model;
 use super::opened::Opened;
@@ -92,10 +93,7 @@ pub fn verify<R: Read>(opened: &mut Opened<R>) -> Result<(), VerifyError> {
         .collect();
     let mut buffer = vec![0; PIECE];
     while let Some(header) = opened.archive.next_entry()? {
-        let name = match header.name.strip_prefix("data/") {
-            Some(name) if left.contains_key(name) => name.to_owned(),
-            _ => format!("/{}", header.name),
-        };
+        let name = resource_of(&header.name);
         let expected = left
             .remove(name.as_str())
             .ok_or(VerifyError::Unknown(header.name))?;

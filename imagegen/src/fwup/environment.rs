@@ -63,7 +63,7 @@ pub enum EnvironmentError {
 }
 
 /// How many blocks a copy may have: twice what the loader takes, so that an archive cannot ask for any amount of memory.
-const MOST_BLOCKS: u64 = 2048;
+pub(super) const MOST_BLOCKS: u64 = 2048;
 const COUNTS: &str = "a number from 1 to 2048";
 
 /// Where an environment is.
@@ -131,6 +131,49 @@ impl Place {
             Copy::Second => self.second.unwrap_or(self.first),
         }
     }
+}
+
+/// Checks where a section says that the environment is.
+///
+/// # Errors
+///
+/// When it says nothing useful, or a place that the destination does not have.
+pub(super) fn check<S: Storage>(
+    section: &Section,
+    device: &Device<S>,
+) -> Result<(), EnvironmentError> {
+    let place = Place::of(section)?;
+    for block in [Some(place.first), place.second].into_iter().flatten() {
+        device.check_end(block * BLOCK, place.size as u64)?;
+    }
+    Ok(())
+}
+
+/// Checks what a variable is to be set to. There is no name that cannot be removed.
+///
+/// # Errors
+///
+/// When it can be in no environment.
+pub(super) fn check_variable(
+    section: &Section,
+    variable: &str,
+    value: Option<&str>,
+) -> Result<(), EnvironmentError> {
+    let error = match value {
+        Some(_) if !is_name(variable.as_bytes()) => SetError::BadName,
+        Some(value) if value.contains('\0') => SetError::BadValue,
+        _ => return Ok(()),
+    };
+    Err(EnvironmentError::Set {
+        name: section.title.clone(),
+        variable: variable.to_owned(),
+        error,
+    })
+}
+
+/// Whether a variable can have this name.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && !name.iter().any(|byte| matches!(byte, b'=' | 0))
 }
 
 /// Both copies, or the only one.

@@ -126,6 +126,14 @@ pub enum Problem {
         which: &'static str,
         found: String,
     },
+    #[error("'{0}' a second time in one on-resource: the resource's data is there only once")]
+    Repeated(String),
+    #[error(
+        "'{action}': '{variable}' cannot be a variable's name: it must not be empty and not hold '='"
+    )]
+    Variable { action: String, variable: String },
+    #[error("a text holds '${{' without a '}}' behind it, which is no text when it is applied")]
+    OpenVariable,
     #[error("there is no {kind} '{title}'; it must be defined before it is used")]
     Missing { kind: &'static str, title: String },
     #[error("unknown resource: {0}")]

@@ -164,7 +164,12 @@ impl<'a> Parser<'a> {
                     arguments: self.arguments(entry.name)?,
                 };
                 if self.mode == Mode::Create {
-                    check::call(&call, within.unwrap_or_default(), &self.declared)?;
+                    check::call(
+                        &call,
+                        &tree.calls,
+                        within.unwrap_or_default(),
+                        &self.declared,
+                    )?;
                 }
                 tree.calls.push(call);
                 Ok(())
@@ -238,6 +243,9 @@ impl<'a> Parser<'a> {
         };
         if let (Value::One(version), "require-fwup-version") = (&value, entry.name) {
             check::version(version)?;
+        }
+        if let (Value::One(text), Mode::Create, false) = (&value, self.mode, entry.host_only) {
+            check::text(text)?;
         }
         match (tree.values.get_mut(&at), value) {
             (Some(Value::Many(old)), Value::Many(new)) if append => old.extend(new),

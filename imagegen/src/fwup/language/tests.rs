@@ -173,6 +173,38 @@ fn errors_name_the_place() {
             "fwup.conf:1: mbr 'a': partitions from 4 on are inside partition 3, whose type must then be 0x05 or 0x0f",
         ),
         (
+            "mbr a { partition 3 { block-offset = 1 type = 5 } partition 5 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': there is no partition 4, but one behind it; number the partitions from 4 on without gaps",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 5 } }",
+            "fwup.conf:1: mbr 'a': partition 0 has the type of an extended partition, which only partition 3 may have",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 9 type = 1 } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partitions 0 and 1 share blocks",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 1 expand = true } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partition 1 is behind partition 0, which expands; only the last one may",
+        ),
+        (
+            "mbr a { partition 1 { block-offset = 1 block-count = 1 type = 1 } partition 01 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partition 1 is there twice",
+        ),
+        (
+            "task a { on-init { info(x) }\n on-error { info('${') } }",
+            "fwup.conf:2: a text holds '${' without a '}' behind it, which is no text when it is applied",
+        ),
+        (
+            "file-resource a { contents = x }\ntask a { on-resource a { raw_write(0) info(x)\nraw_write(9) } }",
+            "fwup.conf:3: 'raw_write' a second time in one on-resource: the resource's data is there only once",
+        ),
+        (
+            "uboot-environment e { block-offset = 1 block-count = 1 }\ntask a { on-init { uboot_setenv(e, \"a=b\", c) } }",
+            "fwup.conf:2: 'uboot_setenv': 'a=b' cannot be a variable's name: it must not be empty and not hold '='",
+        ),
+        (
             "mbr a { bootstrap-code = 00 }",
             "fwup.conf:1: mbr 'a': bootstrap-code must be 880 hexadecimal digits",
         ),
@@ -182,7 +214,7 @@ fn errors_name_the_place() {
         ),
         (
             "uboot-environment a { block-offset = 1 }",
-            "fwup.conf:1: uboot-environment 'a': block-count must be set, to 1 to 65534",
+            "fwup.conf:1: uboot-environment 'a': block-count must be set, to 1 to 2048",
         ),
         (
             "uboot-environment a { block-offset = 1 block-count = 4 block-offset-redund = 4 }",
@@ -191,6 +223,45 @@ fn errors_name_the_place() {
     ] {
         assert_eq!(error(text), expected, "{text}");
     }
+}
+
+#[test]
+fn names_of_resources_that_are_not_found_again_are_refused() {
+    for (title, what) in [
+        ("\"\"", "a resource must have a name"),
+        ("/data/x", "leave out '/data/': this is where resources are"),
+        (
+            "/meta.conf",
+            "the archive has a file of its own by this name",
+        ),
+        (
+            "a/../b",
+            "the parts of a resource's name must not be empty, '.' or '..'",
+        ),
+        (
+            "'${A}'",
+            "the name of a resource must not hold '${': the archive's entry has no variables",
+        ),
+    ] {
+        let shown = title.trim_matches(['"', '\'']);
+        assert_eq!(
+            error(&format!("\nfile-resource {title} {{ contents = x }}")),
+            format!("fwup.conf:2: file-resource '{shown}': {what}")
+        );
+    }
+    let long = format!("file-resource {} {{ contents = x }}", "x".repeat(507));
+    assert!(error(&long).ends_with("the name of a resource must have at most 506 bytes"));
+}
+
+#[test]
+fn an_extended_partition_needs_no_length() {
+    let text = "mbr a { partition 3 { block-offset = 8 type = 0xf } partition 4 { block-offset = 9 block-count = 1 type = 1 } }";
+    let firmware = read(text).unwrap();
+    assert_eq!(firmware.mbrs[0].sections[0].option("block-count"), None);
+    let blocks = crate::fwup::partitions::blocks(&firmware.mbrs[0], 100).unwrap();
+    let extended = 446 + 3 * 16;
+    assert_eq!(blocks[1].1[extended + 8..][..4], 8_u32.to_le_bytes());
+    assert_eq!(blocks[1].1[extended + 12..][..4], 92_u32.to_le_bytes());
 }
 
 #[test]
