@@ -204,8 +204,8 @@ impl<'a, S: Storage> Run<'a, '_, S> {
                 let blocks = partitions::blocks(mbr, self.blocks)?;
                 self.waiting.push(Waiting::Table(blocks));
             }
-            Action::ClearEnvironment(section) => self.environment(section)?.clear()?,
-            Action::RecoverEnvironment(section) => self.environment(section)?.recover()?,
+            Action::ClearEnvironment(section) => self.environment(section)?.clear(),
+            Action::RecoverEnvironment(section) => self.environment(section)?.recover(),
             Action::SetVariable(section, variable, value) => self
                 .environment(section)?
                 .set(variable, value.map(str::as_bytes))?,
@@ -224,11 +224,7 @@ impl<'a, S: Storage> Run<'a, '_, S> {
         let title = section.title.as_str();
         let waiting = Waiting::Environment(title);
         let is_last = self.waiting.last() == Some(&waiting);
-        let is_full = self
-            .environments
-            .get(title)
-            .is_some_and(Environment::is_full);
-        if is_full || !is_last && self.waiting.contains(&waiting) {
+        if !is_last && self.waiting.contains(&waiting) {
             self.store_waiting()?;
         }
         if self.waiting.last() != Some(&waiting) {
