@@ -595,6 +595,14 @@ fn requirements_choose_the_task() {
             assert_eq!(applied.reboot_parameter.as_deref(), Some("0 tryboot"));
         }
     }
+    // The old form of it, an option of the task.
+    for (offset, expected) in [("192", true), ("0xc0", true), ("193", false), ("-1", true)] {
+        let text = format!(
+            "task \"ok\" {{\nrequire-partition1-offset={offset}\nverify-on-the-fly=true\n}}\n"
+        );
+        let result = run_text(&text, &case.image(), "o");
+        assert_eq!(result.is_ok(), expected, "{offset}: {result:?}");
+    }
     let error = run_text(
         &required("3,\"require-fat-file-exists\",16,x"),
         &env.image(),

@@ -170,7 +170,12 @@ impl Source {
                             let most = buffer
                                 .len()
                                 .min(usize::try_from(left).unwrap_or(usize::MAX));
-                            let count = file.read(&mut buffer[..most]).map_err(failed)?;
+                            let count = match file.read(&mut buffer[..most]) {
+                                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                                    continue;
+                                }
+                                count => count.map_err(failed)?,
+                            };
                             if count == 0 {
                                 return Err(ResourceError::Changed(self.name.clone()).into());
                             }
