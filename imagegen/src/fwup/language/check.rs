@@ -144,9 +144,7 @@ pub(super) fn before(kind: &str, title: &str, declared: &Declared) -> Result<(),
             }),
         },
         "gpt" | "osii" => Err(Problem::Unsupported(kind.to_owned())),
-        "on-resource" if !declared.has("file-resource", title) => {
-            Err(Problem::UnknownResource(title.to_owned()))
-        }
+        "on-resource" => exists("file-resource", title, declared),
         _ => Ok(()),
     }
 }

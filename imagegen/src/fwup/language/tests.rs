@@ -54,7 +54,7 @@ fn a_section_without_title_is_continued_and_one_with_title_is_not() {
     assert_eq!(said, ["1", "2"]);
     assert_eq!(
         error("task a { }\ntask a { }"),
-        "fwup.conf:2: found duplicate title 'a' for section 'task'"
+        "fwup.conf:2: there is a task 'a' already"
     );
 }
 
@@ -71,7 +71,7 @@ fn errors_name_the_place() {
         ),
         (
             "task a {\n on-init { info }",
-            "fwup.conf:2: missing parenthesis for function 'info'",
+            "fwup.conf:2: expected '(' behind 'info'",
         ),
         (
             "meta-product x",
@@ -87,22 +87,19 @@ fn errors_name_the_place() {
         ),
         (
             "block-cache-size-mb = x",
-            "fwup.conf:1: invalid integer value 'x' for option 'block-cache-size-mb'",
+            "fwup.conf:1: option 'block-cache-size-mb' needs a whole number, found 'x'",
         ),
         (
             "file-resource a { skip-holes = 2 }",
-            "fwup.conf:1: invalid boolean value '2' for option 'skip-holes'; write true or false",
+            "fwup.conf:1: option 'skip-holes' needs true or false, found '2'",
         ),
-        ("task {", "fwup.conf:1: missing title for section 'task'"),
-        (
-            "task a",
-            "fwup.conf:1: missing opening brace for section 'task'",
-        ),
-        ("= x", "fwup.conf:1: unexpected token '='"),
-        ("}", "fwup.conf:1: unexpected closing brace"),
+        ("task {", "fwup.conf:1: a section 'task' needs a title"),
+        ("task a", "fwup.conf:1: expected '{' to open section 'task'"),
+        ("= x", "fwup.conf:1: '=' cannot stand here"),
+        ("}", "fwup.conf:1: '}' closes nothing"),
         (
             "task a {\n\n",
-            "fwup.conf:3: premature end of file: a closing brace is missing",
+            "fwup.conf:3: the file ends inside a section: a '}' is missing",
         ),
         (
             "meta-product = \"a\n",
@@ -118,7 +115,7 @@ fn errors_name_the_place() {
         ),
         (
             "include(\"${NOWHERE}\")",
-            "fwup.conf:1: cannot include the contents of an undefined variable",
+            "fwup.conf:1: 'include' needs a path, found an empty text; is a variable not set?",
         ),
         (
             "include()",
@@ -126,15 +123,15 @@ fn errors_name_the_place() {
         ),
         (
             "require-fwup-version = 99.0",
-            "fwup.conf:1: fwup version '99.0' required; what is understood here is that of version 1.16.0",
+            "fwup.conf:1: this needs fwup version '99.0'; what is understood here is that of version 1.16.0",
         ),
         (
             "require-fwup-version = one",
-            "fwup.conf:1: invalid version 'one' passed to require-fwup-version",
+            "fwup.conf:1: require-fwup-version needs a version such as 1.2.3, found 'one'",
         ),
         (
             "task a { on-resource b { raw_write(0) } }",
-            "fwup.conf:1: unknown resource: b",
+            "fwup.conf:1: there is no file-resource 'b'; it must be defined before it is used",
         ),
         (
             "task a { on-init { raw_write(0) } }",
@@ -337,7 +334,7 @@ fn an_archive_that_is_not_well_formed_is_refused() {
             "include(\"/etc/passwd\")",
             "cannot include '/etc/passwd': an archive cannot include files",
         ),
-        ("new {", "premature end of file: a closing brace is missing"),
+        ("new {", "the file ends inside a section: a '}' is missing"),
     ] {
         let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
         assert_eq!(error.problem.to_string(), expected);
