@@ -13,12 +13,14 @@ use super::{Environment, FWUP_VERSION, Problem, integer};
 use crate::fwup::archive::entry_of;
 use crate::fwup::environment::{MOST_BLOCKS, is_name};
 use crate::fwup::model::Call;
+use crate::fwup::partitions::PRIMARY;
 
 /// What an argument must be.
 #[derive(Clone, Copy, Debug)]
 enum Argument {
     Text,
-    Number,
+    /// A number, and what it is at most.
+    Number(u64),
     Mbr,
     Environment,
 }
@@ -40,14 +42,16 @@ pub(super) fn call(
 ) -> Result<(), Problem> {
     use Argument::{Environment, Mbr, Number, Text};
 
+    // In bytes it must have 64 bits.
+    let block = Number(u64::MAX / 512);
     let name = call.name.as_str();
     let (arguments, expected): (&[Argument], &'static str) = match name {
-        "raw_write" => (&[Number], "a block"),
+        "raw_write" => (&[block], "a block"),
         "raw_memset" => (
-            &[Number, Number, Number],
+            &[block, block, Number(255)],
             "a block, a count of blocks and a byte",
         ),
-        "trim" => (&[Number, Number], "a block and a count of blocks"),
+        "trim" => (&[block, block], "a block and a count of blocks"),
         "mbr_write" => (&[Mbr], "an mbr"),
         "uboot_clearenv" | "uboot_recover" => (&[Environment], "a uboot-environment"),
         "uboot_setenv" => (
@@ -60,9 +64,12 @@ pub(super) fn call(
             &[Environment, Text, Text],
             "a uboot-environment, a name and a value",
         ),
-        "require-partition-offset" => (&[Number, Number], "a partition and a block"),
+        "require-partition-offset" => (
+            &[Number(PRIMARY as u64 - 1), block],
+            "a partition and a block",
+        ),
         "require-path-on-device" => (&[Text, Text], "a path and a device"),
-        "require-path-at-offset" => (&[Text, Number], "a path and a block"),
+        "require-path-at-offset" => (&[Text, block], "a path and a block"),
         _ => return Err(Problem::Unsupported(name.to_owned())),
     };
     if name == "raw_write" {
@@ -104,11 +111,12 @@ pub(super) fn call(
         }
         match argument {
             Text => {}
-            Number => {
-                if integer::unsigned(found).is_none() {
+            Number(most) => {
+                if integer::unsigned(found).is_none_or(|number| number > *most) {
                     return Err(Problem::NoNumber {
                         name: name.to_owned(),
                         which,
+                        most: *most,
                         found: found.clone(),
                     });
                 }

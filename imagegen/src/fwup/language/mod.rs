@@ -120,10 +120,11 @@ pub enum Problem {
     Unsupported(String),
     #[error("'{action}' cannot be used in {section}")]
     WrongSection { action: String, section: String },
-    #[error("'{name}' needs a number as its {which} argument, found '{found}'")]
+    #[error("'{name}' needs a number from 0 to {most} as its {which} argument, found '{found}'")]
     NoNumber {
         name: String,
         which: &'static str,
+        most: u64,
         found: String,
     },
     #[error("'{0}' a second time in one on-resource: the resource's data is there only once")]

@@ -143,7 +143,23 @@ fn errors_name_the_place() {
         ),
         (
             "task a { on-init { trim(0, x) } }",
-            "fwup.conf:1: 'trim' needs a number as its second argument, found 'x'",
+            "fwup.conf:1: 'trim' needs a number from 0 to 36028797018963967 as its second argument, found 'x'",
+        ),
+        (
+            "task a { on-init { trim(0x80000000000000, 1) } }",
+            "fwup.conf:1: 'trim' needs a number from 0 to 36028797018963967 as its first argument, found '0x80000000000000'",
+        ),
+        (
+            "task a { on-init { raw_memset(0, 1, 256) } }",
+            "fwup.conf:1: 'raw_memset' needs a number from 0 to 255 as its third argument, found '256'",
+        ),
+        (
+            "task a { require-partition-offset(4, 1) }",
+            "fwup.conf:1: 'require-partition-offset' needs a number from 0 to 3 as its first argument, found '4'",
+        ),
+        (
+            "task a { require-path-at-offset(a, -1) }",
+            "fwup.conf:1: 'require-path-at-offset' needs a number from 0 to 36028797018963967 as its second argument, found '-1'",
         ),
         (
             "task a { on-init { trim(0) } }",
@@ -293,6 +309,156 @@ fn what_is_not_there_yet_is_refused_by_name() {
             "{text}"
         );
     }
+}
+
+/// Each word of the format that is not understood yet has its own entry in the schema, so that none is called unknown.
+#[test]
+fn every_action_and_requirement_is_there_or_named() {
+    let lists = [(schema::ON_RESOURCE, true), (schema::TASK, false)];
+    let mut refused = Vec::new();
+    for (entries, is_action) in lists {
+        for entry in entries {
+            if !matches!(entry.kind, schema::Kind::Action | schema::Kind::Requirement) {
+                continue;
+            }
+            let call = format!("{}()", entry.name);
+            let text = if is_action {
+                format!(
+                    "file-resource r {{ contents = x }} task a {{ on-resource r {{ {call} }} }}"
+                )
+            } else {
+                format!("task a {{ {call} }}")
+            };
+            match read(&text).unwrap_err().problem {
+                Problem::Unsupported(name) if name == entry.name => refused.push(entry.name),
+                // It has an argument that is missing.
+                Problem::Arguments { name, .. } => assert_eq!(name, entry.name),
+                other => panic!("{call}: {other}"),
+            }
+        }
+    }
+    refused.sort_unstable();
+    assert_eq!(
+        refused,
+        [
+            "execute",
+            "fat_attrib",
+            "fat_cp",
+            "fat_mkdir",
+            "fat_mkfs",
+            "fat_mv",
+            "fat_mv!",
+            "fat_rm",
+            "fat_rm!",
+            "fat_setlabel",
+            "fat_touch",
+            "fat_write",
+            "gpt_write",
+            "path_write",
+            "pipe_write",
+            "require-execute",
+            "require-fat-file-exists",
+            "require-fat-file-match",
+            "ubi_volume_write",
+        ]
+    );
+}
+
+/// Whatever the order in the configuration, that in the archive is one; what is as it would be without is left out.
+#[test]
+fn keys_are_in_the_order_of_the_format() {
+    let text = r#"
+        uboot-environment "the \"env\"" { block-offset-redund = 0x40 block-count = 010 block-offset = 16 }
+        block-cache-size-mb = 16
+        require-fwup-version = "1.0"
+        meta-misc = m meta-vcs-identifier = v meta-architecture = ar meta-platform = p
+        meta-author = au meta-version = 1 meta-description = "" meta-product = "two \\ words"
+        file-resource "b \"quoted\\" { contents = x skip-holes = no assert-size-gte = 0 }
+        file-resource a { contents = "" }
+        mbr m { signature = 1 include-osip = off
+            partition 1 { expand = true boot = false type = 0x83 block-count = 8 block-offset = 8 }
+            partition 0 { type = 1 block-count = 1 block-offset = 1 boot = yes } }
+        task t {
+            on-resource "b \"quoted\\" { raw_write(1) delta-source-raw-count = 2 delta-source-raw-offset = 1 }
+            on-error { error("") }
+            on-finish { reboot_param("0 \"try\"") }
+            on-init { trim(0x10, 1) uboot_setenv("the \"env\"", v, "a\tb") }
+            verify-on-the-fly = true
+            require-partition1-offset = 8
+            require-uboot-variable("the \"env\"", v, "")
+        }
+    "#;
+    let hash = crate::fwup::hex(&[0x5a; 32]);
+    let mut firmware = read(text).unwrap();
+    for resource in &mut firmware.resources {
+        resource.hash = Some([0x5a; 32]);
+        resource.length = vec![u64::from(resource.name != "a")];
+    }
+    let written = meta::write(&firmware);
+    let expected = format!(
+        r#"meta-product="two \\ words"
+meta-version=1
+meta-author=au
+meta-platform=p
+meta-architecture=ar
+meta-vcs-identifier=v
+meta-misc=m
+require-fwup-version=1.0
+block-cache-size-mb=16
+file-resource "b \"quoted\\" {{
+length=1
+blake2b-256={hash}
+}}
+file-resource "a" {{
+length=0
+blake2b-256={hash}
+}}
+mbr "m" {{
+signature=1
+partition "1" {{
+block-offset=8
+block-count=8
+type=131
+expand=true
+}}
+partition "0" {{
+block-offset=1
+block-count=1
+type=1
+boot=true
+}}
+}}
+task "t" {{
+reqlist={{4,"require-uboot-variable","the \"env\"",v,""}}
+require-partition1-offset=8
+verify-on-the-fly=true
+on-init {{
+funlist={{3,trim,0x10,1,4,uboot_setenv,"the \"env\"",v,"a{tab}b"}}
+}}
+on-finish {{
+funlist={{2,reboot_param,"0 \"try\""}}
+}}
+on-error {{
+funlist={{2,error,""}}
+}}
+on-resource "b \"quoted\\" {{
+delta-source-raw-offset=1
+delta-source-raw-count=2
+funlist={{2,raw_write,1}}
+}}
+}}
+uboot-environment "the \"env\"" {{
+block-offset=16
+block-count=8
+block-offset-redund=64
+}}
+"#,
+        tab = '\t'
+    );
+    assert_eq!(written, expected);
+    // It reads as the same again, but for what only the host needs.
+    let again = meta_conf(written.as_bytes(), &mut Environment::empty()).unwrap();
+    assert_eq!(meta::write(&again), written);
 }
 
 #[test]
