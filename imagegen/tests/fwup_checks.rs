@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use imagegen::fwup::apply::{Applied, Observer};
 use imagegen::fwup::archive::write::{Level, Writer};
@@ -197,6 +198,130 @@ on-error { funlist={4,raw_memset,99,1,0x77,2,uboot_clearenv,env,4,uboot_setenv,e
     // Neither what follows the second error nor what the first one left in the cache.
     assert_eq!(image[100 * 512..][..512], [0; 512]);
     assert_eq!(image[200 * 512..][..512], [0; 512]);
+}
+
+/// A resource that starts as a difference to older data does is refused when it may be one, and is data like any otherwise.
+#[test]
+fn a_delta_update_is_refused_when_it_is_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = b"\xd6\xc3\xc4\0delta";
+    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest(data));
+    for (option, is_delta) in [
+        ("delta-source-raw-offset=8", true),
+        ("verify-on-the-fly=true", false),
+    ] {
+        let image = folder.path().join("image");
+        let meta_conf = format!(
+            "file-resource \"x\" {{ length=9 blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ {option} funlist={{2,raw_write,1}} }} }}\n"
+        );
+        let (result, _) = apply(&archive(&meta_conf, &[("data/x", data)]), &image);
+        if is_delta {
+            assert_eq!(
+                result.unwrap_err(),
+                "resource \"x\": delta updates are not supported yet"
+            );
+            assert!(!image.exists());
+        } else {
+            result.unwrap();
+            assert_eq!(&fs::read(&image).unwrap()[512..][..9], data);
+        }
+    }
+}
+
+/// A signature in front of `meta.conf` is passed over; what is none stops.
+#[test]
+fn a_signed_archive_is_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    for (signature, expected) in [
+        (&[7; 64][..], Ok(())),
+        (&[7; 63], Err("meta.conf.ed25519 has 63 bytes, expected 64")),
+    ] {
+        let mut writer = Writer::new(Vec::new(), Level::default());
+        let entries = [
+            ("meta.conf.ed25519", signature),
+            ("meta.conf", b"task \"complete\" {\n}\n"),
+        ];
+        for (name, data) in entries {
+            writer
+                .entry::<std::io::Error>(name, None, data.len() as u64, |take| take(data))
+                .unwrap();
+        }
+        let (result, _) = apply(&writer.finish().unwrap(), &image);
+        assert_eq!(result.map(|_| ()), expected.map_err(str::to_owned));
+    }
+}
+
+/// Makes an archive of a configuration.
+fn pack(text: &str) -> Vec<u8> {
+    let environment = &mut Environment::empty();
+    let mut firmware =
+        configuration(text.into(), "fwup.conf", PathBuf::new(), environment).unwrap();
+    let mut bytes = Vec::new();
+    create(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
+    bytes
+}
+
+/// What a judge prints, which is a program of others.
+fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; this test needs it"));
+    assert!(output.status.success(), "{program}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn unzip_finds_resources_in_the_folder_and_at_the_top() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        "file-resource /top/a { contents = one } file-resource 'b \"c\\d' { contents = two }";
+    fs::write(folder.path().join("out.fw"), pack(text)).unwrap();
+    let names = judge("unzip", &["-Z1", "out.fw"], folder.path());
+    assert_eq!(names, "meta.conf\ntop/a\ndata/b \"c\\d\n");
+    assert_eq!(
+        judge("unzip", &["-p", "out.fw", "top/a"], folder.path()),
+        "one"
+    );
+}
+
+/// Both types of extended partitions, without a length of their own.
+#[test]
+fn sfdisk_reads_extended_partitions_of_both_types() {
+    for kind in ["5", "f"] {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        fs::write(&image, vec![0; 8 << 20]).unwrap();
+        let bytes = pack(&format!(
+            "mbr m {{
+                partition 0 {{ block-offset = 64 block-count = 64 type = 0x0c boot = true }}
+                partition 3 {{ block-offset = 1024 type = 0x{kind} }}
+                partition 4 {{ block-offset = 1032 block-count = 100 type = 0x83 }}
+                partition 5 {{ block-offset = 1200 block-count = 100 type = 0x83 }}
+                partition 6 {{ block-offset = 2048 block-count = 100 type = 0x82 expand = true }}
+            }}
+            task complete {{ on-init {{ mbr_write(m) }} }}"
+        ));
+        apply(&bytes, &image).0.unwrap();
+        let table = judge("sfdisk", &["-d", "image"], folder.path());
+        let found: Vec<_> = table
+            .lines()
+            .filter_map(|line| Some(line.split_once(" : ")?.1.replace(' ', "")))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "start=64,size=64,type=c,bootable",
+                &format!("start=1024,size=15360,type={kind}"),
+                "start=1032,size=100,type=83",
+                "start=1200,size=100,type=83",
+                "start=2048,size=14336,type=82",
+            ],
+            "{table}"
+        );
+    }
 }
 
 /// A text as it is written in a configuration.
