@@ -306,7 +306,7 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
             name: "x".to_owned(),
             length: vec![length],
             hash: Some(hash),
-            options: Vec::new(),
+            ..Resource::default()
         }],
         environments: vec![Section {
             kind: "uboot-environment".to_owned(),

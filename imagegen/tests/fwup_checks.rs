@@ -273,6 +273,20 @@ fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// All bytes but NUL, which no text can hold.
+#[test]
+fn contents_can_be_bytes_of_any_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (1..=255).collect();
+    let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let text = format!(
+        "file-resource a {{ contents = \"{escaped}\" }} task complete {{ on-resource a {{ raw_write(0) }} }}"
+    );
+    let image = folder.path().join("image");
+    apply(&pack(&text), &image).0.unwrap();
+    assert_eq!(fs::read(image).unwrap()[..255], bytes);
+}
+
 #[test]
 fn unzip_finds_resources_in_the_folder_and_at_the_top() {
     let folder = tempfile::tempdir().unwrap();

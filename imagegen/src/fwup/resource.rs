@@ -100,11 +100,7 @@ impl Source {
                 source.add_file(path, skip_holes)?;
             }
         } else {
-            let contents = resource
-                .option("contents")
-                .unwrap_or_default()
-                .as_bytes()
-                .to_vec();
+            let contents = resource.contents.clone().unwrap_or_default();
             source.add(0, contents.len() as u64);
             source.parts.push(Part::Contents(contents));
         }
@@ -327,7 +323,7 @@ mod tests {
 
     #[test]
     fn asserts_count_in_blocks() {
-        let contents = "x".repeat(1025);
+        let contents = vec![b'x'; 1025];
         for (options, expected) in [
             (("assert-size-lte", "3"), None),
             (
@@ -344,7 +340,10 @@ mod tests {
                 ),
             ),
         ] {
-            let found = Source::survey(&resource(&[("contents", &contents), options]));
+            let found = Source::survey(&Resource {
+                contents: Some(contents.clone()),
+                ..resource(&[options])
+            });
             assert_eq!(
                 found.err().map(|error| error.to_string()).as_deref(),
                 expected

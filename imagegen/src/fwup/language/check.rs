@@ -187,7 +187,7 @@ fn option<'a>(schema: &'static [Entry], tree: &'a Tree, name: &str) -> Option<&'
     let (at, _) = schema::find(schema, name)?;
     match tree.values.get(&at)? {
         Value::One(text) => Some(text),
-        Value::Many(_) => None,
+        Value::Many(_) | Value::Bytes(_) => None,
     }
 }
 
@@ -199,9 +199,11 @@ fn resource(
     environment: &mut Environment,
 ) -> Result<(), String> {
     let paths = option(schema, tree, "host-path");
-    match (paths, option(schema, tree, "contents")) {
-        (None, None) => return Err("host-path or contents must be set".to_owned()),
-        (Some(_), Some(_)) => {
+    let has_contents =
+        schema::find(schema, "contents").is_some_and(|(at, _)| tree.values.contains_key(&at));
+    match (paths.is_some(), has_contents) {
+        (false, false) => return Err("host-path or contents must be set".to_owned()),
+        (true, true) => {
             return Err("only one of host-path and contents can be set".to_owned());
         }
         _ => {}

@@ -239,6 +239,24 @@ fn errors_name_the_place() {
 }
 
 #[test]
+fn only_contents_may_be_no_utf_8() {
+    let firmware = read("file-resource a { contents = \"\\377\\x80\" }").unwrap();
+    assert_eq!(
+        firmware.resources[0].contents.as_deref(),
+        Some(&b"\xff\x80"[..])
+    );
+    for text in [
+        "meta-misc = \"\\377\"",
+        "file-resource \"\\377\" { contents = x }",
+        "file-resource a { host-path = \"\\377\" }",
+        "task a { on-init { info(\"\\377\") } }",
+        "define(A, \"\\377\")",
+    ] {
+        assert_eq!(error(text), "fwup.conf:1: a text is not UTF-8");
+    }
+}
+
+#[test]
 fn names_of_resources_that_are_not_found_again_are_refused() {
     for (title, what) in [
         ("\"\"", "a resource must have a name"),
