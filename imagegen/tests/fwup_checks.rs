@@ -149,6 +149,14 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         assert!(!new.exists(), "{to}");
         assert!(fs::read(&old).unwrap() == [0x55; 128 << 10], "{to}");
     }
+    // A second copy at a negative block is none.
+    let bytes = archive(
+        &meta_conf("block-count=16", "block-count=16 block-offset-redund=-2"),
+        &[("data/x", b"hello")],
+    );
+    apply(&bytes, &new).0.unwrap();
+    assert_eq!(&fs::read(&new).unwrap()[16 * 512 + 4..][..7], b"done=1\0");
+    fs::remove_file(&new).unwrap();
     // Without anything wrong it is done.
     let bytes = archive(&meta_conf("HASH", "HASH"), &[("data/x", b"hello")]);
     let (result, said) = apply(&bytes, &new);

@@ -95,6 +95,8 @@ impl Place {
         let first = block("block-offset")?;
         let second = match section.option("block-offset-redund") {
             None => None,
+            // As if it was not set.
+            Some(text) if text.starts_with('-') => None,
             Some(_) => Some(block("block-offset-redund")?),
         };
         let count = option("block-count", COUNTS, MOST_BLOCKS + 1)?;

@@ -60,7 +60,9 @@ impl<'a> Steps<'a> {
         for (action, length) in actions {
             match action {
                 Action::RawWrite { offset } => device.check_end(*offset, length)?,
-                Action::RawMemset { offset, length, .. } => device.check_end(*offset, *length)?,
+                Action::RawMemset { offset, length, .. } if *length > 0 => {
+                    device.check_end(*offset, *length)?;
+                }
                 Action::MbrWrite(mbr) => {
                     for (block, bytes) in partitions::blocks(mbr, blocks)? {
                         device.check_end(block * BLOCK, bytes.len() as u64)?;
@@ -73,8 +75,9 @@ impl<'a> Steps<'a> {
                     environment::check(section, device)?;
                     environment::check_variable(section, variable, *value)?;
                 }
-                // A trim beyond the end is of nothing.
-                Action::Trim { .. }
+                // Nothing is written, or a trim is of nothing beyond the end.
+                Action::RawMemset { .. }
+                | Action::Trim { .. }
                 | Action::Error(_)
                 | Action::Info(_)
                 | Action::RebootParameter(_) => {}

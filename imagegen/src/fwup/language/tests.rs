@@ -202,6 +202,14 @@ fn errors_name_the_place() {
             "fwup.conf:1: mbr 'a': partition 1 is behind partition 0, which expands; only the last one may",
         ),
         (
+            "mbr a { partition 0 { block-offset = 1 block-count = 0x7fffffff type = 1 } }",
+            "fwup.conf:1: partition '0': block-count must be 0 to 2147483646, not '2147483647'",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 0xffffffff block-count = 1 type = 1 } }",
+            "fwup.conf:1: partition '0': block-offset must be 0 to 4294967294, not '0xffffffff'",
+        ),
+        (
             "mbr a { partition 1 { block-offset = 1 block-count = 1 type = 1 } partition 01 { block-offset = 9 block-count = 1 type = 1 } }",
             "fwup.conf:1: mbr 'a': partition 1 is there twice",
         ),

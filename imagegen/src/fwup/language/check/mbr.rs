@@ -159,8 +159,9 @@ pub(super) fn partition(title: &str, schema: &'static [Entry], tree: &Tree) -> R
     }
     let kind = option(schema, tree, "type").and_then(|kind| kind.parse().ok());
     for (name, most) in [
-        ("block-offset", i64::from(u32::MAX)),
-        ("block-count", i64::from(i32::MAX)),
+        // The largest numbers stand for "not set".
+        ("block-offset", i64::from(u32::MAX - 1)),
+        ("block-count", i64::from(i32::MAX - 1)),
         ("type", 0xff),
     ] {
         let Some(text) = option(schema, tree, name) else {
