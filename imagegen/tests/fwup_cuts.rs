@@ -414,7 +414,7 @@ fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
         let case = format!("{count} changes, cleared {is_cleared}, {flags} in copy {counting}");
         let new = after.get(&b"new"[..]).map(Vec::as_slice);
         assert!(before.contains_key(&b"older"[..]), "{case}");
-        assert_eq!(new, values.last().map(|value| value.as_bytes()), "{case}");
+        assert_eq!(new, values.last().map(String::as_bytes), "{case}");
         assert_eq!(after.contains_key(&b"old"[..]), !is_cleared, "{case}");
         states += explore(&disk.bytes, &done.operations, |disk| {
             let found = pair(disk, [0, 3], 3)?;
