@@ -8,13 +8,16 @@
 //! point leaves the state before all of them or the one after all of them, where the pair was valid before. A single copy has
 //! no such order: it is damaged by an interruption between its sectors, where changes are in more than one.
 
+mod place;
+
 use std::collections::BTreeMap;
 
 use little_loader::env::{Copy, Env, EnvError, Format, SetError, newer};
 
 use super::device::{Device, DeviceError, Storage};
-use super::language::integer::unsigned;
 use super::model::Section;
+pub(super) use place::{MOST_BLOCKS, check, check_variable, is_name};
+use place::{Place, can_hold};
 
 /// The size of a block in bytes.
 const BLOCK: u64 = 512;
@@ -60,125 +63,6 @@ pub enum EnvironmentError {
     /// The disk.
     #[error(transparent)]
     Device(#[from] DeviceError),
-}
-
-/// How many blocks a copy may have: twice what the loader takes, so that an archive cannot ask for any amount of memory.
-pub(super) const MOST_BLOCKS: u64 = 2048;
-const COUNTS: &str = "a number from 1 to 2048";
-
-/// Where an environment is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    name: String,
-    /// In blocks.
-    first: u64,
-    second: Option<u64>,
-    /// In bytes.
-    size: usize,
-}
-
-impl Place {
-    fn of(section: &Section) -> Result<Self, EnvironmentError> {
-        let option = |option, expected, most| {
-            let text = section.option(option);
-            match text.map(unsigned) {
-                Some(Some(value)) if value < most => Ok(value),
-                _ => Err(EnvironmentError::Option {
-                    name: section.title.clone(),
-                    option,
-                    found: text.map_or_else(|| "not set".to_owned(), |text| format!("\"{text}\"")),
-                    expected,
-                }),
-            }
-        };
-        let block = |name| option(name, "a block number below 2147483647", 0x7fff_ffff);
-        let first = block("block-offset")?;
-        let second = match section.option("block-offset-redund") {
-            None => None,
-            // As if it was not set.
-            Some(text) if text.starts_with('-') => None,
-            Some(_) => Some(block("block-offset-redund")?),
-        };
-        let count = option("block-count", COUNTS, MOST_BLOCKS + 1)?;
-        if count == 0 {
-            return Err(EnvironmentError::Option {
-                name: section.title.clone(),
-                option: "block-count",
-                found: "0".to_owned(),
-                expected: COUNTS,
-            });
-        }
-        if second.is_some_and(|second| first.abs_diff(second) < count) {
-            return Err(EnvironmentError::Overlap(section.title.clone()));
-        }
-        Ok(Self {
-            name: section.title.clone(),
-            first,
-            second,
-            // At most 1 MiB.
-            size: (count * BLOCK) as usize,
-        })
-    }
-
-    fn format(&self) -> Format {
-        match self.second {
-            None => Format::Single,
-            Some(_) => Format::Redundant,
-        }
-    }
-
-    fn block(&self, copy: Copy) -> u64 {
-        match copy {
-            Copy::First => self.first,
-            Copy::Second => self.second.unwrap_or(self.first),
-        }
-    }
-}
-
-/// Checks where a section says that the environment is.
-///
-/// # Errors
-///
-/// When it says nothing useful, or a place that the destination does not have.
-pub(super) fn check<S: Storage>(
-    section: &Section,
-    device: &Device<S>,
-) -> Result<(), EnvironmentError> {
-    let place = Place::of(section)?;
-    for block in [Some(place.first), place.second].into_iter().flatten() {
-        device.check_end(block * BLOCK, place.size as u64)?;
-    }
-    Ok(())
-}
-
-/// Checks what a variable is to be set to. There is no name that cannot be removed.
-///
-/// # Errors
-///
-/// When it can be in no environment.
-pub(super) fn check_variable(
-    section: &Section,
-    variable: &str,
-    value: Option<&str>,
-) -> Result<(), EnvironmentError> {
-    can_hold(variable, value.map(str::as_bytes)).map_err(|error| EnvironmentError::Set {
-        name: section.title.clone(),
-        variable: variable.to_owned(),
-        error,
-    })
-}
-
-fn can_hold(variable: &str, value: Option<&[u8]>) -> Result<(), SetError> {
-    match value {
-        Some(_) if !is_name(variable.as_bytes()) => Err(SetError::BadName),
-        Some(value) if value.contains(&0) => Err(SetError::BadValue),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a variable can have this name.
-pub(super) fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && !name.iter().any(|byte| matches!(byte, b'=' | 0))
 }
 
 /// Both copies, or the only one.
