@@ -306,7 +306,7 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
             name: "x".to_owned(),
             length: vec![length],
             hash: Some(hash),
-            options: Vec::new(),
+            ..Resource::default()
         }],
         environments: vec![Section {
             kind: "uboot-environment".to_owned(),
@@ -595,6 +595,14 @@ fn requirements_choose_the_task() {
             assert_eq!(applied.reboot_parameter.as_deref(), Some("0 tryboot"));
         }
     }
+    // The old form of it, an option of the task.
+    for (offset, expected) in [("192", true), ("0xc0", true), ("193", false), ("-1", true)] {
+        let text = format!(
+            "task \"ok\" {{\nrequire-partition1-offset={offset}\nverify-on-the-fly=true\n}}\n"
+        );
+        let result = run_text(&text, &case.image(), "o");
+        assert_eq!(result.is_ok(), expected, "{offset}: {result:?}");
+    }
     let error = run_text(
         &required("3,\"require-fat-file-exists\",16,x"),
         &env.image(),
@@ -636,6 +644,42 @@ fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
         (0, String::new())
     );
     assert_eq!(fs::read_to_string(parameter).unwrap(), "0 tryboot");
+}
+
+/// Names and values that are no UTF-8, and a name that is empty, stay as they are when something else changes.
+#[test]
+fn variables_that_are_no_text_are_kept_byte_for_byte() {
+    let case = Case::new("05-env");
+    run(&case.archive, &case.image(), "complete").0.unwrap();
+    let mut image = fs::read(case.image()).unwrap();
+    let block = &mut image[16 * 512..][..16 * 512];
+    let odd: &[&[u8]] = &[
+        b"=empty\0",
+        b"alpha=1\0",
+        b"na\xefve=\xff\xfe\0",
+        b"\xc3(=\x80\0",
+    ];
+    let data = [&odd.concat()[..], b"zeta=last\0\0"].concat();
+    block[4..].fill(0xff);
+    block[4..4 + data.len()].copy_from_slice(&data);
+    let crc = crc32fast::hash(&block[4..]).to_le_bytes();
+    block[..4].copy_from_slice(&crc);
+    fs::write(case.image(), image).unwrap();
+    run(&case.archive, &case.image(), "more").0.unwrap();
+    let image = fs::read(case.image()).unwrap();
+    let expected: &[&[u8]] = &[
+        b"=empty\0",
+        b"alpha=\0",
+        b"na\xefve=\xff\xfe\0",
+        b"zeta=last\0",
+        b"\xc3(=\x80\0\0\xff",
+    ];
+    let expected = expected.concat();
+    assert_eq!(image[16 * 512 + 4..][..expected.len()], expected);
+    // The loader's own code takes it.
+    let block = &image[16 * 512..][..16 * 512];
+    let env = little_loader::env::Env::parse(block, little_loader::env::Format::Single).unwrap();
+    assert_eq!(env.iter().count(), 5);
 }
 
 #[test]

@@ -11,8 +11,10 @@ use std::io;
 use std::path::Path;
 
 use imagegen::fwup::apply::{Observer, apply};
+use imagegen::fwup::archive::read::Archive;
 use imagegen::fwup::device::{Device, Storage};
 use imagegen::fwup::language::Environment;
+use imagegen::fwup::model::{Call, Firmware, Section, Task};
 use imagegen::fwup::opened::Opened;
 use little_loader::policy::decide;
 use little_loader::recover;
@@ -283,10 +285,19 @@ fn the_syncs_are_what_it_takes() {
     assert_eq!(error, "slot b is tried first, and not whole");
 }
 
-/// The variables of a redundant pair, as the loader finds them.
+/// The variables of the fixture's environment with its second copy.
 fn variables(disk: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
-    let copy = |block: usize| disk[block * BLOCK..][..ENV_BLOCKS * BLOCK].to_vec();
-    let (mut first, mut second) = (copy(ENV), copy(SECOND_ENV));
+    pair(disk, [ENV, SECOND_ENV], ENV_BLOCKS)
+}
+
+/// The variables of a redundant pair, as the loader finds them. Places and size are in blocks.
+fn pair(
+    disk: &[u8],
+    places: [usize; 2],
+    size: usize,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
+    let copy = |block: usize| disk[block * BLOCK..][..size * BLOCK].to_vec();
+    let (mut first, mut second) = (copy(places[0]), copy(places[1]));
     let (writer, _) = recover::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
         .map_err(|_| "both copies of the environment are bad".to_owned())?;
     let env = writer.env();
@@ -315,4 +326,110 @@ fn a_redundant_pair_never_shows_half_of_the_changes() {
         })
         .unwrap();
     }
+}
+
+/// A task `do` that does this to a small redundant pair.
+fn change_pair(calls: &[&[&str]]) -> Firmware {
+    let options = [
+        ("block-offset", "0"),
+        ("block-count", "3"),
+        ("block-offset-redund", "3"),
+    ];
+    let option = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let call = |words: &&[&str]| Call {
+        name: words[0].to_owned(),
+        arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+    };
+    Firmware {
+        environments: vec![Section {
+            kind: "uboot-environment".to_owned(),
+            title: "env".to_owned(),
+            options: options.map(option).to_vec(),
+            sections: Vec::new(),
+        }],
+        tasks: vec![Task {
+            name: "do".to_owned(),
+            on_init: calls.iter().map(call).collect(),
+            ..Task::default()
+        }],
+        ..Firmware::default()
+    }
+}
+
+/// The disk after these changes; what happened to it before is forgotten.
+fn changed(disk: &Disk, calls: &[&[&str]]) -> Disk {
+    let mut device = Device::new(forget(disk.clone()));
+    let mut archive = Archive::new(&b"PK\x01\x02"[..]);
+    apply(
+        &mut archive,
+        &change_pair(calls),
+        "do",
+        &mut device,
+        &mut Deaf,
+    )
+    .unwrap();
+    device.into_storage()
+}
+
+/// Whatever the counters are, however many changes there are, and whether all was cleared first: an interruption leaves the
+/// state before all of them or the one after.
+#[test]
+fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
+    let long = "x".repeat(700);
+    let old = [
+        &["uboot_clearenv", "env"][..],
+        &["uboot_setenv", "env", "old", &long],
+        &["uboot_setenv", "env", "older", "1"],
+    ];
+    let start = changed(&Disk::default(), &old);
+    let mut states = 0;
+    for (count, is_cleared, flags, counting) in (0..=4_usize)
+        .chain([126, 127, 128, 129, 254, 255, 256, 257, 300])
+        .flat_map(|count| [(count, false), (count, true)])
+        .flat_map(|(count, is_cleared)| {
+            [0_u8, 1, 2, 3, 127, 128, 129, 254, 255]
+                .into_iter()
+                .flat_map(move |flags| [0, 1].map(|copy| (count, is_cleared, flags, copy)))
+        })
+    {
+        let mut disk = start.clone();
+        // The first copy has all, the second one what was there before the last change.
+        if counting == 1 {
+            disk.bytes[..6 * BLOCK].rotate_left(3 * BLOCK);
+        }
+        disk.bytes[counting * 3 * BLOCK + 4] = flags;
+        disk.bytes[(1 - counting) * 3 * BLOCK + 4] = flags.wrapping_sub(1);
+        let values: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+        let clear = is_cleared.then_some(&["uboot_clearenv", "env"][..]);
+        let sets: Vec<_> = values
+            .iter()
+            .map(|value| ["uboot_setenv", "env", "new", value])
+            .collect();
+        let calls: Vec<_> = clear
+            .into_iter()
+            .chain(sets.iter().map(|words| &words[..]))
+            .collect();
+        let done = changed(&disk, &calls);
+        let [before, after] = [&disk, &done].map(|disk| pair(&disk.bytes, [0, 3], 3).unwrap());
+        let case = format!("{count} changes, cleared {is_cleared}, {flags} in copy {counting}");
+        let new = after.get(&b"new"[..]).map(Vec::as_slice);
+        assert!(before.contains_key(&b"older"[..]), "{case}");
+        assert_eq!(new, values.last().map(String::as_bytes), "{case}");
+        assert_eq!(after.contains_key(&b"old"[..]), !is_cleared, "{case}");
+        states += explore(&disk.bytes, &done.operations, |disk| {
+            let found = pair(disk, [0, 3], 3)?;
+            if found == before || found == after {
+                Ok(())
+            } else {
+                Err(format!("{case}: {found:?}"))
+            }
+        })
+        .unwrap();
+        // What is on the disk in the end is what one write after the other would have left.
+        let step_by_step = calls
+            .iter()
+            .fold(disk, |disk, call| changed(&disk, &[*call]));
+        assert!(done.bytes == step_by_step.bytes, "{case}");
+    }
+    assert!(states > 5000, "{states}");
 }

@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Applies an archive: chooses a task, and does to the destination what it says, resource by resource as they come.
+//! Applies an archive: chooses a task, and does to the destination what it says, resource by resource as they come. All that
+//! can be wrong with a task by itself is found before anything is written.
 //!
 //! Partition tables and environments are gathered while nothing else is written, and go to the disk before the next data
 //! and at the end, each time behind all data that came before them.
 
 mod hashing;
 mod resource;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::action::{Action, ActionError};
 use super::archive::read::{Archive, ArchiveError};
+use super::archive::resource_of;
 use super::device::{Device, DeviceError, Storage};
 use super::environment::{Environment, EnvironmentError};
-use super::model::{Call, Firmware, Handler, Resource, Section, Task};
+use super::model::{Firmware, Section};
 use super::partitions::{self, MbrError};
 use super::requirement::{self, RequirementError};
 
 pub use resource::ResourceError;
+use steps::Steps;
 
 /// The size of a block in bytes.
 const BLOCK: u64 = 512;
@@ -93,8 +97,9 @@ pub fn apply<R: Read, S: Storage>(
     let task = requirement::choose(firmware, prefix, device)?
         .ok_or_else(|| ApplyError::NoTask(prefix.to_owned()))?;
     let steps = Steps::of(task, firmware)?;
-    let total = steps.units(firmware);
     let blocks = device.length() / BLOCK;
+    steps.check(firmware, device, blocks)?;
+    let total = steps.units(firmware);
     let mut run = Run {
         device,
         observer,
@@ -118,53 +123,6 @@ pub fn apply<R: Read, S: Storage>(
         task: task.name.clone(),
         reboot_parameter: run.reboot_parameter,
     })
-}
-
-/// A task's actions, checked.
-struct Steps<'a> {
-    on_init: Vec<Action<'a>>,
-    on_resource: Vec<(&'a Handler, Vec<Action<'a>>)>,
-    on_finish: Vec<Action<'a>>,
-    on_error: Vec<Action<'a>>,
-}
-
-impl<'a> Steps<'a> {
-    fn of(task: &'a Task, firmware: &'a Firmware) -> Result<Self, ActionError> {
-        let actions = |calls: &'a [Call], in_resource| {
-            calls
-                .iter()
-                .map(|call| Action::of(call, firmware, in_resource))
-                .collect::<Result<Vec<_>, _>>()
-        };
-        Ok(Self {
-            on_init: actions(&task.on_init, false)?,
-            on_resource: task
-                .on_resource
-                .iter()
-                .map(|handler| Ok((handler, actions(&handler.actions, true)?)))
-                .collect::<Result<_, ActionError>>()?,
-            on_finish: actions(&task.on_finish, false)?,
-            on_error: actions(&task.on_error, false)?,
-        })
-    }
-
-    fn units(&self, firmware: &Firmware) -> u64 {
-        let sum = |actions: &[Action<'_>], data| {
-            actions
-                .iter()
-                .map(|action| action.units(data))
-                .fold(0, u64::saturating_add)
-        };
-        let resources = self.on_resource.iter().map(|(handler, actions)| {
-            let data = firmware
-                .resource(&handler.resource)
-                .map_or(0, Resource::data_length);
-            sum(actions, data)
-        });
-        resources
-            .chain([sum(&self.on_init, 0), sum(&self.on_finish, 0)])
-            .fold(0, u64::saturating_add)
-    }
 }
 
 /// What decides about booting, and is not on the disk yet.
@@ -200,7 +158,7 @@ impl<'a, S: Storage> Run<'a, '_, S> {
             let Some(header) = archive.next_entry()? else {
                 return Err(ResourceError::Missing(left[0].0.resource.clone()).into());
             };
-            let name = resource_name(&header.name);
+            let name = resource_of(&header.name);
             let Some(place) = left
                 .iter()
                 .position(|(handler, _)| handler.resource == name)
@@ -208,14 +166,9 @@ impl<'a, S: Storage> Run<'a, '_, S> {
                 continue;
             };
             let (handler, actions) = left.remove(place);
-            let mut is_read = false;
             for action in actions {
                 match action {
                     Action::RawWrite { offset } => {
-                        if is_read {
-                            return Err(ResourceError::ReadTwice(handler.resource.clone()).into());
-                        }
-                        is_read = true;
                         self.before_data()?;
                         self.raw_write(archive, firmware, handler, *offset)?;
                     }
@@ -251,8 +204,8 @@ impl<'a, S: Storage> Run<'a, '_, S> {
                 let blocks = partitions::blocks(mbr, self.blocks)?;
                 self.waiting.push(Waiting::Table(blocks));
             }
-            Action::ClearEnvironment(section) => self.environment(section)?.clear()?,
-            Action::RecoverEnvironment(section) => self.environment(section)?.recover()?,
+            Action::ClearEnvironment(section) => self.environment(section)?.clear(),
+            Action::RecoverEnvironment(section) => self.environment(section)?.recover(),
             Action::SetVariable(section, variable, value) => self
                 .environment(section)?
                 .set(variable, value.map(str::as_bytes))?,
@@ -271,11 +224,7 @@ impl<'a, S: Storage> Run<'a, '_, S> {
         let title = section.title.as_str();
         let waiting = Waiting::Environment(title);
         let is_last = self.waiting.last() == Some(&waiting);
-        let is_full = self
-            .environments
-            .get(title)
-            .is_some_and(Environment::is_full);
-        if is_full || !is_last && self.waiting.contains(&waiting) {
+        if !is_last && self.waiting.contains(&waiting) {
             self.store_waiting()?;
         }
         if self.waiting.last() != Some(&waiting) {
@@ -345,11 +294,4 @@ impl<'a, S: Storage> Run<'a, '_, S> {
         self.done = self.done.saturating_add(units).min(self.total);
         self.observer.progress(self.done, self.total);
     }
-}
-
-/// The resource that an entry has the data of.
-fn resource_name(entry: &str) -> String {
-    entry
-        .strip_prefix("data/")
-        .map_or_else(|| format!("/{entry}"), str::to_owned)
 }

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use blake2::{Blake2b256, Digest};
 
+use super::archive::entry_of;
 use super::archive::write::{Level, Writer};
 use super::identity::Identity;
 use super::language::Environment;
@@ -78,7 +79,8 @@ pub fn create(
     let mut names = BTreeSet::new();
     let mut sources = Vec::new();
     for resource in &mut firmware.resources {
-        let name = entry_name(&resource.name)
+        let name = entry_of(&resource.name)
+            .ok()
             .filter(|name| names.insert(name.clone()))
             .ok_or_else(|| CreateError::Name(resource.name.clone()))?;
         let source = Source::survey(resource)?;
@@ -120,24 +122,13 @@ pub fn create(
     })
 }
 
-/// Where a resource is in an archive.
-fn entry_name(resource: &str) -> Option<String> {
-    let name = match resource.strip_prefix('/') {
-        Some(name) => name.to_owned(),
-        None => format!("data/{resource}"),
-    };
-    let is_bad = |part: &str| matches!(part, "" | "." | "..");
-    let is_taken = name == "meta.conf" || name == "meta.conf.ed25519";
-    (!is_taken && !name.split('/').any(is_bad) && name.len() < usize::from(u16::MAX))
-        .then_some(name)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use super::*;
     use crate::fwup::language;
+    use crate::fwup::model::Resource;
 
     fn archive(text: &str) -> Result<Vec<u8>, CreateError> {
         let environment = &mut Environment::empty();
@@ -162,23 +153,10 @@ mod tests {
 
     #[test]
     fn what_no_reader_would_take_is_refused() {
-        for (text, expected) in [
-            ("", "meta.conf would have 0 bytes, it must have 10 to 49999"),
-            (
-                "file-resource ../a { contents = x }",
-                "'../a' cannot be the name of a resource, or is that of two",
-            ),
-            (
-                "file-resource /meta.conf { contents = x }",
-                "'/meta.conf' cannot be the name of a resource, or is that of two",
-            ),
-            (
-                "file-resource a { contents = x } file-resource /data/a { contents = x }",
-                "'/data/a' cannot be the name of a resource, or is that of two",
-            ),
-        ] {
-            assert_eq!(archive(text).unwrap_err().to_string(), expected);
-        }
+        assert_eq!(
+            archive("").unwrap_err().to_string(),
+            "meta.conf would have 0 bytes, it must have 10 to 49999"
+        );
         let long = format!("meta-misc = \"{}\"", "x".repeat(50_000));
         assert!(
             archive(&long)
@@ -186,6 +164,29 @@ mod tests {
                 .to_string()
                 .contains("meta.conf would have 50")
         );
+    }
+
+    /// The language does not let such names pass; who makes a firmware without it is told here.
+    #[test]
+    fn names_that_cannot_be_are_refused() {
+        for names in [&["../a"][..], &["/meta.conf"], &["/data/a"], &["a", "a"]] {
+            let resources = names.iter().map(|name| Resource {
+                name: (*name).to_owned(),
+                ..Resource::default()
+            });
+            let mut firmware = Firmware {
+                resources: resources.collect(),
+                ..Firmware::default()
+            };
+            let error = create(&mut firmware, Vec::new(), Level::default(), 0, |_, _| {});
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                format!(
+                    "'{}' cannot be the name of a resource, or is that of two",
+                    names[0]
+                )
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Dates, as archives have them: in UTC.
+//!
+//! Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil` and `civil_from_days`
+//! (<https://howardhinnant.github.io/date_algorithms.html>).
 
 /// Year, month and day of a day, counted from 1970-01-01 on.
 #[must_use]

@@ -8,6 +8,7 @@ use std::io::Read;
 use blake2::{Blake2b256, Digest};
 
 use super::archive::read::ArchiveError;
+use super::archive::resource_of;
 use super::date;
 use super::model;
 use super::opened::Opened;
@@ -75,12 +76,25 @@ pub enum VerifyError {
     /// Something is missing.
     #[error("file-resource '{0}' is missing in the archive")]
     Missing(String),
+    /// Nothing tells what its data should be.
+    #[error("meta.conf has no blake2b-256 for file-resource '{0}'")]
+    NoHash(String),
+    /// More or less data than declared.
+    #[error("file-resource '{name}' has {found} bytes of data, meta.conf says {expected}")]
+    Length {
+        /// Its name.
+        name: String,
+        /// What the archive has.
+        found: u64,
+        /// What `meta.conf` says.
+        expected: u64,
+    },
     /// Data is not what was packed.
     #[error("the data of file-resource '{0}' is damaged: its hash differs")]
     Hash(String),
 }
 
-/// Reads all data, and compares its hashes with those in `meta.conf`.
+/// Reads all data, and compares its lengths and hashes with those in `meta.conf`.
 ///
 /// # Errors
 ///
@@ -88,17 +102,22 @@ pub enum VerifyError {
 pub fn verify<R: Read>(opened: &mut Opened<R>) -> Result<(), VerifyError> {
     let resources = opened.firmware.resources.iter();
     let mut left: BTreeMap<_, _> = resources
-        .map(|resource| (resource.name.as_str(), resource.hash))
+        .map(|resource| (resource.name.as_str(), resource))
         .collect();
     let mut buffer = vec![0; PIECE];
     while let Some(header) = opened.archive.next_entry()? {
-        let name = match header.name.strip_prefix("data/") {
-            Some(name) if left.contains_key(name) => name.to_owned(),
-            _ => format!("/{}", header.name),
-        };
-        let expected = left
+        let name = resource_of(&header.name);
+        // The folder itself, which the program zip adds.
+        if name.is_empty() {
+            continue;
+        }
+        let resource = left
             .remove(name.as_str())
             .ok_or(VerifyError::Unknown(header.name))?;
+        let Some(expected) = resource.hash else {
+            return Err(VerifyError::NoHash(name));
+        };
+        let mut found = 0;
         let mut hash = Blake2b256::new();
         loop {
             let length = opened.archive.read(&mut buffer)?;
@@ -106,8 +125,16 @@ pub fn verify<R: Read>(opened: &mut Opened<R>) -> Result<(), VerifyError> {
                 break;
             }
             hash.update(&buffer[..length]);
+            found += length as u64;
         }
-        if expected.is_some_and(|expected| hash.finalize()[..] != expected) {
+        if found != resource.data_length() {
+            return Err(VerifyError::Length {
+                name,
+                found,
+                expected: resource.data_length(),
+            });
+        }
+        if hash.finalize()[..] != expected {
             return Err(VerifyError::Hash(name));
         }
     }
@@ -126,10 +153,14 @@ mod tests {
     fn verified(entries: &[(&str, &str)]) -> Result<(), String> {
         let hash = super::super::hex(&Blake2b256::digest("hello"));
         let meta_conf = format!(
-            "file-resource \"a\" {{\nblake2b-256={hash}\n}}\nfile-resource \"/b\" {{\nblake2b-256={hash}\n}}\n"
+            "file-resource \"a\" {{\nlength=5\nblake2b-256={hash}\n}}\nfile-resource \"/b\" {{\nlength=5\nblake2b-256={hash}\n}}\n"
         );
+        verified_with(&meta_conf, entries)
+    }
+
+    fn verified_with(meta_conf: &str, entries: &[(&str, &str)]) -> Result<(), String> {
         let mut writer = Writer::new(Vec::new(), Level::default());
-        for (name, data) in [("meta.conf", meta_conf.as_str())].iter().chain(entries) {
+        for (name, data) in [("meta.conf", meta_conf)].iter().chain(entries) {
             writer
                 .entry::<std::io::Error>(name, None, data.len() as u64, |take| {
                     take(data.as_bytes())
@@ -144,10 +175,16 @@ mod tests {
     #[test]
     fn data_that_is_not_what_was_packed_is_noticed() {
         assert_eq!(verified(&[("data/a", "hello"), ("b", "hello")]), Ok(()));
+        let with_folder = [("data/", ""), ("data/a", "hello"), ("b", "hello")];
+        assert_eq!(verified(&with_folder), Ok(()));
         for (entries, expected) in [
             (
                 &[("data/a", "hello"), ("b", "hallo")][..],
                 "the data of file-resource '/b' is damaged: its hash differs",
+            ),
+            (
+                &[("data/a", "hello"), ("b", "hell")],
+                "file-resource '/b' has 4 bytes of data, meta.conf says 5",
             ),
             (
                 &[("data/a", "hello")],
@@ -163,6 +200,15 @@ mod tests {
             ),
         ] {
             assert_eq!(verified(entries), Err(expected.to_owned()));
+        }
+    }
+    #[test]
+    fn what_has_no_hash_is_not_valid() {
+        for resource in ["file-resource \"a\" {\nlength=5\n}\n", "file-resource a {}"] {
+            assert_eq!(
+                verified_with(resource, &[("data/a", "hello")]),
+                Err("meta.conf has no blake2b-256 for file-resource 'a'".to_owned())
+            );
         }
     }
 }

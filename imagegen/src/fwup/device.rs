@@ -138,7 +138,7 @@ impl<S: Storage> Device<S> {
     ///
     /// When the destination is too small, or those of the system.
     pub fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.check_end(offset, data.len())?;
+        self.check_end(offset, data.len() as u64)?;
         let mut whole: Range<usize> = 0..0;
         for (number, at, piece) in pieces(offset, data.len())? {
             if piece.len() as u64 == SEGMENT {
@@ -275,7 +275,7 @@ impl<S: Storage> Device<S> {
     ///
     /// When the destination is too small, or those of the system.
     pub fn write_ordered(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.check_end(offset, data.len())?;
+        self.check_end(offset, data.len() as u64)?;
         let end = offset + data.len() as u64;
         for number in offset / SEGMENT..end.div_ceil(SEGMENT) {
             if self.is_trimmed(number) {
@@ -376,8 +376,13 @@ impl<S: Storage> Device<S> {
         }
     }
 
-    fn check_end(&self, start: u64, length: usize) -> Result<(), DeviceError> {
-        let end = end(start, length as u64)?;
+    /// Whether these bytes can be written.
+    ///
+    /// # Errors
+    ///
+    /// When the destination is too small and does not grow, or they are beyond all disks.
+    pub fn check_end(&self, start: u64, length: u64) -> Result<(), DeviceError> {
+        let end = end(start, length)?;
         if !self.storage.grows() && end > self.storage.length() {
             return Err(DeviceError::BeyondEnd {
                 start,

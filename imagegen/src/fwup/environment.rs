@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The U-Boot environment as tasks change it: each change is one write of the whole environment, of a redundant pair to the
-//! copy that does not count. Changes in a row go to the disk together, in an order in which an interruption leaves one of
-//! the two copies whole, with the state before or the one after all of them. Where one of them is to clear everything, it
-//! may also be the state after all but the last of them: a clear writes both copies.
+//! copy that does not count; a clear is one of both copies. What is on the disk in the end is what comes of these writes one
+//! after the other, as fwup does them.
+//!
+//! Changes in a row go to the disk together. Of a redundant pair they go there in an order in which an interruption at any
+//! point leaves the state before all of them or the one after all of them, where the pair was valid before. A single copy has
+//! no such order: it is damaged by an interruption between its sectors, where changes are in more than one.
+
+mod place;
 
 use std::collections::BTreeMap;
 
-use little_loader::env::{Copy, Env, EnvError, EnvMut, Format, SetError, newer};
+use little_loader::env::{Copy, Env, EnvError, Format, SetError, newer};
 
 use super::device::{Device, DeviceError, Storage};
-use super::language::integer::unsigned;
 use super::model::Section;
+pub(super) use place::{MOST_BLOCKS, check, check_variable, is_name};
+use place::{Place, can_hold};
 
 /// The size of a block in bytes.
 const BLOCK: u64 = 512;
-
-/// How many changes in a row may go to the disk together: the counters of the copies stay comparable.
-const MOST_CHANGES: u8 = 100;
 
 /// Why an environment cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,79 +65,8 @@ pub enum EnvironmentError {
     Device(#[from] DeviceError),
 }
 
-/// How many blocks a copy may have: twice what the loader takes, so that an archive cannot ask for any amount of memory.
-const MOST_BLOCKS: u64 = 2048;
-const COUNTS: &str = "a number from 1 to 2048";
-
-/// Where an environment is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    name: String,
-    /// In blocks.
-    first: u64,
-    second: Option<u64>,
-    /// In bytes.
-    size: usize,
-}
-
-impl Place {
-    fn of(section: &Section) -> Result<Self, EnvironmentError> {
-        let option = |option, expected, most| {
-            let text = section.option(option);
-            match text.map(unsigned) {
-                Some(Some(value)) if value < most => Ok(value),
-                _ => Err(EnvironmentError::Option {
-                    name: section.title.clone(),
-                    option,
-                    found: text.map_or_else(|| "not set".to_owned(), |text| format!("\"{text}\"")),
-                    expected,
-                }),
-            }
-        };
-        let block = |name| option(name, "a block number below 2147483647", 0x7fff_ffff);
-        let first = block("block-offset")?;
-        let second = match section.option("block-offset-redund") {
-            None => None,
-            Some(_) => Some(block("block-offset-redund")?),
-        };
-        let count = option("block-count", COUNTS, MOST_BLOCKS + 1)?;
-        if count == 0 {
-            return Err(EnvironmentError::Option {
-                name: section.title.clone(),
-                option: "block-count",
-                found: "0".to_owned(),
-                expected: COUNTS,
-            });
-        }
-        if second.is_some_and(|second| first.abs_diff(second) < count) {
-            return Err(EnvironmentError::Overlap(section.title.clone()));
-        }
-        Ok(Self {
-            name: section.title.clone(),
-            first,
-            second,
-            // At most 1 MiB.
-            size: (count * BLOCK) as usize,
-        })
-    }
-
-    fn format(&self) -> Format {
-        match self.second {
-            None => Format::Single,
-            Some(_) => Format::Redundant,
-        }
-    }
-
-    fn block(&self, copy: Copy) -> u64 {
-        match copy {
-            Copy::First => self.first,
-            Copy::Second => self.second.unwrap_or(self.first),
-        }
-    }
-}
-
 /// Both copies, or the only one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Copies {
     first: Vec<u8>,
     second: Option<Vec<u8>>,
@@ -178,9 +110,6 @@ pub struct Environment {
     place: Place,
     on_disk: Copies,
     new: Copies,
-    /// How many changes there were since the last write, and whether one of them was to clear everything.
-    changes: u8,
-    is_cleared: bool,
 }
 
 impl Environment {
@@ -206,8 +135,6 @@ impl Environment {
             place,
             new: on_disk.clone(),
             on_disk,
-            changes: 0,
-            is_cleared: false,
         })
     }
 
@@ -247,43 +174,32 @@ impl Environment {
             Format::Single => Copy::First,
             Format::Redundant => counting.other(),
         };
-        let block = self.block(&variables, flags.wrapping_add(1))?;
+        let block =
+            can_hold(variable, value).and_then(|()| self.block(&variables, flags.wrapping_add(1)));
+        let block = block.map_err(|error| EnvironmentError::Set {
+            name: self.place.name.clone(),
+            variable: variable.to_owned(),
+            error,
+        })?;
         self.new.put(target, block);
-        self.changes = self.changes.saturating_add(1);
         Ok(())
     }
 
     /// Removes all variables, from both copies.
-    ///
-    /// # Errors
-    ///
-    /// When the environment is too small for anything.
-    pub fn clear(&mut self) -> Result<(), EnvironmentError> {
-        let block = self.block(&BTreeMap::new(), 1)?;
+    pub fn clear(&mut self) {
+        // fwup ends an empty environment with one NUL, U-Boot's tools with two.
+        let block = self.seal(b"\0", 1);
         if self.place.second.is_some() {
             self.new.put(Copy::Second, block.clone());
         }
         self.new.put(Copy::First, block);
-        self.is_cleared = true;
-        Ok(())
     }
 
     /// Clears it when there is no valid environment.
-    ///
-    /// # Errors
-    ///
-    /// When the environment is too small for anything.
-    pub fn recover(&mut self) -> Result<(), EnvironmentError> {
-        match self.counting() {
-            Ok(_) => Ok(()),
-            Err(_) => self.clear(),
+    pub fn recover(&mut self) {
+        if self.counting().is_err() {
+            self.clear();
         }
-    }
-
-    /// Whether more changes have to wait until these are on the disk.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.changes >= MOST_CHANGES
     }
 
     /// Writes the changes.
@@ -292,43 +208,35 @@ impl Environment {
     ///
     /// Those of the disk.
     pub fn store<S: Storage>(&mut self, device: &mut Device<S>) -> Result<(), EnvironmentError> {
-        let format = self.place.format();
-        let before = self.on_disk.counting(format);
-        let after = self.new.counting(format);
-        let mut order = Vec::new();
-        match (before, after) {
-            _ if format == Format::Single => {
-                order.push((Copy::First, self.new.get(Copy::First).to_vec()));
-            }
-            (Ok((before, flags)), Ok((after, _)))
-                if !self.is_cleared
-                    && before == after
-                    && self.on_disk.get(before.other()) != self.new.get(before.other()) =>
-            {
-                // The copy that counts is to be written over: the other one takes its place for that long.
-                let other = before.other();
-                let mut block = self.new.get(after).to_vec();
-                if let Ok(mut env) = EnvMut::parse(&mut block, format) {
-                    env.set_flags(flags.wrapping_add(1));
-                }
-                order.push((other, block));
-                order.push((before, self.new.get(before).to_vec()));
-                order.push((other, self.new.get(other).to_vec()));
-            }
-            (before, _) => {
-                // The copy that does not count goes first.
-                let first = before.map_or(Copy::First, |(copy, _)| copy.other());
-                order.push((first, self.new.get(first).to_vec()));
-                order.push((first.other(), self.new.get(first.other()).to_vec()));
-            }
-        }
-        for (copy, block) in order {
+        for (copy, block) in self.writes() {
             device.write_ordered(self.place.block(copy) * BLOCK, &block)?;
         }
         self.on_disk = self.new.clone();
-        self.changes = 0;
-        self.is_cleared = false;
         Ok(())
+    }
+
+    /// What is written to get from the old state to the new one, in order.
+    fn writes(&self) -> Vec<(Copy, Vec<u8>)> {
+        let format = self.place.format();
+        let new = |copy| (copy, self.new.get(copy).to_vec());
+        if format == Format::Single {
+            return vec![new(Copy::First)];
+        }
+        let after = self.new.counting(format);
+        let after = after.map_or(Copy::First, |(copy, _)| copy);
+        let before = match self.on_disk.counting(format) {
+            Ok((before, _)) if self.on_disk != self.new => before,
+            // Nothing is lost; the copy that counts goes first, so that the other one is never looked at.
+            _ => return vec![new(after), new(after.other())],
+        };
+        // Whichever copy counts in between is the state before or the one after: a copy with another state is only written
+        // beside one that counts more.
+        let spare = before.other();
+        if after == spare {
+            return vec![new(spare), new(before)];
+        }
+        let (_, last) = new(after);
+        vec![(spare, last.clone()), (before, last), new(spare)]
     }
 
     fn counting(&self) -> Result<(Copy, u8), EnvironmentError> {
@@ -341,38 +249,42 @@ impl Environment {
             })
     }
 
-    /// A copy with these variables.
+    /// A copy with these variables, byte for byte, also of those that are no text.
+    ///
+    /// # Errors
+    ///
+    /// [`SetError::Full`]
     fn block(
         &self,
         variables: &BTreeMap<Vec<u8>, Vec<u8>>,
         flags: u8,
-    ) -> Result<Vec<u8>, EnvironmentError> {
-        let mut block = vec![0; self.place.size];
-        let mut env = EnvMut::clear(&mut block, self.place.format()).map_err(|error| {
-            EnvironmentError::Bad {
-                name: self.place.name.clone(),
-                block: self.place.first,
-                error,
-            }
-        })?;
+    ) -> Result<Vec<u8>, SetError> {
+        let mut data = Vec::new();
         for (variable, value) in variables {
-            let variable = String::from_utf8_lossy(variable);
-            env.set(&variable, value)
-                .map_err(|error| EnvironmentError::Set {
-                    name: self.place.name.clone(),
-                    variable: variable.into_owned(),
-                    error,
-                })?;
+            data.extend([variable, &b"="[..], value, b"\0"].concat());
         }
-        env.set_flags(flags);
-        env.seal();
-        if variables.is_empty() {
-            // fwup ends an empty environment with one NUL, U-Boot's tools with two.
-            let data = self.place.format().data_offset();
-            block[data + 1] = 0xff;
-            let crc = crc32fast::hash(&block[data..]);
-            block[..4].copy_from_slice(&crc.to_le_bytes());
+        data.push(0);
+        let available = self.place.size - self.place.format().data_offset();
+        if data.len() > available {
+            return Err(SetError::Full {
+                needed: data.len(),
+                available,
+            });
         }
-        Ok(block)
+        Ok(self.seal(&data, flags))
+    }
+
+    /// A copy with this data, which fits.
+    fn seal(&self, data: &[u8], flags: u8) -> Vec<u8> {
+        let format = self.place.format();
+        let start = format.data_offset();
+        let mut block = vec![0xff; self.place.size];
+        if format == Format::Redundant {
+            block[start - 1] = flags;
+        }
+        block[start..start + data.len()].copy_from_slice(data);
+        let crc = crc32fast::hash(&block[start..]);
+        block[..4].copy_from_slice(&crc.to_le_bytes());
+        block
     }
 }

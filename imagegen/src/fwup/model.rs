@@ -61,6 +61,8 @@ pub struct Resource {
     pub length: Vec<u64>,
     /// BLAKE2b-256 of the data, holes left out.
     pub hash: Option<[u8; 32]>,
+    /// The data that stands in the configuration itself, in place of a path.
+    pub contents: Option<Vec<u8>>,
     /// The other options, with their values as text.
     pub options: Vec<(String, String)>,
 }

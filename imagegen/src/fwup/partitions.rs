@@ -19,11 +19,11 @@ const TABLE: usize = 446;
 /// The bytes of a partition's entry.
 const ENTRY: usize = 16;
 /// How many partitions the master boot record has.
-const PRIMARY: usize = 4;
+pub(super) const PRIMARY: usize = 4;
 /// How many there may be with the logical ones.
-const MOST: usize = 12;
+pub(super) const MOST: usize = 12;
 /// The primary partition that the logical ones are in.
-const EXTENDED: usize = 3;
+pub(super) const EXTENDED: usize = 3;
 /// The type of a link to the next boot record.
 const LINK: u8 = 0x0f;
 
@@ -84,13 +84,15 @@ pub fn blocks(mbr: &Section, disk: u64) -> Result<Vec<(u64, [u8; BLOCK])>, MbrEr
         return Err(fail("OSIP is not supported yet".to_owned()));
     }
     let mut partitions = [Partition::default(); MOST];
+    let mut found = [false; MOST];
     for section in mbr
         .sections
         .iter()
         .filter(|section| section.kind == "partition")
     {
-        let place = unsigned(&section.title)
-            .and_then(|number| partitions.get_mut(usize::try_from(number).ok()?))
+        let number = unsigned(&section.title)
+            .and_then(|number| usize::try_from(number).ok())
+            .filter(|number| *number < MOST)
             .ok_or_else(|| {
                 fail(format!(
                     "partition \"{}\", expected 0 to {}",
@@ -98,7 +100,16 @@ pub fn blocks(mbr: &Section, disk: u64) -> Result<Vec<(u64, [u8; BLOCK])>, MbrEr
                     MOST - 1
                 ))
             })?;
-        *place = partition(section).map_err(&fail)?;
+        if std::mem::replace(&mut found[number], true) {
+            return Err(fail(format!("partition {number} is there twice")));
+        }
+        partitions[number] = partition(section).map_err(&fail)?;
+    }
+    let is_there = |number: usize| partitions[number].kind != 0;
+    if let Some(gap) = gap(is_there) {
+        return Err(fail(format!(
+            "there is no partition {gap}, but one behind it; logical partitions are numbered without gaps"
+        )));
     }
     let logical: Vec<_> = partitions[PRIMARY..]
         .iter()
@@ -162,6 +173,13 @@ pub fn blocks(mbr: &Section, disk: u64) -> Result<Vec<(u64, [u8; BLOCK])>, MbrEr
     Ok(blocks)
 }
 
+/// The first number of a logical partition that is not there, but one behind it is. The boot records of logical partitions
+/// are a chain without numbers: those behind a gap would have others than they were given.
+pub(super) fn gap(is_there: impl Fn(usize) -> bool) -> Option<usize> {
+    let last = (PRIMARY..MOST).rev().find(|number| is_there(*number))?;
+    (PRIMARY..last).find(|number| !is_there(*number))
+}
+
 fn master(mbr: &Section, partitions: [Partition; MOST]) -> Result<[u8; BLOCK], String> {
     let mut master = record();
     if let Some(code) = mbr.option("bootstrap-code") {
@@ -199,6 +217,11 @@ fn partition(section: &Section) -> Result<Partition, String> {
             }),
     };
     let kind = option("type")?;
+    // An extended partition grows, and may leave its length to that.
+    let blocks = match section.option("block-count") {
+        None if is_extended_type(kind) => 1,
+        _ => option("block-count")?,
+    };
     Ok(Partition {
         kind: u8::try_from(kind).map_err(|_| {
             format!(
@@ -207,14 +230,19 @@ fn partition(section: &Section) -> Result<Partition, String> {
             )
         })?,
         start: option("block-offset")?,
-        blocks: option("block-count")?,
+        blocks,
         is_boot: section.option("boot") == Some("true"),
         expands: section.option("expand") == Some("true"),
     })
 }
 
 fn is_extended(kind: u8) -> bool {
-    kind == 0x05 || kind == 0x0f
+    is_extended_type(u32::from(kind))
+}
+
+/// Whether a partition of this type is one that holds the logical ones.
+pub(super) fn is_extended_type(kind: u32) -> bool {
+    matches!(kind, 0x05 | 0x0f)
 }
 
 /// An empty record.
@@ -314,6 +342,32 @@ mod tests {
             error(&with("4", &[("type", "0x83")])),
             "mbr \"x\": partitions from 4 on need a partition 3 of type 0x5 or 0xf"
         );
+        let partition =
+            |number: &str, kind: &str| section("partition", number, &[("type", kind)], Vec::new());
+        for (partitions, expected) in [
+            (
+                vec![
+                    partition("3", "15"),
+                    partition("4", "131"),
+                    partition("6", "131"),
+                ],
+                "mbr \"x\": there is no partition 5, but one behind it; logical partitions are numbered without gaps",
+            ),
+            (
+                vec![
+                    partition("3", "15"),
+                    partition("4", "0"),
+                    partition("5", "131"),
+                ],
+                "mbr \"x\": there is no partition 4, but one behind it; logical partitions are numbered without gaps",
+            ),
+            (
+                vec![partition("1", "131"), partition("0x1", "131")],
+                "mbr \"x\": partition 1 is there twice",
+            ),
+        ] {
+            assert_eq!(error(&section("mbr", "x", &[], partitions)), expected);
+        }
         assert_eq!(
             error(&section(
                 "mbr",

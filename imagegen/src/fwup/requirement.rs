@@ -6,11 +6,16 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use rustix::fs::{major, minor};
+
 use super::device::{Device, DeviceError, Storage};
 use super::environment::Environment;
 use super::language::integer::unsigned;
 use super::model::{Call, Firmware, Task};
 use super::partitions;
+
+/// Where Linux says where partitions are.
+const SYS: &str = "/sys";
 
 /// Why it cannot be told whether a task is the one.
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +51,9 @@ fn applies<S: Storage>(
     firmware: &Firmware,
     device: &mut Device<S>,
 ) -> Result<bool, RequirementError> {
-    // An old form, an option of the task.
+    // An old form, an option of the task; less than 0 is as if it was not set.
     if let Some(offset) = task.option("require-partition1-offset")
+        && !offset.starts_with('-')
         && !starts_at(device, "1", offset)?
     {
         return Ok(false);
@@ -83,10 +89,8 @@ fn holds<S: Storage>(
         ("require-path-on-device", [path, device]) => {
             Ok(is_on_device(Path::new(path), Path::new(device)))
         }
-        ("require-path-at-offset", [path, offset]) => {
-            Ok(unsigned(offset)
-                .is_some_and(|offset| start_of_device(Path::new(path)) == Some(offset)))
-        }
+        ("require-path-at-offset", [path, offset]) => Ok(unsigned(offset)
+            .is_some_and(|offset| start_of_device(Path::new(path), SYS) == Some(offset))),
         (name @ ("require-fat-file-exists" | "require-fat-file-match"), _) => {
             Err(RequirementError::NotYet(name.to_owned()))
         }
@@ -120,12 +124,89 @@ fn is_on_device(path: &Path, device: &Path) -> bool {
     }
 }
 
-/// The block at which the partition starts that a file is on.
-fn start_of_device(path: &Path) -> Option<u64> {
+/// The block at which the partition starts that a file is on, as the files of the system in the folder `sys` say.
+fn start_of_device(path: &Path, sys: &str) -> Option<u64> {
     let device = fs::metadata(path).ok()?.dev();
-    // As glibc packs them.
-    let major = device >> 8 & 0xfff | device >> 32 & !0xfff;
-    let minor = device & 0xff | device >> 12 & !0xff;
-    let start = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/start")).ok()?;
-    start.trim().parse().ok()
+    let file = format!("{sys}/dev/block/{}/start", numbers(device));
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+/// Major and minor number of a device.
+fn numbers(device: u64) -> String {
+    format!("{}:{}", major(device), minor(device))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use super::*;
+
+    /// A file system's folder and its block device: one that is mounted, or a device file that is made for the test.
+    fn mounted(folder: &Path) -> (PathBuf, PathBuf) {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let found = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ');
+            let (device, path) = (words.next()?, words.next()?);
+            let number = fs::metadata(device).ok()?;
+            let is_it = number.file_type().is_block_device()
+                && fs::metadata(path).ok()?.dev() == number.rdev();
+            is_it.then(|| (path.into(), device.into()))
+        });
+        found.unwrap_or_else(|| {
+            let device = folder.join("device");
+            let of_folder = numbers(fs::metadata(folder).unwrap().dev());
+            let made = Command::new("mknod")
+                .arg(&device)
+                .arg("b")
+                .args(of_folder.split(':'))
+                .status();
+            assert!(
+                made.is_ok_and(|status| status.success()),
+                "no block device of a mounted file system is there, and mknod cannot make one; run this as root"
+            );
+            (folder.to_owned(), device)
+        })
+    }
+
+    #[test]
+    fn a_path_is_on_the_device_of_its_file_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, device) = mounted(folder.path());
+        assert!(is_on_device(&path, &device));
+        assert!(!is_on_device(Path::new("/proc"), &device));
+        assert!(!is_on_device(&path, Path::new("/dev/null")));
+        assert!(!is_on_device(&path, &path));
+        assert!(!is_on_device(&path.join("missing"), &device));
+        assert!(!is_on_device(&path, &device.join("missing")));
+    }
+
+    #[test]
+    fn a_path_is_at_the_start_of_its_partition() {
+        let folder = tempfile::tempdir().unwrap();
+        let sys = folder.path().to_str().unwrap();
+        let device = fs::metadata(folder.path()).unwrap().dev();
+        assert_eq!(start_of_device(folder.path(), sys), None);
+        let block = folder.path().join("dev/block").join(numbers(device));
+        fs::create_dir_all(&block).unwrap();
+        // A whole disk has no start.
+        assert_eq!(start_of_device(folder.path(), sys), None);
+        fs::write(block.join("start"), "2048\n").unwrap();
+        assert_eq!(start_of_device(folder.path(), sys), Some(2048));
+        assert_eq!(start_of_device(&folder.path().join("missing"), sys), None);
+    }
+
+    #[test]
+    fn numbers_of_devices_are_those_of_the_system() {
+        for (device, expected) in [
+            (0xfe00, "254:0"),
+            (0x1_0307, "259:7"),
+            (0x1234_00ff, "1024:74751"),
+        ] {
+            assert_eq!(numbers(device), expected);
+        }
+        let null = fs::metadata("/dev/null").unwrap().rdev();
+        assert_eq!(numbers(null), "1:3");
+    }
 }

@@ -100,11 +100,7 @@ impl Source {
                 source.add_file(path, skip_holes)?;
             }
         } else {
-            let contents = resource
-                .option("contents")
-                .unwrap_or_default()
-                .as_bytes()
-                .to_vec();
+            let contents = resource.contents.clone().unwrap_or_default();
             source.add(0, contents.len() as u64);
             source.parts.push(Part::Contents(contents));
         }
@@ -170,7 +166,12 @@ impl Source {
                             let most = buffer
                                 .len()
                                 .min(usize::try_from(left).unwrap_or(usize::MAX));
-                            let count = file.read(&mut buffer[..most]).map_err(failed)?;
+                            let count = match file.read(&mut buffer[..most]) {
+                                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                                    continue;
+                                }
+                                count => count.map_err(failed)?,
+                            };
                             if count == 0 {
                                 return Err(ResourceError::Changed(self.name.clone()).into());
                             }
@@ -322,7 +323,7 @@ mod tests {
 
     #[test]
     fn asserts_count_in_blocks() {
-        let contents = "x".repeat(1025);
+        let contents = vec![b'x'; 1025];
         for (options, expected) in [
             (("assert-size-lte", "3"), None),
             (
@@ -339,7 +340,10 @@ mod tests {
                 ),
             ),
         ] {
-            let found = Source::survey(&resource(&[("contents", &contents), options]));
+            let found = Source::survey(&Resource {
+                contents: Some(contents.clone()),
+                ..resource(&[options])
+            });
             assert_eq!(
                 found.err().map(|error| error.to_string()).as_deref(),
                 expected

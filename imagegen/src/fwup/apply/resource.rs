@@ -90,7 +90,7 @@ impl<S: Storage> Run<'_, '_, S> {
                 let mut piece = std::mem::take(&mut spare);
                 piece.resize(part as usize, 0);
                 let found = archive.read(&mut piece)?;
-                if read == 0 && !handler.options.is_empty() && piece.starts_with(&VCDIFF) {
+                if read == 0 && is_delta(handler) && piece.starts_with(&VCDIFF) {
                     return Err(ResourceError::Delta(name()).into());
                 }
                 read += found as u64;
@@ -151,4 +151,10 @@ impl<S: Storage> Run<'_, '_, S> {
         }
         .into()
     }
+}
+
+/// Whether the resource may be the difference to what is on the destination.
+fn is_delta(handler: &Handler) -> bool {
+    let mut options = handler.options.iter();
+    options.any(|(name, _)| name.starts_with("delta-source-"))
 }

@@ -2,8 +2,11 @@
 
 //! The ZIP archive that a firmware file is: entries one behind the other, read and written strictly from front to back.
 
+mod name;
 pub mod read;
 pub mod write;
+
+pub use name::{entry_of, resource_of};
 
 /// What an entry starts with.
 const LOCAL_HEADER: u32 = 0x0403_4b50;

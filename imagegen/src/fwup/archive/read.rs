@@ -2,7 +2,7 @@
 
 //! Reads an archive from front to back, so that it may come from a pipe. The directory at the end is never looked at.
 //!
-//! Source: PKWARE APPNOTE 6.3.10, sections 4.3.7 (local header), 4.3.9 (data descriptor), 4.5.3 (ZIP64).
+//! Source: PKWARE APPNOTE 6.3.10, sections 4.3.6 (order), 4.3.7 (local header), 4.3.9 (data descriptor), 4.5.3 (ZIP64).
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -14,8 +14,15 @@ use crate::fwup::date;
 /// The input's buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
-/// What the directory behind the last entry starts with: an entry of it, the end of an empty one, and those of ZIP64.
-const DIRECTORY: [u32; 4] = [0x0201_4b50, 0x0605_4b50, 0x0606_4b50, 0x0807_4b51];
+/// What may stand behind the last entry: an entry of the directory (APPNOTE, section 4.3.12), and without any the digital
+/// signature (4.3.13), or the end with ZIP64 (4.3.14) or without (4.3.16); in front of it the archive's extra data (4.3.11).
+const DIRECTORY: [u32; 5] = [
+    0x0201_4b50,
+    0x0505_4b50,
+    0x0606_4b50,
+    0x0605_4b50,
+    0x0806_4b50,
+];
 
 /// The general purpose flag of encrypted entries.
 const ENCRYPTED: u16 = 1;
@@ -213,10 +220,15 @@ impl<R: Read> Archive<R> {
             let Some(entry) = &mut self.entry else {
                 break;
             };
-            let input = self.input.fill_buf().map_err(|error| ArchiveError::Input {
-                offset: self.offset,
-                error,
-            })?;
+            while let Err(error) = self.input.fill_buf() {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(ArchiveError::Input {
+                        offset: self.offset,
+                        error,
+                    });
+                }
+            }
+            let input = self.input.buffer();
             let left = entry
                 .packed
                 .map_or(u64::MAX, |packed| packed - entry.packed_read);
@@ -529,6 +541,51 @@ mod tests {
         }
         let error = archive.next_entry().unwrap_err().to_string();
         assert!(error.contains("CRC-32"), "{error}");
+    }
+
+    /// Reads a few bytes at a time, and is interrupted in between.
+    struct Interrupted<'a>(&'a [u8], bool);
+
+    impl Read for Interrupted<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let length = out.len().min(7);
+            self.0.read(&mut out[..length])
+        }
+    }
+
+    #[test]
+    fn interruptions_by_signals_are_none() {
+        let bytes = sample();
+        let mut archive = Archive::new(Interrupted(&bytes, false));
+        let mut lengths = Vec::new();
+        while archive.next_entry().unwrap().is_some() {
+            lengths.push(archive.read_all(1 << 20).unwrap().len());
+        }
+        assert_eq!(lengths, [64, 20, 0, 0, 5000]);
+    }
+
+    #[test]
+    fn the_directory_is_the_end() {
+        let entries = entry("a", b"data", true);
+        for end in [
+            b"PK\x01\x02",
+            b"PK\x05\x05",
+            b"PK\x05\x06",
+            b"PK\x06\x06",
+            b"PK\x06\x08",
+        ] {
+            let read = read_whole(&[&entries[..], end].concat()).unwrap();
+            assert_eq!(read, [("a".to_owned(), b"data".to_vec())]);
+        }
+        // What comes behind another record, or is none.
+        for end in [b"PK\x07\x08", b"PK\x06\x07", b"QK\x07\x08"] {
+            let error = read_whole(&[&entries[..], end].concat()).unwrap_err();
+            assert!(error.to_string().contains("expected an entry"), "{error}");
+        }
     }
 
     #[test]

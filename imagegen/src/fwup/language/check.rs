@@ -3,38 +3,55 @@
 //! What is checked while a configuration is read to make an archive, so that errors name their line and no archive is made
 //! that cannot be applied.
 
+mod mbr;
+
 use std::fs;
 
 use super::parser::{Declared, Tree, Value};
 use super::schema::{self, Entry};
 use super::{Environment, FWUP_VERSION, Problem, integer};
+use crate::fwup::archive::entry_of;
+use crate::fwup::environment::{MOST_BLOCKS, is_name};
 use crate::fwup::model::Call;
-use crate::fwup::{hex, unhex};
-
-/// The code that starts a PC, in bytes.
-const BOOTSTRAP: usize = 440;
+use crate::fwup::partitions::PRIMARY;
 
 /// What an argument must be.
 #[derive(Clone, Copy, Debug)]
 enum Argument {
     Text,
-    Number,
+    /// A number, and what it is at most.
+    Number(u64),
     Mbr,
     Environment,
 }
 
-/// An action or a requirement: may it stand here, and are its arguments right?
-pub(super) fn call(call: &Call, within: &str, declared: &Declared) -> Result<(), Problem> {
+/// A text that stands in the archive: a variable that does not end would take in what stands behind the text there.
+pub(super) fn text(text: &str) -> Result<(), Problem> {
+    match text.rfind("${") {
+        Some(start) if !text[start..].contains('}') => Err(Problem::OpenVariable),
+        _ => Ok(()),
+    }
+}
+
+/// An action or a requirement: may it stand here, behind the calls before it, and are its arguments right?
+pub(super) fn call(
+    call: &Call,
+    before: &[Call],
+    within: &str,
+    declared: &Declared,
+) -> Result<(), Problem> {
     use Argument::{Environment, Mbr, Number, Text};
 
+    // In bytes it must have 64 bits.
+    let block = Number(u64::MAX / 512);
     let name = call.name.as_str();
     let (arguments, expected): (&[Argument], &'static str) = match name {
-        "raw_write" => (&[Number], "a block"),
+        "raw_write" => (&[block], "a block"),
         "raw_memset" => (
-            &[Number, Number, Number],
+            &[block, block, Number(255)],
             "a block, a count of blocks and a byte",
         ),
-        "trim" => (&[Number, Number], "a block and a count of blocks"),
+        "trim" => (&[block, block], "a block and a count of blocks"),
         "mbr_write" => (&[Mbr], "an mbr"),
         "uboot_clearenv" | "uboot_recover" => (&[Environment], "a uboot-environment"),
         "uboot_setenv" => (
@@ -47,9 +64,12 @@ pub(super) fn call(call: &Call, within: &str, declared: &Declared) -> Result<(),
             &[Environment, Text, Text],
             "a uboot-environment, a name and a value",
         ),
-        "require-partition-offset" => (&[Number, Number], "a partition and a block"),
+        "require-partition-offset" => (
+            &[Number(PRIMARY as u64 - 1), block],
+            "a partition and a block",
+        ),
         "require-path-on-device" => (&[Text, Text], "a path and a device"),
-        "require-path-at-offset" => (&[Text, Number], "a path and a block"),
+        "require-path-at-offset" => (&[Text, block], "a path and a block"),
         _ => return Err(Problem::Unsupported(name.to_owned())),
     };
     if name == "raw_write" {
@@ -71,6 +91,18 @@ pub(super) fn call(call: &Call, within: &str, declared: &Declared) -> Result<(),
             found: call.arguments.len(),
         });
     }
+    call.arguments
+        .iter()
+        .try_for_each(|argument| text(argument))?;
+    if name == "raw_write" && before.iter().any(|call| call.name == name) {
+        return Err(Problem::Repeated(name.to_owned()));
+    }
+    if name == "uboot_setenv" && !is_name(call.arguments[1].as_bytes()) {
+        return Err(Problem::Variable {
+            action: name.to_owned(),
+            variable: call.arguments[1].clone(),
+        });
+    }
     let ordinals = ["first", "second", "third"];
     for ((argument, found), which) in arguments.iter().zip(&call.arguments).zip(ordinals) {
         // What is left to the device is not known yet.
@@ -79,11 +111,12 @@ pub(super) fn call(call: &Call, within: &str, declared: &Declared) -> Result<(),
         }
         match argument {
             Text => {}
-            Number => {
-                if integer::unsigned(found).is_none() {
+            Number(most) => {
+                if integer::unsigned(found).is_none_or(|number| number > *most) {
                     return Err(Problem::NoNumber {
                         name: name.to_owned(),
                         which,
+                        most: *most,
                         found: found.clone(),
                     });
                 }
@@ -108,11 +141,18 @@ fn exists(kind: &'static str, title: &str, declared: &Declared) -> Result<(), Pr
 
 /// A titled section, before its inside is read.
 pub(super) fn before(kind: &str, title: &str, declared: &Declared) -> Result<(), Problem> {
+    text(title)?;
     match kind {
+        "file-resource" => match entry_of(title) {
+            Ok(_) => Ok(()),
+            Err(what) => Err(Problem::Section {
+                kind: kind.to_owned(),
+                title: title.to_owned(),
+                what: what.to_owned(),
+            }),
+        },
         "gpt" | "osii" => Err(Problem::Unsupported(kind.to_owned())),
-        "on-resource" if !declared.has("file-resource", title) => {
-            Err(Problem::UnknownResource(title.to_owned()))
-        }
+        "on-resource" => exists("file-resource", title, declared),
         _ => Ok(()),
     }
 }
@@ -130,8 +170,8 @@ pub(super) fn after(
     }
     let checked = match kind {
         "file-resource" => resource(title, schema, tree, environment),
-        "mbr" => mbr(schema, tree),
-        "partition" => partition(title, schema, tree),
+        "mbr" => mbr::mbr(schema, tree),
+        "partition" => mbr::partition(title, schema, tree),
         "uboot-environment" => uboot_environment(schema, tree),
         _ => Ok(()),
     };
@@ -147,7 +187,7 @@ fn option<'a>(schema: &'static [Entry], tree: &'a Tree, name: &str) -> Option<&'
     let (at, _) = schema::find(schema, name)?;
     match tree.values.get(&at)? {
         Value::One(text) => Some(text),
-        Value::Many(_) => None,
+        Value::Many(_) | Value::Bytes(_) => None,
     }
 }
 
@@ -159,9 +199,11 @@ fn resource(
     environment: &mut Environment,
 ) -> Result<(), String> {
     let paths = option(schema, tree, "host-path");
-    match (paths, option(schema, tree, "contents")) {
-        (None, None) => return Err("host-path or contents must be set".to_owned()),
-        (Some(_), Some(_)) => {
+    let has_contents =
+        schema::find(schema, "contents").is_some_and(|(at, _)| tree.values.contains_key(&at));
+    match (paths.is_some(), has_contents) {
+        (false, false) => return Err("host-path or contents must be set".to_owned()),
+        (true, true) => {
             return Err("only one of host-path and contents can be set".to_owned());
         }
         _ => {}
@@ -180,88 +222,14 @@ fn resource(
     Ok(())
 }
 
-/// Reads the code that starts a PC.
-fn mbr(schema: &'static [Entry], tree: &mut Tree) -> Result<(), String> {
-    let code = option(schema, tree, "bootstrap-code").map(str::to_owned);
-    let code = match (code, option(schema, tree, "bootstrap-code-host-path")) {
-        (None, Some(path)) => {
-            let bytes = fs::read(path)
-                .map_err(|error| format!("cannot read the bootstrap code '{path}': {error}"))?;
-            if bytes.len() < BOOTSTRAP {
-                return Err(format!(
-                    "the bootstrap code '{path}' has {} bytes, it must have {BOOTSTRAP}",
-                    bytes.len()
-                ));
-            }
-            let code = hex(&bytes[..BOOTSTRAP]);
-            if let Some((at, _)) = schema::find(schema, "bootstrap-code") {
-                tree.values.insert(at, Value::One(code.clone()));
-            }
-            Some(code)
-        }
-        (code, _) => code,
-    };
-    if code.is_some_and(|code| unhex(&code).is_none_or(|code| code.len() != BOOTSTRAP)) {
-        return Err(format!(
-            "bootstrap-code must be {} hexadecimal digits",
-            2 * BOOTSTRAP
-        ));
-    }
-    if let Some(signature) = option(schema, tree, "signature")
-        && !signature.contains("${")
-        && integer::parse(signature).is_none_or(|number| u32::try_from(number).is_err())
-    {
-        return Err(format!(
-            "signature must be a number of 32 bits, not '{signature}'"
-        ));
-    }
-    let has_logical = tree
-        .sections
-        .iter()
-        .any(|(_, title, _)| integer::parse(title).is_some_and(|number| number >= 4));
-    let extended = tree.sections.iter().find(|(_, title, _)| title == "3");
-    let kind = extended.and_then(|(at, _, partition)| {
-        let schema::Kind::Titled(inner) = schema[*at].kind else {
-            return None;
-        };
-        option(inner, partition, "type")
-    });
-    if has_logical && !matches!(kind, Some("5" | "15")) {
-        return Err(
-            "partitions from 4 on are inside partition 3, whose type must then be 0x05 or 0x0f"
-                .to_owned(),
-        );
-    }
-    Ok(())
-}
-
-fn partition(title: &str, schema: &'static [Entry], tree: &Tree) -> Result<(), String> {
-    if integer::parse(title).is_none_or(|number| !(0..=11).contains(&number)) {
-        return Err("a partition's title must be its number, 0 to 11".to_owned());
-    }
-    for (name, most) in [
-        ("block-offset", i64::from(u32::MAX)),
-        ("block-count", i64::from(i32::MAX)),
-        ("type", 0xff),
-    ] {
-        let text = option(schema, tree, name).ok_or_else(|| format!("{name} must be set"))?;
-        if !text.contains("${")
-            && integer::parse(text).is_none_or(|number| !(0..=most).contains(&number))
-        {
-            return Err(format!("{name} must be 0 to {most}, not '{text}'"));
-        }
-    }
-    Ok(())
-}
-
 fn uboot_environment(schema: &'static [Entry], tree: &Tree) -> Result<(), String> {
     let number = |name| option(schema, tree, name).and_then(integer::parse);
     let offset = number("block-offset")
         .filter(|offset| (0..i64::from(i32::MAX)).contains(offset))
         .ok_or("block-offset must be set, to 0 to 2147483646")?;
     let count = number("block-count")
-        .filter(|count| (1..i64::from(u16::MAX)).contains(count))
-        .ok_or("block-count must be set, to 1 to 65534")?;
+        .filter(|count| (1..=MOST_BLOCKS as i64).contains(count))
+        .ok_or("block-count must be set, to 1 to 2048")?;
     if let Some(second) = number("block-offset-redund").filter(|second| *second >= 0) {
         if second >= i64::from(i32::MAX) {
             return Err("block-offset-redund must be less than 2147483647".to_owned());

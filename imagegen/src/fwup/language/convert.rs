@@ -31,7 +31,7 @@ pub(super) fn firmware(tree: Tree) -> Result<Firmware, Problem> {
 fn options(schema: &'static [Entry], tree: &Tree) -> Vec<(String, String)> {
     let one = |(at, value): (&usize, &Value)| match value {
         Value::One(text) => Some((schema[*at].name.to_owned(), text.clone())),
-        Value::Many(_) => None,
+        Value::Many(_) | Value::Bytes(_) => None,
     };
     tree.values.iter().filter_map(one).collect()
 }
@@ -83,10 +83,17 @@ fn resource(name: String, tree: &Tree) -> Result<Resource, Problem> {
         ),
         None => None,
     };
+    let contents = schema::find(schema::RESOURCE, "contents")
+        .and_then(|(at, _)| tree.values.get(&at))
+        .and_then(|value| match value {
+            Value::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        });
     Ok(Resource {
         name,
         length,
         hash,
+        contents,
         options,
     })
 }

@@ -15,6 +15,8 @@ const LONGEST: usize = 1 << 20;
 pub(super) enum Token {
     /// A bare word, a variable, or a text in quotes.
     Text(String),
+    /// The same where it is not UTF-8.
+    Bytes(Vec<u8>),
     /// `{`
     Open,
     /// `}`
@@ -44,6 +46,7 @@ impl Token {
                 }
                 format!("'{short}'")
             }
+            Self::Bytes(_) => "a text that is not UTF-8".to_owned(),
             Self::Open => "'{'".to_owned(),
             Self::Close => "'}'".to_owned(),
             Self::OpenCall => "'('".to_owned(),
@@ -297,9 +300,7 @@ fn finish(text: Vec<u8>) -> Result<Token, Problem> {
     if text.contains(&0) {
         return Err(Problem::Nul);
     }
-    String::from_utf8(text)
-        .map(Token::Text)
-        .map_err(|_| Problem::NotUtf8)
+    Ok(String::from_utf8(text).map_or_else(|error| Token::Bytes(error.into_bytes()), Token::Text))
 }
 
 #[cfg(test)]
@@ -376,8 +377,18 @@ mod tests {
         assert_eq!(problem(b"\"\\777\""), Problem::Escape("777".into()));
         assert_eq!(problem(b"\"\\1234\""), Problem::Escape("1234".into()));
         assert_eq!(problem(b"\"\\8\""), Problem::Escape("8".into()));
-        assert_eq!(problem(b"\xff"), Problem::NotUtf8);
         assert_eq!(problem(b"\"\\0\""), Problem::Nul);
+    }
+
+    #[test]
+    fn texts_that_are_not_utf_8_are_told_apart() {
+        for source in [&b"\xff"[..], b"'\xff'", br#""\xff""#, br#""\377""#] {
+            let mut lexer = Lexer::new(source.into(), "test", PathBuf::new());
+            assert_eq!(
+                lexer.token(&Environment::empty()),
+                Ok(Token::Bytes(vec![0xff]))
+            );
+        }
     }
 
     #[test]

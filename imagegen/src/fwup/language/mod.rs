@@ -53,7 +53,7 @@ pub enum Problem {
     UnknownOption(String),
     #[error("syntax error in call of function '{0}'")]
     Call(String),
-    #[error("missing parenthesis for function '{0}'")]
+    #[error("expected '(' behind '{0}'")]
     NoCall(String),
     #[error("expected '=' after option '{name}', found {found}")]
     NoEquals { name: String, found: String },
@@ -61,27 +61,27 @@ pub enum Problem {
     NoList(String),
     #[error("expected a value for option '{name}', found {found}")]
     NoValue { name: String, found: String },
-    #[error("invalid integer value '{value}' for option '{name}'")]
+    #[error("option '{name}' needs a whole number, found '{value}'")]
     Integer { name: String, value: String },
-    #[error("invalid boolean value '{value}' for option '{name}'; write true or false")]
+    #[error("option '{name}' needs true or false, found '{value}'")]
     Boolean { name: String, value: String },
-    #[error("missing title for section '{0}'")]
+    #[error("a section '{0}' needs a title")]
     NoTitle(String),
-    #[error("missing opening brace for section '{0}'")]
+    #[error("expected '{{' to open section '{0}'")]
     NoBrace(String),
-    #[error("found duplicate title '{title}' for section '{section}'")]
+    #[error("there is a {section} '{title}' already")]
     Duplicate { section: String, title: String },
-    #[error("unexpected token {0}")]
+    #[error("{0} cannot stand here")]
     Unexpected(String),
-    #[error("unexpected closing brace")]
+    #[error("'}}' closes nothing")]
     UnexpectedClose,
-    #[error("premature end of file: a closing brace is missing")]
+    #[error("the file ends inside a section: a '}}' is missing")]
     PrematureEnd,
     #[error("a text in quotes is not closed")]
     UnclosedText,
     #[error("a comment that starts with '/*' is not closed")]
     UnclosedComment,
-    #[error("bad escape sequence '\\{0}'; write one to three octal digits, at most \\377")]
+    #[error("'\\{0}' is no character; write one to three octal digits, at most \\377")]
     Escape(String),
     #[error("a text holds a NUL byte")]
     Nul,
@@ -102,34 +102,41 @@ pub enum Problem {
         text: String,
         error: ArithmeticError,
     },
-    #[error("cannot include the contents of an undefined variable")]
+    #[error("'include' needs a path, found an empty text; is a variable not set?")]
     EmptyInclude,
     #[error("cannot include '{path}': {reason}")]
     Include { path: String, reason: String },
-    #[error("includes nested too deeply: at most 10")]
+    #[error("includes are nested more than 10 deep")]
     IncludeDepth,
     #[error("more than 1000 includes")]
     Includes,
     #[error(
-        "fwup version '{0}' required; what is understood here is that of version {FWUP_VERSION}"
+        "this needs fwup version '{0}'; what is understood here is that of version {FWUP_VERSION}"
     )]
     NewerVersion(String),
-    #[error("invalid version '{0}' passed to require-fwup-version")]
+    #[error("require-fwup-version needs a version such as 1.2.3, found '{0}'")]
     BadVersion(String),
     #[error("'{0}' is not supported yet")]
     Unsupported(String),
     #[error("'{action}' cannot be used in {section}")]
     WrongSection { action: String, section: String },
-    #[error("'{name}' needs a number as its {which} argument, found '{found}'")]
+    #[error("'{name}' needs a number from 0 to {most} as its {which} argument, found '{found}'")]
     NoNumber {
         name: String,
         which: &'static str,
+        most: u64,
         found: String,
     },
+    #[error("'{0}' a second time in one on-resource: the resource's data is there only once")]
+    Repeated(String),
+    #[error(
+        "'{action}': '{variable}' cannot be a variable's name: it must not be empty and not hold '='"
+    )]
+    Variable { action: String, variable: String },
+    #[error("a text holds '${{' without a '}}' behind it, which is no text when it is applied")]
+    OpenVariable,
     #[error("there is no {kind} '{title}'; it must be defined before it is used")]
     Missing { kind: &'static str, title: String },
-    #[error("unknown resource: {0}")]
-    UnknownResource(String),
     #[error("{kind} '{title}': {what}")]
     Section {
         kind: String,

@@ -33,6 +33,8 @@ pub(super) enum Value {
     One(String),
     /// In a list.
     Many(Vec<String>),
+    /// As it stands there.
+    Bytes(Vec<u8>),
 }
 
 /// A section: its options and sections by their place in the schema.
@@ -94,8 +96,16 @@ impl<'a> Parser<'a> {
             })
     }
 
-    /// The next token. At the end of an included file, what follows is in the file that includes it.
+    /// The next token, where texts must be UTF-8.
     fn token(&mut self) -> Result<Token, Problem> {
+        match self.any_token()? {
+            Token::Bytes(_) => Err(Problem::NotUtf8),
+            token => Ok(token),
+        }
+    }
+
+    /// The next token. At the end of an included file, what follows is in the file that includes it.
+    fn any_token(&mut self) -> Result<Token, Problem> {
         loop {
             let Some(source) = self.sources.last_mut() else {
                 return Ok(Token::End);
@@ -112,6 +122,7 @@ impl<'a> Parser<'a> {
                 token => {
                     let cost = match &token {
                         Token::Text(text) => text.len(),
+                        Token::Bytes(bytes) => bytes.len(),
                         _ => 1,
                     };
                     self.budget = self.budget.checked_sub(cost).ok_or(Problem::TooLarge)?;
@@ -164,7 +175,12 @@ impl<'a> Parser<'a> {
                     arguments: self.arguments(entry.name)?,
                 };
                 if self.mode == Mode::Create {
-                    check::call(&call, within.unwrap_or_default(), &self.declared)?;
+                    check::call(
+                        &call,
+                        &tree.calls,
+                        within.unwrap_or_default(),
+                        &self.declared,
+                    )?;
                 }
                 tree.calls.push(call);
                 Ok(())
@@ -225,7 +241,15 @@ impl<'a> Parser<'a> {
                 });
             }
         };
-        let value = match self.token()? {
+        let is_bytes = matches!(entry.kind, Kind::Bytes);
+        let token = if is_bytes {
+            self.any_token()?
+        } else {
+            self.token()?
+        };
+        let value = match token {
+            Token::Text(text) if is_bytes => Value::Bytes(text.into_bytes()),
+            Token::Bytes(bytes) if is_bytes => Value::Bytes(bytes),
             Token::Text(text) if is_list => Value::Many(vec![self.value(entry, text)?]),
             Token::Text(text) => Value::One(self.value(entry, text)?),
             Token::Open if is_list => Value::Many(self.list(entry)?),
@@ -238,6 +262,9 @@ impl<'a> Parser<'a> {
         };
         if let (Value::One(version), "require-fwup-version") = (&value, entry.name) {
             check::version(version)?;
+        }
+        if let (Value::One(text), Mode::Create, false) = (&value, self.mode, entry.host_only) {
+            check::text(text)?;
         }
         match (tree.values.get_mut(&at), value) {
             (Some(Value::Many(old)), Value::Many(new)) if append => old.extend(new),

@@ -9,6 +9,8 @@ use crate::fwup::model::Section;
 pub(crate) enum Kind {
     /// A text.
     Text,
+    /// Any bytes but NUL.
+    Bytes,
     /// Paths on the host, separated by `;`, from the folder of the configuration on.
     Paths,
     /// A number, with the value that it has when it is not set.
@@ -106,7 +108,7 @@ pub(crate) const RESOURCE: &[Entry] = &[
     host("host-path", Kind::Paths),
     host("skip-holes", Kind::Boolean(true)),
     entry("length", Kind::Integers),
-    host("contents", Kind::Text),
+    host("contents", Kind::Bytes),
     entry("blake2b-256", Kind::Text),
     entry("sha256", Kind::Text),
     host("assert-size-lte", Kind::Integer(UNSET)),

@@ -54,7 +54,7 @@ fn a_section_without_title_is_continued_and_one_with_title_is_not() {
     assert_eq!(said, ["1", "2"]);
     assert_eq!(
         error("task a { }\ntask a { }"),
-        "fwup.conf:2: found duplicate title 'a' for section 'task'"
+        "fwup.conf:2: there is a task 'a' already"
     );
 }
 
@@ -71,7 +71,7 @@ fn errors_name_the_place() {
         ),
         (
             "task a {\n on-init { info }",
-            "fwup.conf:2: missing parenthesis for function 'info'",
+            "fwup.conf:2: expected '(' behind 'info'",
         ),
         (
             "meta-product x",
@@ -87,22 +87,19 @@ fn errors_name_the_place() {
         ),
         (
             "block-cache-size-mb = x",
-            "fwup.conf:1: invalid integer value 'x' for option 'block-cache-size-mb'",
+            "fwup.conf:1: option 'block-cache-size-mb' needs a whole number, found 'x'",
         ),
         (
             "file-resource a { skip-holes = 2 }",
-            "fwup.conf:1: invalid boolean value '2' for option 'skip-holes'; write true or false",
+            "fwup.conf:1: option 'skip-holes' needs true or false, found '2'",
         ),
-        ("task {", "fwup.conf:1: missing title for section 'task'"),
-        (
-            "task a",
-            "fwup.conf:1: missing opening brace for section 'task'",
-        ),
-        ("= x", "fwup.conf:1: unexpected token '='"),
-        ("}", "fwup.conf:1: unexpected closing brace"),
+        ("task {", "fwup.conf:1: a section 'task' needs a title"),
+        ("task a", "fwup.conf:1: expected '{' to open section 'task'"),
+        ("= x", "fwup.conf:1: '=' cannot stand here"),
+        ("}", "fwup.conf:1: '}' closes nothing"),
         (
             "task a {\n\n",
-            "fwup.conf:3: premature end of file: a closing brace is missing",
+            "fwup.conf:3: the file ends inside a section: a '}' is missing",
         ),
         (
             "meta-product = \"a\n",
@@ -118,7 +115,7 @@ fn errors_name_the_place() {
         ),
         (
             "include(\"${NOWHERE}\")",
-            "fwup.conf:1: cannot include the contents of an undefined variable",
+            "fwup.conf:1: 'include' needs a path, found an empty text; is a variable not set?",
         ),
         (
             "include()",
@@ -126,15 +123,15 @@ fn errors_name_the_place() {
         ),
         (
             "require-fwup-version = 99.0",
-            "fwup.conf:1: fwup version '99.0' required; what is understood here is that of version 1.16.0",
+            "fwup.conf:1: this needs fwup version '99.0'; what is understood here is that of version 1.16.0",
         ),
         (
             "require-fwup-version = one",
-            "fwup.conf:1: invalid version 'one' passed to require-fwup-version",
+            "fwup.conf:1: require-fwup-version needs a version such as 1.2.3, found 'one'",
         ),
         (
             "task a { on-resource b { raw_write(0) } }",
-            "fwup.conf:1: unknown resource: b",
+            "fwup.conf:1: there is no file-resource 'b'; it must be defined before it is used",
         ),
         (
             "task a { on-init { raw_write(0) } }",
@@ -146,7 +143,23 @@ fn errors_name_the_place() {
         ),
         (
             "task a { on-init { trim(0, x) } }",
-            "fwup.conf:1: 'trim' needs a number as its second argument, found 'x'",
+            "fwup.conf:1: 'trim' needs a number from 0 to 36028797018963967 as its second argument, found 'x'",
+        ),
+        (
+            "task a { on-init { trim(0x80000000000000, 1) } }",
+            "fwup.conf:1: 'trim' needs a number from 0 to 36028797018963967 as its first argument, found '0x80000000000000'",
+        ),
+        (
+            "task a { on-init { raw_memset(0, 1, 256) } }",
+            "fwup.conf:1: 'raw_memset' needs a number from 0 to 255 as its third argument, found '256'",
+        ),
+        (
+            "task a { require-partition-offset(4, 1) }",
+            "fwup.conf:1: 'require-partition-offset' needs a number from 0 to 3 as its first argument, found '4'",
+        ),
+        (
+            "task a { require-path-at-offset(a, -1) }",
+            "fwup.conf:1: 'require-path-at-offset' needs a number from 0 to 36028797018963967 as its second argument, found '-1'",
         ),
         (
             "task a { on-init { trim(0) } }",
@@ -173,6 +186,46 @@ fn errors_name_the_place() {
             "fwup.conf:1: mbr 'a': partitions from 4 on are inside partition 3, whose type must then be 0x05 or 0x0f",
         ),
         (
+            "mbr a { partition 3 { block-offset = 1 type = 5 } partition 5 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': there is no partition 4, but one behind it; number the partitions from 4 on without gaps",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 5 } }",
+            "fwup.conf:1: mbr 'a': partition 0 has the type of an extended partition, which only partition 3 may have",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 9 type = 1 } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partitions 0 and 1 share blocks",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 1 expand = true } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partition 1 is behind partition 0, which expands; only the last one may",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 0x7fffffff type = 1 } }",
+            "fwup.conf:1: partition '0': block-count must be 0 to 2147483646, not '2147483647'",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 0xffffffff block-count = 1 type = 1 } }",
+            "fwup.conf:1: partition '0': block-offset must be 0 to 4294967294, not '0xffffffff'",
+        ),
+        (
+            "mbr a { partition 1 { block-offset = 1 block-count = 1 type = 1 } partition 01 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partition 1 is there twice",
+        ),
+        (
+            "task a { on-init { info(x) }\n on-error { info('${') } }",
+            "fwup.conf:2: a text holds '${' without a '}' behind it, which is no text when it is applied",
+        ),
+        (
+            "file-resource a { contents = x }\ntask a { on-resource a { raw_write(0) info(x)\nraw_write(9) } }",
+            "fwup.conf:3: 'raw_write' a second time in one on-resource: the resource's data is there only once",
+        ),
+        (
+            "uboot-environment e { block-offset = 1 block-count = 1 }\ntask a { on-init { uboot_setenv(e, \"a=b\", c) } }",
+            "fwup.conf:2: 'uboot_setenv': 'a=b' cannot be a variable's name: it must not be empty and not hold '='",
+        ),
+        (
             "mbr a { bootstrap-code = 00 }",
             "fwup.conf:1: mbr 'a': bootstrap-code must be 880 hexadecimal digits",
         ),
@@ -182,7 +235,7 @@ fn errors_name_the_place() {
         ),
         (
             "uboot-environment a { block-offset = 1 }",
-            "fwup.conf:1: uboot-environment 'a': block-count must be set, to 1 to 65534",
+            "fwup.conf:1: uboot-environment 'a': block-count must be set, to 1 to 2048",
         ),
         (
             "uboot-environment a { block-offset = 1 block-count = 4 block-offset-redund = 4 }",
@@ -191,6 +244,63 @@ fn errors_name_the_place() {
     ] {
         assert_eq!(error(text), expected, "{text}");
     }
+}
+
+#[test]
+fn only_contents_may_be_no_utf_8() {
+    let firmware = read("file-resource a { contents = \"\\377\\x80\" }").unwrap();
+    assert_eq!(
+        firmware.resources[0].contents.as_deref(),
+        Some(&b"\xff\x80"[..])
+    );
+    for text in [
+        "meta-misc = \"\\377\"",
+        "file-resource \"\\377\" { contents = x }",
+        "file-resource a { host-path = \"\\377\" }",
+        "task a { on-init { info(\"\\377\") } }",
+        "define(A, \"\\377\")",
+    ] {
+        assert_eq!(error(text), "fwup.conf:1: a text is not UTF-8");
+    }
+}
+
+#[test]
+fn names_of_resources_that_are_not_found_again_are_refused() {
+    for (title, what) in [
+        ("\"\"", "a resource must have a name"),
+        ("/data/x", "leave out '/data/': this is where resources are"),
+        (
+            "/meta.conf",
+            "the archive has a file of its own by this name",
+        ),
+        (
+            "a/../b",
+            "the parts of a resource's name must not be empty, '.' or '..'",
+        ),
+        (
+            "'${A}'",
+            "the name of a resource must not hold '${': the archive's entry has no variables",
+        ),
+    ] {
+        let shown = title.trim_matches(['"', '\'']);
+        assert_eq!(
+            error(&format!("\nfile-resource {title} {{ contents = x }}")),
+            format!("fwup.conf:2: file-resource '{shown}': {what}")
+        );
+    }
+    let long = format!("file-resource {} {{ contents = x }}", "x".repeat(507));
+    assert!(error(&long).ends_with("the name of a resource must have at most 506 bytes"));
+}
+
+#[test]
+fn an_extended_partition_needs_no_length() {
+    let text = "mbr a { partition 3 { block-offset = 8 type = 0xf } partition 4 { block-offset = 9 block-count = 1 type = 1 } }";
+    let firmware = read(text).unwrap();
+    assert_eq!(firmware.mbrs[0].sections[0].option("block-count"), None);
+    let blocks = crate::fwup::partitions::blocks(&firmware.mbrs[0], 100).unwrap();
+    let extended = 446 + 3 * 16;
+    assert_eq!(blocks[1].1[extended + 8..][..4], 8_u32.to_le_bytes());
+    assert_eq!(blocks[1].1[extended + 12..][..4], 92_u32.to_le_bytes());
 }
 
 #[test]
@@ -225,6 +335,156 @@ fn what_is_not_there_yet_is_refused_by_name() {
             "{text}"
         );
     }
+}
+
+/// Each word of the format that is not understood yet has its own entry in the schema, so that none is called unknown.
+#[test]
+fn every_action_and_requirement_is_there_or_named() {
+    let lists = [(schema::ON_RESOURCE, true), (schema::TASK, false)];
+    let mut refused = Vec::new();
+    for (entries, is_action) in lists {
+        for entry in entries {
+            if !matches!(entry.kind, schema::Kind::Action | schema::Kind::Requirement) {
+                continue;
+            }
+            let call = format!("{}()", entry.name);
+            let text = if is_action {
+                format!(
+                    "file-resource r {{ contents = x }} task a {{ on-resource r {{ {call} }} }}"
+                )
+            } else {
+                format!("task a {{ {call} }}")
+            };
+            match read(&text).unwrap_err().problem {
+                Problem::Unsupported(name) if name == entry.name => refused.push(entry.name),
+                // It has an argument that is missing.
+                Problem::Arguments { name, .. } => assert_eq!(name, entry.name),
+                other => panic!("{call}: {other}"),
+            }
+        }
+    }
+    refused.sort_unstable();
+    assert_eq!(
+        refused,
+        [
+            "execute",
+            "fat_attrib",
+            "fat_cp",
+            "fat_mkdir",
+            "fat_mkfs",
+            "fat_mv",
+            "fat_mv!",
+            "fat_rm",
+            "fat_rm!",
+            "fat_setlabel",
+            "fat_touch",
+            "fat_write",
+            "gpt_write",
+            "path_write",
+            "pipe_write",
+            "require-execute",
+            "require-fat-file-exists",
+            "require-fat-file-match",
+            "ubi_volume_write",
+        ]
+    );
+}
+
+/// Whatever the order in the configuration, that in the archive is one; what is as it would be without is left out.
+#[test]
+fn keys_are_in_the_order_of_the_format() {
+    let text = r#"
+        uboot-environment "the \"env\"" { block-offset-redund = 0x40 block-count = 010 block-offset = 16 }
+        block-cache-size-mb = 16
+        require-fwup-version = "1.0"
+        meta-misc = m meta-vcs-identifier = v meta-architecture = ar meta-platform = p
+        meta-author = au meta-version = 1 meta-description = "" meta-product = "two \\ words"
+        file-resource "b \"quoted\\" { contents = x skip-holes = no assert-size-gte = 0 }
+        file-resource a { contents = "" }
+        mbr m { signature = 1 include-osip = off
+            partition 1 { expand = true boot = false type = 0x83 block-count = 8 block-offset = 8 }
+            partition 0 { type = 1 block-count = 1 block-offset = 1 boot = yes } }
+        task t {
+            on-resource "b \"quoted\\" { raw_write(1) delta-source-raw-count = 2 delta-source-raw-offset = 1 }
+            on-error { error("") }
+            on-finish { reboot_param("0 \"try\"") }
+            on-init { trim(0x10, 1) uboot_setenv("the \"env\"", v, "a\tb") }
+            verify-on-the-fly = true
+            require-partition1-offset = 8
+            require-uboot-variable("the \"env\"", v, "")
+        }
+    "#;
+    let hash = crate::fwup::hex(&[0x5a; 32]);
+    let mut firmware = read(text).unwrap();
+    for resource in &mut firmware.resources {
+        resource.hash = Some([0x5a; 32]);
+        resource.length = vec![u64::from(resource.name != "a")];
+    }
+    let written = meta::write(&firmware);
+    let expected = format!(
+        r#"meta-product="two \\ words"
+meta-version=1
+meta-author=au
+meta-platform=p
+meta-architecture=ar
+meta-vcs-identifier=v
+meta-misc=m
+require-fwup-version=1.0
+block-cache-size-mb=16
+file-resource "b \"quoted\\" {{
+length=1
+blake2b-256={hash}
+}}
+file-resource "a" {{
+length=0
+blake2b-256={hash}
+}}
+mbr "m" {{
+signature=1
+partition "1" {{
+block-offset=8
+block-count=8
+type=131
+expand=true
+}}
+partition "0" {{
+block-offset=1
+block-count=1
+type=1
+boot=true
+}}
+}}
+task "t" {{
+reqlist={{4,"require-uboot-variable","the \"env\"",v,""}}
+require-partition1-offset=8
+verify-on-the-fly=true
+on-init {{
+funlist={{3,trim,0x10,1,4,uboot_setenv,"the \"env\"",v,"a{tab}b"}}
+}}
+on-finish {{
+funlist={{2,reboot_param,"0 \"try\""}}
+}}
+on-error {{
+funlist={{2,error,""}}
+}}
+on-resource "b \"quoted\\" {{
+delta-source-raw-offset=1
+delta-source-raw-count=2
+funlist={{2,raw_write,1}}
+}}
+}}
+uboot-environment "the \"env\"" {{
+block-offset=16
+block-count=8
+block-offset-redund=64
+}}
+"#,
+        tab = '\t'
+    );
+    assert_eq!(written, expected);
+    // It reads as the same again, but for what only the host needs.
+    let again = meta_conf(written.as_bytes(), &mut Environment::empty()).unwrap();
+    assert_eq!(meta::write(&again), written);
 }
 
 #[test]
@@ -266,7 +526,7 @@ fn an_archive_that_is_not_well_formed_is_refused() {
             "include(\"/etc/passwd\")",
             "cannot include '/etc/passwd': an archive cannot include files",
         ),
-        ("new {", "premature end of file: a closing brace is missing"),
+        ("new {", "the file ends inside a section: a '}' is missing"),
     ] {
         let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
         assert_eq!(error.problem.to_string(), expected);
