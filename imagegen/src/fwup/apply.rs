@@ -94,7 +94,7 @@ pub fn apply<R: Read, S: Storage>(
         .ok_or_else(|| ApplyError::NoTask(prefix.to_owned()))?;
     let steps = Steps::of(task, firmware)?;
     let total = steps.units(firmware);
-    let blocks = device.length() / BLOCK;
+    let blocks = device.capacity() / BLOCK;
     let mut run = Run {
         device,
         observer,

@@ -3,12 +3,12 @@
 //! An archive of which the start was read: what it is, before its resources.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::apply::{Applied, ApplyError, Observer, apply};
 use super::archive::read::{Archive, ArchiveError};
-use super::device::{Device, DiskFile, Storage};
+use super::device::{DestinationError, Device, DiskFile, Storage};
 use super::identity::Identity;
 use super::language::{self, Environment, LanguageError};
 use super::meta;
@@ -106,13 +106,8 @@ pub enum ApplyFileError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The destination cannot be opened.
-    #[error("cannot open {path} for writing: {error}")]
-    Destination {
-        /// The destination.
-        path: String,
-        /// What the system said.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     /// The task failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -133,10 +128,7 @@ pub fn apply_to(
 ) -> Result<Applied, ApplyFileError> {
     let mut opened = Opened::read(input, environment)?;
     let is_new = !destination.exists();
-    let file = DiskFile::open(destination).map_err(|error| ApplyFileError::Destination {
-        path: destination.display().to_string(),
-        error,
-    })?;
+    let file = DiskFile::open(destination)?;
     let mut device = Device::new(file);
     let result = apply(
         &mut opened.archive,
