@@ -3,6 +3,9 @@
 //! fwup's command line, with the habits of GNU's getopt_long: options may follow arguments, long ones may be shortened, short
 //! ones may be joined.
 
+use super::destination::Writing;
+use super::report::Mode;
+
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -52,6 +55,7 @@ pub struct Options {
     pub is_framed: bool,
     pub has_exit_handshake: bool,
     pub accepts_detected: bool,
+    /// Has no effect on Linux, with fwup neither: all is on the medium when the program ends, so it can be taken out.
     pub may_eject: Option<bool>,
     pub may_unmount: Option<bool>,
     pub may_trim: bool,
@@ -218,6 +222,20 @@ impl Options {
     /// Every [`OptionsError`].
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, OptionsError> {
         let mut options = Self::default();
+        options.read(arguments)?;
+        Ok(options)
+    }
+
+    /// Reads the arguments into options. What is in front of an error is there: how the error is to be told is an option too.
+    ///
+    /// # Errors
+    ///
+    /// Every [`OptionsError`].
+    pub fn read(
+        &mut self,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<(), OptionsError> {
+        let options = self;
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             if argument == "--" {
@@ -262,8 +280,52 @@ impl Options {
             options.command = Some(Command::Apply);
             options.input.get_or_insert_with(|| input.clone());
             options.task.get_or_insert_with(|| "complete".to_owned());
+            options.arguments.clear();
         }
-        Ok(options)
+        Ok(())
+    }
+
+    /// The archive to read: that of `-i`, or the first argument; `-` is stdin.
+    #[must_use]
+    pub fn input_path(&self) -> Option<&str> {
+        let path = self.input.as_ref().or_else(|| self.arguments.first());
+        path.map(String::as_str)
+    }
+
+    /// An argument for which there is no use.
+    #[must_use]
+    pub fn unexpected(&self) -> Option<&str> {
+        let reads = matches!(
+            self.command,
+            Some(Command::Apply | Command::List | Command::Metadata | Command::Verify)
+        );
+        let taken = usize::from(reads && self.input.is_none());
+        self.arguments.get(taken).map(String::as_str)
+    }
+
+    /// How progress and messages are shown. Of several options the quietest counts.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match (self.is_framed, self.is_quiet, self.is_numeric) {
+            (true, true, _) => Mode::FramedQuiet,
+            (true, false, _) => Mode::Framed,
+            (false, true, _) => Mode::Quiet,
+            (false, false, true) => Mode::Numeric,
+            (false, false, false) => Mode::Normal,
+        }
+    }
+
+    /// How the destination is written to. Like fwup, block devices are unmounted unless `-U` says no.
+    #[must_use]
+    pub fn writing(&self) -> Writing {
+        Writing {
+            unmounts: self.may_unmount.unwrap_or(true),
+            verifies: self.verifies_writes,
+            minimizes: self.minimizes_writes.unwrap_or(false),
+            trims: self.may_trim,
+            max_size: self.max_size.map(|blocks| blocks * 512),
+            is_unsafe: self.is_unsafe,
+        }
     }
 
     /// Short options behind one `-`; a value is the rest, or else the next argument.
@@ -456,5 +518,70 @@ mod tests {
             Some(Command::Metadata)
         );
         assert_eq!(parse("-").unwrap().arguments, ["-"]);
+    }
+
+    #[test]
+    fn what_stands_in_front_of_an_error_counts() {
+        let mut options = Options::default();
+        let line = "--exit-handshake -F --nonsense -v";
+        options
+            .read(line.split_whitespace().map(str::to_owned))
+            .unwrap_err();
+        assert!(options.has_exit_handshake && options.is_framed && !options.is_verbose);
+    }
+
+    #[test]
+    fn arguments_without_a_use_are_found() {
+        for (line, expected) in [
+            ("a.fw", None),
+            ("a.fw -d disk.img b", Some("a.fw")),
+            ("-l a.fw", None),
+            ("-l -i a.fw b.fw", Some("b.fw")),
+            ("-a a.fw -d disk.img b", Some("b")),
+            ("-c a", Some("a")),
+        ] {
+            assert_eq!(parse(line).unwrap().unexpected(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn options_say_how_it_is_shown_and_written() {
+        for (line, expected) in [
+            ("-a", Mode::Normal),
+            ("-q", Mode::Quiet),
+            ("-n", Mode::Numeric),
+            ("-F", Mode::Framed),
+            ("-F -n", Mode::Framed),
+            ("-q -F", Mode::FramedQuiet),
+        ] {
+            assert_eq!(parse(line).unwrap().mode(), expected, "{line}");
+        }
+        let plain = Writing {
+            unmounts: true,
+            ..Writing::default()
+        };
+        for (line, expected) in [
+            ("-u --no-minimize-writes -y -E --eject --no-eject -v", plain),
+            (
+                "-U --verify-writes --minimize-writes --enable-trim --max-size 8388608 --unsafe",
+                Writing {
+                    unmounts: false,
+                    verifies: Some(true),
+                    minimizes: true,
+                    trims: true,
+                    max_size: Some(1 << 32),
+                    is_unsafe: true,
+                },
+            ),
+            (
+                "-U -u --verify-writes --no-verify-writes",
+                Writing {
+                    verifies: Some(false),
+                    ..plain
+                },
+            ),
+        ] {
+            assert_eq!(parse(line).unwrap().writing(), expected, "{line}");
+        }
     }
 }

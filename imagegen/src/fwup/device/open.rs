@@ -35,7 +35,7 @@ pub enum DestinationError {
     },
     /// A block device that somebody has.
     #[error(
-        "cannot write to {0}: it is in use. Unmount what is mounted of it (umount, or fwup's -u), or take it out of the swap, RAID or LVM that has it"
+        "cannot write to {0}: it is in use. Unmount what is mounted of it (imagegen fwup does that, without -U), or take it out of the swap, RAID or LVM that has it"
     )]
     InUse(String),
     /// A file that nobody may write to, which root could do nevertheless.
