@@ -287,6 +287,10 @@ fn progress_goes_where_it_is_wanted() {
         apply("-q -v", "comp"),
         of(0, "", "fwup: task 'complete' is done\n")
     );
+    fs::write(place.path("fwup.conf"), "meta-product = \"x\"\n").unwrap();
+    let (status, out, err) = place.run("-c -v -f fwup.conf -o verbose.fw", b"");
+    assert_eq!((status, out), (Some(0), Vec::new()));
+    assert!(err.starts_with("fwup: verbose.fw: "), "{err}");
 }
 
 #[test]

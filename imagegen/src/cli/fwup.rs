@@ -296,7 +296,7 @@ Options:
   --progress-low N         Where the progress begins, in percent [0]
   --progress-high N        Where the progress ends, in percent [100]
   -u, --unmount            Unmount what is mounted of the disk first [yes]
-  -U, --no-unmount         Do not
+  -U, --no-unmount         Do not, and write to it also while it is in use
   --max-size N             Use only so many blocks of 512 bytes of it
   --verify-writes          Read back what was written [disks]
   --no-verify-writes       Do not [files]

@@ -8,11 +8,23 @@ use super::apply::Observer;
 use super::device::{DestinationError, Device, DiskFile, Settings};
 use super::mounts::{self, UnmountError};
 
-/// What is asked for about the destination. By default nothing is unmounted, block devices are verified and files are not.
+/// What becomes of what is mounted of a block device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mounted {
+    /// It is an error, as is any other use of the device.
+    #[default]
+    Refused,
+    /// It is unmounted; then nobody else may have the device (`-u`).
+    Unmounted,
+    /// It stays, and the device is written to nevertheless (`-U`): so a system upgrades the disk that it runs from.
+    Left,
+}
+
+/// What is asked for about the destination. By default block devices are verified and files are not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Writing {
-    /// What is mounted of a block device is unmounted (`-u`).
-    pub unmounts: bool,
+    /// What becomes of what is mounted of a block device.
+    pub mounted: Mounted,
     /// What is written is read back and compared (`--verify-writes`).
     pub verifies: Option<bool>,
     /// What is there already is not written again (`--minimize-writes`).
@@ -47,10 +59,14 @@ impl Writing {
         path: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Device<DiskFile>, OpenDestinationError> {
-        if self.unmounts {
-            mounts::unmount(path)?;
-        }
-        let file = DiskFile::open(path)?;
+        let file = match self.mounted {
+            Mounted::Left => DiskFile::open_shared(path)?,
+            Mounted::Refused => DiskFile::open(path)?,
+            Mounted::Unmounted => {
+                mounts::unmount(path)?;
+                DiskFile::open(path)?
+            }
+        };
         let is_regular = file.is_regular();
         if self.trims && is_regular {
             observer.info("--enable-trim has no effect: the destination is a regular file");

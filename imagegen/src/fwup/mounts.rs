@@ -16,10 +16,10 @@ use super::cards::numbers;
 #[derive(Debug, thiserror::Error)]
 pub enum UnmountError {
     /// Nobody knows what is mounted.
-    #[error("cannot read /proc/self/mountinfo: {0}; with -U nothing is unmounted")]
+    #[error("cannot read /proc/self/mountinfo: {0}; -U unmounts nothing")]
     List(io::Error),
     /// There is no umount.
-    #[error("cannot run umount: {0}; with -U nothing is unmounted")]
+    #[error("cannot run umount: {0}; -U unmounts nothing")]
     Program(io::Error),
     /// It refused.
     #[error("cannot unmount {point}: {said}")]

@@ -3,7 +3,7 @@
 //! fwup's command line, with the habits of GNU's getopt_long: options may follow arguments, long ones may be shortened, short
 //! ones may be joined.
 
-use super::destination::Writing;
+use super::destination::{Mounted, Writing};
 use super::report::Mode;
 
 /// What is done.
@@ -319,7 +319,10 @@ impl Options {
     #[must_use]
     pub fn writing(&self) -> Writing {
         Writing {
-            unmounts: self.may_unmount.unwrap_or(true),
+            mounted: match self.may_unmount {
+                Some(false) => Mounted::Left,
+                _ => Mounted::Unmounted,
+            },
             verifies: self.verifies_writes,
             minimizes: self.minimizes_writes.unwrap_or(false),
             trims: self.may_trim,
@@ -557,7 +560,7 @@ mod tests {
             assert_eq!(parse(line).unwrap().mode(), expected, "{line}");
         }
         let plain = Writing {
-            unmounts: true,
+            mounted: Mounted::Unmounted,
             ..Writing::default()
         };
         for (line, expected) in [
@@ -565,7 +568,7 @@ mod tests {
             (
                 "-U --verify-writes --minimize-writes --enable-trim --max-size 8388608 --unsafe",
                 Writing {
-                    unmounts: false,
+                    mounted: Mounted::Left,
                     verifies: Some(true),
                     minimizes: true,
                     trims: true,

@@ -35,7 +35,7 @@ pub enum DestinationError {
     },
     /// A block device that somebody has.
     #[error(
-        "cannot write to {0}: it is in use. Unmount what is mounted of it (imagegen fwup does that, without -U), or take it out of the swap, RAID or LVM that has it"
+        "cannot write to {0}: it is in use. Unmount what is mounted of it, and take it out of swap, RAID and LVM. Where the system that runs from it is upgraded, imagegen fwup -U writes to it as it is"
     )]
     InUse(String),
     /// A file that nobody may write to, which root could do nevertheless.
@@ -59,11 +59,21 @@ impl DiskFile {
     ///
     /// Every [`DestinationError`].
     pub fn open(path: &Path) -> Result<Self, DestinationError> {
-        Self::open_outside(path, Path::new(DEV))
+        Self::open_outside(path, Path::new(DEV), OFlags::EXCL)
     }
 
-    /// Opens it, but makes no file in the folder `dev`.
-    fn open_outside(path: &Path, dev: &Path) -> Result<Self, DestinationError> {
+    /// Opens it like [`DiskFile::open`], but a block device also while others have it: a system upgrades the disk that it
+    /// runs from.
+    ///
+    /// # Errors
+    ///
+    /// Every [`DestinationError`].
+    pub fn open_shared(path: &Path) -> Result<Self, DestinationError> {
+        Self::open_outside(path, Path::new(DEV), OFlags::empty())
+    }
+
+    /// Opens it, a device with these flags, but makes no file in the folder `dev`.
+    fn open_outside(path: &Path, dev: &Path, flags: OFlags) -> Result<Self, DestinationError> {
         let name = || path.display().to_string();
         let unopened = |error: io::Error| DestinationError::Io {
             path: name(),
@@ -71,7 +81,7 @@ impl DiskFile {
         };
         let mut file = match fs::metadata(path) {
             Ok(found) if found.file_type().is_block_device() => {
-                open_device(path).map_err(|error| match error {
+                open_device(path, flags).map_err(|error| match error {
                     Errno::BUSY => DestinationError::InUse(name()),
                     error => unopened(error.into()),
                 })?
@@ -119,8 +129,8 @@ impl DiskFile {
 }
 
 /// `O_EXCL` without `O_CREAT` is Linux's way to say that nobody else may have the device.
-fn open_device(path: &Path) -> Result<File, Errno> {
-    let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+fn open_device(path: &Path, flags: OFlags) -> Result<File, Errno> {
+    let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
@@ -196,12 +206,12 @@ mod tests {
         symlink("dev/disk/gone", at("card")).unwrap();
         let dev = at("dev").canonicalize().unwrap();
         for path in ["dev/sdx", "dev/disk/../sdx", "link/sdx", "card"] {
-            let error = DiskFile::open_outside(&at(path), &dev).unwrap_err();
+            let error = DiskFile::open_outside(&at(path), &dev, OFlags::EXCL).unwrap_err();
             assert!(matches!(error, DestinationError::NoDevice(_)), "{path}");
             assert!(!at(path).exists(), "{path}");
         }
         symlink("made.img", at("image")).unwrap();
-        DiskFile::open_outside(&at("image"), &dev).unwrap();
+        DiskFile::open_outside(&at("image"), &dev, OFlags::EXCL).unwrap();
         assert!(at("made.img").exists());
     }
 

@@ -63,6 +63,10 @@ pub trait Storage {
     }
 }
 
+/// A page of memory is at most as large on every system that Linux runs on, in bytes.
+#[cfg(target_os = "linux")]
+const PAGE: u64 = 64 << 10;
+
 /// An image file, which grows, or a block device, which does not.
 #[derive(Debug)]
 pub struct DiskFile {
@@ -113,12 +117,14 @@ impl Storage for DiskFile {
     }
     #[cfg(target_os = "linux")]
     fn uncache(&mut self, offset: u64, length: u64) -> io::Result<()> {
-        // Only what is on the disk already can be dropped from the cache.
+        // Only what is on the disk already can be dropped from the cache, and only whole pages of it.
         self.file.sync_data()?;
+        let start = offset - offset % PAGE;
+        let end = (offset + length).next_multiple_of(PAGE);
         rustix::fs::fadvise(
             &self.file,
-            offset,
-            NonZeroU64::new(length),
+            start,
+            NonZeroU64::new(end - start),
             rustix::fs::Advice::DontNeed,
         )?;
         Ok(())
