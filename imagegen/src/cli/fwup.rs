@@ -25,6 +25,8 @@ use imagegen::fwup::{describe, meta};
 
 use super::show;
 
+const HELP: &str = include_str!("fwup/help.txt");
+
 /// Runs it with the arguments behind the program's name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     let mut options = Options::default();
@@ -263,51 +265,3 @@ fn sparse_check(options: &Options) -> anyhow::Result<()> {
     }
     say(options, "Sparse files supported\n")
 }
-
-const HELP: &str = "\
-Usage: fwup [OPTION]...
-
-Commands:
-  -a, --apply              Apply an archive to a disk or an image
-  -c, --create             Make an archive from a configuration
-  -l, --list               List the tasks of an archive
-  -m, --metadata           Print the metadata of an archive
-  -V, --verify             Check the data of an archive
-  --sparse-check PATH      Say whether files there can have holes
-  -D, --detect             List memory cards and sticks: device, size in bytes
-  -z                       Print the one that -a takes without -d
-  --version                Print the version of fwup that this does what it does
-  -h, --help               Print this
-
-Options:
-  -f FILE                  The configuration [fwupdate.conf]; - for stdin
-  -i FILE                  The archive to read; - for stdin
-  -o FILE                  The archive to make; - for stdout
-  -1 ... -9                Compress fast ... small [-6]
-  -d FILE                  The disk or the image [the one memory card]
-  -y                       Take the memory card without a question
-  -t, --task NAME          The task, or the start of its name
-  --metadata-key NAME      Print only this, without quotes
-  --sparse-check-size N    How large a hole is tried, in bytes [4096]
-  -q, --quiet              No progress
-  -n                       Progress as numbers
-  -F, --framing            Messages and input in frames
-  --exit-handshake         Wait for the other side before the end
-  --progress-low N         Where the progress begins, in percent [0]
-  --progress-high N        Where the progress ends, in percent [100]
-  -u, --unmount            Unmount what is mounted of the disk first [yes]
-  -U, --no-unmount         Do not, and write to it also while it is in use
-  --max-size N             Use only so many blocks of 512 bytes of it
-  --verify-writes          Read back what was written [disks]
-  --no-verify-writes       Do not [files]
-  --minimize-writes        Do not write what is there already
-  --no-minimize-writes     Write all [yes]
-  --enable-trim            Tell the disk what is trimmed
-  -E, --eject, --no-eject  No effect on Linux: nothing is left to be ejected
-  --unsafe                 Let tasks run programs, which is not supported yet
-  --reboot-param-path FILE Where to leave the parameter of the next boot
-                           [/run/reboot-param]
-  -v, --verbose            Say more, on stderr
-
-More is in the manual, under \"Firmware archives\".
-";
