@@ -432,6 +432,10 @@ fn a_parameter_that_cannot_be_left_ends_the_task_before_what_follows() {
     // A task that fails takes it back.
     assert_eq!(apply("fails", "other"), (Some(1), "fwup: no\n".to_owned()));
     assert!(!place.path("other").exists());
+    // What is no file stays.
+    symlink("/dev/null", place.path("link")).unwrap();
+    assert_eq!(apply("fails", "link"), (Some(1), "fwup: no\n".to_owned()));
+    assert!(place.path("link").exists());
 }
 
 #[test]

@@ -96,7 +96,9 @@ struct Watcher<'a, W> {
 impl<W> Watcher<'_, W> {
     /// A task that fails leaves nothing to the next boot.
     fn take_back(&self) {
-        if self.is_left {
+        // A pipe or a device, such as /dev/stdout, is not ours to remove.
+        let is_file = fs::symlink_metadata(self.path).is_ok_and(|found| found.is_file());
+        if self.is_left && is_file {
             let _ = fs::remove_file(self.path);
         }
     }
