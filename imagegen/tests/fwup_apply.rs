@@ -8,14 +8,15 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use imagegen::fwup::apply::{Applied, ApplyError, Observer, apply};
 use imagegen::fwup::archive::read::Archive;
-use imagegen::fwup::device::{Device, DiskFile};
+use imagegen::fwup::destination::Writing;
+use imagegen::fwup::device::{Device, DiskFile, Storage};
 use imagegen::fwup::hex;
 use imagegen::fwup::language::Environment;
 use imagegen::fwup::model::{Call, Firmware, Handler, Resource, Section, Task};
@@ -234,6 +235,8 @@ fn what_is_printed_is_what_fwup_prints() {
             low: 0,
             high: 100,
             reboot_parameter: None,
+            writing: Writing::default(),
+            is_verbose: false,
         };
         let archive = File::open(&case.archive).unwrap();
         let status = run.apply(archive, &mut Environment::empty(), &mut out, &mut err);
@@ -262,7 +265,7 @@ fn what_is_printed_is_what_fwup_prints() {
 struct Trickle<R>(R);
 
 impl<R: Read> Read for Trickle<R> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let length = out.len().min(1);
         self.0.read(&mut out[..length])
     }
@@ -615,14 +618,110 @@ fn requirements_choose_the_task() {
     );
 }
 
+/// An archive of a `meta.conf` and nothing else.
+fn described(meta_conf: &str) -> Vec<u8> {
+    let mut archive = stored(meta_conf.as_bytes());
+    archive[26] = 9;
+    archive.splice(30..36, *b"meta.conf");
+    archive
+}
+
+#[test]
+fn programs_are_not_run_and_not_left_out_in_silence() {
+    let case = Case::new("01-raw");
+    let ran = case.folder.path().join("ran");
+    let archive = described(&format!(
+        "task \"complete\" {{\nreqlist={{2,\"require-execute\",\"touch {}\"}}\n}}\n\
+         task \"complete.other\" {{\non-init {{\nfunlist={{2,info,\"no programs\"}}\n}}\n}}\n",
+        ran.display()
+    ));
+    let image = case.image();
+    let run = |is_unsafe| {
+        let run = Run {
+            destination: &image,
+            task: "complete",
+            mode: Mode::Quiet,
+            low: 0,
+            high: 100,
+            reboot_parameter: None,
+            writing: Writing {
+                is_unsafe,
+                ..Writing::default()
+            },
+            is_verbose: false,
+        };
+        let mut out = Vec::new();
+        let environment = &mut Environment::empty();
+        let status = run.apply(&archive[..], environment, &mut out, Vec::new());
+        (status, String::from_utf8(out).unwrap())
+    };
+    // As with fwup, the requirement is not met unless programs may be run.
+    assert_eq!(run(false), (0, "fwup: no programs\n".to_owned()));
+    assert_eq!(
+        run(true),
+        (1, "fwup: require-execute is not supported yet\n".to_owned())
+    );
+    assert!(!ran.exists());
+}
+
+/// A disk of which nothing can be read.
+struct Unreadable;
+
+impl Storage for Unreadable {
+    fn read_at(&mut self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("the medium is bad"))
+    }
+
+    fn write_at(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        panic!("nothing is to be written")
+    }
+
+    fn length(&self) -> u64 {
+        1 << 20
+    }
+
+    fn grows(&self) -> bool {
+        false
+    }
+
+    fn grow(&mut self, _: u64) -> io::Result<()> {
+        panic!("a disk does not grow")
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_is_no_unmet_requirement() {
+    for (requirement, offset) in [
+        ("4,\"require-uboot-variable\",env,alpha,a", 16 * 512),
+        ("3,\"require-partition-offset\",1,192", 0),
+    ] {
+        let text = required(requirement);
+        let environment = &mut Environment::empty();
+        let firmware = imagegen::fwup::language::meta_conf(text.as_bytes(), environment).unwrap();
+        let result = apply(
+            &mut Archive::new(&b"PK\x01\x02"[..]),
+            &firmware,
+            "ok",
+            &mut Device::new(Unreadable),
+            &mut Heard::default(),
+        );
+        assert_eq!(
+            result.unwrap_err().to_string(),
+            format!("reading byte {offset}: the medium is bad")
+        );
+    }
+}
+
 #[test]
 fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
     let case = Case::new("01-raw");
     let parameter = case.folder.path().join("parameter");
-    let meta = "task \"complete\" {\non-init {\nfunlist={2,reboot_param,\"0 tryboot\"}\n}\n}\n";
-    let mut archive = stored(meta.as_bytes());
-    archive[26] = 9;
-    archive.splice(30..36, *b"meta.conf");
+    let archive =
+        described("task \"complete\" {\non-init {\nfunlist={2,reboot_param,\"0 tryboot\"}\n}\n}\n");
     let image = case.image();
     let run = Run {
         destination: &image,
@@ -631,6 +730,8 @@ fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
         low: 0,
         high: 100,
         reboot_parameter: Some(&parameter),
+        writing: Writing::default(),
+        is_verbose: false,
     };
     let mut out = Vec::new();
     let status = run.apply(

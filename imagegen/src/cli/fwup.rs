@@ -2,15 +2,18 @@
 
 //! The command line of fwup: `imagegen fwup …`, and all of it when the program is started under the name `fwup`.
 //!
-//! What it prints is what fwup prints, on the same stream; the exit status is 0 or 1.
+//! What it prints is what fwup prints, on the same stream; the exit status is 0 or 1. Where fwup leaves out the cause of an
+//! error, it follows behind a colon.
 
 use std::fs::File;
 use std::io::{Read, stderr, stdin, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use imagegen::fwup::archive::write::Level;
+use imagegen::fwup::cards;
+use imagegen::fwup::identity::Identity;
 use imagegen::fwup::language::{Environment, FWUP_VERSION};
 use imagegen::fwup::opened::Opened;
 use imagegen::fwup::options::{Command, Options, OptionsError};
@@ -22,32 +25,23 @@ use imagegen::fwup::{describe, meta};
 
 use super::show;
 
+const HELP: &str = include_str!("fwup/help.txt");
+
 /// Runs it with the arguments behind the program's name.
 pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
-    let options = match Options::parse(arguments) {
-        Ok(options) => options,
-        Err(error @ OptionsError::NumericAndQuiet) => return fail(&error.into()),
+    let mut options = Options::default();
+    let result = match options.read(arguments) {
+        Ok(()) => execute(&options),
+        Err(error @ OptionsError::NumericAndQuiet) => Err(error.into()),
         Err(error) => {
             eprintln!("fwup: {error}");
-            return fail(&anyhow!("unknown or wrong options; -h lists them"));
+            Err(anyhow!("unknown or wrong options; -h lists them"))
         }
     };
-    let status = match execute(&options) {
-        Ok(status) => status,
-        // Where an archive goes to stdout, nothing else must.
-        Err(error) if options.output.as_deref() == Some("-") => {
-            eprintln!("fwup: {error:#}");
-            1
-        }
-        Err(error) if options.is_framed => {
-            Reporter::new(stdout().lock(), Mode::Framed, 0, 100).error(&error);
-            1
-        }
-        Err(error) => {
-            fail(&error);
-            1
-        }
-    };
+    let status = result.unwrap_or_else(|error| {
+        fail(&options, &error);
+        1
+    });
     if options.has_exit_handshake && handshake(status, stdout().lock(), stdin().lock()).is_err() {
         return ExitCode::FAILURE;
     }
@@ -55,22 +49,37 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
 }
 
 /// Errors go to stdout: scripts that talk to fwup through pipes read them there.
-fn fail(error: &anyhow::Error) -> ExitCode {
-    // Only the outermost is fwup's; what is behind it goes to stderr.
-    for cause in error.chain().skip(1) {
-        eprintln!("{cause}");
+fn fail(options: &Options, error: &anyhow::Error) {
+    // Where an archive goes to stdout, nothing else must.
+    if options.output.as_deref() == Some("-") {
+        eprintln!("fwup: {error:#}");
+        return;
     }
-    match show(format!("fwup: {error}\n")) {
-        Ok(()) | Err(_) => ExitCode::FAILURE,
-    }
+    // A bar is shown by applying only, which reports its errors itself.
+    let mode = match options.mode() {
+        Mode::Normal => Mode::Quiet,
+        mode => mode,
+    };
+    Reporter::new(stdout().lock(), mode, 0, 100).error(&format!("{error:#}"));
 }
 
 /// Does it; the exit status.
 fn execute(options: &Options) -> anyhow::Result<u8> {
-    if !options.public_keys.is_empty() || options.private_key.is_some() {
-        bail!("a signature (-p, -s) is not supported yet");
-    }
     let done = match options.command {
+        Some(Command::Version) => Ok(show(format!("{FWUP_VERSION}\n"))?),
+        Some(Command::Help) => Ok(show(HELP)?),
+        Some(Command::Detect) => detect(options),
+        Some(Command::ShowDetected) => show_detected(options),
+        _ if !options.public_keys.is_empty() || options.private_key.is_some() => {
+            bail!("a signature (-p, -s) is not supported yet")
+        }
+        Some(Command::Sign | Command::GenerateKeys) => {
+            bail!("a signature (-S, -g) is not supported yet")
+        }
+        _ if options.unexpected().is_some() => {
+            let unexpected = options.unexpected().unwrap_or_default();
+            bail!("unexpected parameter: {unexpected}")
+        }
         Some(Command::Create) => create(options),
         Some(Command::List) => {
             let opened = open(options)?;
@@ -78,7 +87,7 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
                 .iter()
                 .map(|name| format!("{name}\n"))
                 .collect();
-            Ok(show(lines.concat())?)
+            say(options, &lines.concat())
         }
         Some(Command::Metadata) => metadata(options),
         Some(Command::Verify) => {
@@ -88,21 +97,22 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
                 Some(_) => "Valid archive with a signature that was not checked\n",
                 None => "Valid archive without a signature\n",
             };
-            Ok(show(kind)?)
+            say(options, kind)
         }
         Some(Command::SparseCheck) => sparse_check(options),
-        Some(Command::Version) => Ok(show(format!("{FWUP_VERSION}\n"))?),
-        Some(Command::Help) => Ok(show(HELP)?),
         Some(Command::Apply) => return apply(options),
-        Some(Command::Sign | Command::GenerateKeys) => {
-            bail!("a signature (-S, -g) is not supported yet")
-        }
-        Some(Command::Detect | Command::ShowDetected) => {
-            bail!("looking for memory cards (-D, -z) is not supported yet")
-        }
         None => bail!("specify one of -a, -c, -l, -m or -V; -h lists all options"),
     };
     done.map(|()| 0)
+}
+
+/// Prints the result of a command, in one frame where there are frames.
+fn say(options: &Options, text: &str) -> anyhow::Result<()> {
+    if options.is_framed {
+        Reporter::new(stdout().lock(), options.mode(), 0, 100).text(text);
+        return Ok(());
+    }
+    Ok(show(text)?)
 }
 
 fn create(options: &Options) -> anyhow::Result<()> {
@@ -120,75 +130,109 @@ fn create(options: &Options) -> anyhow::Result<()> {
         environment,
         |_, _| {},
     );
-    if let Err(PackError::Language { error, .. }) = &packed {
-        eprintln!("{error}");
+    match packed {
+        Ok(created) => {
+            if options.is_verbose {
+                let Identity { uuid, nickname } = created.identity;
+                eprintln!("fwup: {output}: {nickname} ({uuid})");
+            }
+            Ok(())
+        }
+        Err(error) => {
+            if let PackError::Language { error, .. } = &error {
+                eprintln!("{error}");
+            }
+            // fwup's sentences, which scripts look for, say as much.
+            if error.is_told_in_full() {
+                bail!("{error}");
+            }
+            Err(error.into())
+        }
     }
-    packed.map(drop).map_err(|error| anyhow!("{error}"))
 }
 
-/// The archive of `-i`, or the first argument; `-` is stdin.
 fn input_path(options: &Options) -> anyhow::Result<&str> {
     options
-        .input
-        .as_ref()
-        .or_else(|| options.arguments.first())
-        .map(String::as_str)
+        .input_path()
         .context("specify the archive: -i FILE, or -i - for stdin")
 }
 
-fn open_input(path: &str) -> anyhow::Result<Box<dyn Read>> {
+/// Opens an archive. What comes from stdin is in frames where the output is.
+fn open_input(options: &Options) -> anyhow::Result<Box<dyn Read>> {
+    let path = input_path(options)?;
     if path == "-" {
-        return Ok(Box::new(stdin()));
+        return Ok(match options.is_framed {
+            true => Box::new(Framed::new(stdin())),
+            false => Box::new(stdin()),
+        });
     }
     let file = File::open(path).map_err(|error| anyhow!("cannot open '{path}': {error}"))?;
     Ok(Box::new(file))
 }
 
 fn open(options: &Options) -> anyhow::Result<Opened<Box<dyn Read>>> {
-    let input = open_input(input_path(options)?)?;
+    let input = open_input(options)?;
     Ok(Opened::read(input, &mut Environment::of_process())?)
 }
 
 /// Applies an archive; what fails then was reported on the way.
 fn apply(options: &Options) -> anyhow::Result<u8> {
-    if options.max_size.is_some() {
-        bail!("--max-size is not supported yet");
-    }
-    if options.verifies_writes == Some(true) {
-        bail!("--verify-writes is not supported yet");
-    }
-    let destination = options
-        .destination
-        .as_deref()
-        .context("specify the disk or the image: -d PATH")?;
     let task = options
         .task
         .as_deref()
         .context("specify the task: -t NAME")?;
-    let mode = if options.is_framed {
-        Mode::Framed
-    } else if options.is_quiet {
-        Mode::Quiet
-    } else if options.is_numeric {
-        Mode::Numeric
-    } else {
-        Mode::Normal
-    };
-    let path = input_path(options)?;
-    let mut input = open_input(path)?;
-    if options.is_framed && path == "-" {
-        input = Box::new(Framed::new(input));
-    }
+    let input = open_input(options)?;
+    let destination = destination(options)?;
     let run = Run {
-        destination: Path::new(destination),
+        destination: &destination,
         task,
-        mode,
+        mode: options.mode(),
         low: options.progress_low,
         high: options.progress_high,
         reboot_parameter: options.reboot_param_path.as_deref().map(Path::new),
+        writing: options.writing(),
+        is_verbose: options.is_verbose,
     };
     let environment = &mut Environment::of_process();
     Ok(run.apply(input, environment, stdout().lock(), stderr().lock()))
+}
+
+/// What is written to: that of `-d`, or the one card that is plugged in.
+fn destination(options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(destination) = &options.destination {
+        return Ok(destination.into());
+    }
+    let is_stdin_taken = input_path(options)? == "-";
+    let cards = cards::scan();
+    let card = cards::confirmed(
+        &cards,
+        options.accepts_detected,
+        is_stdin_taken,
+        |question| {
+            eprint!("{question}");
+            let mut answer = String::new();
+            stdin().read_line(&mut answer)?;
+            Ok(answer.chars().next().unwrap_or('n'))
+        },
+    )
+    .context("no destination is given (-d PATH)")?;
+    Ok(card.path.clone())
+}
+
+/// The cards that are plugged in, with their sizes in bytes.
+fn detect(options: &Options) -> anyhow::Result<()> {
+    let lines: Vec<_> = cards::scan()
+        .iter()
+        .map(|card| format!("{},{}\n", card.path.display(), card.size))
+        .collect();
+    say(options, &lines.concat())
+}
+
+/// The card that `-a` would take.
+fn show_detected(options: &Options) -> anyhow::Result<()> {
+    let cards = cards::scan();
+    let card = cards::only(&cards)?;
+    say(options, &format!("{}\n", card.path.display()))
 }
 
 fn metadata(options: &Options) -> anyhow::Result<()> {
@@ -201,7 +245,7 @@ fn metadata(options: &Options) -> anyhow::Result<()> {
             Some(_) => {}
         }
     }
-    Ok(show(text)?)
+    say(options, &text)
 }
 
 /// Tries it with a file of its own beside the path, so that nothing there is lost.
@@ -219,38 +263,5 @@ fn sparse_check(options: &Options) -> anyhow::Result<()> {
     if !has_holes {
         bail!("Sparse files not supported");
     }
-    Ok(show("Sparse files supported\n")?)
+    say(options, "Sparse files supported\n")
 }
-
-const HELP: &str = "\
-Usage: fwup [OPTION]...
-
-Commands:
-  -a, --apply              Apply an archive to a disk or an image
-  -c, --create             Make an archive from a configuration
-  -l, --list               List the tasks of an archive
-  -m, --metadata           Print the metadata of an archive
-  -V, --verify             Check the data of an archive
-  --sparse-check PATH      Say whether files there can have holes
-  --version                Print the version of fwup that this does what it does
-  -h, --help               Print this
-
-Options:
-  -f FILE                  The configuration [fwupdate.conf]; - for stdin
-  -i FILE                  The archive to read; - for stdin
-  -o FILE                  The archive to make; - for stdout
-  -1 ... -9                Compress fast ... small [-6]
-  -d FILE                  The disk or the image
-  -t, --task NAME          The task, or the start of its name
-  --metadata-key NAME      Print only this, without quotes
-  --sparse-check-size N    How large a hole is tried, in bytes [4096]
-  -q, --quiet              No progress
-  -n                       Progress as numbers
-  -F, --framing            Messages and input in frames
-  --exit-handshake         Wait for the other side before the end
-  --progress-low N         Where the progress begins, in percent [0]
-  --progress-high N        Where the progress ends, in percent [100]
-  -v, --verbose            Say more
-
-More is in the manual, under \"Firmware archives\".
-";

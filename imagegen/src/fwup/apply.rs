@@ -11,7 +11,7 @@ mod resource;
 mod steps;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::action::{Action, ActionError};
 use super::archive::read::{Archive, ArchiveError};
@@ -59,6 +59,9 @@ pub enum ApplyError {
     /// A partition table.
     #[error(transparent)]
     Mbr(#[from] MbrError),
+    /// The parameter of the next boot cannot be left for it.
+    #[error("cannot leave the parameter of the next boot: {0}")]
+    RebootParameter(io::Error),
     /// A resource's data.
     #[error(transparent)]
     Resource(#[from] ResourceError),
@@ -70,6 +73,14 @@ pub trait Observer {
     fn progress(&mut self, done: u64, total: u64);
     /// A task's own message.
     fn info(&mut self, message: &str);
+    /// A parameter for the next boot, to be left for whoever reboots.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; the task ends there.
+    fn reboot_parameter(&mut self, _parameter: &str) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What was done.
@@ -97,7 +108,7 @@ pub fn apply<R: Read, S: Storage>(
     let task = requirement::choose(firmware, prefix, device)?
         .ok_or_else(|| ApplyError::NoTask(prefix.to_owned()))?;
     let steps = Steps::of(task, firmware)?;
-    let blocks = device.length() / BLOCK;
+    let blocks = device.capacity() / BLOCK;
     steps.check(firmware, device, blocks)?;
     let total = steps.units(firmware);
     let mut run = Run {
@@ -212,6 +223,8 @@ impl<'a, S: Storage> Run<'a, '_, S> {
             Action::Error(message) => return Err(ApplyError::Said((*message).to_owned())),
             Action::Info(message) => self.observer.info(message),
             Action::RebootParameter(parameter) => {
+                let left = self.observer.reboot_parameter(parameter);
+                left.map_err(ApplyError::RebootParameter)?;
                 self.reboot_parameter = Some((*parameter).to_owned());
             }
         }

@@ -6,13 +6,16 @@
 //! environments, goes to the disk at once, and only when all data before it is there ([`Device::write_ordered`]). So an
 //! interruption finds either the old decision or the new one with all it needs.
 
+mod open;
 mod segment;
 mod storage;
+mod storing;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
+pub use open::DestinationError;
 pub use storage::{DiskFile, Storage};
 
 use self::segment::{BLOCK, Segment};
@@ -36,6 +39,14 @@ pub enum DeviceError {
         /// What the system said.
         error: io::Error,
     },
+    /// What was written is not what is there now.
+    #[error(
+        "writing at byte {offset}: what was read back is not what was written; the disk is going bad, or its connection is"
+    )]
+    Verify {
+        /// The first byte that differs.
+        offset: u64,
+    },
     /// The destination is too small.
     #[error(
         "bytes {start} to {end} are beyond the end of the destination, which has {length} bytes"
@@ -58,9 +69,25 @@ pub enum DeviceError {
     },
 }
 
+/// How a destination is written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What was written is read back and compared.
+    pub verifies: bool,
+    /// What is on the disk already is not written again.
+    pub minimizes: bool,
+    /// The disk is told what is trimmed.
+    pub discards: bool,
+    /// The most bytes that the destination may have.
+    pub limit: Option<u64>,
+}
+
 /// A destination with its cache. What is not flushed is lost when it is dropped.
 pub struct Device<S> {
     storage: S,
+    settings: Settings,
+    /// Why the disk was not told about the last trim, when it refused.
+    undiscarded: Option<DeviceError>,
     segments: BTreeMap<u64, Segment>,
     clock: u64,
     /// Segments whose contents do not matter, as ranges: they read as zeroes.
@@ -74,10 +101,17 @@ pub struct Device<S> {
 impl<S: Storage> Device<S> {
     /// A destination. An empty one is only made, so that nothing has to be synced in between.
     pub fn new(storage: S) -> Self {
+        Self::with(storage, Settings::default())
+    }
+
+    /// A destination that is written to in another way than plainly.
+    pub fn with(storage: S, settings: Settings) -> Self {
         let is_durable = storage.length() > 0;
         let needs_sync = !storage.grows();
         Self {
             storage,
+            settings,
+            undiscarded: None,
             segments: BTreeMap::new(),
             clock: 0,
             trimmed: BTreeMap::new(),
@@ -90,6 +124,25 @@ impl<S: Storage> Device<S> {
     /// The destination's size in bytes, as far as it is written.
     pub fn length(&self) -> u64 {
         self.storage.length()
+    }
+
+    /// How many bytes it is taken to have: all of a disk; of an image the limit, or else what there is.
+    pub fn capacity(&self) -> u64 {
+        self.bound().unwrap_or(self.storage.length())
+    }
+
+    /// Where writes must end; an image without a limit may have any size.
+    fn bound(&self) -> Option<u64> {
+        let length = (!self.storage.grows()).then(|| self.storage.length());
+        match (length, self.settings.limit) {
+            (Some(length), Some(limit)) => Some(length.min(limit)),
+            (length, limit) => length.or(limit),
+        }
+    }
+
+    /// Why the disk was not told what is trimmed, when it refused the last time.
+    pub fn undiscarded(&self) -> Option<&DeviceError> {
+        self.undiscarded.as_ref()
     }
 
     /// What the device stands on.
@@ -119,17 +172,7 @@ impl<S: Storage> Device<S> {
             part.fill(0);
             return Ok(());
         }
-        let offset = number * SEGMENT + at as u64;
-        let length = self
-            .storage
-            .read_at(offset, part)
-            .map_err(|error| DeviceError::Io {
-                action: "reading",
-                offset,
-                error,
-            })?;
-        part[length..].fill(0);
-        Ok(())
+        self.read_at(number * SEGMENT + at as u64, part)
     }
 
     /// Writes data. Whole segments go to the disk at once, the rest when the cache is flushed.
@@ -228,103 +271,16 @@ impl<S: Storage> Device<S> {
         };
         self.untrim(number);
         for run in segment.runs() {
-            let end = self.storage.length();
             let offset = number * SEGMENT + run.start as u64;
             let mut bytes = &segment.bytes()[run];
             // A trimmed segment is written whole, which may be more than a device has.
-            if !self.storage.grows() && offset + bytes.len() as u64 > end {
+            if let Some(end) = self.bound() {
                 let left = end.saturating_sub(offset);
-                bytes = &bytes[..usize::try_from(left).unwrap_or(0).min(bytes.len())];
+                bytes = &bytes[..usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())];
             }
             self.store(offset, bytes)?;
         }
         Ok(())
-    }
-
-    /// Writes to the disk.
-    fn store(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.is_synced = false;
-        let end = offset + data.len() as u64;
-        self.grow(offset, end)?;
-        self.storage
-            .write_at(offset, data)
-            .map_err(|error| DeviceError::Io {
-                action: "writing at",
-                offset,
-                error,
-            })
-    }
-
-    /// Lets an image grow for what is at `offset`: to the end of the segment in which that ends.
-    fn grow(&mut self, offset: u64, end: u64) -> Result<(), DeviceError> {
-        let grown = end.next_multiple_of(SEGMENT);
-        if self.storage.grows() && self.storage.length() < grown {
-            self.storage.grow(grown).map_err(|error| DeviceError::Io {
-                action: "growing the destination for what comes at",
-                offset,
-                error,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Writes what decides about booting: after all data before it is safe, and before all that follows. Only the blocks
-    /// that change are written.
-    ///
-    /// # Errors
-    ///
-    /// When the destination is too small, or those of the system.
-    pub fn write_ordered(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.check_end(offset, data.len() as u64)?;
-        let end = offset + data.len() as u64;
-        for number in offset / SEGMENT..end.div_ceil(SEGMENT) {
-            if self.is_trimmed(number) {
-                // Written as zeroes first, so that what is read below is what the disk holds.
-                self.segment(number)?;
-            }
-        }
-        self.flush()?;
-        let mut old = vec![0; data.len()];
-        self.read(offset, &mut old)?;
-        let differs = |(old, new): (&[u8], &[u8])| old != new;
-        let mut blocks = old.chunks(BLOCK).zip(data.chunks(BLOCK));
-        let first = blocks.position(differs);
-        let last = old.chunks(BLOCK).zip(data.chunks(BLOCK)).rposition(differs);
-        let (start, stop) = match (first, last) {
-            (Some(first), Some(last)) => (first * BLOCK, ((last + 1) * BLOCK).min(data.len())),
-            // Nothing changes; an image still grows to hold it.
-            _ if self.storage.grows() && self.storage.length() < end => (0, BLOCK.min(data.len())),
-            _ => return Ok(()),
-        };
-        self.sync()?;
-        self.store(offset + start as u64, &data[start..stop])?;
-        // The rest of the image is there too, where all that follows are zeroes.
-        self.grow(offset, end)?;
-        self.needs_sync = true;
-        self.sync()
-    }
-
-    /// Waits until all that was written is on the disk.
-    fn sync(&mut self) -> Result<(), DeviceError> {
-        if self.is_durable && !self.is_synced {
-            self.storage.sync().map_err(|error| DeviceError::Io {
-                action: "syncing the destination, up to",
-                offset: self.storage.length(),
-                error,
-            })?;
-        }
-        self.is_synced = true;
-        Ok(())
-    }
-
-    /// Writes what the cache holds; a device, and an image with ordered writes, is synced too.
-    ///
-    /// # Errors
-    ///
-    /// Those of the system.
-    pub fn finish(&mut self) -> Result<(), DeviceError> {
-        self.flush()?;
-        if self.needs_sync { self.sync() } else { Ok(()) }
     }
 
     /// Forgets what is not written yet.
@@ -348,6 +304,7 @@ impl<S: Storage> Device<S> {
             .retain(|number, _| !(first..last).contains(number));
         let until = self.trimmed.entry(first).or_insert(last);
         *until = last.max(*until);
+        self.discard_stored(first, last);
         Ok(())
     }
 
@@ -383,14 +340,10 @@ impl<S: Storage> Device<S> {
     /// When the destination is too small and does not grow, or they are beyond all disks.
     pub fn check_end(&self, start: u64, length: u64) -> Result<(), DeviceError> {
         let end = end(start, length)?;
-        if !self.storage.grows() && end > self.storage.length() {
-            return Err(DeviceError::BeyondEnd {
-                start,
-                end,
-                length: self.storage.length(),
-            });
+        match self.bound() {
+            Some(length) if end > length => Err(DeviceError::BeyondEnd { start, end, length }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -6,15 +6,18 @@
 mod action;
 pub mod apply;
 pub mod archive;
+pub mod cards;
 pub mod create;
 pub mod date;
 pub mod describe;
+pub mod destination;
 pub mod device;
 pub mod environment;
 pub mod identity;
 pub mod language;
 pub mod meta;
 pub mod model;
+pub mod mounts;
 pub mod opened;
 pub mod options;
 pub mod pack;

@@ -21,6 +21,8 @@ pub struct Firmware {
     pub environments: Vec<Section>,
     /// `task`
     pub tasks: Vec<Task>,
+    /// Whether its tasks may run programs, which is the user's to say and not the file's.
+    pub is_unsafe: bool,
 }
 
 impl Firmware {

@@ -3,12 +3,13 @@
 //! An archive of which the start was read: what it is, before its resources.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use super::apply::{Applied, ApplyError, Observer, apply};
 use super::archive::read::{Archive, ArchiveError};
-use super::device::{Device, DiskFile, Storage};
+use super::destination::{OpenDestinationError, Writing};
+use super::device::Storage;
 use super::identity::Identity;
 use super::language::{self, Environment, LanguageError};
 use super::meta;
@@ -106,13 +107,8 @@ pub enum ApplyFileError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The destination cannot be opened.
-    #[error("cannot open {path} for writing: {error}")]
-    Destination {
-        /// The destination.
-        path: String,
-        /// What the system said.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Destination(#[from] OpenDestinationError),
     /// The task failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -131,13 +127,27 @@ pub fn apply_to(
     environment: &mut Environment,
     observer: &mut dyn Observer,
 ) -> Result<Applied, ApplyFileError> {
+    let writing = &Writing::default();
+    apply_with(input, destination, task, environment, writing, observer)
+}
+
+/// Applies an archive like [`apply_to`], to a destination that is written to in another way.
+///
+/// # Errors
+///
+/// When the archive or the destination cannot be opened, or the task fails.
+pub fn apply_with(
+    input: impl Read,
+    destination: &Path,
+    task: &str,
+    environment: &mut Environment,
+    writing: &Writing,
+    observer: &mut dyn Observer,
+) -> Result<Applied, ApplyFileError> {
     let mut opened = Opened::read(input, environment)?;
+    opened.firmware.is_unsafe = writing.is_unsafe;
     let is_new = !destination.exists();
-    let file = DiskFile::open(destination).map_err(|error| ApplyFileError::Destination {
-        path: destination.display().to_string(),
-        error,
-    })?;
-    let mut device = Device::new(file);
+    let mut device = writing.open(destination, observer)?;
     let result = apply(
         &mut opened.archive,
         &opened.firmware,
@@ -145,6 +155,10 @@ pub fn apply_to(
         &mut device,
         observer,
     );
+    if let Some(error) = device.undiscarded() {
+        // What is trimmed does not matter, so it does no harm where it is.
+        observer.info(&format!("the disk was not told what is trimmed: {error}"));
+    }
     if result.is_err() && is_new && device.into_storage().length() == 0 {
         // The error before this one is the one to tell.
         let _ = fs::remove_file(destination);

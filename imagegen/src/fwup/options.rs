@@ -3,6 +3,12 @@
 //! fwup's command line, with the habits of GNU's getopt_long: options may follow arguments, long ones may be shortened, short
 //! ones may be joined.
 
+mod known;
+
+use self::known::{KNOWN, Known, find_long};
+use super::destination::{Mounted, Writing};
+use super::report::Mode;
+
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -52,6 +58,7 @@ pub struct Options {
     pub is_framed: bool,
     pub has_exit_handshake: bool,
     pub accepts_detected: bool,
+    /// Has no effect on Linux, with fwup neither: all is on the medium when the program ends, so it can be taken out.
     pub may_eject: Option<bool>,
     pub may_unmount: Option<bool>,
     pub may_trim: bool,
@@ -151,65 +158,6 @@ pub enum OptionsError {
     PublicKeys,
 }
 
-/// An option: its short form, its long form, and whether it takes a value.
-type Known = (Option<char>, &'static str, bool);
-
-/// All of them. An empty long form is none.
-const KNOWN: &[Known] = &[
-    (Some('a'), "apply", false),
-    (Some('c'), "create", false),
-    (Some('d'), "", true),
-    (Some('D'), "detect", false),
-    (None, "eject", false),
-    (Some('E'), "no-eject", false),
-    (None, "enable-trim", false),
-    (None, "exit-handshake", false),
-    (Some('f'), "", true),
-    (Some('F'), "framing", false),
-    (Some('g'), "gen-keys", false),
-    (Some('h'), "help", false),
-    (Some('i'), "", true),
-    (Some('l'), "list", false),
-    (None, "max-size", true),
-    (Some('m'), "metadata", false),
-    (None, "metadata-key", true),
-    (None, "minimize-writes", false),
-    (Some('n'), "", false),
-    (None, "no-minimize-writes", false),
-    (None, "no-verify-writes", false),
-    (Some('o'), "", true),
-    (Some('p'), "public-key-file", true),
-    (None, "public-key", true),
-    (Some('s'), "private-key-file", true),
-    (None, "private-key", true),
-    (None, "progress-high", true),
-    (None, "progress-low", true),
-    (Some('q'), "quiet", false),
-    (None, "reboot-param-path", true),
-    (Some('S'), "sign", false),
-    (None, "sparse-check", true),
-    (None, "sparse-check-size", true),
-    (Some('t'), "task", true),
-    (Some('u'), "unmount", false),
-    (Some('U'), "no-unmount", false),
-    (None, "unsafe", false),
-    (Some('v'), "verbose", false),
-    (Some('V'), "verify", false),
-    (None, "verify-writes", false),
-    (None, "version", false),
-    (Some('y'), "", false),
-    (Some('z'), "", false),
-    (Some('1'), "", false),
-    (Some('2'), "", false),
-    (Some('3'), "", false),
-    (Some('4'), "", false),
-    (Some('5'), "", false),
-    (Some('6'), "", false),
-    (Some('7'), "", false),
-    (Some('8'), "", false),
-    (Some('9'), "", false),
-];
-
 impl Options {
     /// Reads the arguments behind the program's name.
     ///
@@ -218,6 +166,20 @@ impl Options {
     /// Every [`OptionsError`].
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, OptionsError> {
         let mut options = Self::default();
+        options.read(arguments)?;
+        Ok(options)
+    }
+
+    /// Reads the arguments into options. What is in front of an error is there: how the error is to be told is an option too.
+    ///
+    /// # Errors
+    ///
+    /// Every [`OptionsError`].
+    pub fn read(
+        &mut self,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<(), OptionsError> {
+        let options = self;
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             if argument == "--" {
@@ -262,8 +224,55 @@ impl Options {
             options.command = Some(Command::Apply);
             options.input.get_or_insert_with(|| input.clone());
             options.task.get_or_insert_with(|| "complete".to_owned());
+            options.arguments.clear();
         }
-        Ok(options)
+        Ok(())
+    }
+
+    /// The archive to read: that of `-i`, or the first argument; `-` is stdin.
+    #[must_use]
+    pub fn input_path(&self) -> Option<&str> {
+        let path = self.input.as_ref().or_else(|| self.arguments.first());
+        path.map(String::as_str)
+    }
+
+    /// An argument for which there is no use.
+    #[must_use]
+    pub fn unexpected(&self) -> Option<&str> {
+        let reads = matches!(
+            self.command,
+            Some(Command::Apply | Command::List | Command::Metadata | Command::Verify)
+        );
+        let taken = usize::from(reads && self.input.is_none());
+        self.arguments.get(taken).map(String::as_str)
+    }
+
+    /// How progress and messages are shown. Of several options the quietest counts.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match (self.is_framed, self.is_quiet, self.is_numeric) {
+            (true, true, _) => Mode::FramedQuiet,
+            (true, false, _) => Mode::Framed,
+            (false, true, _) => Mode::Quiet,
+            (false, false, true) => Mode::Numeric,
+            (false, false, false) => Mode::Normal,
+        }
+    }
+
+    /// How the destination is written to. Like fwup, block devices are unmounted unless `-U` says no.
+    #[must_use]
+    pub fn writing(&self) -> Writing {
+        Writing {
+            mounted: match self.may_unmount {
+                Some(false) => Mounted::Left,
+                _ => Mounted::Unmounted,
+            },
+            verifies: self.verifies_writes,
+            minimizes: self.minimizes_writes.unwrap_or(false),
+            trims: self.may_trim,
+            max_size: self.max_size.map(|blocks| blocks * 512),
+            is_unsafe: self.is_unsafe,
+        }
     }
 
     /// Short options behind one `-`; a value is the rest, or else the next argument.
@@ -367,94 +376,5 @@ impl Options {
     }
 }
 
-/// A long option by its name, or by its start where it is that of one only.
-fn find_long(name: &str) -> Result<&'static Known, OptionsError> {
-    let named = KNOWN.iter().filter(|known| !known.1.is_empty());
-    let found: Vec<_> = named.filter(|known| known.1.starts_with(name)).collect();
-    let exact = found.iter().find(|known| known.1 == name);
-    match (exact, found.as_slice()) {
-        (Some(known), _) => Ok(known),
-        (None, [known]) if !name.is_empty() => Ok(known),
-        (None, []) => Err(OptionsError::Unknown(format!("--{name}"))),
-        (None, _) => Err(OptionsError::Ambiguous {
-            option: format!("--{name}"),
-            possible: found
-                .iter()
-                .map(|known| format!("'--{}'", known.1))
-                .collect::<Vec<_>>()
-                .join(" "),
-        }),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Options, OptionsError> {
-        Options::parse(line.split_whitespace().map(str::to_owned))
-    }
-
-    #[test]
-    fn options_are_read_in_all_their_forms() {
-        let options = parse(
-            "-qa -iin.fw disk.img --task=upgrade -d dev --progress-l 5 --progress-h 95 -- -x",
-        )
-        .unwrap();
-        assert_eq!(
-            options,
-            Options {
-                command: Some(Command::Apply),
-                is_quiet: true,
-                input: Some("in.fw".into()),
-                destination: Some("dev".into()),
-                task: Some("upgrade".into()),
-                progress_low: 5,
-                progress_high: 95,
-                arguments: vec!["disk.img".into(), "-x".into()],
-                ..Options::default()
-            }
-        );
-    }
-
-    #[test]
-    fn a_firmware_file_alone_is_applied() {
-        let options = parse("firmware.fw -d disk.img").unwrap();
-        assert_eq!(options.command, Some(Command::Apply));
-        assert_eq!(options.input.as_deref(), Some("firmware.fw"));
-        assert_eq!(options.task.as_deref(), Some("complete"));
-        assert_eq!(parse("firmware.zip").unwrap().command, None);
-        assert_eq!(parse("-l firmware.fw").unwrap().input, None);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_as_getopt_says_it() {
-        for (line, expected) in [
-            ("--nonsense", "unrecognized option '--nonsense'"),
-            ("-qX", "invalid option -- 'X'"),
-            (
-                "--met",
-                "option '--met' is ambiguous; possibilities: '--metadata' '--metadata-key'",
-            ),
-            ("-i", "option '-i' requires an argument"),
-            ("--task", "option '--task' requires an argument"),
-            ("--quiet=1", "option '--quiet' doesn't allow an argument"),
-            (
-                "--progress-low 101",
-                "option '--progress-low' needs a number from 0 to 100, not '101'",
-            ),
-            ("-n -q", "pick either -n or -q, but not both."),
-            (
-                "-pa -pa -pa -pa -pa -pa -pa -pa -pa -pa -pa",
-                "at most 10 public keys can be given",
-            ),
-        ] {
-            assert_eq!(parse(line).unwrap_err().to_string(), expected, "{line}");
-        }
-        assert_eq!(
-            parse("--metadata").unwrap().command,
-            Some(Command::Metadata)
-        );
-        assert_eq!(parse("-").unwrap().arguments, ["-"]);
-    }
-}
+mod tests;

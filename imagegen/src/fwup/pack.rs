@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::archive::write::Level;
 use super::create::{self, CreateError, Created};
 use super::language::{self, Environment, LanguageError};
+use super::resource::ResourceError;
 use crate::output::Output;
 
 /// Why no archive was made. The first three are worded as fwup words them.
@@ -40,6 +41,21 @@ pub enum PackError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl PackError {
+    /// Whether fwup's sentence for it says all: a file is not there, or what is wrong with the configuration is told elsewhere.
+    #[must_use]
+    pub fn is_told_in_full(&self) -> bool {
+        match self {
+            Self::Language { .. } => true,
+            Self::Configuration { source, .. }
+            | Self::Create(CreateError::Resource(ResourceError::Open { source, .. })) => {
+                source.kind() == io::ErrorKind::NotFound
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Makes the archive of a configuration; `-` is stdin or stdout. A file appears whole or not at all.

@@ -28,6 +28,8 @@ pub enum Mode {
     Quiet,
     /// As messages with a frame (`-F`).
     Framed,
+    /// Not at all, and all else in frames (`-F -q`).
+    FramedQuiet,
 }
 
 /// Prints as fwup does.
@@ -90,8 +92,16 @@ impl<W: Write> Reporter<W> {
                 }
                 self.print(&text);
             }
-            Mode::Framed => self.frame(*b"OK", 0, ""),
+            Mode::Framed | Mode::FramedQuiet => self.frame(*b"OK", 0, ""),
             Mode::Numeric | Mode::Quiet => {}
+        }
+    }
+
+    /// Shows what a command has to say: all of it in one frame where there are frames.
+    pub fn text(&mut self, text: &str) {
+        match self.mode {
+            Mode::Framed | Mode::FramedQuiet => self.frame(*b"OK", 0, text),
+            _ => self.print(text),
         }
     }
 
@@ -102,7 +112,7 @@ impl<W: Write> Reporter<W> {
 
     fn message(&mut self, kind: [u8; 2], text: &str) {
         match self.mode {
-            Mode::Framed => self.frame(kind, 0, text),
+            Mode::Framed | Mode::FramedQuiet => self.frame(kind, 0, text),
             // The bar is wiped away first.
             Mode::Normal => self.print(&format!("\r\x1b[Kfwup: {text}\n")),
             Mode::Numeric | Mode::Quiet => self.print(&format!("fwup: {text}\n")),
@@ -127,7 +137,7 @@ impl<W: Write> Reporter<W> {
             }
             Mode::Numeric => self.print(&format!("{percent}\n")),
             Mode::Framed => self.frame(*b"PR", u16::from(percent), ""),
-            Mode::Quiet => {}
+            Mode::Quiet | Mode::FramedQuiet => {}
         }
     }
 
@@ -169,7 +179,7 @@ impl<W: Write> Observer for Reporter<W> {
 }
 
 /// An amount of bytes with the unit that suits it.
-fn amount(bytes: u64) -> String {
+pub(super) fn amount(bytes: u64) -> String {
     let (unit, name) = match bytes {
         0..1_000 => (1, "bytes"),
         1_000..1_000_000 => (1_000, "KB"),

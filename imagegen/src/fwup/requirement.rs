@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{major, minor};
 
 use super::device::{Device, DeviceError, Storage};
-use super::environment::Environment;
+use super::environment::{Environment, EnvironmentError};
 use super::language::integer::unsigned;
 use super::model::{Call, Firmware, Task};
 use super::partitions;
@@ -83,7 +83,12 @@ fn holds<S: Storage>(
             };
             let found = Environment::read(section, device)
                 .and_then(|environment| environment.get(variable));
-            Ok(found.is_ok_and(|found| found.as_deref() == Some(value.as_bytes())))
+            match found {
+                Ok(found) => Ok(found.as_deref() == Some(value.as_bytes())),
+                // A disk that cannot be read does not say that another task is the right one.
+                Err(EnvironmentError::Device(error)) => Err(error.into()),
+                Err(_) => Ok(false),
+            }
         }
         ("require-partition-offset", [partition, offset]) => starts_at(device, partition, offset),
         ("require-path-on-device", [path, device]) => {
@@ -94,7 +99,11 @@ fn holds<S: Storage>(
         (name @ ("require-fat-file-exists" | "require-fat-file-match"), _) => {
             Err(RequirementError::NotYet(name.to_owned()))
         }
-        // Programs are not run, and what is not known does not hold.
+        // Without --unsafe it does not hold, as with fwup.
+        ("require-execute", _) if firmware.is_unsafe => {
+            Err(RequirementError::NotYet("require-execute".to_owned()))
+        }
+        // What is not known does not hold.
         _ => Ok(false),
     }
 }

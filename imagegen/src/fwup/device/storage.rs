@@ -2,10 +2,11 @@
 
 //! What a device stands on.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::fs::File;
+use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 /// Something to write to.
 pub trait Storage {
@@ -42,37 +43,36 @@ pub trait Storage {
     ///
     /// Those of the system.
     fn sync(&mut self) -> io::Result<()>;
-}
 
-/// An image file, which grows, or a block device, which does not.
-#[derive(Debug)]
-pub struct DiskFile {
-    file: File,
-    length: u64,
-    is_regular: bool,
-}
-
-impl DiskFile {
-    /// Opens a file for reading and writing; a missing one is made.
+    /// Lets the next reads of these bytes come from the disk, as far as the system can do that.
     ///
     /// # Errors
     ///
     /// Those of the system.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        let is_regular = file.metadata()?.is_file();
-        let length = file.seek(SeekFrom::End(0))?;
-        Ok(Self {
-            file,
-            length,
-            is_regular,
-        })
+    fn uncache(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        Ok(())
     }
+
+    /// Tells the disk that what these bytes hold does not matter.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, also where a disk has no way to be told.
+    fn discard(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A page of memory is at most as large on every system that Linux runs on, in bytes.
+#[cfg(target_os = "linux")]
+const PAGE: u64 = 64 << 10;
+
+/// An image file, which grows, or a block device, which does not.
+#[derive(Debug)]
+pub struct DiskFile {
+    pub(super) file: File,
+    pub(super) length: u64,
+    pub(super) is_regular: bool,
 }
 
 impl Storage for DiskFile {
@@ -114,5 +114,26 @@ impl Storage for DiskFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()
+    }
+    #[cfg(target_os = "linux")]
+    fn uncache(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        // Only what is on the disk already can be dropped from the cache, and only whole pages of it.
+        self.file.sync_data()?;
+        let start = offset - offset % PAGE;
+        let end = (offset + length).next_multiple_of(PAGE);
+        rustix::fs::fadvise(
+            &self.file,
+            start,
+            NonZeroU64::new(end - start),
+            rustix::fs::Advice::DontNeed,
+        )?;
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        // A block device discards what a hole is punched into; what is there are zeroes afterwards.
+        let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(&self.file, flags, offset, length)?)
     }
 }

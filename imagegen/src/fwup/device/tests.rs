@@ -10,6 +10,10 @@ struct Memory {
     bytes: Vec<u8>,
     is_fixed: bool,
     log: Vec<String>,
+    /// A byte that does not keep what is written to it.
+    bad: Option<usize>,
+    /// Whether the disk can be told what is needless.
+    discards: bool,
 }
 
 impl Storage for Memory {
@@ -25,6 +29,24 @@ impl Storage for Memory {
         self.log
             .push(format!("write {} {}", start / 512, data.len() / 512));
         self.bytes[start..start + data.len()].copy_from_slice(data);
+        if let Some(bad) = self.bad {
+            self.bytes[bad] = 0xbd;
+        }
+        Ok(())
+    }
+
+    fn uncache(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        self.log
+            .push(format!("uncache {} {}", offset / 512, length / 512));
+        Ok(())
+    }
+
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        if !self.discards {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.log
+            .push(format!("discard {} {}", offset / 512, length / 512));
         Ok(())
     }
 
@@ -48,10 +70,15 @@ impl Storage for Memory {
 }
 
 fn disk(length: usize, fill: u8) -> Device<Memory> {
-    Device::new(Memory {
+    disk_with(length, fill, Settings::default())
+}
+
+fn disk_with(length: usize, fill: u8, settings: Settings) -> Device<Memory> {
+    let memory = Memory {
         bytes: vec![fill; length],
         ..Memory::default()
-    })
+    };
+    Device::with(memory, settings)
 }
 
 #[test]
@@ -151,6 +178,111 @@ fn an_ordered_write_into_a_trimmed_segment_leaves_nothing_of_what_was_there() {
 }
 
 #[test]
+fn what_was_written_is_read_back_where_that_is_wanted() {
+    let settings = Settings {
+        verifies: true,
+        ..Settings::default()
+    };
+    let mut device = disk_with(4 * SEGMENT as usize, 0, settings);
+    device
+        .write(SEGMENT, &vec![7; 2 * SEGMENT as usize])
+        .unwrap();
+    assert_eq!(device.storage.log, ["write 256 512", "uncache 256 512"]);
+    device.storage.bad = Some(3 * SEGMENT as usize + 700);
+    device.write_ordered(3 * SEGMENT + 1024, &[1; 512]).unwrap();
+    device.write(3 * SEGMENT, &[1; 1024]).unwrap();
+    assert_eq!(
+        device.finish().unwrap_err().to_string(),
+        "writing at byte 393916: what was read back is not what was written; the disk is going bad, or its connection is"
+    );
+    // Without, nobody looks.
+    let mut device = disk(SEGMENT as usize, 0);
+    device.storage.bad = Some(5);
+    device.write(0, &[1; 512]).unwrap();
+    device.finish().unwrap();
+    assert_eq!(device.storage.log, ["write 0 1"]);
+}
+
+#[test]
+fn what_is_there_already_is_not_written_again_where_that_is_wanted() {
+    let settings = Settings {
+        minimizes: true,
+        ..Settings::default()
+    };
+    let mut device = disk_with(4 * SEGMENT as usize, 7, settings);
+    let mut data = vec![7; 3 * SEGMENT as usize];
+    data[SEGMENT as usize + 1024..][..1024].fill(8);
+    device.write(0, &data).unwrap();
+    device.write(3 * SEGMENT, &[7; 512]).unwrap();
+    device.write(3 * SEGMENT + 512, &[9; 512]).unwrap();
+    device.finish().unwrap();
+    let memory = device.into_storage();
+    assert_eq!(memory.log, ["write 258 2", "write 769 1"]);
+    assert!(memory.bytes.starts_with(&data));
+    // An image gets its size all the same.
+    let mut device = disk_with(0, 0, settings);
+    device.write(SEGMENT, &[0; 512]).unwrap();
+    device.finish().unwrap();
+    assert_eq!(device.length(), 2 * SEGMENT);
+    assert!(device.into_storage().log.is_empty());
+}
+
+#[test]
+fn a_limit_is_where_the_destination_ends() {
+    let settings = Settings {
+        limit: Some(300 * 512),
+        ..Settings::default()
+    };
+    let mut device = disk_with(0, 0, settings);
+    assert_eq!(device.capacity(), 300 * 512);
+    let error = device.write(299 * 512, &[1; 513]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "bytes 153088 to 153601 are beyond the end of the destination, which has 153600 bytes"
+    );
+    // The last step in which the image grows is a shorter one.
+    device.write(299 * 512, &[1; 512]).unwrap();
+    device.finish().unwrap();
+    assert_eq!(device.length(), 300 * 512);
+    // A disk is taken to be smaller, never larger.
+    for (disk, capacity) in [(400, 300), (200, 200)] {
+        let mut device = disk_with(disk * 512, 0, settings);
+        device.storage.is_fixed = true;
+        assert_eq!(device.capacity(), capacity * 512);
+        assert!(device.write(capacity * 512, &[1]).is_err());
+        device.write(capacity * 512 - 1, &[1]).unwrap();
+        device.finish().unwrap();
+    }
+}
+
+#[test]
+fn the_disk_is_told_what_is_trimmed_where_that_is_wanted() {
+    let settings = Settings {
+        discards: true,
+        ..Settings::default()
+    };
+    let mut device = disk_with(3 * SEGMENT as usize + 512, 0, settings);
+    device.storage.is_fixed = true;
+    device.storage.discards = true;
+    device.trim(512, 8 * SEGMENT).unwrap();
+    // Whole steps, as far as there is a disk.
+    assert_eq!(device.storage.log, ["discard 256 513"]);
+    assert!(device.undiscarded().is_none());
+    // A disk that cannot be told is no error.
+    device.storage.discards = false;
+    device.trim(0, SEGMENT).unwrap();
+    let refusal = device.undiscarded().unwrap().to_string();
+    assert!(
+        refusal.starts_with("discarding what is at byte 0: "),
+        "{refusal}"
+    );
+    let mut device = disk(SEGMENT as usize, 0);
+    device.storage.discards = true;
+    device.trim(0, SEGMENT).unwrap();
+    assert!(device.storage.log.is_empty());
+}
+
+#[test]
 fn places_that_no_disk_has_are_refused() {
     let mut device = disk(0, 0);
     for offset in [u64::MAX, i64::MAX as u64, i64::MAX as u64 - SEGMENT] {
@@ -180,9 +312,14 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn a_device_holds_what_was_written_last(steps in proptest::collection::vec(step(), 0..12)) {
+    fn a_device_holds_what_was_written_last(
+        steps in proptest::collection::vec(step(), 0..12),
+        verifies: bool,
+        minimizes: bool,
+    ) {
         let mut model = vec![0x11; 1 << 20];
-        let mut device = disk(model.len(), 0x11);
+        let settings = Settings { verifies, minimizes, ..Settings::default() };
+        let mut device = disk_with(model.len(), 0x11, settings);
         for step in steps {
             match step {
                 Step::Write(at, length, byte) => {
