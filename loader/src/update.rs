@@ -279,11 +279,11 @@ impl<'a> Writer<'a> {
     /// copy is left as changed in memory, and what was not written comes with the next write; of a pair the copy that
     /// counted before counts again.
     #[inline(never)]
-    pub fn record<S: Storage>(
+    pub fn record<E>(
         &mut self,
         changes: &Changes,
-        storage: &mut S,
-    ) -> Result<(), RecordError<S::Error>> {
+        storage: &mut dyn Storage<Error = E>,
+    ) -> Result<(), RecordError<E>> {
         self.check_room(changes)?;
         self.turn_to_other_copy();
         self.apply(changes);
@@ -295,7 +295,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     ///
     /// When a write or the flush fails.
-    pub fn write<S: Storage>(&mut self, storage: &mut S) -> Result<(), S::Error> {
+    pub fn write<E>(&mut self, storage: &mut dyn Storage<Error = E>) -> Result<(), E> {
         let written = self.write_sectors(storage);
         match (&written, &mut self.pair) {
             (Ok(()), _) => {
@@ -313,7 +313,7 @@ impl<'a> Writer<'a> {
         written
     }
 
-    fn write_sectors<S: Storage>(&self, storage: &mut S) -> Result<(), S::Error> {
+    fn write_sectors<E>(&self, storage: &mut dyn Storage<Error = E>) -> Result<(), E> {
         let mut sectors = self.dirty.iter().peekable();
         while let Some(sector) = sectors.next() {
             let bytes = sector * SECTOR..(sector + 1) * SECTOR;
