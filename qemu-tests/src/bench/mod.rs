@@ -2,6 +2,9 @@
 
 //! What a boot costs, in counts that do not depend on how fast the host is.
 
+pub mod profile;
+pub mod symbols;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +12,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::emulator::EmulatorError;
 use crate::machine::{Bus, Disk, Machine};
+use crate::process::ProcessError;
 use crate::report::{Report, ReportError};
 use crate::running::RunError;
 use crate::scratch::{Scratch, ScratchError};
@@ -44,6 +49,26 @@ pub enum BenchError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// QEMU could not be asked.
+    #[error(transparent)]
+    Emulator(#[from] EmulatorError),
+    /// QEMU could not be started.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The loader's symbols cannot be read.
+    #[error("cannot read the symbols of {path}")]
+    Symbols {
+        /// The ELF.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: goblin::error::Error,
+    },
+    /// QEMU's log of what was executed has no loader or no kernel in it.
+    #[error("QEMU's log of `{command}` does not go from the loader to its kernel")]
+    ExecutionLog {
+        /// What was run.
+        command: String,
     },
     /// QEMU's trace is not what it should be.
     #[error(
@@ -117,7 +142,11 @@ pub fn accesses(
     least.ok_or(BenchError::Trace)
 }
 
-fn disk(payload: &[u8], folder: &Path) -> Result<Disk, BenchError> {
+/// A disk in `folder` that has `payload` in both slots.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn disk(payload: &[u8], folder: &Path) -> Result<Disk, BenchError> {
     let path = folder.join("bench.img");
     Scratch::bootable(payload).create(&path)?;
     Ok(Disk::new(path))

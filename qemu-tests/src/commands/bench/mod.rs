@@ -2,6 +2,8 @@
 
 //! `cargo qemu bench`.
 
+mod profile;
+
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,6 +27,10 @@ pub(crate) struct Arguments {
     /// Print the JSON instead of the table
     #[arg(long)]
     json: bool,
+
+    /// Show where the loader's instructions go instead, by symbol
+    #[arg(long)]
+    profile: bool,
 }
 
 /// One figure.
@@ -68,6 +74,10 @@ impl Figure {
 const GAIN: u64 = 976;
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.profile {
+        setup::ensure(Purpose::Build)?;
+        return profile::main(arguments.json);
+    }
     setup::ensure(Purpose::Boot)?;
     let figures = measure()?;
     let json = serde_json::to_string_pretty(&figures)?;
