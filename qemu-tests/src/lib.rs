@@ -24,7 +24,6 @@ pub mod build;
 pub mod combinations;
 pub mod demo;
 pub mod emulator;
-pub mod firmware;
 pub mod gdb;
 pub mod machine;
 pub mod output;

@@ -177,6 +177,18 @@ impl Machine {
         self
     }
 
+    /// The RAM is the file `path` instead of memory of QEMU's own; call it after [`Self::memory_mib`].
+    #[must_use]
+    pub fn memory_file(self, path: &Path) -> Self {
+        let mut object = OsString::from(format!(
+            "memory-backend-file,id=ram,share=on,size={}M,mem-path=",
+            self.memory_mib
+        ));
+        object.push(disk::option_value(path));
+        self.machine_option("memory-backend=ram")
+            .arguments(["-object".into(), object])
+    }
+
     /// One instruction takes one nanosecond of the guest's time, whatever the host does.
     #[must_use]
     pub fn count_instructions(self) -> Self {
@@ -282,6 +294,7 @@ mod tests {
             .disk(Disk::new("a,b c.img").snapshot().bus(Bus::MmioAt(0)))
             .disk(Disk::new("d.img").read_only().bus(Bus::Pci))
             .disk(Disk::new("e.img").bus(Bus::PciRootPort).block_size(4096))
+            .memory_file(Path::new("ram,1"))
             .append("one two");
         let words: Vec<_> = machine
             .command()
@@ -290,12 +303,12 @@ mod tests {
             .collect();
         let joined = words.join(" ");
         for part in [
-            "-M virt,highmem=off -accel tcg -cpu max -m 64 -smp 4",
+            "-M virt,highmem=off,memory-backend=ram -accel tcg -cpu max -m 64 -smp 4",
             "-kernel loader.elf -append one two -global virtio-mmio.force-legacy=false",
             "file=a,,b c.img,snapshot=on -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0",
             "file=d.img,readonly=on -device virtio-blk-pci,drive=disk1",
             "-device pcie-root-port,id=port2,chassis=3 -device virtio-blk-pci,drive=disk2,bus=port2,logical_block_size=4096",
-            "-nic none",
+            "-nic none -object memory-backend-file,id=ram,share=on,size=64M,mem-path=ram,,1",
         ] {
             assert!(joined.contains(part), "{part:?} is not in {joined:?}");
         }

@@ -135,6 +135,6 @@ impl Disk {
 }
 
 /// QEMU ends an option's value at a comma, unless it is doubled.
-fn option_value(path: &Path) -> OsString {
+pub(super) fn option_value(path: &Path) -> OsString {
     path.to_string_lossy().replace(',', ",,").into()
 }

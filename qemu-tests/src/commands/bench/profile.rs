@@ -5,13 +5,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use qemu_tests::bench::{self, profile};
-use qemu_tests::build::{self, LoaderBuild};
-use qemu_tests::machine::Machine;
-use qemu_tests::paths;
-use qemu_tests::payload::Payload;
+use qemu_tests::bench::profile;
+use qemu_tests::machine::Bus;
+
+use super::Bench;
 
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -22,18 +21,9 @@ const LEAST: u64 = 1000;
 /// How many stretches are shown.
 const STRETCHES: usize = 20;
 
-pub(super) fn main(json: bool) -> Result<ExitCode> {
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let loader = build::loader(
-        &LoaderBuild::default(),
-        &paths::target().join("little-loader"),
-    )?;
-    let image = folder.path().join("payload.img");
-    build::payload(&image)?;
-    let payload = Payload::read(&image)?;
-    let disk = bench::disk(payload.bytes(), folder.path())?;
-    let machine = Machine::new(&loader.elf).disk(disk);
-    let profile = profile::measure(&machine, &loader.elf, LIMIT)?;
+pub(super) fn main(bench: &Bench, json: bool) -> Result<ExitCode> {
+    let machine = bench.machine(Bus::Mmio)?;
+    let profile = profile::measure(&machine, &bench.loader.elf, LIMIT)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&profile)?);
         return Ok(ExitCode::SUCCESS);

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A measurement against its limit and against the same loader in C.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+/// Something measured.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// A number of things.
+    Count(u64),
+    /// One thing by another.
+    Ratio(f64),
+}
+
+impl Amount {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    fn value(self) -> f64 {
+        match self {
+            Self::Count(count) => count as f64,
+            Self::Ratio(ratio) => ratio,
+        }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Count(count) => grouped(*count),
+            Self::Ratio(ratio) => format!("{ratio:.3}"),
+        };
+        formatter.pad(&text)
+    }
+}
+
+/// Digits in groups of three.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// What is still good.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// This and less.
+    AtMost(Amount),
+    /// This and more.
+    AtLeast(Amount),
+}
+
+/// What the loader in C has, from the least to the most that was seen.
+pub type Reference = (Amount, Amount);
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// What was measured.
+    pub what: &'static str,
+    /// How.
+    pub how: &'static str,
+    /// Of what; empty for mere numbers.
+    pub unit: &'static str,
+    /// What was found.
+    pub value: Amount,
+    /// What is still good.
+    pub limit: Limit,
+    /// The same of the loader in C, where it has that.
+    pub c_loader: Option<Reference>,
+    /// Whether passing the limit fails a check: it is a count, and does not depend on the host.
+    pub gates: bool,
+}
+
+impl Row {
+    /// A count that may be at most `limit`.
+    #[must_use]
+    pub fn at_most(what: &'static str, value: u64, limit: u64) -> Self {
+        Self::new(
+            what,
+            Amount::Count(value),
+            Limit::AtMost(Amount::Count(limit)),
+        )
+    }
+
+    /// A count that must be at least `limit`.
+    #[must_use]
+    pub fn at_least(what: &'static str, value: u64, limit: u64) -> Self {
+        Self::new(
+            what,
+            Amount::Count(value),
+            Limit::AtLeast(Amount::Count(limit)),
+        )
+    }
+
+    /// A ratio that should be at most `limit`; it is shown, and gates nothing.
+    #[must_use]
+    pub fn ratio(what: &'static str, value: f64, limit: f64) -> Self {
+        let limit = Limit::AtMost(Amount::Ratio(limit));
+        Self::new(what, Amount::Ratio(value), limit).shown_only()
+    }
+
+    fn new(what: &'static str, value: Amount, limit: Limit) -> Self {
+        Self {
+            what,
+            how: "",
+            unit: "",
+            value,
+            limit,
+            c_loader: None,
+            gates: true,
+        }
+    }
+
+    /// How it was measured.
+    #[must_use]
+    pub fn how(self, how: &'static str) -> Self {
+        Self { how, ..self }
+    }
+
+    /// Of what it is.
+    #[must_use]
+    pub fn unit(self, unit: &'static str) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// What the loader in C has, from the least to the most.
+    #[must_use]
+    pub fn c_loader(self, least: Amount, most: Amount) -> Self {
+        let c_loader = Some((least, most));
+        Self { c_loader, ..self }
+    }
+
+    /// It depends on the host, and so gates nothing.
+    #[must_use]
+    pub fn shown_only(self) -> Self {
+        Self {
+            gates: false,
+            ..self
+        }
+    }
+
+    /// Whether it is good.
+    #[must_use]
+    pub fn is_within(&self) -> bool {
+        match self.limit {
+            Limit::AtMost(limit) => self.value <= limit,
+            Limit::AtLeast(limit) => self.value >= limit,
+        }
+    }
+
+    /// Whether a check fails because of it.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.gates && !self.is_within()
+    }
+
+    /// By how much of the C loader's, the least of it.
+    fn ratio_to_c(&self) -> Option<f64> {
+        let (least, _) = self.c_loader?;
+        Some(self.value.value() / least.value())
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let (sign, limit) = match self.limit {
+            Limit::AtMost(limit) => ("<=", limit),
+            Limit::AtLeast(limit) => (">=", limit),
+        };
+        let c_loader = self.c_loader.map_or_else(String::new, |(least, most)| {
+            if least == most {
+                least.to_string()
+            } else {
+                format!("{least} to {most}")
+            }
+        });
+        let ratio = self
+            .ratio_to_c()
+            .map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        let unit = if self.unit.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", self.unit)
+        };
+        let verdict = match (self.is_within(), self.gates) {
+            (true, _) => "",
+            (false, true) => "OVER",
+            (false, false) => "over",
+        };
+        [
+            self.what.to_owned(),
+            format!("{}{unit}", self.value),
+            format!("{sign} {limit}"),
+            verdict.to_owned(),
+            c_loader,
+            ratio,
+        ]
+    }
+}
+
+/// The rows as a table for a terminal. How each is counted stands below, where it is not the same as above it.
+#[must_use]
+pub fn table(rows: &[Row]) -> String {
+    let head = ["", "this build", "limit", "", "C loader", "ratio"].map(str::to_owned);
+    let cells: Vec<_> = std::iter::once(head)
+        .chain(rows.iter().map(Row::cells))
+        .collect();
+    let width = |column: usize| {
+        let lengths = cells.iter().map(|row| row[column].chars().count());
+        lengths.max().unwrap_or(0)
+    };
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut text = String::new();
+    let mut line = |row: &[String; 6], how: &str| {
+        let mut line = format!("{:<1$}", row[0], widths[0]);
+        for column in 1..row.len() {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "  {:>1$}", row[column], widths[column]);
+        }
+        text += format!("{line}  {how}").trim_end();
+        text.push('\n');
+    };
+    for (index, row) in cells.iter().enumerate() {
+        let how = index
+            .checked_sub(1)
+            .map_or("how it is counted", |index| rows[index].how);
+        line(row, how);
+    }
+    text
+}
+
+/// The same in Markdown.
+#[must_use]
+pub fn markdown(rows: &[Row]) -> String {
+    let mut text = "| what | this build | limit | C loader | ratio | how it is counted |\n\
+                    | --- | ---: | ---: | ---: | ---: | --- |\n"
+        .to_owned();
+    for row in rows {
+        let [what, value, limit, verdict, c_loader, ratio] = row.cells();
+        let limit = limit.replace("<=", "≤").replace(">=", "≥");
+        let value = if verdict.is_empty() {
+            value
+        } else {
+            format!("**{value}**")
+        };
+        let _ = writeln!(
+            text,
+            "| {what} | {value} | {limit} | {c_loader} | {ratio} | {} |",
+            row.how
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        vec![
+            Row::at_most("instructions", 440_912, 400_000)
+                .how("icount")
+                .c_loader(Amount::Count(17_900_000), Amount::Count(17_900_000)),
+            Row::at_least("MemTotal", 83_552, 83_536).unit("kB"),
+            Row::ratio("time", 1.034, 1.03).c_loader(Amount::Ratio(1.0), Amount::Ratio(1.11)),
+        ]
+    }
+
+    #[test]
+    fn limits_hold_from_either_side() {
+        let rows = rows();
+        let within: Vec<_> = rows.iter().map(Row::is_within).collect();
+        assert_eq!(within, [false, true, false]);
+        let fails: Vec<_> = rows.iter().map(Row::fails).collect();
+        assert_eq!(fails, [true, false, false], "ratios gate nothing");
+        assert!(Row::at_most("", 5, 5).is_within() && Row::at_least("", 5, 5).is_within());
+        assert!(!Row::at_least("", 4, 5).is_within());
+    }
+
+    #[test]
+    fn the_table_lines_up() {
+        let text = table(&rows());
+        assert_eq!(
+            text,
+            "              this build       limit              C loader  ratio  how it is counted\n\
+             instructions     440,912  <= 400,000  OVER      17,900,000   0.02  icount\n\
+             MemTotal       83,552 kB   >= 83,536\n\
+             time               1.034    <= 1.030  over  1.000 to 1.110   1.03\n"
+        );
+    }
+
+    #[test]
+    fn markdown_marks_what_is_over() {
+        let text = markdown(&rows());
+        assert!(
+            text.contains(
+                "| instructions | **440,912** | ≤ 400,000 | 17,900,000 | 0.02 | icount |\n"
+            )
+        );
+        assert!(text.contains("| MemTotal | 83,552 kB | ≥ 83,536 |  |  |  |\n"));
+    }
+
+    #[test]
+    fn numbers_have_groups() {
+        assert_eq!(
+            [1, 999, 1000, 1_234_567].map(grouped),
+            ["1", "999", "1,000", "1,234,567"]
+        );
+    }
+
+    #[test]
+    fn programs_get_numbers() {
+        let json = serde_json::to_value(&rows()[0]).unwrap();
+        assert_eq!(json["value"], 440_912);
+        assert_eq!(json["limit"]["at_most"], 400_000);
+        assert_eq!(json["c_loader"][0], 17_900_000);
+    }
+}

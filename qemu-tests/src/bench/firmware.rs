@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What imagegen takes to make a firmware archive of a kernel and to apply it: time, and the memory at its peak.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use super::linux::peak;
+use crate::process::{self, ProcessError};
+use crate::{paths, toolchain};
+
+/// How often each is done; the least counts.
+const RUNS: usize = 5;
+/// How often the memory is looked at.
+const LOOK: Duration = Duration::from_millis(1);
+/// How long building imagegen may take.
+const BUILD: Duration = Duration::from_secs(600);
+
+/// Why something could not be measured.
+#[derive(Debug, Error)]
+pub enum FirmwareError {
+    /// imagegen could not be built or started.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// It failed.
+    #[error("{command} ended with {status}")]
+    Status {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// A file could not be used.
+    #[error("cannot use {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What one command took, the least of several runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// From start to end.
+    pub time: Duration,
+    /// The memory at its peak in KiB, as far as it was seen; 0 where the system does not tell.
+    pub memory_kib: u64,
+}
+
+/// Packing a kernel, and applying what was packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// `imagegen pack`.
+    pub pack: Cost,
+    /// `imagegen apply` to a new image.
+    pub apply: Cost,
+}
+
+/// An imagegen, built for measuring.
+#[derive(Clone, Debug)]
+pub struct Imagegen {
+    program: PathBuf,
+}
+
+impl Imagegen {
+    /// Builds it; `release` as users have it, else as the tests have it.
+    ///
+    /// # Errors
+    /// When it does not build.
+    pub fn build(release: bool) -> Result<Self, FirmwareError> {
+        let mut build = toolchain::cargo();
+        build.args(["build", "--quiet", "--locked", "--package", "imagegen"]);
+        build.args(release.then_some("--release"));
+        process::run(&mut build, BUILD)?;
+        let profile = if release { "release" } else { "debug" };
+        let program = paths::target().join(profile).join("imagegen");
+        Ok(Self { program })
+    }
+
+    /// The size of an archive of nothing but `kernel`, in bytes; it is made in `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn archive_size(&self, kernel: &Path, folder: &Path) -> Result<u64, FirmwareError> {
+        let mut command = self.pack(kernel, folder)?;
+        process::capture(&mut command, BUILD)?;
+        let archive = archive(folder);
+        let metadata = fs::metadata(&archive).map_err(failed(&archive))?;
+        Ok(metadata.len())
+    }
+
+    /// Packs `kernel` into an archive in `folder`, and applies that to a new image there.
+    ///
+    /// # Errors
+    /// When a command fails.
+    pub fn measure(&self, kernel: &Path, folder: &Path) -> Result<Costs, FirmwareError> {
+        let image = folder.join("kernel.img");
+        let pack = least(|| self.pack(kernel, folder))?;
+        let apply = least(|| {
+            if image.exists() {
+                fs::remove_file(&image).map_err(failed(&image))?;
+            }
+            let mut command = Command::new(&self.program);
+            command.arg("apply").arg(archive(folder));
+            command.arg("-d").arg(&image);
+            Ok(command)
+        })?;
+        Ok(Costs { pack, apply })
+    }
+
+    fn pack(&self, kernel: &Path, folder: &Path) -> Result<Command, FirmwareError> {
+        let configuration = folder.join("fwup.conf");
+        let text = format!(
+            "file-resource Image {{ host-path = \"{}\" }}\ntask complete {{ on-resource Image {{ raw_write(0) }} }}\n",
+            kernel.display()
+        );
+        fs::write(&configuration, text).map_err(failed(&configuration))?;
+        let mut command = Command::new(&self.program);
+        command.arg("pack").arg("-f").arg(&configuration);
+        command.arg("-o").arg(archive(folder));
+        Ok(command)
+    }
+}
+
+/// What `gzip -9` makes of `file`, in bytes: the measure for an archive of it, whatever kernel Debian has today.
+///
+/// # Errors
+/// When there is no gzip, or it fails.
+pub fn gzip_size(file: &Path) -> Result<u64, FirmwareError> {
+    let mut command = Command::new("gzip");
+    command.args(["-9", "--stdout", "--"]).arg(file);
+    command.stdout(Stdio::piped());
+    let mut child = process::start(&mut command)?;
+    let size = match child.stdout.take() {
+        Some(mut packed) => io::copy(&mut packed, &mut io::sink()).map_err(failed(file))?,
+        None => 0,
+    };
+    let status = child.wait().map_err(failed(file))?;
+    if !status.success() {
+        let command = process::shell_line(&command);
+        return Err(FirmwareError::Status { command, status });
+    }
+    Ok(size)
+}
+
+fn archive(folder: &Path) -> PathBuf {
+    folder.join("kernel.fw")
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> FirmwareError {
+    let path = path.to_owned();
+    move |source| FirmwareError::Io { path, source }
+}
+
+fn least(
+    mut command: impl FnMut() -> Result<Command, FirmwareError>,
+) -> Result<Cost, FirmwareError> {
+    let mut least = Cost {
+        time: Duration::MAX,
+        memory_kib: 0,
+    };
+    for _run in 0..RUNS {
+        let mut command = command()?;
+        command.stdout(Stdio::null());
+        let begun = Instant::now();
+        let mut child = process::start(&mut command)?;
+        loop {
+            least.memory_kib = least.memory_kib.max(peak(child.id()));
+            let ended = child.try_wait().map_err(|source| FirmwareError::Io {
+                path: command.get_program().into(),
+                source,
+            })?;
+            match ended {
+                None => thread::sleep(LOOK),
+                Some(status) if status.success() => break,
+                Some(status) => {
+                    let command = process::shell_line(&command);
+                    return Err(FirmwareError::Status { command, status });
+                }
+            }
+        }
+        least.time = least.time.min(begun.elapsed());
+    }
+    Ok(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_asked() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), [7; 100_000]).unwrap();
+        let size = gzip_size(file.path()).unwrap();
+        assert!((50..1000).contains(&size), "{size}");
+        let error = gzip_size(Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().contains("gzip -9"), "{error}");
+    }
+}

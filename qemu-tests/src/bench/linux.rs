@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a boot of Linux costs, and what it leaves to Linux.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::BenchError;
+use crate::machine::Machine;
+use crate::report::ReportError;
+
+/// The demo's last line before its shell.
+const USERSPACE: &str = "Leave by: poweroff";
+
+/// How long a boot may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What Linux says of its memory in a guest, in kB. The demo's shell is asked.
+///
+/// # Errors
+/// When the guest does not get to its shell or does not answer.
+pub fn memory_total(machine: &Machine) -> Result<u64, BenchError> {
+    let mut running = machine.clone().time_limit(LIMIT).start()?;
+    running.expect(USERSPACE)?;
+    running.type_line("grep MemTotal /proc/meminfo; poweroff")?;
+    let serial = running.wait_for_exit()?.serial;
+    let total = serial.lines().find_map(|line| {
+        line.trim_start()
+            .strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .trim()
+            .parse()
+            .ok()
+    });
+    total.ok_or_else(|| ReportError::Absent("MemTotal".to_owned()).into())
+}
+
+/// What one boot to userspace took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// From QEMU's start to the demo's last line before its shell.
+    pub time: Duration,
+    /// The most memory that QEMU had until then in KiB, the guest's included; 0 where the system does not tell.
+    pub peak_kib: u64,
+}
+
+/// Boots each of `machines` in turn, `rounds` times over, so that what else the host does meets all of them; gives back
+/// the medians of each.
+///
+/// # Errors
+/// When one does not get to userspace.
+pub fn boots<const N: usize>(
+    machines: [&Machine; N],
+    rounds: usize,
+) -> Result<[Boot; N], BenchError> {
+    let mut times = [const { Vec::new() }; N];
+    let mut peaks = [const { Vec::new() }; N];
+    for _round in 0..rounds {
+        for (index, machine) in machines.iter().enumerate() {
+            let begun = Instant::now();
+            let mut running = (*machine).clone().time_limit(LIMIT).start()?;
+            running.expect(USERSPACE)?;
+            times[index].push(begun.elapsed());
+            peaks[index].push(peak(running.process_id()));
+        }
+    }
+    Ok(std::array::from_fn(|index| Boot {
+        time: median(&mut times[index]),
+        peak_kib: median(&mut peaks[index]),
+    }))
+}
+
+/// The one in the middle, the greater of the two for an even number; nothing of nothing.
+pub fn median<T: Copy + Default + Ord>(values: &mut [T]) -> T {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// The most memory that a process has had until now, in KiB (proc(5), `/proc/pid/status`, `VmHWM`).
+#[must_use]
+pub fn peak(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status"));
+    status
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:"))?;
+            line.trim().strip_suffix(" kB")?.trim().parse().ok()
+        })
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&mut [9, 1, 5]), 5);
+        assert_eq!(median(&mut [4, 1]), 4);
+        assert_eq!(median::<u64>(&mut []), 0);
+    }
+
+    #[test]
+    fn this_process_has_memory() {
+        if cfg!(target_os = "linux") {
+            assert!(peak(std::process::id()) > 100);
+        }
+        assert_eq!(peak(0), 0);
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which of the guest's memory is touched until its kernel runs, by QEMU and by the loader: what a host has to give.
+//!
+//! The guest's RAM is a sparse file, in which the system allots a page when it is first touched. On tmpfs that happens
+//! for reads too, and page by page where `shmem_enabled` in `/sys/kernel/mm/transparent_hugepage` is `never`, as it is
+//! unless somebody changes it. The payload has checked everything and waits when the file is looked at; it touches
+//! nothing but itself and the device tree.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
+use super::BenchError;
+use crate::machine::Machine;
+use crate::report::{DONE, Report};
+
+/// Where the RAM of QEMU's `virt` machine starts.
+const RAM_BASE: u64 = 0x4000_0000;
+
+/// What QEMU reserves for its device tree, and fills with zeroes behind it (QEMU, hw/arm/virt.c and system/device_tree.c,
+/// `FDT_MAX_SIZE`).
+const DTB_SIZE: u64 = 1 << 20;
+
+/// What a host's huge page covers.
+const BLOCK: u64 = 2 << 20;
+
+/// The RAM that a loader and QEMU have touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// The device tree's and the kernel's places.
+    expected: [Range<u64>; 2],
+    /// What was touched, as addresses, in whole pages.
+    touched: Vec<Range<u64>>,
+}
+
+/// Boots the test payload of `payload_size` bytes on `machine`, an ELF loader, and looks.
+///
+/// # Errors
+/// When a run fails, or the file cannot be used.
+pub fn touched(machine: &Machine, payload_size: u64, folder: &Path) -> Result<Touched, BenchError> {
+    // Pages of disk file systems are not allotted by reads.
+    let memory_disk = Path::new("/dev/shm");
+    let folder = if memory_disk.is_dir() {
+        memory_disk
+    } else {
+        folder
+    };
+    let ram = tempfile::Builder::new()
+        .prefix("little-loader-ram-")
+        .tempfile_in(folder)
+        .map_err(failed(folder))?;
+    let mut running = machine
+        .clone()
+        .memory_file(ram.path())
+        .append("payload.end=wait")
+        .start()?;
+    running.expect(DONE)?;
+    let report = Report::parse(&running.serial())?;
+    let kernel = report.number("base")?;
+    let dtb = report.number("dtb")?;
+    let touched = allotted(ram.as_file()).map_err(failed(ram.path()))?;
+    let shifted = touched
+        .into_iter()
+        .map(|range| RAM_BASE + range.start..RAM_BASE + range.end);
+    Ok(Touched {
+        expected: [dtb..dtb + DTB_SIZE, kernel..kernel + payload_size],
+        touched: shifted.collect(),
+    })
+}
+
+impl Touched {
+    /// The KiB that are neither the device tree's nor the kernel's.
+    #[must_use]
+    pub fn other_kib(&self) -> u64 {
+        let total: u64 = self
+            .touched
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum();
+        let expected: u64 = self.expected.iter().map(|range| self.within(range)).sum();
+        (total - expected) >> 10
+    }
+
+    /// The blocks of 2 MiB that have neither the device tree nor the kernel in them.
+    #[must_use]
+    pub fn other_blocks(&self) -> usize {
+        let blocks = |ranges: &[Range<u64>]| -> BTreeSet<u64> {
+            let blocks = ranges
+                .iter()
+                .filter(|range| !range.is_empty())
+                .flat_map(|range| range.start / BLOCK..=(range.end - 1) / BLOCK);
+            blocks.collect()
+        };
+        let expected = blocks(&self.expected);
+        blocks(&self.touched).difference(&expected).count()
+    }
+
+    /// How much of the pages that `range` lies in was touched.
+    fn within(&self, range: &Range<u64>) -> u64 {
+        const PAGE: u64 = 4096;
+        let (start, end) = (range.start / PAGE * PAGE, range.end.next_multiple_of(PAGE));
+        let parts = self.touched.iter().map(|touched| {
+            let (start, end) = (start.max(touched.start), end.min(touched.end));
+            end.saturating_sub(start)
+        });
+        parts.sum()
+    }
+}
+
+/// The parts of `file` that are not holes.
+fn allotted(file: &File) -> io::Result<Vec<Range<u64>>> {
+    let mut ranges = Vec::new();
+    let mut position = 0;
+    loop {
+        let start = match seek(file, SeekFrom::Data(position)) {
+            Ok(start) => start,
+            // There is no more.
+            Err(Errno::NXIO) => return Ok(ranges),
+            Err(error) => return Err(error.into()),
+        };
+        position = seek(file, SeekFrom::Hole(start))?;
+        ranges.push(start..position);
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> BenchError {
+    let path: PathBuf = path.to_owned();
+    move |source| BenchError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_the_device_trees_and_the_kernels_is_not_counted() {
+        let touched = Touched {
+            expected: [0x4000_0000..0x4010_0000, 0x4020_0000..0x4021_0200],
+            touched: vec![0x4000_0000..0x4014_0000, 0x4020_0000..0x4021_1000],
+        };
+        assert_eq!((touched.other_kib(), touched.other_blocks()), (256, 0));
+        let more = Touched {
+            touched: vec![0x4000_0000..0x4014_0000, 0x403f_f000..0x4080_1000],
+            ..touched
+        };
+        // The second block of the kernel's is its own; of the others each counts, also if one page of it was touched.
+        assert_eq!(
+            (more.other_kib(), more.other_blocks()),
+            (256 + 4 + 4096 + 4, 3)
+        );
+    }
+
+    #[test]
+    fn holes_are_not_allotted() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(64 << 20).unwrap();
+        assert_eq!(allotted(&file).unwrap(), []);
+        file.write_all_at(&[1; 8192], 32 << 20).unwrap();
+        file.sync_all().unwrap();
+        let ranges = allotted(&file).unwrap();
+        let [range] = &ranges[..] else {
+            panic!("{ranges:?}");
+        };
+        assert!(
+            range.contains(&(32 << 20)) && range.end < 34 << 20,
+            "{range:?}"
+        );
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The limits, and what is measured for them. The figures of the loader in C are those of little_loader, as its Makefile
+//! builds it, on QEMU 7.2.
+
+use anyhow::Result;
+use imagegen::disk::DEFAULT_ARGS;
+
+use qemu_tests::bench::accesses::accesses;
+use qemu_tests::bench::budget::{Amount, Row};
+use qemu_tests::bench::firmware::{self, Imagegen};
+use qemu_tests::bench::instructions::instructions;
+use qemu_tests::bench::linux::{self, memory_total};
+use qemu_tests::bench::touched::touched;
+use qemu_tests::build::read_elf;
+use qemu_tests::demo::{Demo, Parts};
+use qemu_tests::machine::{Bus, Disk, Machine};
+
+use super::Bench;
+
+/// How much more memory Linux must have with the packed device tree than without the loader, in kB. Of QEMU's 1 MiB
+/// two pages are used.
+const GAIN: u64 = 1000;
+
+/// How often each way of booting Linux is timed.
+const ROUNDS: usize = 7;
+
+/// `gates_only` leaves out what depends on the host.
+pub(super) fn rows(bench: &Bench, gates_only: bool) -> Result<Vec<Row>> {
+    let mut rows = loader(bench)?;
+    let demo = Demo::make(&Parts::default())?;
+    rows.push(memory(bench, &demo)?);
+    rows.extend(firmware(bench, &demo, gates_only)?);
+    if !gates_only {
+        rows.extend(linux(bench, &demo)?);
+    }
+    Ok(rows)
+}
+
+fn loader(bench: &Bench) -> Result<Vec<Row>> {
+    let machine = bench.machine(Bus::Mmio)?;
+    let instructions = instructions(&machine)?;
+    let touched = touched(&machine, bench.payload.bytes().len() as u64, bench.folder())?;
+    let last = accesses(&machine, bench.folder())?;
+    let first = accesses(&bench.machine(Bus::MmioAt(0))?, bench.folder())?;
+    let pci = accesses(&bench.machine(Bus::Pci)?, bench.folder())?;
+    let size = read_elf(&bench.loader.elf)?.loaded();
+    let both = |amount| (Amount::Count(amount), Amount::Count(amount));
+    let c = |row: Row, (least, most)| row.c_loader(least, most);
+    let c_accesses = (Amount::Count(155), Amount::Count(193));
+    Ok(vec![
+        c(
+            Row::at_most(
+                "instructions to a tiny kernel's first",
+                instructions,
+                400_000,
+            )
+            .how("QEMU's icount at entry; the least, seen three times or of 100 runs"),
+            both(17_900_000),
+        ),
+        c(
+            Row::at_most("MMIO accesses, disk on the last transport", last.others, 60)
+                .how("QEMU's trace of memory_region_ops, without bytes printed; the least of 3"),
+            c_accesses,
+        ),
+        c(
+            Row::at_most(
+                "MMIO accesses, disk on the first transport",
+                first.others,
+                130,
+            )
+            .how("the same; the C loader looks at one transport only"),
+            c_accesses,
+        ),
+        Row::at_most("MMIO accesses, disk by PCI", pci.others, 260)
+            .how("the same; the C loader has no PCI"),
+        c(
+            Row::at_most("bytes printed", last.printed, 250).how("the same trace"),
+            (Amount::Count(129), Amount::Count(177)),
+        ),
+        Row::at_most(
+            "2 MiB blocks touched, other than DTB's and kernel's",
+            touched.other_blocks() as u64,
+            0,
+        )
+        .how("RAM in a sparse file on tmpfs: what is no hole when the payload runs"),
+        c(
+            Row::at_most(
+                "RAM touched, other than DTB and kernel",
+                touched.other_kib(),
+                256,
+            )
+            .unit("KiB")
+            .how("the same, less QEMU's 1 MiB for the DTB and the payload's own pages"),
+            both(1216 - 1024),
+        ),
+        c(
+            Row::at_most("loaded size of the ELF", size, 48 << 10)
+                .unit("bytes")
+                .how("what its segments have in the file"),
+            both(44_400),
+        ),
+    ])
+}
+
+/// What Linux has of 110 MiB, started by the loader and by QEMU itself.
+///
+/// Debian's kernel sets 64 MiB aside for devices if it finds them in one piece, as it does with the loader, which puts
+/// everything at the start of RAM; too little is left then to get to the shell. QEMU puts the initrd in the middle.
+fn memory(bench: &Bench, demo: &Demo) -> Result<Row> {
+    let [loaded, direct] = guests(bench, demo, 110, "cma=0");
+    let (loaded, direct) = (memory_total(&loaded)?, memory_total(&direct)?);
+    Ok(
+        Row::at_least("MemTotal of Debian in 110 MiB", loaded, direct + GAIN)
+            .unit("kB")
+            .how("its /proc/meminfo; at least 1,000 more than without a loader, which the C loader equals")
+            .c_loader(Amount::Count(direct), Amount::Count(direct)),
+    )
+}
+
+/// The demo started by the loader, and by QEMU itself from the same files.
+fn guests(bench: &Bench, demo: &Demo, memory_mib: u32, append: &str) -> [Machine; 2] {
+    let disk = Disk::new(&demo.image).snapshot();
+    let guest = |machine: Machine| machine.memory_mib(memory_mib).disk(disk.clone());
+    let loaded = guest(Machine::new(&bench.loader.elf)).append(append);
+    let arguments = format!("root=/dev/vda1 {DEFAULT_ARGS} {append}");
+    let mut direct = guest(Machine::new(&demo.kernel)).append(&arguments);
+    if let Some(initrd) = &demo.initrd {
+        direct = direct.initrd(initrd);
+    }
+    [loaded, direct]
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "KiB of a process are far below 2^52"
+)]
+fn linux(bench: &Bench, demo: &Demo) -> Result<[Row; 2]> {
+    let [loaded, direct] = guests(bench, demo, 256, "");
+    let [loaded, direct] = linux::boots([&loaded, &direct], ROUNDS)?;
+    let time = loaded.time.as_secs_f64() / direct.time.as_secs_f64();
+    let memory = loaded.peak_kib as f64 / direct.peak_kib.max(1) as f64;
+    Ok([
+        Row::ratio("time to userspace, by that of -kernel Image", time, 1.03)
+            .how("Debian in 256 MiB, to the demo's shell; medians of 7, in turn")
+            .c_loader(Amount::Ratio(1.0), Amount::Ratio(1.11)),
+        Row::ratio("QEMU's peak memory, by that of -kernel Image", memory, 0.94)
+            .how("VmHWM then, the same runs")
+            .c_loader(Amount::Ratio(0.94), Amount::Ratio(0.94)),
+    ])
+}
+
+/// Firmware archives. The sizes and times of a release build's, on two cores of an x86-64 machine, are below the limits.
+fn firmware(bench: &Bench, demo: &Demo, gates_only: bool) -> Result<Vec<Row>> {
+    let imagegen = Imagegen::build(!gates_only)?;
+    let size = imagegen.archive_size(&demo.kernel, bench.folder())?;
+    let mut rows = vec![
+        Row::at_most(
+            "archive of Debian's kernel",
+            size,
+            firmware::gzip_size(&demo.kernel)?,
+        )
+        .unit("bytes")
+        .how("the file that imagegen pack makes; at most what gzip -9 makes of the kernel"),
+    ];
+    if gates_only {
+        return Ok(rows);
+    }
+    let costs = imagegen.measure(&demo.kernel, bench.folder())?;
+    let milliseconds = |cost: firmware::Cost| cost.time.as_millis().try_into().unwrap_or(u64::MAX);
+    let time = |what, cost, limit| {
+        Row::at_most(what, milliseconds(cost), limit)
+            .unit("ms")
+            .how("a release build, the least of 5")
+            .shown_only()
+    };
+    let memory = |what, cost: firmware::Cost| {
+        Row::at_most(what, cost.memory_kib, 96 << 10)
+            .unit("KiB")
+            .how("its VmHWM, looked at each millisecond")
+            .shown_only()
+    };
+    rows.extend([
+        time("imagegen pack, that kernel", costs.pack, 1000),
+        time("imagegen apply, that archive", costs.apply, 120),
+        memory("peak memory of imagegen pack", costs.pack),
+        memory("peak memory of imagegen apply", costs.apply),
+    ]);
+    Ok(rows)
+}
