@@ -5,8 +5,11 @@
 pub mod accesses;
 pub mod budget;
 pub mod firmware;
+pub mod fit;
+pub mod host;
 pub mod instructions;
 pub mod linux;
+pub mod page;
 pub mod profile;
 pub mod symbols;
 pub mod touched;
@@ -22,6 +25,7 @@ use crate::process::ProcessError;
 use crate::report::ReportError;
 use crate::running::RunError;
 use crate::scratch::{Scratch, ScratchError};
+use crate::toolchain::ToolchainError;
 
 /// Why something could not be measured.
 #[derive(Debug, Error)]
@@ -46,6 +50,9 @@ pub enum BenchError {
     /// QEMU could not be asked.
     #[error(transparent)]
     Emulator(#[from] EmulatorError),
+    /// The compiler could not be asked.
+    #[error(transparent)]
+    Toolchain(#[from] ToolchainError),
     /// QEMU could not be started.
     #[error(transparent)]
     Process(#[from] ProcessError),

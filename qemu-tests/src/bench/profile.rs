@@ -5,7 +5,7 @@
 //! QEMU translates one instruction at a time, does not chain them, and writes a line for each one it executes: exact
 //! counts, from QEMU 7.2 on. The log goes through a pipe, since it has a hundred bytes an instruction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -22,11 +22,11 @@ use crate::emulator::{self, Version};
 use crate::machine::Machine;
 use crate::process;
 
-/// The least of as many runs counts: polling for the disk takes as long as the host wants.
-const RUNS: u32 = 5;
-
 /// From here on `-singlestep` has another name.
 const ONE_INSN: Version = Version::new(8, 1, 0);
+
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Every arm64 instruction has 4 bytes.
 const INSTRUCTION: u64 = 4;
@@ -68,6 +68,25 @@ pub struct Stretch {
     pub times: u64,
 }
 
+impl Profile {
+    /// The symbols that take more in `later` by at least `least` instructions, and by how many; the most first.
+    #[must_use]
+    pub fn growth(&self, later: &Self, least: u64) -> Vec<(String, u64)> {
+        let total = |profile: &Self, name: &str| -> u64 {
+            let shares = profile.symbols.iter().filter(|share| share.name == name);
+            shares.map(|share| share.instructions).sum()
+        };
+        let names: BTreeSet<&str> = later.symbols.iter().map(|share| &*share.name).collect();
+        let grown = names.into_iter().map(|name| {
+            let more = total(later, name).saturating_sub(total(self, name));
+            (name.to_owned(), more)
+        });
+        let mut grown: Vec<_> = grown.filter(|(_, more)| *more >= least).collect();
+        grown.sort_by_key(|(_, more)| std::cmp::Reverse(*more));
+        grown
+    }
+}
+
 impl Stretch {
     /// All instructions that were executed in it.
     #[must_use]
@@ -76,11 +95,12 @@ impl Stretch {
     }
 }
 
-/// Executes `machine`'s loader, the ELF `loader`, until it is left for the kernel.
+/// Executes `machine`'s loader, the ELF `loader`, until it is left for the kernel. The least of `runs` counts: polling
+/// for the disk takes as long as the host wants, though little here, since logging makes the guest slow.
 ///
 /// # Errors
 /// When QEMU does not run, or does not log.
-pub fn measure(machine: &Machine, loader: &Path, limit: Duration) -> Result<Profile, BenchError> {
+pub fn measure(machine: &Machine, loader: &Path, runs: u32) -> Result<Profile, BenchError> {
     let bytes = fs::read(loader).map_err(|source| BenchError::Io {
         path: loader.into(),
         source,
@@ -90,8 +110,8 @@ pub fn measure(machine: &Machine, loader: &Path, limit: Duration) -> Result<Prof
         source,
     })?;
     let mut least: Option<Counts> = None;
-    for _run in 0..RUNS {
-        let counts = run(machine, &symbols, limit)?;
+    for _run in 0..runs {
+        let counts = run(machine, &symbols)?;
         least = Some(
             least
                 .filter(|least| least.total() <= counts.total())
@@ -101,7 +121,7 @@ pub fn measure(machine: &Machine, loader: &Path, limit: Duration) -> Result<Prof
     Ok(least.unwrap_or_default().profile(&symbols))
 }
 
-fn run(machine: &Machine, symbols: &Symbols, limit: Duration) -> Result<Counts, BenchError> {
+fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
     let single: &[&str] = if emulator::version()? < ONE_INSN {
         &["-singlestep"]
     } else {
@@ -124,7 +144,7 @@ fn run(machine: &Machine, symbols: &Symbols, limit: Duration) -> Result<Counts, 
         // Who waits may have given up.
         let _ = sender.send(counted);
     });
-    let counted = receiver.recv_timeout(limit);
+    let counted = receiver.recv_timeout(LIMIT);
     // It has done its part, or had its time.
     let _ = child.kill();
     let _ = child.wait();
@@ -407,6 +427,21 @@ mod tests {
         let counts = count(log(&executed).as_bytes(), &symbols()).unwrap();
         let called: Vec<_> = counts.with_called.into_iter().collect();
         assert_eq!(called, [(0x1000, 7), (0x1008, 5), (0x1020, 1)]);
+    }
+
+    #[test]
+    fn growth_is_told_by_symbol() {
+        let profile = |addresses: &[u64]| {
+            let log = log(addresses);
+            let counts = count(log.as_bytes(), &symbols()).unwrap();
+            counts.profile(&symbols())
+        };
+        let less = profile(&[0x1000, 0x1008, 0x1020, 0x9000]);
+        let more = profile(&[0x1000, 0x1008, 0x1008, 0x1008, 0x1020, 0x1020, 0x9000]);
+        let grown = [("copy".to_owned(), 2), ("data".to_owned(), 1)];
+        assert_eq!(less.growth(&more, 1), grown);
+        assert_eq!(less.growth(&more, 2), grown[..1]);
+        assert_eq!(more.growth(&less, 1), []);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 //! `cargo qemu bench`.
 
+mod growth;
 mod measure;
 mod profile;
 
@@ -13,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use qemu_tests::bench::{self, budget};
+use qemu_tests::bench::{self, budget, host, page};
 use qemu_tests::build::{self, Loader, LoaderBuild};
 use qemu_tests::machine::{Bus, Machine};
 use qemu_tests::payload::Payload;
@@ -34,12 +35,33 @@ pub(crate) struct Arguments {
     /// Show where the loader's instructions go instead, by symbol
     #[arg(long, conflicts_with = "check")]
     profile: bool,
+
+    /// A boot with one thing made larger: kernel=MB, environment=KIB, nodes=COUNT (of the device tree) or disks=COUNT
+    #[arg(long, requires = "profile", value_name = "WHAT=NUMBER")]
+    with: Option<String>,
+
+    /// Show how instructions and MMIO accesses grow with kernel, environment, device tree and disks instead
+    #[arg(long, conflicts_with_all = ["check", "profile"])]
+    growth: bool,
+
+    /// Put what was measured into docs/src/benchmarks.md as well
+    #[arg(long, conflicts_with_all = ["check", "profile"])]
+    draw: bool,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.profile {
-        setup::ensure(Purpose::Build)?;
-        return profile::main(&Bench::new()?, arguments.json);
+        // dtc changes device trees, and is among what tests need.
+        setup::ensure(match arguments.with {
+            Some(_) => Purpose::Test,
+            None => Purpose::Build,
+        })?;
+        let with = arguments.with.as_deref();
+        return profile::main(&Bench::new()?, with, arguments.json);
+    }
+    if arguments.growth {
+        setup::ensure(Purpose::Test)?;
+        return growth::main(&Bench::new()?, arguments.json, arguments.draw);
     }
     setup::ensure(Purpose::Boot)?;
     let rows = measure::rows(&Bench::new()?, arguments.check)?;
@@ -48,6 +70,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         println!("{json}");
     } else {
         print!("{}", budget::table(&rows));
+    }
+    if arguments.draw {
+        let text = format!("{}\n\n{}", host::describe()?, budget::markdown(&rows));
+        page::draw(&page::benchmarks(), "figures", &text)?;
     }
     let failed = rows.iter().filter(|row| row.fails()).count();
     if arguments.check && failed > 0 {

@@ -3,17 +3,16 @@
 //! `cargo qemu bench --profile`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 
 use qemu_tests::bench::profile;
 use qemu_tests::machine::Bus;
 
-use super::Bench;
+use super::{Bench, growth};
 
-/// How long one run may take.
-const LIMIT: Duration = Duration::from_secs(60);
+/// The least of as many runs is shown.
+const RUNS: u32 = 5;
 
 /// Symbols that take less than one in as many instructions share the last line.
 const LEAST: u64 = 1000;
@@ -21,9 +20,12 @@ const LEAST: u64 = 1000;
 /// How many stretches are shown.
 const STRETCHES: usize = 20;
 
-pub(super) fn main(bench: &Bench, json: bool) -> Result<ExitCode> {
-    let machine = bench.machine(Bus::Mmio)?;
-    let profile = profile::measure(&machine, &bench.loader.elf, LIMIT)?;
+pub(super) fn main(bench: &Bench, with: Option<&str>, json: bool) -> Result<ExitCode> {
+    let (machine, loader) = match with {
+        Some(with) => growth::machine(bench, with)?,
+        None => (bench.machine(Bus::Mmio)?, bench.loader.elf.clone()),
+    };
+    let profile = profile::measure(&machine, &loader, RUNS)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&profile)?);
         return Ok(ExitCode::SUCCESS);

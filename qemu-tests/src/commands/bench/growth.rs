@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo qemu bench --growth`: how the cost of a boot grows with what it is made of.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+
+use qemu_tests::bench::accesses::accesses;
+use qemu_tests::bench::budget::grouped;
+use qemu_tests::bench::fit::{Growth, Line};
+use qemu_tests::bench::instructions::least_instructions;
+use qemu_tests::bench::{page, profile};
+use qemu_tests::build::{self, LoaderBuild};
+use qemu_tests::machine::{Disk, Machine};
+use qemu_tests::scratch::{KERNEL_A, Scratch};
+use qemu_tests::tree::Tree;
+
+use super::{Bench, keep};
+
+/// Runs until the least is taken for it. Polling makes up too little of these boots to look longer.
+const RUNS: u32 = 12;
+
+/// The sizes of kernels, in MB.
+const KERNELS: [u32; 4] = [1, 12, 33, 60];
+/// The sizes of environments, in KiB.
+const ENVIRONMENTS: [u32; 4] = [8, 32, 128, 512];
+/// The nodes added to QEMU's device tree.
+const NODES: [u32; 5] = [1, 50, 125, 250, 500];
+/// The disks of which the last one is bootable.
+const DISKS: [u32; 6] = [1, 2, 4, 8, 16, 32];
+
+/// The least of as many runs, where instructions are counted by QEMU's log.
+const LOGGED_RUNS: u32 = 3;
+/// A symbol that takes as many instructions more has grown; waiting for the disk takes some hundreds.
+const GROWN: u64 = 1000;
+/// The bytes of a cache line of QEMU's cortex-a57.
+const CACHE_LINE: u64 = 64;
+
+/// What grows with what.
+#[derive(Serialize)]
+struct Series {
+    what: &'static str,
+    points: Vec<Point>,
+    instructions: Line,
+    accesses: Line,
+    /// More about it, for people.
+    note: String,
+}
+
+#[derive(Serialize)]
+struct Point {
+    at: u32,
+    instructions: u64,
+    accesses: u64,
+}
+
+pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
+    let large = large_loader(bench)?;
+    let series = [
+        kernels(bench)?,
+        Series::measure(bench, "environment, KiB", &ENVIRONMENTS, |kib| {
+            Ok(environment(bench, &large, kib)?.0)
+        })?,
+        Series::measure(bench, "nodes added to the DTB", &NODES, |count| {
+            nodes(bench, count)
+        })?,
+        Series::measure(bench, "disks, the last one bootable", &DISKS, |count| {
+            disks(bench, count)
+        })?,
+    ];
+    let text = keep("bench-growth.json", &series)?;
+    let table = markdown(&series);
+    if json {
+        println!("{text}");
+    } else {
+        print!("{table}");
+    }
+    if draw {
+        page::draw(&page::benchmarks(), "growth", &table)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A machine with one thing made larger, as `kernel=33` (MB), `environment=512` (KiB), `nodes=100` or `disks=4` says it,
+/// and its loader.
+pub(super) fn machine(bench: &Bench, with: &str) -> Result<(Machine, PathBuf)> {
+    let usage = "expected kernel=MB, environment=KIB, nodes=COUNT or disks=COUNT";
+    let (what, number) = with.split_once('=').context(usage)?;
+    let number: u32 = number.parse().context(usage)?;
+    let shipped = |machine| (machine, bench.loader.elf.clone());
+    Ok(match what {
+        "kernel" => shipped(kernel(bench, number)?),
+        "environment" => environment(bench, &large_loader(bench)?, number)?,
+        "nodes" => shipped(nodes(bench, number)?),
+        "disks" => shipped(disks(bench, number)?),
+        _ => bail!("{with}: {usage}"),
+    })
+}
+
+impl Series {
+    fn measure(
+        bench: &Bench,
+        what: &'static str,
+        values: &[u32],
+        mut machine: impl FnMut(u32) -> Result<Machine>,
+    ) -> Result<Self> {
+        let mut points = Vec::new();
+        for &at in values {
+            eprintln!("bench: {at} ({what})");
+            let machine = machine(at)?;
+            points.push(Point {
+                at,
+                instructions: least_instructions(&machine, RUNS)?,
+                accesses: accesses(&machine, bench.folder())?.others,
+            });
+        }
+        Ok(Self::new(what, points))
+    }
+
+    fn new(what: &'static str, points: Vec<Point>) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let line = |cost: fn(&Point) -> u64| {
+            let points: Vec<_> = points
+                .iter()
+                .map(|point| (f64::from(point.at), cost(point) as f64))
+                .collect();
+            Line::through(&points)
+        };
+        Self {
+            what,
+            instructions: line(|point| point.instructions),
+            accesses: line(|point| point.accesses),
+            points,
+            note: String::new(),
+        }
+    }
+}
+
+/// Instructions are counted by QEMU's log here: it makes the guest so slow that waiting for the disk, which would take
+/// more with the kernel's size, is next to nothing. Also says which symbols take more.
+fn kernels(bench: &Bench) -> Result<Series> {
+    let what = "kernel, MB";
+    let mut points = Vec::new();
+    let mut profiles = Vec::new();
+    for at in KERNELS {
+        eprintln!("bench: {at} ({what})");
+        let machine = kernel(bench, at)?;
+        let profile = profile::measure(&machine, &bench.loader.elf, LOGGED_RUNS)?;
+        points.push(Point {
+            at,
+            instructions: profile.instructions,
+            accesses: accesses(&machine, bench.folder())?.others,
+        });
+        profiles.push(profile);
+    }
+    let mut note = format!(
+        "What takes more for {} MB than for {} MB",
+        KERNELS[3], KERNELS[0]
+    );
+    let lines = u64::from(KERNELS[3] - KERNELS[0]) * 1_000_000 / CACHE_LINE;
+    let _ = write!(note, ", which have {} cache lines more:", grouped(lines));
+    for (name, more) in profiles[0].growth(&profiles[3], GROWN) {
+        let _ = write!(note, "\n- `{name}`: {} instructions", grouped(more));
+    }
+    Ok(Series {
+        note,
+        ..Series::new(what, points)
+    })
+}
+
+fn kernel(bench: &Bench, megabytes: u32) -> Result<Machine> {
+    let size = megabytes as usize * 1_000_000;
+    let payload = bench.payload.clone();
+    let missing = size.saturating_sub(payload.bytes().len());
+    let kernel = payload.append(missing);
+    // One kernel for both slots: there is no room for two.
+    let scratch = Scratch::bootable(&[])
+        .set("b.kernel_lba", KERNEL_A)
+        .write(KERNEL_A, kernel.bytes())
+        .blocks((100 << 20) / 512);
+    let path = bench.folder().join("kernel.img");
+    scratch.create(&path)?;
+    Ok(Machine::new(&bench.loader.elf)
+        .memory_mib(256)
+        .disk(Disk::new(path)))
+}
+
+/// A loader with room for the largest environment.
+fn large_loader(bench: &Bench) -> Result<PathBuf> {
+    let most = ENVIRONMENTS.into_iter().max().unwrap_or_default();
+    let build = LoaderBuild {
+        env_size: Some(u64::from(most) << 10),
+        ..LoaderBuild::default()
+    };
+    Ok(build::loader(&build, &bench.folder().join("large"))?.elf)
+}
+
+/// That loader, set to less.
+fn environment(bench: &Bench, large: &Path, kib: u32) -> Result<(Machine, PathBuf)> {
+    let mut elf = build::read_elf(large)?;
+    let size = kib << 10;
+    let mut settings = elf.settings()?;
+    settings.env_size = size;
+    elf.set_settings(settings)?;
+    let loader = bench.folder().join("set.elf");
+    fs::write(&loader, elf.bytes())?;
+    let path = bench.folder().join("environment.img");
+    Scratch::bootable(bench.payload.bytes())
+        .env_at(16, size as usize)
+        .create(&path)?;
+    Ok((Machine::new(&loader).disk(Disk::new(path)), loader))
+}
+
+fn nodes(bench: &Bench, count: u32) -> Result<Machine> {
+    let machine = bench.machine(qemu_tests::machine::Bus::Mmio)?;
+    let mut tree = Tree::of(machine.clone(), bench.folder())?;
+    // As a device has it: a compatible, a place and an interrupt.
+    let text: String = (0..count)
+        .map(|index| {
+            let at = 0x5000_0000_u64 + u64::from(index) * 0x1000;
+            format!(
+                "device@{at:x} {{ compatible = \"bench,device\"; reg = <0 {at:#x} 0 0x1000>; interrupts = <0 {index} 4>; }};\n"
+            )
+        })
+        .collect();
+    tree = tree.node(&text)?;
+    let path = tree.write(&bench.folder().join("nodes.dtb"), 0)?;
+    Ok(machine.dtb(path))
+}
+
+fn disks(bench: &Bench, count: u32) -> Result<Machine> {
+    let empty = bench.folder().join("empty.img");
+    Scratch::empty().without_env().create(&empty)?;
+    let mut machine = Machine::new(&bench.loader.elf);
+    for _ in 1..count {
+        machine = machine.disk(Disk::new(&empty).read_only());
+    }
+    let bootable = qemu_tests::bench::disk(bench.payload.bytes(), bench.folder())?;
+    Ok(machine.disk(bootable))
+}
+
+fn markdown(series: &[Series]) -> String {
+    let mut text = String::new();
+    for series in series {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {} | instructions | MMIO accesses |", series.what);
+        text += "| ---: | ---: | ---: |\n";
+        for point in &series.points {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} |",
+                point.at,
+                grouped(point.instructions),
+                grouped(point.accesses)
+            );
+        }
+        let _ = writeln!(
+            text,
+            "| one more costs | {} | {} |\n",
+            described(&series.instructions),
+            described(&series.accesses)
+        );
+        if !series.note.is_empty() {
+            let _ = writeln!(text, "{}\n", series.note);
+        }
+    }
+    text
+}
+
+fn described(line: &Line) -> String {
+    let off = line.deviation * 100.0;
+    let slope = if line.slope < 100.0 {
+        format!("{:.1}", line.slope)
+    } else {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "rounded, and positive here"
+        )]
+        grouped(line.slope.round() as u64)
+    };
+    match line.growth() {
+        Growth::Flat => "nothing".to_owned(),
+        Growth::Linear => format!("{slope} (all within {off:.1} % of a line)"),
+        Growth::Other => format!("{slope} (**not linear**: up to {off:.0} % off)"),
+    }
+}
