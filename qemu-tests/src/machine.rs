@@ -30,7 +30,9 @@ pub enum Console {
 /// A `virt` machine that is not started yet.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    kernel: PathBuf,
+    /// `-kernel` or `-bios`.
+    started_by: &'static str,
+    started: PathBuf,
     cpu: String,
     machine_options: Vec<String>,
     memory_mib: u32,
@@ -53,7 +55,8 @@ impl Machine {
     #[must_use]
     pub fn new(kernel: impl Into<PathBuf>) -> Self {
         Self {
-            kernel: kernel.into(),
+            started_by: "-kernel",
+            started: kernel.into(),
             cpu: "cortex-a57".to_owned(),
             machine_options: Vec::new(),
             memory_mib: 128,
@@ -68,6 +71,15 @@ impl Machine {
             network: false,
             more: Vec::new(),
             limit: Duration::from_secs(60),
+        }
+    }
+
+    /// The same machine, which starts the firmware `path` in its flash.
+    #[must_use]
+    pub fn with_firmware(path: impl Into<PathBuf>) -> Self {
+        Self {
+            started_by: "-bios",
+            ..Self::new(path)
         }
     }
 
@@ -235,7 +247,7 @@ impl Machine {
             }
             Console::Terminal => command.arg("-nographic"),
         };
-        command.arg("-kernel").arg(&self.kernel);
+        command.arg(self.started_by).arg(&self.started);
         for (option, path) in [("-initrd", &self.initrd), ("-dtb", &self.dtb)] {
             if let Some(path) = path {
                 command.arg(option).arg(path);
@@ -313,5 +325,7 @@ mod tests {
             assert!(joined.contains(part), "{part:?} is not in {joined:?}");
         }
         assert!(machine.shell_line().contains("-append 'one two'"));
+        let firmware = Machine::with_firmware("u-boot.bin").shell_line();
+        assert!(firmware.contains(" -bios u-boot.bin ") && !firmware.contains("-kernel"));
     }
 }

@@ -4,6 +4,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use super::BenchError;
 use crate::machine::Machine;
@@ -11,6 +13,9 @@ use crate::report::Report;
 
 /// The least of as many runs counts.
 const RUNS: u32 = 3;
+
+/// How long QEMU may take to write what it traced.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// QEMU's trace events of an MMIO access by the guest.
 const EVENTS: [&str; 2] = ["memory_region_ops_read", "memory_region_ops_write"];
@@ -30,18 +35,50 @@ pub struct Accesses {
 /// Counts MMIO accesses of `machine`, the least of a few runs. The trace is written into `folder`.
 ///
 /// # Errors
-/// When a run fails.
+/// When a run fails, or the payload is not content.
 pub fn accesses(machine: &Machine, folder: &Path) -> Result<Accesses, BenchError> {
     let trace = folder.join("trace");
     let machine = machine.clone().trace(&EVENTS, &trace);
+    least(&trace, PAYLOAD, || {
+        Report::parse(&machine.start()?.wait_for_exit()?.serial)?;
+        Ok(())
+    })
+}
+
+/// The same up to the text `first`, whatever comes after it.
+///
+/// # Errors
+/// When `first` does not come.
+pub fn accesses_before(
+    machine: &Machine,
+    first: &str,
+    folder: &Path,
+) -> Result<Accesses, BenchError> {
+    let trace = folder.join("trace");
+    let machine = machine.clone().trace(&EVENTS, &trace);
+    least(&trace, first.as_bytes(), || {
+        let mut running = machine.start()?;
+        running.expect(first)?;
+        // QEMU writes the trace before the text, but not through to the file.
+        running.expect("\n")?;
+        thread::sleep(SETTLE);
+        Ok(())
+    })
+}
+
+fn least(
+    trace: &Path,
+    first: &[u8],
+    mut run: impl FnMut() -> Result<(), BenchError>,
+) -> Result<Accesses, BenchError> {
     let mut least: Option<Accesses> = None;
     for _run in 0..RUNS {
-        Report::parse(&machine.start()?.wait_for_exit()?.serial)?;
-        let text = fs::read_to_string(&trace).map_err(|source| BenchError::Io {
-            path: trace.clone(),
+        run()?;
+        let text = fs::read(trace).map_err(|source| BenchError::Io {
+            path: trace.into(),
             source,
         })?;
-        let accesses = count(&text).ok_or(BenchError::Trace)?;
+        let accesses = count(&String::from_utf8_lossy(&text), first).ok_or(BenchError::Trace)?;
         least = Some(
             least
                 .filter(|least| least.others <= accesses.others)
@@ -52,8 +89,8 @@ pub fn accesses(machine: &Machine, folder: &Path) -> Result<Accesses, BenchError
 }
 
 /// Lines are such as `memory_region_ops_write cpu 0 mr 0x… addr 0x9000000 value 0x6c size 4 name 'pl011'`; `None` if
-/// the payload prints nothing in them.
-fn count(trace: &str) -> Option<Accesses> {
+/// the payload, whose text starts with `first`, prints nothing in them.
+fn count(trace: &str, first: &[u8]) -> Option<Accesses> {
     let mut printed = Vec::new();
     let mut others = 0;
     // Looking at the port's flags before it prints is the payload's business already.
@@ -71,14 +108,14 @@ fn count(trace: &str) -> Option<Accesses> {
         let offset = field("addr")? & 0xfff;
         if is_port && offset == 0 && line.starts_with(EVENTS[1]) {
             printed.push(u8::try_from(field("value")? & 0xff).ok()?);
-            if printed.ends_with(PAYLOAD) {
+            if printed.ends_with(first) {
                 return Some(Accesses {
-                    printed: (printed.len() - PAYLOAD.len()) as u64,
+                    printed: (printed.len() - first.len()) as u64,
                     others,
                 });
             }
             // Until the text has become the payload's for certain, its first letters count as the loader's.
-            if !PAYLOAD.starts_with(
+            if !first.starts_with(
                 printed
                     .rsplit(|byte| *byte == b'\n')
                     .next()
@@ -134,12 +171,12 @@ mod tests {
         .concat();
         // Set-up, a look at the flags, the disk, the flags once more, the disk.
         assert_eq!(
-            count(&trace),
+            count(&trace, PAYLOAD),
             Some(Accesses {
                 printed: 8,
                 others: 5
             })
         );
-        assert_eq!(count(&print("no other kernel")), None);
+        assert_eq!(count(&print("no other kernel"), PAYLOAD), None);
     }
 }

@@ -6,6 +6,8 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use super::svg::{Bar, Panel};
+
 /// Something measured.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
 #[serde(untagged)]
@@ -261,6 +263,30 @@ pub fn markdown(rows: &[Row]) -> String {
     text
 }
 
+/// The same as bars: what each takes of its limit.
+#[must_use]
+pub fn panel(rows: &[Row]) -> Panel {
+    let bar = |row: &Row| {
+        let [_, value, limit, ..] = row.cells();
+        let share = match row.limit {
+            Limit::AtMost(limit) => row.value.value() / limit.value(),
+            Limit::AtLeast(limit) => limit.value() / row.value.value(),
+        };
+        Bar {
+            label: row.what.to_owned(),
+            // Nothing of nothing is nothing.
+            value: Some(share).filter(|share| share.is_finite()),
+            text: format!("{value} ({limit})"),
+            ours: row.is_within(),
+        }
+    };
+    Panel {
+        title: "What each takes of its limit".to_owned(),
+        bars: rows.iter().map(bar).collect(),
+        limit: Some(1.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,6 +341,18 @@ mod tests {
             [1, 999, 1000, 1_234_567].map(grouped),
             ["1", "999", "1,000", "1,234,567"]
         );
+    }
+
+    #[test]
+    fn bars_are_parts_of_limits() {
+        let mut rows = rows();
+        rows.push(Row::at_most("nothing", 0, 0));
+        let panel = panel(&rows);
+        let values: Vec<_> = panel.bars.iter().map(|bar| bar.value).collect();
+        assert!(values[0] > Some(1.1) && values[1] < Some(1.0));
+        assert_eq!(values[3], None);
+        assert_eq!(panel.bars[0].text, "440,912 (<= 400,000)");
+        assert!(!panel.bars[0].ours && panel.bars[1].ours);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::report::ReportError;
 
 /// The demo's last line before its shell.
-const USERSPACE: &str = "Leave by: poweroff";
+pub(super) const USERSPACE: &str = "Leave by: poweroff";
 
 /// How long a boot may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -56,10 +56,11 @@ pub fn boots<const N: usize>(
 ) -> Result<[Boot; N], BenchError> {
     let mut times = [const { Vec::new() }; N];
     let mut peaks = [const { Vec::new() }; N];
-    for _round in 0..rounds {
-        for (index, machine) in machines.iter().enumerate() {
+    for round in 0..rounds {
+        for index in order(N, round) {
+            let machine = machines[index];
             let begun = Instant::now();
-            let mut running = (*machine).clone().time_limit(LIMIT).start()?;
+            let mut running = machine.clone().time_limit(LIMIT).start()?;
             running.expect(USERSPACE)?;
             times[index].push(begun.elapsed());
             peaks[index].push(peak(running.process_id()));
@@ -71,8 +72,18 @@ pub fn boots<const N: usize>(
     }))
 }
 
+/// In which order `count` machines are started: there and back, since who comes second may have it easier.
+pub(super) fn order(count: usize, round: usize) -> Vec<usize> {
+    let order = 0..count;
+    if round.is_multiple_of(2) {
+        order.collect()
+    } else {
+        order.rev().collect()
+    }
+}
+
 /// The one in the middle, the greater of the two for an even number; nothing of nothing.
-pub fn median<T: Copy + Default + Ord>(values: &mut [T]) -> T {
+pub(super) fn median<T: Copy + Default + Ord>(values: &mut [T]) -> T {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
@@ -101,6 +112,12 @@ mod tests {
         assert_eq!(median(&mut [9, 1, 5]), 5);
         assert_eq!(median(&mut [4, 1]), 4);
         assert_eq!(median::<u64>(&mut []), 0);
+    }
+
+    #[test]
+    fn every_machine_has_its_turn() {
+        assert_eq!(order(3, 0), [0, 1, 2]);
+        assert_eq!(order(3, 1), [2, 1, 0]);
     }
 
     #[test]

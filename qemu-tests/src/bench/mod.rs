@@ -3,6 +3,7 @@
 //! What a boot costs, in counts that do not depend on how fast the host is where that can be.
 
 pub mod accesses;
+pub mod against;
 pub mod budget;
 pub mod firmware;
 pub mod fit;
@@ -11,6 +12,7 @@ pub mod instructions;
 pub mod linux;
 pub mod page;
 pub mod profile;
+pub mod svg;
 pub mod symbols;
 pub mod touched;
 

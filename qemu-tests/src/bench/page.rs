@@ -40,6 +40,12 @@ pub fn benchmarks() -> PathBuf {
     paths::workspace().join("docs/src/benchmarks.md")
 }
 
+/// One of its pictures.
+#[must_use]
+pub fn image(name: &str) -> PathBuf {
+    paths::workspace().join("docs/src/images").join(name)
+}
+
 /// Replaces the part `name` of `page` by `text`.
 ///
 /// # Errors
@@ -90,7 +96,7 @@ mod tests {
     #[test]
     fn the_book_has_the_parts() {
         let page = fs::read_to_string(benchmarks()).unwrap();
-        for name in ["figures", "growth"] {
+        for name in ["figures", "growth", "ways"] {
             let begin = format!("<!-- begin of {name} -->");
             let end = format!("<!-- end of {name} -->");
             assert!(replace(&page, &begin, &end, "").is_some(), "{name}");

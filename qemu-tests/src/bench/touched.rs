@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
+use tempfile::NamedTempFile;
 
 use super::BenchError;
 use crate::machine::Machine;
@@ -44,17 +45,7 @@ pub struct Touched {
 /// # Errors
 /// When a run fails, or the file cannot be used.
 pub fn touched(machine: &Machine, payload_size: u64, folder: &Path) -> Result<Touched, BenchError> {
-    // Pages of disk file systems are not allotted by reads.
-    let memory_disk = Path::new("/dev/shm");
-    let folder = if memory_disk.is_dir() {
-        memory_disk
-    } else {
-        folder
-    };
-    let ram = tempfile::Builder::new()
-        .prefix("little-loader-ram-")
-        .tempfile_in(folder)
-        .map_err(failed(folder))?;
+    let ram = ram_file(folder)?;
     let mut running = machine
         .clone()
         .memory_file(ram.path())
@@ -72,6 +63,32 @@ pub fn touched(machine: &Machine, payload_size: u64, folder: &Path) -> Result<To
         expected: [dtb..dtb + DTB_SIZE, kernel..kernel + payload_size],
         touched: shifted.collect(),
     })
+}
+
+/// The bytes of RAM that are touched when the text `first` comes.
+///
+/// # Errors
+/// When it does not come, or the file cannot be used.
+pub fn allotted_before(machine: &Machine, first: &str, folder: &Path) -> Result<u64, BenchError> {
+    let ram = ram_file(folder)?;
+    let mut running = machine.clone().memory_file(ram.path()).start()?;
+    running.expect(first)?;
+    let touched = allotted(ram.as_file()).map_err(failed(ram.path()))?;
+    Ok(touched.iter().map(|range| range.end - range.start).sum())
+}
+
+fn ram_file(folder: &Path) -> Result<NamedTempFile, BenchError> {
+    // Pages of disk file systems are not allotted by reads.
+    let memory_disk = Path::new("/dev/shm");
+    let folder = if memory_disk.is_dir() {
+        memory_disk
+    } else {
+        folder
+    };
+    tempfile::Builder::new()
+        .prefix("little-loader-ram-")
+        .tempfile_in(folder)
+        .map_err(failed(folder))
 }
 
 impl Touched {

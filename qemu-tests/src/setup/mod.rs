@@ -38,6 +38,8 @@ pub enum Purpose {
     BootOwn,
     /// Build and boot Debian's kernel.
     Boot,
+    /// Boot it in other ways, too.
+    Compare,
     /// Run every test.
     Test,
     /// Build the loader and look into it with LLVM's tools.
@@ -193,6 +195,7 @@ fn parcels(purpose: Purpose) -> Vec<Parcel> {
     match purpose {
         Purpose::Build | Purpose::BootOwn | Purpose::Inspect => Vec::new(),
         Purpose::Boot => boot.to_vec(),
+        Purpose::Compare => [boot, [Parcel::UBoot, Parcel::Edk2]].concat(),
         Purpose::Test | Purpose::Everything => [boot, test].concat(),
     }
 }

@@ -69,6 +69,10 @@ pub enum Parcel {
     Busybox,
     /// A kernel with the modules that the demo needs.
     Kernel(DebianKernel),
+    /// U-Boot for QEMU's `virt` machine.
+    UBoot,
+    /// EDK2 for QEMU's `virt` machine.
+    Edk2,
     /// Kernel and initrd of the network installer, with the text interface.
     Installer,
 }
@@ -98,6 +102,8 @@ impl Parcel {
         match self {
             Self::Busybox => "busybox".to_owned(),
             Self::Kernel(kernel) => format!("kernel {}", kernel.id()),
+            Self::UBoot => "U-Boot".to_owned(),
+            Self::Edk2 => "EDK2".to_owned(),
             Self::Installer => "Debian 12's installer".to_owned(),
         }
     }
@@ -108,6 +114,8 @@ impl Parcel {
         let name = match self {
             Self::Busybox => "busybox".to_owned(),
             Self::Kernel(kernel) => format!("kernel-{}", kernel.id()),
+            Self::UBoot => "u-boot".to_owned(),
+            Self::Edk2 => "edk2".to_owned(),
             Self::Installer => "installer-12".to_owned(),
         };
         cache.join(FOLDER).join(name)
@@ -142,6 +150,8 @@ impl Parcel {
         let files = match self {
             Self::Busybox => &["busybox"][..],
             Self::Kernel(_) => &["vmlinuz"],
+            Self::UBoot => &["u-boot.bin"],
+            Self::Edk2 => &["QEMU_EFI.fd"],
             Self::Installer => &["linux", "initrd.gz"],
         };
         let modules = contents.modules.iter().chain(&contents.on_demand);
@@ -157,7 +167,7 @@ impl Parcel {
     /// What its packages are looked for in.
     fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, ParcelError> {
         let suite = match self {
-            Self::Busybox => None,
+            Self::Busybox | Self::UBoot | Self::Edk2 => None,
             Self::Kernel(kernel) => kernel.suite,
             Self::Installer => Some(INSTALLER_SUITE)
                 .filter(|suite| !mirrors.all().iter().any(|source| source.suite == *suite)),
@@ -177,17 +187,24 @@ impl Parcel {
             let from = modules::find_file(tree, prefix)?;
             fs::rename(&from, folder.join(name)).map_err(failed(&from))
         };
+        let one = |package: &str, pattern: &str, name: &str| -> Result<Contents, ParcelError> {
+            let package = lists.newest(package)?;
+            lists.unpack(&package, &[pattern], tree)?;
+            take(name, name)?;
+            Ok(Contents {
+                packages: vec![package],
+                ..Contents::default()
+            })
+        };
         match self {
-            Self::Busybox => {
-                let package = lists.newest("busybox-static")?;
-                // It moved from /bin to /usr/bin in later releases.
-                lists.unpack(&package, &["*/bin/busybox"], tree)?;
-                take("busybox", "busybox")?;
-                Ok(Contents {
-                    packages: vec![package],
-                    ..Contents::default()
-                })
-            }
+            // It moved from /bin to /usr/bin in later releases.
+            Self::Busybox => one("busybox-static", "*/bin/busybox", "busybox"),
+            Self::UBoot => one("u-boot-qemu", "*/qemu_arm64/u-boot.bin", "u-boot.bin"),
+            Self::Edk2 => one(
+                "qemu-efi-aarch64",
+                "*/qemu-efi-aarch64/QEMU_EFI.fd",
+                "QEMU_EFI.fd",
+            ),
             Self::Kernel(kernel) => kernel.fill(lists, tree, folder),
             Self::Installer => {
                 let package = lists.newest(INSTALLER)?;

@@ -2,6 +2,7 @@
 
 //! `cargo qemu bench`.
 
+mod against;
 mod growth;
 mod measure;
 mod profile;
@@ -14,7 +15,8 @@ use clap::Args;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use qemu_tests::bench::{self, budget, host, page};
+use qemu_tests::bench::budget::{self, Row};
+use qemu_tests::bench::{self, host, page, svg};
 use qemu_tests::build::{self, Loader, LoaderBuild};
 use qemu_tests::machine::{Bus, Machine};
 use qemu_tests::payload::Payload;
@@ -44,6 +46,10 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["check", "profile"])]
     growth: bool,
 
+    /// Boot by QEMU's -kernel, U-Boot and EDK2 as well, side by side, instead
+    #[arg(long, conflicts_with_all = ["check", "profile", "growth"])]
+    against: bool,
+
     /// Put what was measured into docs/src/benchmarks.md as well
     #[arg(long, conflicts_with_all = ["check", "profile"])]
     draw: bool,
@@ -63,6 +69,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         setup::ensure(Purpose::Test)?;
         return growth::main(&Bench::new()?, arguments.json, arguments.draw);
     }
+    if arguments.against {
+        setup::ensure(Purpose::Compare)?;
+        return against::main(&Bench::new()?, arguments.json, arguments.draw);
+    }
     setup::ensure(Purpose::Boot)?;
     let rows = measure::rows(&Bench::new()?, arguments.check)?;
     let json = keep("bench.json", &rows)?;
@@ -72,8 +82,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         print!("{}", budget::table(&rows));
     }
     if arguments.draw {
-        let text = format!("{}\n\n{}", host::describe()?, budget::markdown(&rows));
-        page::draw(&page::benchmarks(), "figures", &text)?;
+        draw(&rows)?;
     }
     let failed = rows.iter().filter(|row| row.fails()).count();
     if arguments.check && failed > 0 {
@@ -84,6 +93,25 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Puts table and picture into the book.
+fn draw(rows: &[Row]) -> Result<()> {
+    let caption = host::describe()?;
+    let text = format!(
+        "![Bars of each figure as a part of its limit](images/figures.svg)\n\n{caption}\n\n{}",
+        budget::markdown(rows)
+    );
+    page::draw(&page::benchmarks(), "figures", &text)?;
+    let panel = budget::panel(rows);
+    keep_image("figures.svg", &svg::draw(&caption, &[panel]))
+}
+
+/// Writes a picture of the book.
+fn keep_image(name: &str, picture: &str) -> Result<()> {
+    let path = page::image(name);
+    output::write_whole(&path, picture.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes `value` into the target folder and gives back the text.

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Bar charts as SVG: a few rectangles and texts, which need no crate.
+
+use std::fmt::Write as _;
+
+/// The whole picture's width in pixels; browsers scale it.
+const WIDTH: f64 = 860.0;
+/// Where bars start, to the right of their labels.
+const LEFT: f64 = 350.0;
+/// The longest bar; its number stands behind it.
+const LONGEST: f64 = 280.0;
+/// From bar to bar.
+const STEP: f64 = 24.0;
+/// How thick they are.
+const THICK: f64 = 16.0;
+/// What a panel's title takes.
+const TITLE: f64 = 34.0;
+
+/// A bar.
+#[derive(Clone, Debug)]
+pub struct Bar {
+    /// What it stands for.
+    pub label: String,
+    /// Its length, in whatever all bars of the panel have. `None` where there is no such thing.
+    pub value: Option<f64>,
+    /// What is written at its end.
+    pub text: String,
+    /// Whether it is the one that the picture is about.
+    pub ours: bool,
+}
+
+/// Bars to be compared with each other.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// What their lengths mean.
+    pub title: String,
+    /// From top to bottom.
+    pub bars: Vec<Bar>,
+    /// Where a line crosses the bars, if somewhere.
+    pub limit: Option<f64>,
+}
+
+/// All panels below each other. Text and line take the colour of dark or light pages.
+#[must_use]
+pub fn draw(description: &str, panels: &[Panel]) -> String {
+    let bars: usize = panels.iter().map(|panel| panel.bars.len()).sum();
+    let height = panels.len() as f64 * (TITLE + 8.0) + bars as f64 * STEP + 8.0;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" font-family=\"sans-serif\" \
+         font-size=\"13\">\n<title>{}</title>\n<style>text {{ fill: #222 }} .title {{ font-weight: bold }} .bar {{ fill: #9aa5b1 }} \
+         .ours {{ fill: #2b6cb0 }} line {{ stroke: #c53030; stroke-width: 1.5; stroke-dasharray: 4 3 }} \
+         @media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} }}</style>\n",
+        escaped(description)
+    );
+    let mut y = 0.0;
+    for panel in panels {
+        y += TITLE;
+        text(&mut svg, 8.0, y - 10.0, "start", "title", &panel.title);
+        let values = panel.bars.iter().filter_map(|bar| bar.value);
+        let longest = values.chain(panel.limit).fold(f64::MIN_POSITIVE, f64::max);
+        let scale = LONGEST / longest;
+        let top = y;
+        for bar in &panel.bars {
+            let middle = y + THICK - 4.0;
+            text(&mut svg, LEFT - 8.0, middle, "end", "label", &bar.label);
+            // A bar that is not nothing shows.
+            let value = bar.value.filter(|value| *value > 0.0);
+            let length = value.map_or(0.0, |value| (value * scale).max(1.0));
+            // Clear of the line.
+            let end = panel
+                .limit
+                .map_or(length, |limit| length.max(limit * scale));
+            let class = if bar.ours { "ours" } else { "bar" };
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                svg,
+                "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"{THICK}\"/>"
+            );
+            text(
+                &mut svg,
+                LEFT + end + 6.0,
+                middle,
+                "start",
+                "value",
+                &bar.text,
+            );
+            y += STEP;
+        }
+        if let Some(limit) = panel.limit {
+            let x = LEFT + limit * scale;
+            let _ = writeln!(
+                svg,
+                "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
+                top - 4.0,
+                y - STEP + THICK + 4.0
+            );
+        }
+        y += 8.0;
+    }
+    svg + "</svg>\n"
+}
+
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, class: &str, text: &str) {
+    let text = escaped(text);
+    let _ = writeln!(
+        svg,
+        "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>"
+    );
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bar(label: &str, value: Option<f64>, ours: bool) -> Bar {
+        Bar {
+            label: label.to_owned(),
+            value,
+            text: value.map_or("none".to_owned(), |value| value.to_string()),
+            ours,
+        }
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_values() {
+        let panel = Panel {
+            title: "a < b & c".to_owned(),
+            bars: vec![
+                bar("half", Some(50.0), true),
+                bar("whole", Some(100.0), false),
+                bar("least", Some(0.001), false),
+                bar("no", None, false),
+            ],
+            limit: Some(75.0),
+        };
+        let svg = draw("it", &[panel]);
+        let widths: Vec<_> = svg
+            .lines()
+            .filter_map(|line| line.strip_prefix("<rect ")?.split("width=\"").nth(1))
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
+        assert_eq!(widths, ["140.0", "280.0", "1.0", "0.0"]);
+        assert!(
+            svg.contains("a &lt; b &amp; c") && svg.contains("x1=\"560.0\""),
+            "{svg}"
+        );
+        assert_eq!(svg.matches("class=\"ours\"").count(), 1);
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo qemu bench --against`: other ways to boot the same kernels.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use qemu_tests::bench::against::{self, Cost, Way};
+use qemu_tests::bench::budget::grouped;
+use qemu_tests::bench::svg::{self, Bar, Panel};
+use qemu_tests::bench::{host, page};
+use qemu_tests::build::read_elf;
+use qemu_tests::demo::{Demo, Parts};
+use qemu_tests::machine::{Bus, Disk, Machine};
+use qemu_tests::paths;
+use qemu_tests::scratch::{KERNEL_A, Scratch, variable};
+use qemu_tests::setup::parcel::Parcel;
+
+use super::{Bench, keep, keep_image, measure};
+
+/// How often each boot is timed.
+const ROUNDS: usize = 5;
+
+/// What the test payload says first.
+const PAYLOAD: &str = "payload: ";
+/// What Linux says first when EDK2 starts it as a program.
+const EFI_STUB: &str = "EFI stub: ";
+
+/// The RAM of all guests, in MiB.
+const MEMORY: u32 = 256;
+
+/// U-Boot's environment for this machine: in the second flash, and its size (`CONFIG_ENV_ADDR`, `CONFIG_ENV_SIZE` of
+/// qemu_arm64_defconfig).
+const U_BOOT_ENV_SIZE: usize = 0x4_0000;
+/// The blocks of QEMU's flash, 64 MiB.
+const FLASH_BLOCKS: u64 = (64 << 20) / 512;
+/// Where U-Boot is told to read kernel and initrd to, free of each other and of U-Boot.
+const KERNEL_AT: u64 = 0x4020_0000;
+const INITRD_AT: u64 = 0x4600_0000;
+/// Where QEMU puts the device tree for firmware.
+const DTB_AT: u64 = 0x4000_0000;
+
+pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
+    let demo = Demo::make(&Parts::default())?;
+    let ways = [
+        loader(bench, &demo)?,
+        qemu(bench, &demo)?,
+        u_boot(bench, &demo)?,
+        edk2(bench, &demo)?,
+    ];
+    let costs = against::measure(&ways, ROUNDS, bench.folder())?;
+    let text = keep("bench-against.json", &costs)?;
+    if json {
+        println!("{text}");
+    } else {
+        print!("{}", markdown(&costs));
+    }
+    if draw {
+        let cache = paths::cache();
+        let packages = [Parcel::UBoot, Parcel::Edk2].map(|parcel| parcel.describe(&cache));
+        let packages: Vec<String> = packages.into_iter().flatten().collect();
+        let caption = format!("{} {}.", host::describe()?, packages.join(", "));
+        let part = format!(
+            "![Bars of what the table has](images/ways.svg)\n\n{caption}\n\n{}",
+            markdown(&costs)
+        );
+        page::draw(&page::benchmarks(), "ways", &part)?;
+        let picture = svg::draw(&format!("Ways to boot. {caption}"), &panels(&costs));
+        keep_image("ways.svg", &picture)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn loader(bench: &Bench, demo: &Demo) -> Result<Way> {
+    let [linux, _] = measure::guests(bench, demo, MEMORY, "");
+    Ok(Way {
+        name: "Little Loader",
+        kernel: bench.machine(Bus::Mmio)?.memory_mib(MEMORY),
+        first: PAYLOAD,
+        kernel_size: payload_size(bench),
+        linux,
+        size: read_elf(&bench.loader.elf)?.loaded(),
+    })
+}
+
+/// The floor: QEMU puts the kernel into memory before the guest starts.
+fn qemu(bench: &Bench, demo: &Demo) -> Result<Way> {
+    let [_, linux] = measure::guests(bench, demo, MEMORY, "");
+    let image = bench.folder().join("payload.img");
+    Ok(Way {
+        name: "QEMU's -kernel",
+        kernel: Machine::new(image).memory_mib(MEMORY),
+        first: PAYLOAD,
+        kernel_size: payload_size(bench),
+        linux,
+        size: 0,
+    })
+}
+
+/// U-Boot reads the same kernel from the same place of the same disk. Its environment has it wait for nobody and move
+/// neither initrd nor device tree, so it is as fast as it can be.
+fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
+    let firmware = Parcel::UBoot.file("u-boot.bin", &paths::cache());
+    let machine = |name: &str, command: &str, arguments: &str, disk: Disk| -> Result<Machine> {
+        let flash = bench.folder().join(name);
+        Scratch::empty()
+            .env_at(0, U_BOOT_ENV_SIZE)
+            .blocks(FLASH_BLOCKS)
+            .set("bootdelay", "-2")
+            .set("bootcmd", command)
+            .set("bootargs", arguments)
+            .set("fdt_high", "0xffffffffffffffff")
+            .set("initrd_high", "0xffffffffffffffff")
+            .create(&flash)?;
+        let drive = format!("if=pflash,unit=1,format=raw,file={}", flash.display());
+        Ok(Machine::with_firmware(&firmware)
+            .memory_mib(MEMORY)
+            .arguments(["-drive", &drive])
+            .disk(disk))
+    };
+    let read = |to: u64, lba: u64, bytes: u64| {
+        format!("virtio read {to:#x} {lba:#x} {:#x}", bytes.div_ceil(512))
+    };
+
+    let payload = bench.payload.bytes();
+    let command = format!(
+        "{}; booti {KERNEL_AT:#x} - {DTB_AT:#x}",
+        read(KERNEL_AT, KERNEL_A, payload.len() as u64)
+    );
+    let disk = qemu_tests::bench::disk(payload, bench.folder())?;
+    let kernel = machine("payload.flash", &command, "test.slot=a", disk)?;
+
+    let setting = |name: &str| -> Result<String> {
+        variable(&demo.image, name)?.with_context(|| format!("the demo's disk has no {name}"))
+    };
+    let size = setting("a.initrd_size")?.parse()?;
+    let command = format!(
+        "{}; {}; booti {KERNEL_AT:#x} {INITRD_AT:#x}:{size:x} {DTB_AT:#x}",
+        read(
+            KERNEL_AT,
+            setting("a.kernel_lba")?.parse()?,
+            file_size(&demo.kernel)?
+        ),
+        read(INITRD_AT, setting("a.initrd_lba")?.parse()?, size),
+    );
+    let disk = Disk::new(&demo.image).snapshot();
+    let linux = machine("linux.flash", &command, &setting("a.kernel_args")?, disk)?;
+    Ok(Way {
+        name: "U-Boot",
+        kernel,
+        first: PAYLOAD,
+        kernel_size: payload_size(bench),
+        linux,
+        size: file_size(&firmware)?,
+    })
+}
+
+/// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is no EFI program, so the
+/// kernel is Linux for both figures.
+fn edk2(bench: &Bench, demo: &Demo) -> Result<Way> {
+    let firmware = Parcel::Edk2.file("QEMU_EFI.fd", &paths::cache());
+    let [_, direct] = measure::guests(bench, demo, MEMORY, "");
+    let linux = direct.arguments(["-bios".into(), firmware.clone().into_os_string()]);
+    let initrd = demo.initrd.as_deref().map_or(Ok(0), file_size)?;
+    Ok(Way {
+        name: "EDK2, by fw_cfg",
+        kernel: linux.clone(),
+        first: EFI_STUB,
+        kernel_size: file_size(&demo.kernel)? + initrd,
+        linux,
+        size: file_size(&firmware)?,
+    })
+}
+
+fn payload_size(bench: &Bench) -> u64 {
+    // Its pages.
+    (bench.payload.bytes().len() as u64).next_multiple_of(4096)
+}
+
+fn file_size(path: &Path) -> Result<u64> {
+    let metadata = fs::metadata(path).with_context(|| format!("cannot use {}", path.display()))?;
+    Ok(metadata.len())
+}
+
+/// A figure of the comparison: its title and how to get it.
+type Column = (&'static str, fn(&Cost) -> u64);
+
+const COLUMNS: [Column; 6] = [
+    ("to the kernel's first byte, ms", |cost| cost.kernel_ms),
+    ("to userspace, ms", |cost| cost.userspace_ms),
+    ("MMIO accesses", |cost| cost.accesses),
+    ("RAM touched, KiB", |cost| cost.touched_kib),
+    ("QEMU's peak memory, KiB", |cost| cost.peak_kib),
+    ("size, bytes", |cost| cost.size),
+];
+
+fn markdown(costs: &[Cost]) -> String {
+    let mut text = "| |".to_owned();
+    for (title, _) in COLUMNS {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {title} |");
+    }
+    text += "\n| --- |";
+    text += &" ---: |".repeat(COLUMNS.len());
+    for cost in costs {
+        let _ = write!(text, "\n| {} |", cost.name);
+        for (_, of) in COLUMNS {
+            let _ = write!(text, " {} |", grouped(of(cost)));
+        }
+    }
+    text + "\n"
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+fn panels(costs: &[Cost]) -> Vec<Panel> {
+    let panel = |(title, of): Column| Panel {
+        title: title.to_owned(),
+        bars: costs
+            .iter()
+            .enumerate()
+            .map(|(index, cost)| Bar {
+                label: cost.name.to_owned(),
+                value: Some(of(cost) as f64),
+                text: grouped(of(cost)),
+                ours: index == 0,
+            })
+            .collect(),
+        limit: None,
+    };
+    COLUMNS.into_iter().map(panel).collect()
+}
