@@ -38,6 +38,7 @@ pub struct Machine {
     memory_mib: u32,
     cpus: u8,
     accelerator: Accelerator,
+    accelerator_options: String,
     console: Console,
     disks: Vec<Disk>,
     modern: bool,
@@ -62,6 +63,7 @@ impl Machine {
             memory_mib: 128,
             cpus: 1,
             accelerator: Accelerator::Tcg,
+            accelerator_options: String::new(),
             console: Console::Stdio,
             disks: Vec::new(),
             modern: false,
@@ -118,6 +120,14 @@ impl Machine {
             accelerator,
             ..self
         }
+    }
+
+    /// One more property of `-accel`, such as `one-insn-per-tb=on`.
+    #[must_use]
+    pub fn accelerator_option(mut self, option: &str) -> Self {
+        self.accelerator_options.push(',');
+        self.accelerator_options.push_str(option);
+        self
     }
 
     /// Where the serial port goes.
@@ -232,7 +242,8 @@ impl Machine {
             .map(|option| format!(",{option}"))
             .collect();
         command.arg("-M").arg(format!("virt{options}"));
-        command.arg("-accel").arg(self.accelerator.to_string());
+        let accelerator = format!("{}{}", self.accelerator, self.accelerator_options);
+        command.arg("-accel").arg(accelerator);
         command.args([
             "-cpu",
             &self.cpu,
@@ -299,6 +310,7 @@ mod tests {
     fn a_machine_is_one_command_line() {
         let machine = Machine::new("loader.elf")
             .cpu("max")
+            .accelerator_option("thread=single")
             .memory_mib(64)
             .cpus(4)
             .machine_option("highmem=off")
@@ -315,7 +327,7 @@ mod tests {
             .collect();
         let joined = words.join(" ");
         for part in [
-            "-M virt,highmem=off,memory-backend=ram -accel tcg -cpu max -m 64 -smp 4",
+            "-M virt,highmem=off,memory-backend=ram -accel tcg,thread=single -cpu max -m 64 -smp 4",
             "-kernel loader.elf -append one two -global virtio-mmio.force-legacy=false",
             "file=a,,b c.img,snapshot=on -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0",
             "file=d.img,readonly=on -device virtio-blk-pci,drive=disk1",

@@ -31,6 +31,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Every arm64 instruction has 4 bytes.
 const INSTRUCTION: u64 = 4;
 
+/// What stands for a name where there is none.
+pub const NAMELESS: &str = "(no symbol)";
+
 /// What the loader executed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Profile {
@@ -122,16 +125,13 @@ pub fn measure(machine: &Machine, loader: &Path, runs: u32) -> Result<Profile, B
 }
 
 fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
-    let single: &[&str] = if emulator::version()? < ONE_INSN {
-        &["-singlestep"]
+    let machine = machine.clone().arguments(["-d", "exec,nochain"]);
+    let machine = if emulator::version()? < ONE_INSN {
+        machine.arguments(["-singlestep"])
     } else {
-        &["-accel", "tcg,one-insn-per-tb=on"]
+        machine.accelerator_option("one-insn-per-tb=on")
     };
-    let mut command = machine
-        .clone()
-        .arguments(single)
-        .arguments(["-d", "exec,nochain"])
-        .command();
+    let mut command = machine.command();
     command.stdin(Stdio::null()).stdout(Stdio::null());
     // Without -D the log goes there.
     command.stderr(Stdio::piped());
@@ -274,7 +274,7 @@ impl Counts {
         let addresses = (self.start..).step_by(4);
         for (address, &times) in addresses.zip(&self.times) {
             let symbol = symbols.at(address);
-            let name = symbol.map_or("(no symbol)", |symbol| &symbol.name);
+            let name = symbol.map_or(NAMELESS, |symbol| &symbol.name);
             if times == 0 {
                 continue;
             }

@@ -15,6 +15,7 @@ mod kernels;
 mod levels;
 mod linux;
 mod matrix;
+mod measuring;
 mod memory;
 mod optlevels;
 mod overrides;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     tests.extend(overrides::tests());
     tests.extend(command_lines::tests());
     tests.extend(levels::tests());
+    tests.extend(measuring::tests());
     tests.extend(memory::tests());
     tests.extend(consoles::tests());
     tests.extend(firmware::tests());

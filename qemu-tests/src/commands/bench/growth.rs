@@ -35,7 +35,7 @@ const NODES: [u32; 5] = [1, 50, 125, 250, 500];
 const DISKS: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The least of as many runs, where instructions are counted by QEMU's log.
-const LOGGED_RUNS: u32 = 3;
+const LOGGED_RUNS: u32 = 5;
 /// A symbol that takes as many instructions more has grown; waiting for the disk takes some hundreds.
 const GROWN: u64 = 1000;
 /// The bytes of a cache line of QEMU's cortex-a57.

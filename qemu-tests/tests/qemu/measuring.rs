@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What `cargo qemu bench` counts, counted in two ways.
+
+use anyhow::{Result, ensure};
+
+use qemu_tests::bench::instructions::least_instructions;
+use qemu_tests::bench::{profile, touched};
+use qemu_tests::build::read_elf;
+
+use crate::context::Context;
+use crate::{Scenario, Test};
+
+/// How often a count is taken; waiting for the disk makes some greater.
+const RUNS: u32 = 5;
+
+pub(crate) fn tests() -> Vec<Test> {
+    let tests: [(&str, Scenario); 2] = [
+        ("the_log_has_every_instruction", every_instruction),
+        ("memory_touched_is_the_loaders", touched_memory),
+    ];
+    tests
+        .into_iter()
+        .map(|(name, test)| (format!("measuring::{name}"), test))
+        .collect()
+}
+
+/// QEMU's log and its icount agree, but for waiting.
+fn every_instruction(context: &Context) -> Result<()> {
+    let machine = context
+        .machine()
+        .disk(context.disk(&context.bootable()?)?.snapshot());
+    let profile = profile::measure(&machine, &context.artifacts.loader(), RUNS)?;
+    let counted = least_instructions(&machine, RUNS)?;
+    ensure!(
+        profile.instructions.abs_diff(counted) < counted / 20,
+        "{} by the log, {counted} by icount",
+        profile.instructions
+    );
+    let named = profile.symbols.iter();
+    let named: u64 = named
+        .filter(|share| share.name != profile::NAMELESS)
+        .map(|share| share.instructions)
+        .sum();
+    ensure!(
+        named > profile.instructions * 9 / 10,
+        "{named} of {} have a symbol",
+        profile.instructions
+    );
+    Ok(())
+}
+
+fn touched_memory(context: &Context) -> Result<()> {
+    let payload = context.payload()?;
+    let machine = context.machine().disk(context.disk(&context.bootable()?)?);
+    let size = payload.bytes().len() as u64;
+    let touched = touched::touched(&machine, size, &context.path(""))?;
+    let elf = read_elf(&context.artifacts.loader())?;
+    // QEMU itself touches what it loads, and the loader has 1 MiB at most.
+    let possible = elf.loaded() >> 10..=1024;
+    ensure!(
+        possible.contains(&touched.other_kib()) && touched.other_blocks() == 0,
+        "{touched:x?}"
+    );
+    Ok(())
+}
