@@ -16,6 +16,12 @@ use crate::machine::Machine;
 /// How long a boot may take: firmware under emulation, on a busy host.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// Has Linux print from the start, instead of when its driver is ready.
+pub const EARLY_CONSOLE: &str = "earlycon=pl011,0x9000000";
+
+/// Of Linux's first line.
+const LINUX: &str = "Linux version";
+
 /// A way to boot.
 #[derive(Clone, Debug)]
 pub struct Way {
@@ -25,9 +31,11 @@ pub struct Way {
     pub kernel: Machine,
     /// What that kernel says first.
     pub first: &'static str,
+    /// Whether that kernel is the test payload, so that its time can be compared.
+    pub is_payload: bool,
     /// The bytes that the kernel has in memory whoever loads it, with its initrd.
     pub kernel_size: u64,
-    /// A machine with the demo's disk.
+    /// A machine with the demo's disk and, among Linux's arguments, [`EARLY_CONSOLE`].
     pub linux: Machine,
     /// The bytes of what boots; 0 if that is QEMU itself.
     pub size: u64,
@@ -38,8 +46,10 @@ pub struct Way {
 pub struct Cost {
     /// What boots.
     pub name: &'static str,
-    /// From QEMU's start to the kernel's first byte, in ms.
-    pub kernel_ms: u64,
+    /// From QEMU's start to the test payload's first byte, in ms.
+    pub payload_ms: Option<u64>,
+    /// From QEMU's start to Linux's first line, in ms.
+    pub linux_ms: u64,
     /// From QEMU's start to the demo's shell, in ms.
     pub userspace_ms: u64,
     /// MMIO accesses until the kernel's first byte, without the bytes printed.
@@ -59,27 +69,40 @@ pub struct Cost {
 /// # Errors
 /// When one does not boot.
 pub fn measure(ways: &[Way], rounds: usize, folder: &Path) -> Result<Vec<Cost>, BenchError> {
-    let mut kernels = vec![Vec::new(); ways.len()];
+    let mut payloads = vec![Vec::new(); ways.len()];
+    let mut linuxes = vec![Vec::new(); ways.len()];
     let mut userspaces = vec![Vec::new(); ways.len()];
     let mut peaks = vec![Vec::new(); ways.len()];
     for round in 0..rounds {
         for index in order(ways.len(), round) {
             let way = &ways[index];
-            kernels[index].push(time_to(&way.kernel, way.first)?.0);
-            let (time, peak) = time_to(&way.linux, USERSPACE)?;
-            userspaces[index].push(time);
-            peaks[index].push(peak);
+            if way.is_payload {
+                let begun = Instant::now();
+                let mut running = way.kernel.start()?;
+                running.expect(way.first)?;
+                payloads[index].push(begun.elapsed());
+            }
+            let machine = way.linux.clone().time_limit(LIMIT);
+            let begun = Instant::now();
+            let mut running = machine.start()?;
+            running.expect(LINUX)?;
+            linuxes[index].push(begun.elapsed());
+            running.expect(USERSPACE)?;
+            userspaces[index].push(begun.elapsed());
+            peaks[index].push(peak(running.process_id()));
         }
     }
-    let milliseconds =
-        |times: &mut [Duration]| median(times).as_millis().try_into().unwrap_or(u64::MAX);
+    let milliseconds = |times: &mut [Duration]| -> u64 {
+        median(times).as_millis().try_into().unwrap_or(u64::MAX)
+    };
     let mut costs = Vec::new();
     for (index, way) in ways.iter().enumerate() {
         let accesses = accesses_before(&way.kernel, way.first, folder)?;
         let touched = allotted_before(&way.kernel, way.first, folder)?;
         costs.push(Cost {
             name: way.name,
-            kernel_ms: milliseconds(&mut kernels[index]),
+            payload_ms: way.is_payload.then(|| milliseconds(&mut payloads[index])),
+            linux_ms: milliseconds(&mut linuxes[index]),
             userspace_ms: milliseconds(&mut userspaces[index]),
             accesses: accesses.others,
             printed: accesses.printed,
@@ -89,13 +112,4 @@ pub fn measure(ways: &[Way], rounds: usize, folder: &Path) -> Result<Vec<Cost>, 
         });
     }
     Ok(costs)
-}
-
-/// The time until `text`, and the peak of QEMU's memory then.
-fn time_to(machine: &Machine, text: &str) -> Result<(Duration, u64), BenchError> {
-    let machine = machine.clone().time_limit(LIMIT);
-    let begun = Instant::now();
-    let mut running = machine.start()?;
-    running.expect(text)?;
-    Ok((begun.elapsed(), peak(running.process_id())))
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use qemu_tests::bench::against::{self, Cost, Way};
+use qemu_tests::bench::against::{self, Cost, EARLY_CONSOLE, Way};
 use qemu_tests::bench::budget::grouped;
 use qemu_tests::bench::svg::{self, Bar, Panel};
 use qemu_tests::bench::{host, page};
@@ -76,11 +76,12 @@ pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
 }
 
 fn loader(bench: &Bench, demo: &Demo) -> Result<Way> {
-    let [linux, _] = measure::guests(bench, demo, MEMORY, "");
+    let [linux, _] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);
     Ok(Way {
         name: "Little Loader",
         kernel: bench.machine(Bus::Mmio)?.memory_mib(MEMORY),
         first: PAYLOAD,
+        is_payload: true,
         kernel_size: payload_size(bench),
         linux,
         size: read_elf(&bench.loader.elf)?.loaded(),
@@ -89,12 +90,13 @@ fn loader(bench: &Bench, demo: &Demo) -> Result<Way> {
 
 /// The floor: QEMU puts the kernel into memory before the guest starts.
 fn qemu(bench: &Bench, demo: &Demo) -> Result<Way> {
-    let [_, linux] = measure::guests(bench, demo, MEMORY, "");
+    let [_, linux] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);
     let image = bench.folder().join("payload.img");
     Ok(Way {
         name: "QEMU's -kernel",
         kernel: Machine::new(image).memory_mib(MEMORY),
         first: PAYLOAD,
+        is_payload: true,
         kernel_size: payload_size(bench),
         linux,
         size: 0,
@@ -148,11 +150,13 @@ fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
         read(INITRD_AT, setting("a.initrd_lba")?.parse()?, size),
     );
     let disk = Disk::new(&demo.image).snapshot();
-    let linux = machine("linux.flash", &command, &setting("a.kernel_args")?, disk)?;
+    let arguments = format!("{} {EARLY_CONSOLE}", setting("a.kernel_args")?);
+    let linux = machine("linux.flash", &command, &arguments, disk)?;
     Ok(Way {
         name: "U-Boot",
         kernel,
         first: PAYLOAD,
+        is_payload: true,
         kernel_size: payload_size(bench),
         linux,
         size: file_size(&firmware)?,
@@ -160,16 +164,17 @@ fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
 }
 
 /// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is no EFI program, so the
-/// kernel is Linux for both figures.
+/// kernel is Linux for all figures.
 fn edk2(bench: &Bench, demo: &Demo) -> Result<Way> {
     let firmware = Parcel::Edk2.file("QEMU_EFI.fd", &paths::cache());
-    let [_, direct] = measure::guests(bench, demo, MEMORY, "");
+    let [_, direct] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);
     let linux = direct.arguments(["-bios".into(), firmware.clone().into_os_string()]);
     let initrd = demo.initrd.as_deref().map_or(Ok(0), file_size)?;
     Ok(Way {
         name: "EDK2, by fw_cfg",
         kernel: linux.clone(),
         first: EFI_STUB,
+        is_payload: false,
         kernel_size: file_size(&demo.kernel)? + initrd,
         linux,
         size: file_size(&firmware)?,
@@ -187,16 +192,21 @@ fn file_size(path: &Path) -> Result<u64> {
 }
 
 /// A figure of the comparison: its title and how to get it.
-type Column = (&'static str, fn(&Cost) -> u64);
+type Column = (&'static str, fn(&Cost) -> Option<u64>);
 
-const COLUMNS: [Column; 6] = [
-    ("to the kernel's first byte, ms", |cost| cost.kernel_ms),
-    ("to userspace, ms", |cost| cost.userspace_ms),
-    ("MMIO accesses", |cost| cost.accesses),
-    ("RAM touched, KiB", |cost| cost.touched_kib),
-    ("QEMU's peak memory, KiB", |cost| cost.peak_kib),
-    ("size, bytes", |cost| cost.size),
+const COLUMNS: [Column; 7] = [
+    ("to the payload's first byte, ms", |cost| cost.payload_ms),
+    ("to Linux's first line, ms", |cost| Some(cost.linux_ms)),
+    ("to userspace, ms", |cost| Some(cost.userspace_ms)),
+    ("MMIO accesses", |cost| Some(cost.accesses)),
+    ("RAM touched, KiB", |cost| Some(cost.touched_kib)),
+    ("QEMU's peak memory, KiB", |cost| Some(cost.peak_kib)),
+    ("size, bytes", |cost| Some(cost.size)),
 ];
+
+fn shown(figure: Option<u64>) -> String {
+    figure.map_or_else(|| "–".to_owned(), grouped)
+}
 
 fn markdown(costs: &[Cost]) -> String {
     let mut text = "| |".to_owned();
@@ -209,7 +219,7 @@ fn markdown(costs: &[Cost]) -> String {
     for cost in costs {
         let _ = write!(text, "\n| {} |", cost.name);
         for (_, of) in COLUMNS {
-            let _ = write!(text, " {} |", grouped(of(cost)));
+            let _ = write!(text, " {} |", shown(of(cost)));
         }
     }
     text + "\n"
@@ -224,8 +234,8 @@ fn panels(costs: &[Cost]) -> Vec<Panel> {
             .enumerate()
             .map(|(index, cost)| Bar {
                 label: cost.name.to_owned(),
-                value: Some(of(cost) as f64),
-                text: grouped(of(cost)),
+                value: of(cost).map(|figure| figure as f64),
+                text: shown(of(cost)),
                 ours: index == 0,
             })
             .collect(),
