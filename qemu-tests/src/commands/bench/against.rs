@@ -23,7 +23,7 @@ use qemu_tests::setup::parcel::Parcel;
 use super::{Bench, keep, keep_image, measure};
 
 /// How often each boot is timed.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 /// What the test payload says first.
 const PAYLOAD: &str = "payload: ";

@@ -23,7 +23,7 @@ use super::Bench;
 const GAIN: u64 = 1000;
 
 /// How often each way of booting Linux is timed.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 15;
 
 /// `gates_only` leaves out what depends on the host.
 pub(super) fn rows(bench: &Bench, gates_only: bool) -> Result<Vec<Row>> {
@@ -142,7 +142,7 @@ fn linux(bench: &Bench, demo: &Demo) -> Result<[Row; 2]> {
     let memory = loaded.peak_kib as f64 / direct.peak_kib.max(1) as f64;
     Ok([
         Row::ratio("time to userspace, by that of -kernel Image", time, 1.03)
-            .how("Debian in 256 MiB, to the demo's shell; medians of 9, in turn")
+            .how("Debian in 256 MiB, to the demo's shell; medians of 15, in turn")
             .c_loader(Amount::Ratio(1.0), Amount::Ratio(1.11)),
         Row::ratio("QEMU's peak memory, by that of -kernel Image", memory, 0.94)
             .how("VmHWM then, the same runs")
