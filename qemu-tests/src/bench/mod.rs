@@ -5,6 +5,7 @@
 pub mod accesses;
 pub mod against;
 pub mod budget;
+mod execution;
 pub mod firmware;
 pub mod fit;
 pub mod host;

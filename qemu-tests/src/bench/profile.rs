@@ -5,9 +5,9 @@
 //! QEMU translates one instruction at a time, does not chain them, and writes a line for each one it executes: exact
 //! counts, from QEMU 7.2 on. The log goes through a pipe, since it has a hundred bytes an instruction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::BenchError;
+use super::execution::{Counts, INSTRUCTION, count};
 use super::symbols::Symbols;
 use crate::emulator::{self, Version};
 use crate::machine::Machine;
@@ -27,9 +28,6 @@ const ONE_INSN: Version = Version::new(8, 1, 0);
 
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// Every arm64 instruction has 4 bytes.
-const INSTRUCTION: u64 = 4;
 
 /// What stands for a name where there is none.
 pub const NAMELESS: &str = "(no symbol)";
@@ -157,116 +155,7 @@ fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
     }
 }
 
-/// How often each instruction was executed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    start: u64,
-    times: Vec<u64>,
-    /// By a symbol's address, everything between its calls and their returns.
-    with_called: BTreeMap<u64, u64>,
-}
-
-/// Counts what a log has from the first instruction to the first outside of the loader, the kernel's.
-fn count(mut log: impl BufRead, symbols: &Symbols) -> io::Result<Counts> {
-    let words = (symbols.end - symbols.start) / INSTRUCTION;
-    let mut counts = Counts {
-        start: symbols.start,
-        times: vec![0; usize::try_from(words).unwrap_or(0)],
-        ..Counts::default()
-    };
-    let mut calls = Calls::default();
-    let mut line = Vec::new();
-    let mut last = None;
-    loop {
-        line.clear();
-        if log.read_until(b'\n', &mut line)? == 0 {
-            // The kernel was never reached.
-            return Ok(Counts::default());
-        }
-        match (Line::parse(&line), last) {
-            (Line::Executed(address), None) if address != symbols.entry => {}
-            (Line::Executed(address), _) if !(symbols.start..symbols.end).contains(&address) => {
-                calls.unwind(0);
-                counts.with_called = calls.with_called;
-                return Ok(counts);
-            }
-            (Line::Executed(address), _) => {
-                if let Some(times) = counts.at(address) {
-                    *times += 1;
-                }
-                calls.step(last, address, symbols);
-                last = Some(address);
-            }
-            // An interrupt or a timer came first; the instruction is logged again.
-            (Line::Stopped, Some(address)) => {
-                if let Some(times) = counts.at(address) {
-                    *times = times.saturating_sub(1);
-                }
-            }
-            (Line::Stopped, None) | (Line::Other, _) => {}
-        }
-    }
-}
-
-/// Who was called from where and has not returned.
-#[derive(Default)]
-struct Calls {
-    executed: u64,
-    frames: Vec<Frame>,
-    with_called: BTreeMap<u64, u64>,
-}
-
-struct Frame {
-    symbol: u64,
-    /// The instruction behind the call.
-    back: u64,
-    /// What had been executed before.
-    before: u64,
-}
-
-impl Calls {
-    /// Takes in that the instruction at `address` follows that at `last`.
-    fn step(&mut self, last: Option<u64>, address: u64, symbols: &Symbols) {
-        let back = last.map_or(0, |last| last + INSTRUCTION);
-        // Only what jumps can call or return. What was left by a jump to another function returns with its caller.
-        if last.is_none() || address != back {
-            if let Some(depth) = self.frames.iter().rposition(|frame| frame.back == address) {
-                self.unwind(depth);
-            } else if symbols.at(address).is_some_and(|it| it.address == address) {
-                self.frames.push(Frame {
-                    symbol: address,
-                    back,
-                    before: self.executed,
-                });
-            }
-        }
-        self.executed += 1;
-    }
-
-    /// Ends all calls but the first `depth`.
-    fn unwind(&mut self, depth: usize) {
-        while self.frames.len() > depth {
-            let Some(frame) = self.frames.pop() else {
-                break;
-            };
-            // Of calls to itself the outermost counts.
-            if self.frames.iter().all(|outer| outer.symbol != frame.symbol) {
-                *self.with_called.entry(frame.symbol).or_default() += self.executed - frame.before;
-            }
-        }
-    }
-}
-
 impl Counts {
-    fn at(&mut self, address: u64) -> Option<&mut u64> {
-        let index = (address - self.start) / INSTRUCTION;
-        self.times.get_mut(usize::try_from(index).ok()?)
-    }
-
-    fn total(&self) -> u64 {
-        self.times.iter().sum()
-    }
-
     fn profile(&self, symbols: &Symbols) -> Profile {
         let mut shares: Vec<Share> = Vec::new();
         let mut stretches: Vec<Stretch> = Vec::new();
@@ -323,62 +212,10 @@ impl Counts {
     }
 }
 
-/// A line of the log.
-#[derive(Debug, PartialEq, Eq)]
-enum Line {
-    Executed(u64),
-    Stopped,
-    Other,
-}
-
-impl Line {
-    /// Lines are such as `Trace 0: 0x7f… [0000000000004000/0000000040100000/00000121/ff000201] symbol`; the second field
-    /// between the brackets is the address (QEMU, accel/tcg/cpu-exec.c).
-    fn parse(line: &[u8]) -> Self {
-        if line.starts_with(b"Stopped execution") {
-            return Self::Stopped;
-        }
-        let address = || {
-            let line = line.strip_prefix(b"Trace ")?;
-            let open = line.iter().position(|byte| *byte == b'[')?;
-            let field = line[open..].split(|byte| *byte == b'/').nth(1)?;
-            u64::from_str_radix(std::str::from_utf8(field).ok()?, 16).ok()
-        };
-        address().map_or(Self::Other, Self::Executed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::symbols::Symbol;
+    use super::super::execution::tests::{log, symbols};
     use super::*;
-
-    fn symbols() -> Symbols {
-        let symbol = |name: &str, address, size| Symbol {
-            name: name.to_owned(),
-            address,
-            size,
-        };
-        Symbols::new(
-            0x1000,
-            0x1000..0x1040,
-            vec![
-                symbol("start", 0x1000, 0),
-                symbol("copy", 0x1008, 12),
-                symbol("data", 0x1020, 8),
-            ],
-        )
-    }
-
-    fn log(addresses: &[u64]) -> String {
-        let mut log = "warning: something\n".to_owned();
-        for address in addresses {
-            log += &format!(
-                "Trace 0: 0x7f0000000100 [00004000/{address:016x}/00000121/ff000201] name\n"
-            );
-        }
-        log
-    }
 
     #[test]
     fn instructions_are_counted_from_entry_to_the_kernel() {
@@ -419,17 +256,6 @@ mod tests {
     }
 
     #[test]
-    fn calls_end_where_they_return_to() {
-        // start calls copy, which calls itself, which jumps to data, which returns to copy.
-        let executed = [
-            0x1000, 0x1008, 0x100c, 0x1008, 0x1020, 0x1010, 0x1004, 0x9000,
-        ];
-        let counts = count(log(&executed).as_bytes(), &symbols()).unwrap();
-        let called: Vec<_> = counts.with_called.into_iter().collect();
-        assert_eq!(called, [(0x1000, 7), (0x1008, 5), (0x1020, 1)]);
-    }
-
-    #[test]
     fn growth_is_told_by_symbol() {
         let profile = |addresses: &[u64]| {
             let log = log(addresses);
@@ -442,21 +268,5 @@ mod tests {
         assert_eq!(less.growth(&more, 1), grown);
         assert_eq!(less.growth(&more, 2), grown[..1]);
         assert_eq!(more.growth(&less, 1), []);
-    }
-
-    #[test]
-    fn what_was_stopped_is_not_counted_twice() {
-        let text = log(&[0x1000, 0x1004])
-            + "Stopped execution of TB chain before 0x7f0000000100 [1004] name\n"
-            + &log(&[0x1004, 0x9000]);
-        let counts = count(text.as_bytes(), &symbols()).unwrap();
-        assert_eq!(counts.times[..2], [1, 1]);
-    }
-
-    #[test]
-    fn a_log_without_a_kernel_counts_nothing() {
-        let counts = count(log(&[0x1000, 0x1004]).as_bytes(), &symbols()).unwrap();
-        assert_eq!(counts, Counts::default());
-        assert_eq!(Line::parse(&[0xff, 0xfe, b'\n']), Line::Other);
     }
 }
