@@ -97,6 +97,8 @@ pub struct LoaderBuild {
     pub el2: Option<String>,
     /// Narrate every step.
     pub trace: bool,
+    /// Tell beside the code which lines it comes from.
+    pub lines: bool,
 }
 
 /// A built loader in both forms.
@@ -127,6 +129,10 @@ pub fn loader(build: &LoaderBuild, stem: &Path) -> Result<Loader, BuildError> {
         ("LITTLE_LOADER_EL2", build.el2.clone()),
         ("LITTLE_LOADER_TRACE", build.trace.then(|| "1".to_owned())),
         (opt_level_variable(build.profile), build.opt_level.clone()),
+        (
+            "CARGO_PROFILE_RELEASE_DEBUG",
+            build.lines.then(|| "line-tables-only".to_owned()),
+        ),
     ] {
         if let Some(value) = value {
             command.env(name, value);

@@ -13,6 +13,7 @@ pub mod instructions;
 pub mod linux;
 pub mod page;
 pub mod profile;
+pub mod size;
 pub mod svg;
 pub mod symbols;
 pub mod touched;

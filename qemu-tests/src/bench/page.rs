@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn the_book_has_the_parts() {
         let page = fs::read_to_string(benchmarks()).unwrap();
-        for name in ["figures", "growth", "ways"] {
+        for name in ["figures", "growth", "size", "ways"] {
             let begin = format!("<!-- begin of {name} -->");
             let end = format!("<!-- end of {name} -->");
             assert!(replace(&page, &begin, &end, "").is_some(), "{name}");

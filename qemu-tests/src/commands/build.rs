@@ -80,6 +80,7 @@ pub(crate) fn loader(settings: &Settings) -> Result<Loader> {
         env_redundant_lba: settings.env_redundant_lba,
         el2: settings.el2.clone(),
         trace: settings.trace,
+        lines: false,
     };
     Ok(build::loader(
         &build,

@@ -6,6 +6,7 @@ mod against;
 mod growth;
 mod measure;
 mod profile;
+mod size;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -50,6 +51,10 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["check", "profile", "growth"])]
     against: bool,
 
+    /// Show what the loader's bytes are instead, by source file
+    #[arg(long, conflicts_with_all = ["check", "profile", "growth", "against"])]
+    size: bool,
+
     /// Put what was measured into docs/src/benchmarks.md as well
     #[arg(long, conflicts_with_all = ["check", "profile"])]
     draw: bool,
@@ -72,6 +77,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.against {
         setup::ensure(Purpose::Compare)?;
         return against::main(&Bench::new()?, arguments.json, arguments.draw);
+    }
+    if arguments.size {
+        setup::ensure(Purpose::Build)?;
+        return size::main(arguments.json, arguments.draw);
     }
     setup::ensure(Purpose::Boot)?;
     let rows = measure::rows(&Bench::new()?, arguments.check)?;
