@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use little_loader::env::{Copy, Env, EnvError, Format, newer};
 use little_loader::settings::{Settings, SettingsError};
 
-use crate::variables::{Variables, VariablesError};
+use crate::variables::{Variables, VariablesError, seal};
 
 /// The unit that a disk writes as a whole, in bytes.
 const SECTOR: usize = 512;
@@ -303,8 +303,7 @@ fn keep_padding(old: &[u8], new: &mut [u8], format: Format) {
     };
     let used = Env::parse(new, format).map_or(new.len(), |env| env.used() + format.data_offset());
     new[used..].fill(padding);
-    let crc = crc32fast::hash(&new[format.data_offset()..]);
-    new[..4].copy_from_slice(&crc.to_le_bytes());
+    seal(new, format);
 }
 
 #[cfg(test)]

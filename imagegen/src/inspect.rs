@@ -219,7 +219,12 @@ impl Look {
         }
         self.report.variables = variables
             .iter()
-            .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
+            .map(|(name, value)| {
+                (
+                    String::from_utf8_lossy(name).into_owned(),
+                    String::from_utf8_lossy(value).into_owned(),
+                )
+            })
             .collect();
         let active = variables.get("nerves_fw_active");
         match active {

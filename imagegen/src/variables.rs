@@ -34,9 +34,9 @@ pub enum VariablesError {
     },
 }
 
-/// Variables by name. Values are bytes, as the environment stores them.
+/// Variables by name. Names and values are bytes, as the environment stores them: what is not UTF-8 is kept as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Variables(BTreeMap<String, Vec<u8>>);
+pub struct Variables(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Variables {
     /// No variables.
@@ -45,43 +45,46 @@ impl Variables {
         Self::default()
     }
 
-    /// The variables of a valid block. Names that are no UTF-8 are kept as close as possible.
+    /// The variables of a valid block.
     #[must_use]
     pub fn from_env(env: &Env<'_>) -> Self {
         Self(
             env.iter()
-                .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
+                .map(|(name, value)| (name.to_vec(), value.to_vec()))
                 .collect(),
         )
     }
 
     /// Sets a variable.
-    pub fn set(&mut self, name: impl Into<String>, value: impl AsRef<[u8]>) -> &mut Self {
-        self.0.insert(name.into(), value.as_ref().to_vec());
+    pub fn set(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
+        self.0
+            .insert(name.as_ref().to_vec(), value.as_ref().to_vec());
         self
     }
 
     /// Removes a variable; tells whether there was one.
     pub fn unset(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
+        self.0.remove(name.as_bytes()).is_some()
     }
 
     /// The value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.get(name).map(Vec::as_slice)
+        self.0.get(name.as_bytes()).map(Vec::as_slice)
     }
 
     /// The variables in the order in which they are written: [`FIRST`], then the rest by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let first = FIRST.iter().filter_map(|name| self.0.get_key_value(*name));
-        let rest = self
-            .0
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let first = FIRST
             .iter()
-            .filter(|(name, _)| !FIRST.contains(&name.as_str()));
+            .filter_map(|name| self.0.get_key_value(name.as_bytes()));
+        let rest = self.0.iter().filter(|(name, _)| {
+            let name = name.as_slice();
+            FIRST.iter().all(|first| first.as_bytes() != name)
+        });
         first
             .chain(rest)
-            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
     /// A sealed block of `size` bytes with these variables; `flags` is the counter of a redundant copy.
@@ -97,16 +100,40 @@ impl Variables {
     ) -> Result<Vec<u8>, VariablesError> {
         let mut block = vec![0xff; size];
         let mut env = EnvMut::clear(&mut block, format).map_err(VariablesError::Block)?;
-        for (name, value) in self.iter() {
-            env.set(name, value).map_err(|error| VariablesError::Set {
-                name: name.to_owned(),
-                error,
-            })?;
-        }
         env.set_flags(flags);
-        env.seal();
+        let start = format.data_offset();
+        let available = size - start;
+        let mut data = Vec::new();
+        for (name, value) in self.iter() {
+            data.extend([name, b"=", value, b"\0"].concat());
+            let needed = data.len() + 1;
+            let error = if name.is_empty() || name.iter().any(|byte| matches!(byte, b'=' | 0)) {
+                SetError::BadName
+            } else if value.contains(&0) {
+                SetError::BadValue
+            } else if needed > available {
+                SetError::Full { needed, available }
+            } else {
+                continue;
+            };
+            return Err(VariablesError::Set {
+                name: String::from_utf8_lossy(name).into_owned(),
+                error,
+            });
+        }
+        if !data.is_empty() {
+            data.push(0);
+            block[start..start + data.len()].copy_from_slice(&data);
+        }
+        seal(&mut block, format);
         Ok(block)
     }
+}
+
+/// Writes the checksum of a block's data into it. The block is large enough for a format that has data.
+pub(crate) fn seal(block: &mut [u8], format: Format) {
+    let crc = crc32fast::hash(&block[format.data_offset()..]);
+    block[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
 #[cfg(test)]
@@ -124,7 +151,12 @@ mod tests {
         let names: Vec<_> = variables.iter().map(|(name, _)| name).collect();
         assert_eq!(
             names,
-            ["nerves_fw_active", "bootcount", "a.kernel_lba", "zebra"]
+            [
+                &b"nerves_fw_active"[..],
+                b"bootcount",
+                b"a.kernel_lba",
+                b"zebra"
+            ]
         );
         let block = variables.to_block(1024, Format::Redundant, 7).unwrap();
         let env = Env::parse(&block, Format::Redundant).unwrap();
@@ -141,5 +173,40 @@ mod tests {
             error.to_string(),
             "environment variable \"long\": the variables need 607 bytes, the block has 508"
         );
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_kept_and_two_that_look_alike_stay_two() {
+        let mut variables = Variables::new();
+        variables.set(b"x\xff", "1").set(b"x\xfe", b"\x80");
+        let block = variables.to_block(512, Format::Single, 0).unwrap();
+        assert!(block[4..].starts_with(b"x\xfe=\x80\0x\xff=1\0\0\xff"));
+        let env = Env::parse(&block, Format::Single).unwrap();
+        assert_eq!(Variables::from_env(&env), variables);
+    }
+
+    #[test]
+    fn an_empty_environment_ends_with_two_nuls() {
+        let block = Variables::new().to_block(16, Format::Single, 0).unwrap();
+        assert!(Env::parse(&block, Format::Single).is_ok());
+        assert_eq!(block[4..], *b"\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
+    }
+
+    #[test]
+    fn what_cannot_be_stored_names_the_variable() {
+        for (name, value, error) in [
+            ("", "1", SetError::BadName),
+            ("a=b", "1", SetError::BadName),
+            ("a\0", "1", SetError::BadName),
+            ("a", "1\x002", SetError::BadValue),
+        ] {
+            let mut variables = Variables::new();
+            variables.set(name, value);
+            let name = name.to_owned();
+            assert_eq!(
+                variables.to_block(512, Format::Single, 0),
+                Err(VariablesError::Set { name, error })
+            );
+        }
     }
 }

@@ -69,13 +69,18 @@ impl Env {
                 if json {
                     let map: BTreeMap<_, _> = variables
                         .iter()
-                        .map(|(name, value)| (name, String::from_utf8_lossy(value)))
+                        .map(|(name, value)| {
+                            (
+                                String::from_utf8_lossy(name),
+                                String::from_utf8_lossy(value),
+                            )
+                        })
                         .collect();
                     show_json(&map)?;
                 } else {
                     let mut text = Vec::new();
                     for (name, value) in variables.iter() {
-                        text.extend([name.as_bytes(), b"=", value, b"\n"].concat());
+                        text.extend([name, b"=", value, b"\n"].concat());
                     }
                     show(text)?;
                 }

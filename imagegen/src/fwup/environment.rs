@@ -16,6 +16,7 @@ use little_loader::env::{Copy, Env, EnvError, Format, SetError, newer};
 
 use super::device::{Device, DeviceError, Storage};
 use super::model::Section;
+use crate::variables::seal;
 pub(super) use place::{MOST_BLOCKS, check, check_variable, is_name};
 use place::{Place, can_hold};
 
@@ -283,8 +284,7 @@ impl Environment {
             block[start - 1] = flags;
         }
         block[start..start + data.len()].copy_from_slice(data);
-        let crc = crc32fast::hash(&block[start..]);
-        block[..4].copy_from_slice(&crc.to_le_bytes());
+        seal(&mut block, format);
         block
     }
 }
