@@ -228,7 +228,15 @@ impl<R: Read> Read for Framed<R> {
         }
         if self.left == 0 {
             let mut length = [0; 4];
-            self.input.read_exact(&mut length)?;
+            self.input
+                .read_exact(&mut length)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => io::Error::new(
+                        error.kind(),
+                        "the input ends without a frame of length zero",
+                    ),
+                    _ => error,
+                })?;
             self.left = u64::from(u32::from_be_bytes(length));
             if self.left == 0 {
                 self.has_ended = true;
@@ -331,6 +339,13 @@ mod tests {
         let input = b"\0\0\0\x02ab\0\0\0\x01c\0\0\0\0rest";
         Framed::new(&input[..]).read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, b"abc");
+        let error = Framed::new(&input[..13])
+            .read_to_end(&mut Vec::new())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the input ends without a frame of length zero"
+        );
         for cut in 0..input.len() - "rest".len() {
             assert!(
                 Framed::new(&input[..cut])

@@ -2,7 +2,7 @@
 
 //! The data of resources on the host: where the data of files is and where their holes are, and reading it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
@@ -196,12 +196,12 @@ impl Source {
             resource: self.name.clone(),
             source,
         };
-        let file = File::open(path).map_err(open)?;
-        let found = file.metadata().map_err(open)?;
-        if !found.is_file() {
+        // Opening a pipe would wait for somebody to write into it.
+        if !fs::metadata(path).map_err(open)?.is_file() {
             return Err(open(io::Error::other("no regular file")));
         }
-        let length = found.len();
+        let file = File::open(path).map_err(open)?;
+        let length = file.metadata().map_err(open)?.len();
         let runs = if skip_holes {
             runs(&file, length).map_err(open)?
         } else {

@@ -69,7 +69,7 @@ pub enum Problem {
     NoTitle(String),
     #[error("expected '{{' to open section '{0}'")]
     NoBrace(String),
-    #[error("there is a {section} '{title}' already")]
+    #[error("{section} '{title}' is there already")]
     Duplicate { section: String, title: String },
     #[error("{0} cannot stand here")]
     Unexpected(String),

@@ -54,7 +54,7 @@ fn a_section_without_title_is_continued_and_one_with_title_is_not() {
     assert_eq!(said, ["1", "2"]);
     assert_eq!(
         error("task a { }\ntask a { }"),
-        "fwup.conf:2: there is a task 'a' already"
+        "fwup.conf:2: task 'a' is there already"
     );
 }
 
