@@ -27,7 +27,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     // fwup's options are taken as they are: clap would read some of them itself.
-    let mut words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let mut words = env::args_os();
     let program = words.next().unwrap_or_default();
     if Path::new(&program)
         .file_name()
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     {
         return cli::fwup::run(words);
     }
-    if words.next().as_deref() == Some("fwup") {
+    if words.next().is_some_and(|word| word == "fwup") {
         return cli::fwup::run(words);
     }
     match Arguments::parse().command.run() {

@@ -5,6 +5,7 @@
 //! What it prints is what fwup prints, on the same stream; the exit status is 0 or 1. Where fwup leaves out the cause of an
 //! error, it follows behind a colon.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
@@ -28,12 +29,22 @@ use super::show;
 const HELP: &str = include_str!("fwup/help.txt");
 
 /// Runs it with the arguments behind the program's name.
-pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut options = Options::default();
-    let result = match options.read(arguments) {
-        Ok(()) => execute(&options),
-        Err(error @ OptionsError::NumericAndQuiet) => Err(error.into()),
-        Err(error) => {
+    let mut unreadable = None;
+    let words = arguments.into_iter().map_while(|word| {
+        let word = word.into_string();
+        word.map_err(|word| unreadable = Some(word)).ok()
+    });
+    let read = options.read(words);
+    let result = match (unreadable, read) {
+        // A text that is only like it would be the name of another file.
+        (Some(word), _) => Err(anyhow!(
+            "the argument {word:?} is not UTF-8; rename the file, or use a link to it"
+        )),
+        (None, Ok(())) => execute(&options),
+        (None, Err(error @ OptionsError::NumericAndQuiet)) => Err(error.into()),
+        (None, Err(error)) => {
             eprintln!("fwup: {error}");
             Err(anyhow!("unknown or wrong options; -h lists them"))
         }

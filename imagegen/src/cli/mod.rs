@@ -12,6 +12,7 @@ mod loader;
 mod pack;
 mod slot;
 
+use std::ffi::OsString;
 use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
@@ -34,7 +35,7 @@ pub(crate) enum Command {
     Fwup {
         /// fwup's options; -h lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
+        arguments: Vec<OsString>,
     },
     /// Show what a firmware archive says about itself.
     Info(firmware::Info),
