@@ -7,13 +7,17 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use common::{fixture, outcome};
+use little_loader::env::{Env, Format};
 
 /// What the other cases' commands end with.
 type Outcome = (Option<i32>, Vec<u8>, String);
@@ -447,6 +451,12 @@ fn messages_name_the_cause() {
         "file-resource x { host-path = \".\" }\n",
     )
     .unwrap();
+    fs::write(
+        place.path("socket.conf"),
+        "file-resource x { host-path = \"socket\" }\n",
+    )
+    .unwrap();
+    let _socket = UnixListener::bind(place.path("socket")).unwrap();
     for (line, expected) in [
         (
             "-c -f fwup.conf -o gone/x.fw",
@@ -459,6 +469,10 @@ fn messages_name_the_cause() {
         (
             "-c -f folder.conf -o x.fw",
             "fwup: can't open path '.' in file-resource 'x': no regular file",
+        ),
+        (
+            "-c -f socket.conf -o x.fw",
+            "fwup: can't open path 'socket' in file-resource 'x': no regular file",
         ),
     ] {
         let (status, out, err) = place.run(line, b"");
@@ -481,4 +495,63 @@ fn messages_name_the_cause() {
             "fwup: cannot write the archive: No space left on device (os error 28)\n".to_owned()
         )
     );
+}
+
+#[test]
+fn a_name_that_is_no_text_is_not_taken_for_another_one() {
+    let place = Place::new("01-raw");
+    let mut command = Command::new(place.path("fwup"));
+    command
+        .current_dir(place.folder.path())
+        .args(["-a", "-q", "-i", "out.fw", "-t", "complete", "-d"])
+        .arg(OsStr::from_bytes(b"disk\xff.img"));
+    assert_eq!(
+        outcome(&mut command).unwrap(),
+        (
+            Some(1),
+            "fwup: the argument \"disk\\xFF.img\" is not UTF-8; rename the file, or use a link to it\n"
+                .to_owned(),
+            String::new()
+        )
+    );
+    assert!(!place.path("disk\u{fffd}.img").exists());
+}
+
+/// All of them at once would take 240 MiB.
+#[test]
+fn an_archive_cannot_ask_for_more_memory_by_many_environments() {
+    const COUNT: usize = 60;
+    let place = Place::new("01-raw");
+    let mut configuration = String::new();
+    for number in 0..COUNT {
+        configuration += &format!(
+            "uboot-environment e{number} {{ block-offset = {} block-count = 2048 block-offset-redund = {} }}\n",
+            number * 4096,
+            number * 4096 + 2048
+        );
+    }
+    configuration += "task complete { on-init {\n";
+    for number in 0..COUNT {
+        configuration +=
+            &format!("uboot_clearenv(e{number}) uboot_setenv(e{number}, number, {number})\n");
+    }
+    configuration += "} }\n";
+    place.pack(&configuration);
+    // In KiB, of addresses, which are more than what is used of them.
+    let mut limited = Command::new("sh");
+    limited.current_dir(place.folder.path()).args([
+        "-c",
+        "ulimit -v 160000 && ./fwup -a -q -i out.fw -d disk.img -t complete",
+    ]);
+    assert_eq!(
+        outcome(&mut limited).unwrap(),
+        (Some(0), String::new(), String::new())
+    );
+    let image = fs::read(place.path("disk.img")).unwrap();
+    for number in 0..COUNT {
+        let (start, size) = (number * 4096 * 512, 2048 * 512);
+        let second = &image[start + size..start + 2 * size];
+        let env = Env::parse(second, Format::Redundant).unwrap();
+        assert_eq!(env.get("number"), Some(number.to_string().as_bytes()));
+    }
 }

@@ -27,6 +27,9 @@ use steps::Steps;
 
 /// The size of a block in bytes.
 const BLOCK: u64 = 512;
+/// How many environments are kept while nothing else is written. One takes up to 4 MiB, and an archive must not be able to
+/// ask for any amount of memory.
+const MOST_ENVIRONMENTS: usize = 4;
 /// How much `raw_memset` writes at once, in bytes.
 const FILL: u64 = 1 << 20;
 
@@ -235,6 +238,9 @@ impl<'a, S: Storage> Run<'a, '_, S> {
     /// An environment to change, which goes to the disk behind all that waits now.
     fn environment(&mut self, section: &'a Section) -> Result<&mut Environment, ApplyError> {
         let title = section.title.as_str();
+        if self.environments.len() >= MOST_ENVIRONMENTS && !self.environments.contains_key(title) {
+            self.before_data()?;
+        }
         let waiting = Waiting::Environment(title);
         let is_last = self.waiting.last() == Some(&waiting);
         if !is_last && self.waiting.contains(&waiting) {
