@@ -392,7 +392,7 @@ fn a_wrong_hash_stops_before_the_last_piece_and_the_environment() {
     for (length, expected) in [
         (
             data.len() as u64 - 1,
-            "resource \"x\" has 2097252 bytes of data, expected 2097251",
+            "resource \"x\" has more than 2097251 bytes of data, expected 2097251",
         ),
         (
             data.len() as u64 + 1,

@@ -33,7 +33,10 @@ pub enum ResourceError {
     #[error("resource \"{0}\": raw_write more than once; the data is there only once")]
     ReadTwice(String),
     /// More or less data than declared.
-    #[error("resource \"{name}\" has {found} bytes of data, expected {expected}")]
+    #[error(
+        "resource \"{name}\" has {} bytes of data, expected {expected}",
+        if found > expected { format!("more than {expected}") } else { found.to_string() }
+    )]
     Length {
         /// Its name.
         name: String,

@@ -9,19 +9,26 @@ use crate::fwup::model::{Call, Firmware, Handler, Resource, Section, Task};
 use crate::fwup::unhex;
 
 /// The whole configuration.
-pub(super) fn firmware(tree: Tree) -> Result<Firmware, Problem> {
+///
+/// # Errors
+///
+/// What is wrong, and in which of the sections, counted from 0.
+pub(super) fn firmware(tree: Tree) -> Result<Firmware, (usize, Problem)> {
     let mut firmware = Firmware {
         metadata: options(schema::TOP, &tree),
         ..Firmware::default()
     };
-    for (at, title, section) in tree.sections {
+    for (number, (at, title, section)) in tree.sections.into_iter().enumerate() {
         let entry = &schema::TOP[at];
+        let here = |problem| (number, problem);
         match entry.name {
-            "file-resource" => firmware.resources.push(resource(title, &section)?),
+            "file-resource" => firmware
+                .resources
+                .push(resource(title, &section).map_err(here)?),
             "mbr" => firmware.mbrs.push(plain(entry, title, section)),
             "gpt" => firmware.gpts.push(plain(entry, title, section)),
             "uboot-environment" => firmware.environments.push(plain(entry, title, section)),
-            _ => firmware.tasks.push(task(title, section)?),
+            _ => firmware.tasks.push(task(title, section).map_err(here)?),
         }
     }
     Ok(firmware)

@@ -66,6 +66,8 @@ pub(super) struct Parser<'a> {
     declared: Declared,
     /// Where the token that was read last ended.
     place: (String, usize),
+    /// The same for each section at the top.
+    ends: Vec<(String, usize)>,
     includes: usize,
     /// Bytes that may still be read.
     budget: usize,
@@ -80,6 +82,7 @@ impl<'a> Parser<'a> {
             mode,
             environment,
             declared: Declared::default(),
+            ends: Vec::new(),
             includes: 0,
         }
     }
@@ -87,13 +90,21 @@ impl<'a> Parser<'a> {
     /// Reads all of it.
     pub(super) fn run(mut self) -> Result<Firmware, LanguageError> {
         let mut tree = Tree::default();
-        self.section(schema::TOP, &mut tree, None)
-            .and_then(|()| convert::firmware(tree))
-            .map_err(|problem| LanguageError {
-                file: self.place.0,
-                line: self.place.1,
-                problem,
-            })
+        let read = self.section(schema::TOP, &mut tree, None);
+        let at = |(file, line), problem| LanguageError {
+            file,
+            line,
+            problem,
+        };
+        match read {
+            Ok(()) => convert::firmware(tree).map_err(|(section, problem)| {
+                at(
+                    self.ends.get(section).cloned().unwrap_or(self.place),
+                    problem,
+                )
+            }),
+            Err(problem) => Err(at(self.place, problem)),
+        }
     }
 
     /// The next token, where texts must be UTF-8.
@@ -215,6 +226,9 @@ impl<'a> Parser<'a> {
                     self.declared.0.insert((entry.name, title.clone()));
                 }
                 tree.sections.push((at, title, section));
+                if within.is_none() {
+                    self.ends.push(self.place.clone());
+                }
                 Ok(())
             }
             _ => self.option(at, entry, tree),

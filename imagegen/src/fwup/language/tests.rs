@@ -531,6 +531,10 @@ fn an_archive_that_is_not_well_formed_is_refused() {
         let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
         assert_eq!(error.problem.to_string(), expected);
     }
+    // What is found out at the end is told where the section is.
+    let text = "file-resource a {\n}\nfile-resource b {\nblake2b-256=00\n}\ntask c {\n}\n";
+    let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
+    assert_eq!((error.file.as_str(), error.line), ("meta.conf", 5));
 }
 
 #[test]
