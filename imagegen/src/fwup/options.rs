@@ -159,18 +159,8 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// Reads the arguments behind the program's name.
-    ///
-    /// # Errors
-    ///
-    /// Every [`OptionsError`].
-    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, OptionsError> {
-        let mut options = Self::default();
-        options.read(arguments)?;
-        Ok(options)
-    }
-
-    /// Reads the arguments into options. What is in front of an error is there: how the error is to be told is an option too.
+    /// Reads the arguments behind the program's name. What is in front of an error is there: how the error is to be told is an
+    /// option too.
     ///
     /// # Errors
     ///

@@ -3,7 +3,9 @@
 use super::*;
 
 fn parse(line: &str) -> Result<Options, OptionsError> {
-    Options::parse(line.split_whitespace().map(str::to_owned))
+    let mut options = Options::default();
+    options.read(line.split_whitespace().map(str::to_owned))?;
+    Ok(options)
 }
 
 #[test]
