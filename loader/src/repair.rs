@@ -52,6 +52,11 @@ pub fn repair(block: &mut [u8]) -> Repair {
     let Some(stored) = block.first_chunk().copied().map(u32::from_le_bytes) else {
         return Repair::NoMatch;
     };
+    // Nothing is ever written without an active slot, and its variable stays where it is: this is no environment of ours, and
+    // need not be searched.
+    if find(block, FORMAT, Known::Active).is_none() {
+        return Repair::NoMatch;
+    }
     let mut search = Search {
         block,
         stored,
@@ -261,5 +266,39 @@ impl Search<'_> {
         let crc = checksum(&self.block[FORMAT.data_offset()..]);
         before.put(self.block, &mut Sectors::default());
         crc
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+
+    use super::*;
+    use crate::env::EnvMut;
+
+    /// A sealed block of these variables in which a count was changed behind the checksum's back.
+    fn torn(variables: &[u8]) -> vec::Vec<u8> {
+        let mut block = vec![0xff; 2 * SECTOR];
+        let data = FORMAT.data_offset();
+        block[data..][..variables.len()].copy_from_slice(variables);
+        EnvMut::trusted(&mut block, FORMAT).seal();
+        let count = find(&block, FORMAT, Known::Bootcount).unwrap();
+        block[count.start] = b'7';
+        block
+    }
+
+    #[test]
+    fn only_what_the_loader_can_have_written_is_repaired() {
+        let mut block = torn(b"bootcount=1\0nerves_fw_active=a\0\0");
+        assert!(matches!(repair(&mut block), Repair::Repaired(_)));
+        let count = find(&block, FORMAT, Known::Bootcount).unwrap();
+        assert_eq!(block[count], *b"1");
+        // Without an active slot there is nothing to write.
+        let before = torn(b"bootcount=1\0nerves_fw_passive=a\0\0");
+        let mut block = before.clone();
+        assert_eq!(repair(&mut block), Repair::NoMatch);
+        assert_eq!(block, before);
     }
 }
