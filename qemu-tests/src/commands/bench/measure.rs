@@ -95,7 +95,7 @@ fn loader(bench: &Bench) -> Result<Vec<Row>> {
             both(1216 - 1024),
         ),
         c(
-            Row::at_most("loaded size of the ELF", size, 48 << 10)
+            Row::at_most("loaded size of the ELF", size, 72 << 10)
                 .unit("bytes")
                 .how("what its segments have in the file"),
             both(44_400),
