@@ -19,17 +19,9 @@ const MOST_RUNS: u32 = 100;
 /// # Errors
 /// When a run fails.
 pub fn instructions(machine: &Machine) -> Result<u64, BenchError> {
-    least_instructions(machine, MOST_RUNS)
-}
-
-/// The same, the least of at most `runs`.
-///
-/// # Errors
-/// When a run fails.
-pub fn least_instructions(machine: &Machine, runs: u32) -> Result<u64, BenchError> {
     let machine = machine.clone().count_instructions();
     let (mut least, mut seen) = (u64::MAX, 0);
-    for _run in 0..runs {
+    for _run in 0..MOST_RUNS {
         let report = Report::parse(&machine.start()?.wait_for_exit()?.serial)?;
         // One instruction is one nanosecond of the counter's time.
         let count = report.number("counter")? * 1_000_000_000 / report.number("frequency")?.max(1);

@@ -13,7 +13,6 @@ use serde::Serialize;
 use qemu_tests::bench::accesses::accesses;
 use qemu_tests::bench::budget::grouped;
 use qemu_tests::bench::fit::{Growth, Line};
-use qemu_tests::bench::instructions::least_instructions;
 use qemu_tests::bench::{page, profile};
 use qemu_tests::build::{self, LoaderBuild};
 use qemu_tests::machine::{Disk, Machine};
@@ -21,9 +20,6 @@ use qemu_tests::scratch::{KERNEL_A, Scratch};
 use qemu_tests::tree::Tree;
 
 use super::{Bench, keep};
-
-/// Runs until the least is taken for it. Polling makes up too little of these boots to look longer.
-const RUNS: u32 = 12;
 
 /// The sizes of kernels, in MB.
 const KERNELS: [u32; 4] = [1, 12, 33, 60];
@@ -64,13 +60,13 @@ pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
     let series = [
         kernels(bench)?,
         Series::measure(bench, "environment, KiB", &ENVIRONMENTS, |kib| {
-            Ok(environment(bench, &large, kib)?.0)
+            environment(bench, &large, kib)
         })?,
         Series::measure(bench, "nodes added to the DTB", &NODES, |count| {
-            nodes(bench, count)
+            Ok((nodes(bench, count)?, shipped(bench)))
         })?,
         Series::measure(bench, "disks, the last one bootable", &DISKS, |count| {
-            disks(bench, count)
+            Ok((disks(bench, count)?, shipped(bench)))
         })?,
     ];
     let text = keep("bench-growth.json", &series)?;
@@ -92,30 +88,34 @@ pub(super) fn machine(bench: &Bench, with: &str) -> Result<(Machine, PathBuf)> {
     let usage = "expected kernel=MB, environment=KIB, nodes=COUNT or disks=COUNT";
     let (what, number) = with.split_once('=').context(usage)?;
     let number: u32 = number.parse().context(usage)?;
-    let shipped = |machine| (machine, bench.loader.elf.clone());
     Ok(match what {
-        "kernel" => shipped(kernel(bench, number)?),
+        "kernel" => (kernel(bench, number)?, shipped(bench)),
         "environment" => environment(bench, &large_loader(bench)?, number)?,
-        "nodes" => shipped(nodes(bench, number)?),
-        "disks" => shipped(disks(bench, number)?),
+        "nodes" => (nodes(bench, number)?, shipped(bench)),
+        "disks" => (disks(bench, number)?, shipped(bench)),
         _ => bail!("{with}: {usage}"),
     })
 }
 
+fn shipped(bench: &Bench) -> PathBuf {
+    bench.loader.elf.clone()
+}
+
 impl Series {
+    /// Instructions are counted by QEMU's log: it makes the guest so slow that waiting for the disk is next to nothing.
     fn measure(
         bench: &Bench,
         what: &'static str,
         values: &[u32],
-        mut machine: impl FnMut(u32) -> Result<Machine>,
+        mut machine: impl FnMut(u32) -> Result<(Machine, PathBuf)>,
     ) -> Result<Self> {
         let mut points = Vec::new();
         for &at in values {
             eprintln!("bench: {at} ({what})");
-            let machine = machine(at)?;
+            let (machine, loader) = machine(at)?;
             points.push(Point {
                 at,
-                instructions: least_instructions(&machine, RUNS)?,
+                instructions: profile::measure(&machine, &loader, LOGGED_RUNS)?.instructions,
                 accesses: accesses(&machine, bench.folder())?.others,
             });
         }
@@ -141,8 +141,7 @@ impl Series {
     }
 }
 
-/// Instructions are counted by QEMU's log here: it makes the guest so slow that waiting for the disk, which would take
-/// more with the kernel's size, is next to nothing. Also says which symbols take more.
+/// Also says which symbols take more.
 fn kernels(bench: &Bench) -> Result<Series> {
     let what = "kernel, MB";
     let mut points = Vec::new();
