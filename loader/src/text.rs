@@ -145,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        for number in [0, 7, 9, 10, 255, 4096, u64::MAX / 10, u64::MAX] {
+            assert_eq!(Decimal(number).to_string(), std::format!("{number}"));
+            assert_eq!(Hex(number, 1).to_string(), std::format!("{number:#x}"));
+            assert_eq!(Hex(number, 8).to_string(), std::format!("{number:#010x}"));
+        }
+        assert_eq!(Word("block").to_string(), "block");
+    }
+
+    #[test]
     fn only_plain_decimal_numbers_are_numbers() {
         assert_eq!(decimal(b"2048"), Some(2048));
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));

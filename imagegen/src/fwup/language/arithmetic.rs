@@ -43,7 +43,7 @@ pub(super) fn evaluate(text: &str) -> Result<i64, ArithmeticError> {
     let value = rest.sum()?;
     match rest.peek() {
         None => Ok(value),
-        Some(_) => Err(ArithmeticError::NoOperator(rest.text.to_owned())),
+        Some(_) => Err(ArithmeticError::NoOperator(start_of(rest.text))),
     }
 }
 
@@ -142,7 +142,7 @@ impl Rest<'_> {
             value
         } else {
             let (value, length) = integer::prefix(self.text)
-                .ok_or_else(|| ArithmeticError::NoNumber(self.text.to_owned()))?;
+                .ok_or_else(|| ArithmeticError::NoNumber(start_of(self.text)))?;
             self.text = &self.text[length..];
             value.ok_or(ArithmeticError::Overflow)?
         };
@@ -171,6 +171,16 @@ impl Rest<'_> {
         .find(|(unit, _)| self.text.starts_with(unit))
         .map(|(unit, factor)| (factor, unit.len()))
     }
+}
+
+/// As much of a text as a message shows.
+pub(super) fn start_of(text: &str) -> String {
+    const SHOWN: usize = 40;
+    let mut start: String = text.chars().take(SHOWN).collect();
+    if start.len() < text.len() {
+        start += "...";
+    }
+    start
 }
 
 #[cfg(test)]
@@ -215,6 +225,7 @@ mod tests {
             ("1 2", NoOperator("2".into())),
             ("1 k", NoOperator("k".into())),
             ("1)", NoOperator(")".into())),
+            (&"x".repeat(1000), NoNumber("x".repeat(40) + "...")),
             ("(1", Unclosed),
             ("1 / 0", ZeroDivisor),
             ("2 ^ -1", Exponent(-1)),

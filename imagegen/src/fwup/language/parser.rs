@@ -374,7 +374,10 @@ impl<'a> Parser<'a> {
             })?;
         let value = if evaluate {
             arithmetic::evaluate(&value)
-                .map_err(|error| Problem::Arithmetic { text: value, error })?
+                .map_err(|error| Problem::Arithmetic {
+                    text: arithmetic::start_of(&value),
+                    error,
+                })?
                 .to_string()
         } else {
             value
