@@ -48,7 +48,7 @@ pub enum DtbError {
     /// A property has a value of the wrong form.
     #[error(
         "device tree: {} of {} bytes is no list of whole entries, each of {} cells",
- Word(property), Decimal(*length as u64), Decimal(u64::from(*cells))
+        Word(property), Decimal(*length as u64), Decimal(u64::from(*cells))
     )]
     Property {
         /// Its name.
@@ -268,7 +268,10 @@ impl Machine {
         }
         for node in fdt.root().children() {
             match node.name_without_address() {
-                name if name == b"chosen" => machine.read_chosen(fdt, node)?,
+                // Of several the first counts, as for the kernel: its path lookup ends there.
+                name if name == b"chosen" && machine.chosen == 0 => {
+                    machine.read_chosen(fdt, node)?;
+                }
                 name if name == b"reserved-memory" => machine.read_reserved(node)?,
                 name if name == b"cpus" => machine.cpus = count_cpus(node),
                 _ => machine.read_device(node)?,
@@ -478,6 +481,8 @@ fn pl011(fdt: Fdt<'_>, stdout_path: &[u8]) -> Result<Option<Region>, DtbError> {
 mod tests {
     extern crate std;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::chosen::{self, CommandLine, Told};
     use crate::fdt::SIZE_DT_STRUCT;
@@ -603,7 +608,32 @@ mod tests {
         let mut edited = std::vec::Vec::from(dtb);
         edited.resize(chosen::room(dtb.len(), &line).unwrap().0 as usize, 0);
         let size = chosen::edit(&mut edited, machine.chosen, &told);
-        Fdt::new(&edited[..size]).unwrap();
+        let fdt = Fdt::new(&edited[..size]).unwrap();
+        let chosen = fdt.find(b"/chosen").unwrap();
+        assert_eq!(chosen.property(b"bootargs"), Some(&b"quiet\0"[..]));
+    }
+
+    #[test]
+    fn of_two_nodes_or_properties_of_one_name_the_first_counts() {
+        let mut raw = std::vec::Vec::from(ODD);
+        let last = Machine::read(Fdt::new(ODD).unwrap()).unwrap().chosen;
+        let first = Fdt::new(ODD).unwrap().find(b"/aliases").unwrap().offset();
+        assert!(first < last);
+        raw[first - 8..first].copy_from_slice(b"chosen\0\0");
+        let machine = Machine::read(Fdt::new(&raw).unwrap()).unwrap();
+        assert_eq!((machine.chosen, machine.initrd), (first, None));
+        edit(&raw, &machine);
+
+        let mut raw = std::vec::Vec::from(ODD);
+        let names: [&[u8]; 2] = [b"linux,initrd-start", b"linux,initrd-end"];
+        let fdt = Fdt::new(ODD).unwrap();
+        let [start, end] = fdt.find(b"/chosen").unwrap().values(names);
+        let (start, end) = (start.unwrap(), end.unwrap());
+        // Its name becomes that of the first.
+        let name = word(ODD, fdt.offset(start) - 4);
+        put_word(&mut raw, fdt.offset(end) - 4, name);
+        let chosen = Fdt::new(&raw).unwrap().find(b"/chosen").unwrap();
+        assert_eq!(chosen.values(names), [Some(start), None]);
     }
 
     #[test]
@@ -641,5 +671,42 @@ mod tests {
                 found: 0
             })
         );
+    }
+
+    /// What damage puts in place of a word: anything, a token or another small number, or another word of the tree.
+    fn damage() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index, u32, u8)> {
+        (
+            any::<prop::sample::Index>(),
+            any::<prop::sample::Index>(),
+            any::<u32>(),
+            0..4_u8,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_words_are_an_error_or_a_machine(
+            is_odd: bool,
+            damages in proptest::collection::vec(damage(), 1..4),
+        ) {
+            let tree = if is_odd { ODD } else { VIRT };
+            let mut raw = std::vec::Vec::from(tree);
+            for (at, other, value, kind) in damages {
+                // The magic number stays.
+                let at = 4 + 4 * at.index(tree.len() / 4 - 1);
+                let value = match kind {
+                    0 => value,
+                    1 => value % 16,
+                    2 => word(tree, at).wrapping_add(value % 64).wrapping_sub(32),
+                    _ => word(tree, 4 * other.index(tree.len() / 4)),
+                };
+                put_word(&mut raw, at, value);
+            }
+            let length = raw.len() as u32;
+            put_word(&mut raw, TOTALSIZE, length);
+            if let Ok(fdt) = Fdt::new(&raw) && let Ok(machine) = Machine::read(fdt) {
+                edit(&raw, &machine);
+            }
+        }
     }
 }

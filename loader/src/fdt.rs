@@ -305,7 +305,7 @@ impl<'a> Node<'a> {
         value
     }
 
-    /// The values of some of its properties, found in one walk.
+    /// The values of some of its properties, found in one walk. Of several of one name the first counts, as for the kernel.
     #[must_use]
     pub fn values<const N: usize>(&self, names: [&[u8]; N]) -> [Option<&'a [u8]>; N] {
         let mut values = [None; N];
@@ -317,7 +317,7 @@ impl<'a> Node<'a> {
         for property in self.properties() {
             let name = property.name();
             if let Some(index) = names.iter().position(|wanted| *wanted == name) {
-                values[index] = Some(property.value);
+                values[index].get_or_insert(property.value);
             }
         }
     }
