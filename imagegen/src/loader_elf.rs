@@ -38,7 +38,7 @@ pub enum ElfError {
     Place {
         /// The lowest address of a segment.
         start: u64,
-        /// One past the highest address in memory.
+        /// One past the highest address in memory, buffers included.
         end: u64,
         /// The entry point.
         entry: u64,
@@ -87,6 +87,8 @@ pub struct LoaderElf {
     pub segments: Vec<Segment>,
     /// The sizes by kind of section.
     pub sizes: SectionSizes,
+    /// One past the highest address of a section that is in memory.
+    sections_end: u64,
     /// The offset of the settings in the file.
     settings_at: Option<usize>,
 }
@@ -127,6 +129,7 @@ impl LoaderElf {
             return Err(ElfError::Segments);
         }
         let mut sizes = SectionSizes::default();
+        let mut sections_end = 0;
         for section in &elf.section_headers {
             if section.sh_flags & u64::from(goblin::elf::section_header::SHF_ALLOC) == 0 {
                 continue;
@@ -141,6 +144,7 @@ impl LoaderElf {
                 &mut sizes.text
             };
             *size = size.saturating_add(section.sh_size);
+            sections_end = sections_end.max(section.sh_addr.saturating_add(section.sh_size));
         }
         let settings_at = elf
             .syms
@@ -160,6 +164,7 @@ impl LoaderElf {
             entry,
             segments,
             sizes,
+            sections_end,
             settings_at,
         })
     }
@@ -176,14 +181,13 @@ impl LoaderElf {
         self.segments.first().map_or(0, |segment| segment.address)
     }
 
-    /// One past the highest address in memory, BSS included.
+    /// One past the highest address in memory. The loader's BSS and buffers are sections, but no part of a segment.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.segments
-            .iter()
+        let segments = self.segments.iter();
+        segments
             .map(|segment| segment.address.saturating_add(segment.memory_size))
-            .max()
-            .unwrap_or_default()
+            .fold(self.sections_end, u64::max)
     }
 
     /// The bytes that are loaded from the file.

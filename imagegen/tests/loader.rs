@@ -16,7 +16,7 @@ const DATA: &[u8] = b"data";
 const SETTINGS_AT: usize = CODE.len();
 /// Where the second segment lies, from the base on: a gap is between the two.
 const DATA_AT: usize = 0x100;
-/// What the second segment has in memory beyond the file, in bytes.
+/// What follows the second segment in memory and is no part of it, in bytes.
 const BSS: u64 = 0x1000;
 
 const BUILT: Settings = Settings {
@@ -26,7 +26,7 @@ const BUILT: Settings = Settings {
     buffer_size: 131_072,
 };
 
-/// An ELF64 for AArch64: a segment of code and settings, one of data and BSS, a section for each, and the symbol.
+/// An ELF64 for AArch64: a segment of code and settings, one of data, a section for each and for the BSS, and the symbol.
 fn elf() -> Vec<u8> {
     fn header(words: &[u32], addresses: [u64; 4], rest: &[u64]) -> Vec<u8> {
         let words = words.iter().flat_map(|word| word.to_le_bytes());
@@ -72,13 +72,7 @@ fn elf() -> Vec<u8> {
         )
     };
     bytes.extend(segment(5, text_at, LOADER_BASE, lengths[0], lengths[0]));
-    bytes.extend(segment(
-        6,
-        data_at,
-        data_address,
-        lengths[1],
-        lengths[1] + BSS,
-    ));
+    bytes.extend(segment(6, data_at, data_address, lengths[1], lengths[1]));
     for content in contents {
         bytes.extend(content);
     }
@@ -163,6 +157,7 @@ fn what_is_built_in_is_shown() {
     };
     assert_eq!(elf.sizes, sizes);
     assert_eq!(elf.loaded(), text + data);
+    assert_eq!(elf.end(), LOADER_BASE + DATA_AT as u64 + data + BSS);
     assert_eq!(elf.settings().expect("settings"), BUILT);
 
     let workshop = Workshop::new();
@@ -170,7 +165,7 @@ fn what_is_built_in_is_shown() {
     for line in [
         "entry             0x40100000",
         "segment           0x40100000, 48 bytes from the file, 48 in memory, r-x",
-        "segment           0x40100100, 4 bytes from the file, 4100 in memory, rw-",
+        "segment           0x40100100, 4 bytes from the file, 4 in memory, rw-",
         "size              text 48, data 4, bss 4096",
         "env-lba           16",
         "env-size          131072",
@@ -185,7 +180,7 @@ fn what_is_built_in_is_shown() {
         json["settings"]["env_redundant_lba"],
         serde_json::Value::Null
     );
-    assert_eq!(json["segments"][1]["memory_size"], 4 + BSS);
+    assert_eq!(json["segments"][1]["memory_size"], 4);
 }
 
 #[test]
