@@ -221,6 +221,20 @@ fn sparse_resources_leave_holes() {
     assert!(taken <= 64 << 10, "{taken} bytes are no holes");
 }
 
+/// The command line `fwup -a -q -d IMAGE -t complete`.
+fn quiet(destination: &Path) -> Run<'_> {
+    Run {
+        destination,
+        task: "complete",
+        mode: Mode::Quiet,
+        low: 0,
+        high: 100,
+        reboot_parameter: None,
+        writing: Writing::default(),
+        is_verbose: false,
+    }
+}
+
 /// What fwup prints, and its exit status; steps.txt has the same.
 #[test]
 fn what_is_printed_is_what_fwup_prints() {
@@ -229,14 +243,9 @@ fn what_is_printed_is_what_fwup_prints() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let image = case.image();
         let run = Run {
-            destination: &image,
             task,
             mode,
-            low: 0,
-            high: 100,
-            reboot_parameter: None,
-            writing: Writing::default(),
-            is_verbose: false,
+            ..quiet(&image)
         };
         let archive = File::open(&case.archive).unwrap();
         let status = run.apply(archive, &mut Environment::empty(), &mut out, &mut err);
@@ -638,17 +647,11 @@ fn programs_are_not_run_and_not_left_out_in_silence() {
     let image = case.image();
     let run = |is_unsafe| {
         let run = Run {
-            destination: &image,
-            task: "complete",
-            mode: Mode::Quiet,
-            low: 0,
-            high: 100,
-            reboot_parameter: None,
             writing: Writing {
                 is_unsafe,
                 ..Writing::default()
             },
-            is_verbose: false,
+            ..quiet(&image)
         };
         let mut out = Vec::new();
         let environment = &mut Environment::empty();
@@ -724,14 +727,8 @@ fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
         described("task \"complete\" {\non-init {\nfunlist={2,reboot_param,\"0 tryboot\"}\n}\n}\n");
     let image = case.image();
     let run = Run {
-        destination: &image,
-        task: "complete",
-        mode: Mode::Quiet,
-        low: 0,
-        high: 100,
         reboot_parameter: Some(&parameter),
-        writing: Writing::default(),
-        is_verbose: false,
+        ..quiet(&image)
     };
     let mut out = Vec::new();
     let status = run.apply(

@@ -52,14 +52,7 @@ pub enum CardError {
 /// The cards of this system.
 #[must_use]
 pub fn scan() -> Vec<Card> {
-    let root = fs::metadata("/").ok().map(|root| {
-        let device = root.dev();
-        format!(
-            "{}:{}",
-            rustix::fs::major(device),
-            rustix::fs::minor(device)
-        )
-    });
+    let root = fs::metadata("/").ok().map(|root| number(root.dev()));
     scan_in(
         Path::new("/sys/block"),
         Path::new("/dev"),
@@ -88,6 +81,12 @@ pub fn scan_in(sys_block: &Path, dev: &Path, root: &str) -> Vec<Card> {
             is_card.then_some(Card { path, size })
         })
         .collect()
+}
+
+/// A device's number as `/sys` and mountinfo write it: `major:minor`.
+pub(super) fn number(device: u64) -> String {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    format!("{major}:{minor}")
 }
 
 /// The numbers of a disk and of its partitions, as `major:minor`; `disk` is its folder below `/sys`.

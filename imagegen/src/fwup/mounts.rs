@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::cards::numbers;
+use super::cards::{number, numbers};
 
 /// Why something stays mounted.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +65,8 @@ pub fn unmount(device: &Path) -> Result<(), UnmountError> {
 /// The number of a block device, as `major:minor`.
 fn number_of(device: &Path) -> Option<String> {
     let found = fs::metadata(device).ok()?;
-    let number = found.rdev();
-    found.file_type().is_block_device().then(|| {
-        format!(
-            "{}:{}",
-            rustix::fs::major(number),
-            rustix::fs::minor(number)
-        )
-    })
+    let is_block = found.file_type().is_block_device();
+    is_block.then(|| number(found.rdev()))
 }
 
 /// Where something is mounted that `is_own`, by its number and its source, in the order of mounting. The lines are those of

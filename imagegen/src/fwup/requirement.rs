@@ -6,8 +6,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{major, minor};
-
+use super::cards::number;
 use super::device::{Device, DeviceError, Storage};
 use super::environment::{Environment, EnvironmentError};
 use super::language::integer::unsigned;
@@ -136,13 +135,8 @@ fn is_on_device(path: &Path, device: &Path) -> bool {
 /// The block at which the partition starts that a file is on, as the files of the system in the folder `sys` say.
 fn start_of_device(path: &Path, sys: &str) -> Option<u64> {
     let device = fs::metadata(path).ok()?.dev();
-    let file = format!("{sys}/dev/block/{}/start", numbers(device));
+    let file = format!("{sys}/dev/block/{}/start", number(device));
     fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
-/// Major and minor number of a device.
-fn numbers(device: u64) -> String {
-    format!("{}:{}", major(device), minor(device))
 }
 
 #[cfg(test)]
@@ -165,7 +159,7 @@ mod tests {
         });
         found.unwrap_or_else(|| {
             let device = folder.join("device");
-            let of_folder = numbers(fs::metadata(folder).unwrap().dev());
+            let of_folder = number(fs::metadata(folder).unwrap().dev());
             let made = Command::new("mknod")
                 .arg(&device)
                 .arg("b")
@@ -197,7 +191,7 @@ mod tests {
         let sys = folder.path().to_str().unwrap();
         let device = fs::metadata(folder.path()).unwrap().dev();
         assert_eq!(start_of_device(folder.path(), sys), None);
-        let block = folder.path().join("dev/block").join(numbers(device));
+        let block = folder.path().join("dev/block").join(number(device));
         fs::create_dir_all(&block).unwrap();
         // A whole disk has no start.
         assert_eq!(start_of_device(folder.path(), sys), None);
@@ -213,9 +207,9 @@ mod tests {
             (0x1_0307, "259:7"),
             (0x1234_00ff, "1024:74751"),
         ] {
-            assert_eq!(numbers(device), expected);
+            assert_eq!(number(device), expected);
         }
         let null = fs::metadata("/dev/null").unwrap().rdev();
-        assert_eq!(numbers(null), "1:3");
+        assert_eq!(number(null), "1:3");
     }
 }
