@@ -160,7 +160,7 @@ impl Counts {
         let mut shares: Vec<Share> = Vec::new();
         let mut stretches: Vec<Stretch> = Vec::new();
         let mut current = None;
-        let addresses = (self.start..).step_by(4);
+        let addresses = (self.start..).step_by(INSTRUCTION as usize);
         for (address, &times) in addresses.zip(&self.times) {
             let symbol = symbols.at(address);
             let name = symbol.map_or(NAMELESS, |symbol| &symbol.name);

@@ -7,15 +7,12 @@ use std::path::{Path, PathBuf};
 
 use addr2line::Loader;
 use goblin::elf::Elf;
-use goblin::elf::program_header::PT_LOAD;
 use goblin::elf::section_header::{SHF_ALLOC, SHF_EXECINSTR, SHT_NOBITS};
 use serde::Serialize;
 use thiserror::Error;
 
 use super::budget::grouped;
-
-/// The bytes of an instruction (Arm ARM, C2.1).
-const INSTRUCTION: usize = 4;
+use super::execution::INSTRUCTION;
 
 /// Why the bytes cannot be told apart.
 #[derive(Debug, Error)]
@@ -47,11 +44,11 @@ pub struct Part {
     pub bytes: u64,
 }
 
-/// Tells apart what is loaded of an ELF that has tables of lines, the largest part first.
+/// Tells apart the `loaded` bytes of an ELF that has tables of lines, the largest part first.
 ///
 /// # Errors
 /// When it is no ELF, or its tables make no sense.
-pub fn parts(path: &Path) -> Result<Vec<Part>, SizeError> {
+pub fn parts(path: &Path, loaded: u64) -> Result<Vec<Part>, SizeError> {
     let lines = |what: String| SizeError::Lines {
         path: path.into(),
         what,
@@ -75,17 +72,12 @@ pub fn parts(path: &Path) -> Result<Vec<Part>, SizeError> {
             continue;
         }
         let range = section.sh_addr..section.sh_addr + section.sh_size;
-        for address in range.step_by(INSTRUCTION) {
+        for address in range.step_by(INSTRUCTION as usize) {
             let frames = frames(&loader, address).map_err(|error| lines(error.to_string()))?;
             let symbol = loader.find_symbol(address).unwrap_or_default();
-            *sizes.entry(part(&frames, symbol)).or_default() += INSTRUCTION as u64;
+            *sizes.entry(part(&frames, symbol)).or_default() += INSTRUCTION;
         }
     }
-    let segments = elf.program_headers.iter();
-    let loaded: u64 = segments
-        .filter(|header| header.p_type == PT_LOAD)
-        .map(|header| header.p_filesz)
-        .sum();
     sizes.insert(
         "gaps between sections".to_owned(),
         loaded.saturating_sub(sections),

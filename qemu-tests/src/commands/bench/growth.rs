@@ -13,7 +13,8 @@ use serde::Serialize;
 use qemu_tests::bench::accesses::accesses;
 use qemu_tests::bench::budget::grouped;
 use qemu_tests::bench::fit::{Growth, Line};
-use qemu_tests::bench::{page, profile};
+use qemu_tests::bench::page;
+use qemu_tests::bench::profile::{self, Profile};
 use qemu_tests::build::{self, LoaderBuild};
 use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::scratch::{KERNEL_A, Scratch};
@@ -107,19 +108,32 @@ impl Series {
         bench: &Bench,
         what: &'static str,
         values: &[u32],
-        mut machine: impl FnMut(u32) -> Result<(Machine, PathBuf)>,
+        machine: impl FnMut(u32) -> Result<(Machine, PathBuf)>,
     ) -> Result<Self> {
+        Ok(Self::profiled(bench, what, values, machine)?.0)
+    }
+
+    /// The same, with the profile of each point.
+    fn profiled(
+        bench: &Bench,
+        what: &'static str,
+        values: &[u32],
+        mut machine: impl FnMut(u32) -> Result<(Machine, PathBuf)>,
+    ) -> Result<(Self, Vec<Profile>)> {
         let mut points = Vec::new();
+        let mut profiles = Vec::new();
         for &at in values {
             eprintln!("bench: {at} ({what})");
             let (machine, loader) = machine(at)?;
+            let profile = profile::measure(&machine, &loader, LOGGED_RUNS)?;
             points.push(Point {
                 at,
-                instructions: profile::measure(&machine, &loader, LOGGED_RUNS)?.instructions,
+                instructions: profile.instructions,
                 accesses: accesses(&machine, bench.folder())?.others,
             });
+            profiles.push(profile);
         }
-        Ok(Self::new(what, points))
+        Ok((Self::new(what, points), profiles))
     }
 
     fn new(what: &'static str, points: Vec<Point>) -> Self {
@@ -143,20 +157,9 @@ impl Series {
 
 /// Also says which symbols take more.
 fn kernels(bench: &Bench) -> Result<Series> {
-    let what = "kernel, MB";
-    let mut points = Vec::new();
-    let mut profiles = Vec::new();
-    for at in KERNELS {
-        eprintln!("bench: {at} ({what})");
-        let machine = kernel(bench, at)?;
-        let profile = profile::measure(&machine, &bench.loader.elf, LOGGED_RUNS)?;
-        points.push(Point {
-            at,
-            instructions: profile.instructions,
-            accesses: accesses(&machine, bench.folder())?.others,
-        });
-        profiles.push(profile);
-    }
+    let (series, profiles) = Series::profiled(bench, "kernel, MB", &KERNELS, |megabytes| {
+        Ok((kernel(bench, megabytes)?, shipped(bench)))
+    })?;
     let mut note = format!(
         "What takes more for {} MB than for {} MB",
         KERNELS[3], KERNELS[0]
@@ -166,10 +169,7 @@ fn kernels(bench: &Bench) -> Result<Series> {
     for (name, more) in profiles[0].growth(&profiles[3], GROWN) {
         let _ = write!(note, "\n- `{name}`: {} instructions", grouped(more));
     }
-    Ok(Series {
-        note,
-        ..Series::new(what, points)
-    })
+    Ok(Series { note, ..series })
 }
 
 fn kernel(bench: &Bench, megabytes: u32) -> Result<Machine> {

@@ -26,7 +26,7 @@ pub(super) fn main(json: bool, draw: bool) -> Result<ExitCode> {
         size == same,
         "with tables of lines the loader has {same} bytes in place of {size}: what they tell is not true of it"
     );
-    let parts = size::parts(&with_lines.elf)?;
+    let parts = size::parts(&with_lines.elf, size)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&parts)?);
     } else {
