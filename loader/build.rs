@@ -7,7 +7,7 @@
 //! | `LITTLE_LOADER_ENV_LBA` | where the environment starts, in blocks of 512 bytes | 16 |
 //! | `LITTLE_LOADER_ENV_SIZE` | the size of one copy, in bytes | 131072 |
 //! | `LITTLE_LOADER_ENV_REDUNDANT_LBA` | where the second copy starts | none |
-//! | `LITTLE_LOADER_EL2` | entered at EL2: `auto`, `keep` or `drop`, see `src/level.rs` | auto |
+//! | `LITTLE_LOADER_EL2` | entered at EL2: `auto`, `keep` or `drop`, see `core/src/kernel/entry_level.rs` | auto |
 //! | `LITTLE_LOADER_TRACE` | 1: the console narrates every step | 0 |
 
 use std::fmt::Display;
@@ -16,32 +16,8 @@ use std::process::exit;
 use std::str::FromStr;
 use std::{env, fs};
 
-use level::El2Policy;
-use settings::{BUFFER_LIMIT, Settings};
-
-#[path = "src/level.rs"]
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "shared with the library; the build needs the names alone"
-)]
-mod level;
-
-#[path = "src/text.rs"]
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "shared with the library; the build needs numbers in errors alone"
-)]
-mod text;
-
-#[path = "src/settings.rs"]
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "shared with the library; the build needs the checks alone"
-)]
-mod settings;
+use little_loader_core::kernel::entry_level::El2Policy;
+use little_loader_core::settings::{BUFFER_LIMIT, Settings};
 
 fn main() {
     let mut settings = Settings {
@@ -82,9 +58,6 @@ fn main() {
     }
 
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/level.rs");
-    println!("cargo::rerun-if-changed=src/settings.rs");
-    println!("cargo::rerun-if-changed=src/text.rs");
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let script = format!("{root}/../linker/loader.ld");
     // As a whole path, so that a checkout that was moved is noticed.

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use little_loader::slot::Slot;
+use little_loader_core::slots::slot::Slot;
 
 use crate::layout::{Blocks, Layout, index};
 use crate::output::Output;
@@ -305,7 +305,7 @@ fn write(
 mod tests {
     use std::fs;
 
-    use little_loader::env::{Env, Format};
+    use little_loader_core::env::block::{Env, Format};
 
     use super::*;
     use crate::layout::Sizes;

@@ -7,8 +7,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use little_loader::env::{Copy, Env, EnvError, Format, newer};
-use little_loader::settings::{Settings, SettingsError};
+use little_loader_core::env::block::{Copy, Env, EnvError, Format, newer};
+use little_loader_core::settings::{Settings, SettingsError};
 
 use crate::variables::{Variables, VariablesError, seal};
 

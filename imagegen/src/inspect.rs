@@ -7,10 +7,10 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use little_loader::env::Copy;
-use little_loader::image::{ImageHeader, PROBE_SIZE};
-use little_loader::slot::Slot;
-use little_loader::text::decimal;
+use little_loader_core::display::decimal;
+use little_loader_core::env::block::Copy;
+use little_loader_core::kernel::image::{ImageHeader, PROBE_SIZE};
+use little_loader_core::slots::slot::Slot;
 use serde::Serialize;
 
 use crate::env_file::{EnvFile, Place};

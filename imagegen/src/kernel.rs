@@ -7,7 +7,7 @@ mod zboot;
 
 use std::io::{self, Read};
 
-use little_loader::image::{ImageError, ImageHeader};
+use little_loader_core::kernel::image::{ImageError, ImageHeader};
 
 /// The most bytes an unpacked kernel may have: what is larger is no kernel but a mistake, or an attack.
 const MAX_KERNEL: u64 = 1 << 30;

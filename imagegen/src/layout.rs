@@ -3,9 +3,9 @@
 //! What lies where on the disk, in the order in which Nerves' qemu_aarch64 system has it: MBR, environment, kernel A,
 //! kernel B, root file system A, root file system B, data. The last three are the partitions 1, 2 and 3.
 
-use little_loader::env::Format;
-use little_loader::settings::BUFFER_LIMIT;
-use little_loader::slot::Slot;
+use little_loader_core::env::block::Format;
+use little_loader_core::settings::BUFFER_LIMIT;
+use little_loader_core::slots::slot::Slot;
 
 use crate::mbr::{LINUX, Mbr, Partition};
 use crate::size::Size;

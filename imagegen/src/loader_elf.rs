@@ -4,7 +4,7 @@
 
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_LOAD;
-use little_loader::settings::{ENCODED_SIZE, SYMBOL, Settings, SettingsError};
+use little_loader_core::settings::{ENCODED_SIZE, SYMBOL, Settings, SettingsError};
 
 /// Where the loader is linked and entered: 1 MiB into RAM, the lowest address at which QEMU still hands an ELF the DTB.
 pub const LOADER_BASE: u64 = 0x4010_0000;

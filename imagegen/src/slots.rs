@@ -3,9 +3,10 @@
 //! What firmware does to the slots, on the variables of an image: an upgrade that ends, a validation, a revert. Both forms
 //! of a trial are written, as Nerves does, so that either kind of loader understands it.
 
-use little_loader::env::{Env, Format};
-use little_loader::policy::{Attempt, Plan, decide};
-use little_loader::slot::{Slot, SlotContents, SlotError, Variables as LoaderVariables};
+use little_loader_core::env::block::{Env, Format};
+use little_loader_core::slots::policy::{Attempt, Plan, decide};
+use little_loader_core::slots::slot::Slot;
+use little_loader_core::slots::variables::{SlotContents, SlotError, Variables as LoaderVariables};
 
 use crate::variables::{Variables, VariablesError};
 
@@ -123,7 +124,7 @@ fn with_loader_variables<T>(
 
 #[cfg(test)]
 mod tests {
-    use little_loader::slot::Reason;
+    use little_loader_core::slots::slot::Reason;
 
     use super::*;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use little_loader::env::{Env, EnvError, EnvMut, Format, SetError};
+use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError};
 
 /// The variables that the loader reads and writes on its own, in the order in which they are written. They come first, so
 /// that what the loader changes stays in the first sector, together with the checksum: one sector is written as a whole or

@@ -776,7 +776,11 @@ fn variables_that_are_no_text_are_kept_byte_for_byte() {
     assert_eq!(image[16 * 512 + 4..][..expected.len()], expected);
     // The loader's own code takes it.
     let block = &image[16 * 512..][..16 * 512];
-    let env = little_loader::env::Env::parse(block, little_loader::env::Format::Single).unwrap();
+    let env = little_loader_core::env::block::Env::parse(
+        block,
+        little_loader_core::env::block::Format::Single,
+    )
+    .unwrap();
     assert_eq!(env.iter().count(), 5);
 }
 

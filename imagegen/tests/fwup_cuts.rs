@@ -16,9 +16,10 @@ use imagegen::fwup::device::{Device, Storage};
 use imagegen::fwup::language::Environment;
 use imagegen::fwup::model::{Call, Firmware, Section, Task};
 use imagegen::fwup::opened::Opened;
-use little_loader::policy::decide;
-use little_loader::recover;
-use little_loader::slot::{Slot, SlotContents, Variables};
+use little_loader_core::env::open;
+use little_loader_core::slots::policy::decide;
+use little_loader_core::slots::slot::Slot;
+use little_loader_core::slots::variables::{SlotContents, Variables};
 
 const BLOCK: usize = 512;
 /// Of the environment, in the fixture and in the second copy that some tests add.
@@ -123,11 +124,11 @@ fn attempts(disk: &[u8], is_redundant: bool) -> Result<Vec<Slot>, String> {
     let (mut first, mut second) = (copy(ENV), Vec::new());
     let writer = if is_redundant {
         second = copy(SECOND_ENV);
-        recover::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
+        open::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
             .map_err(|_| "both copies of the environment are bad".to_owned())?
             .0
     } else {
-        recover::single::<()>(&mut first)
+        open::single::<()>(&mut first)
             .map_err(|error| error.to_string())?
             .0
     };
@@ -298,7 +299,7 @@ fn pair(
 ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
     let copy = |block: usize| disk[block * BLOCK..][..size * BLOCK].to_vec();
     let (mut first, mut second) = (copy(places[0]), copy(places[1]));
-    let (writer, _) = recover::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
+    let (writer, _) = open::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
         .map_err(|_| "both copies of the environment are bad".to_owned())?;
     let env = writer.env();
     let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use common::{fixture, outcome};
-use little_loader::env::{Env, Format};
+use little_loader_core::env::block::{Env, Format};
 
 /// What the other cases' commands end with.
 type Outcome = (Option<i32>, Vec<u8>, String);

@@ -11,7 +11,7 @@ use imagegen::env_file::Place;
 use imagegen::inspect::{Report, inspect};
 use imagegen::layout::{Layout, Sizes};
 use imagegen::size::Size;
-use little_loader::slot::Slot;
+use little_loader_core::slots::slot::Slot;
 
 /// A raw arm64 Image of 60,000 bytes.
 fn kernel() -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use imagegen::loader_elf::{LOADER_BASE, LoaderElf, SectionSizes};
-use little_loader::settings::{ENCODED_SIZE, SYMBOL, Settings};
+use little_loader_core::settings::{ENCODED_SIZE, SYMBOL, Settings};
 
 const CODE: &[u8] = b"sixteen of code.";
 const DATA: &[u8] = b"data";

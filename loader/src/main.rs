@@ -2,66 +2,31 @@
 
 //! Little Loader: boots Linux on QEMU's arm64 `virt` machine, from a disk with two slots.
 //!
-//! This file is the table of contents of a boot. Reset (`start.rs`) leads to [`start`], the first line of Rust; [`boot`]
+//! This file is the table of contents of a boot. Reset (`cpu/reset.rs`) leads to [`start`], the first line of Rust; [`boot_steps`]
 //! has every step in the order in which it happens. Each step is a function of the module it names.
 //!
 //! Functions that must not be inlined have frames of their own: one frame for all would be so large that what lies in it takes
 //! longer instructions to reach, and more of them.
 
-#![cfg_attr(target_os = "none", no_std, no_main)]
+#![no_std]
+#![no_main]
 
-#[cfg(target_os = "none")]
-mod built;
-#[cfg(target_os = "none")]
-mod console;
-#[cfg(target_os = "none")]
-mod device_tree;
-#[cfg(target_os = "none")]
+mod boot;
+mod cpu;
 mod disk;
-#[cfg(target_os = "none")]
-mod el2;
-#[cfg(target_os = "none")]
-mod el3;
-#[cfg(target_os = "none")]
-mod environment;
-#[cfg(target_os = "none")]
-mod exceptions;
-#[cfg(target_os = "none")]
-mod fatal;
-#[cfg(target_os = "none")]
-mod fw_cfg;
-#[cfg(target_os = "none")]
-mod hal;
-#[cfg(target_os = "none")]
-mod handoff;
-#[cfg(target_os = "none")]
-mod load;
-#[cfg(target_os = "none")]
-mod memory;
-#[cfg(target_os = "none")]
-mod mmu;
-#[cfg(target_os = "none")]
-mod pci;
-#[cfg(target_os = "none")]
-mod power;
-#[cfg(target_os = "none")]
-mod start;
-#[cfg(target_os = "none")]
-mod virtio_blk;
+mod machine;
 
-#[cfg(target_os = "none")]
-use little_loader::level;
-#[cfg(target_os = "none")]
-use little_loader::text::{Decimal, Word};
+use little_loader_core::display::{Decimal, Word};
+use little_loader_core::kernel::entry_level;
+use little_loader_core::tree::edit::Told;
 
-/// Elsewhere there is nothing to boot; the library beside this file is what host programs use.
-#[cfg(not(target_os = "none"))]
-fn main() {}
+use crate::boot::{build_settings, fatal, find_environment, load_slot};
+use crate::cpu::{handoff, mmu, reset};
+use crate::machine::{console, device_tree, fw_cfg, memory, power};
 
 /// The first line of Rust: boots, or says why it cannot and powers off.
-#[cfg(target_os = "none")]
 extern "C" fn start(dtb: u64, exception_level: u64) -> ! {
-    let error = match boot(dtb, exception_level) {
+    let error = match boot_steps(dtb, exception_level) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -70,15 +35,14 @@ extern "C" fn start(dtb: u64, exception_level: u64) -> ! {
 }
 
 /// A boot, step by step.
-#[cfg(target_os = "none")]
-fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fatal::Fatal> {
+fn boot_steps(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fatal::Fatal> {
     // What is this machine?
     power::entered_at(exception_level);
     let mut device_tree = device_tree::find(dtb)?;
     let mut machine = device_tree.read()?;
     console::open(machine.console);
     power::configure(device_tree.power_off(&machine, exception_level));
-    start::check_cpu()?;
+    reset::check_cpu()?;
     mmu::map_ram(&machine.memory.ram);
     console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
     device_tree.narrate(&machine, exception_level);
@@ -88,10 +52,10 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
 
     // Which disk, and which slot of it?
     let overrides = fw_cfg::Overrides::read(machine.fw_cfg)?;
-    let settings = built::settings(overrides.env_lba)?;
-    let (mut disk, mut environment) = environment::find(&machine, &settings)?;
+    let settings = build_settings::settings(overrides.env_lba)?;
+    let (mut disk, mut environment) = find_environment::find(&machine, &settings)?;
     machine.memory.reserved.add(memory::loader())?;
-    let (ready, bootcount) = load::first_bootable_slot(
+    let (ready, bootcount) = load_slot::first_bootable_slot(
         &mut disk,
         &mut environment,
         &machine,
@@ -100,8 +64,15 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
     )?;
 
     // Hand over.
-    let level = level::of_kernel(exception_level, machine.cpus, built::EL2);
-    let dtb = device_tree.tell_the_kernel(&machine, &ready, bootcount);
+    let level = entry_level::of_kernel(exception_level, machine.cpus, build_settings::EL2);
+    let told = Told {
+        command_line: &ready.loaded.command_line,
+        initrd: ready.loaded.initrd,
+        slot: ready.slot,
+        reason: ready.reason,
+        bootcount,
+    };
+    let dtb = device_tree.tell_the_kernel(&machine, &told);
     drop(disk);
     console::say!(
         "slot {}: entering the kernel at EL{}",
@@ -114,7 +85,6 @@ fn boot(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fat
 }
 
 /// A panic is a bug in the loader: its place is printed, and the power goes off.
-#[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     // The message is left out: formatting it would pull in more code than the rest of the loader has.

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use little_loader::env::{Env, EnvError, EnvMut, Format, SetError};
-use little_loader::units::BLOCK_SIZE;
+use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError};
+use little_loader_core::units::BLOCK_SIZE;
 use thiserror::Error;
 
 /// Where the payload of slot a starts, in blocks.

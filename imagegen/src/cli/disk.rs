@@ -14,8 +14,8 @@ use imagegen::layout::{Layout, Sizes};
 use imagegen::rootfs;
 use imagegen::size::Size;
 use indicatif::{ProgressBar, ProgressStyle};
-use little_loader::chosen::MAX_COMMAND_LINE;
-use little_loader::slot::Slot;
+use little_loader_core::kernel::command_line::MAX_COMMAND_LINE;
+use little_loader_core::slots::slot::Slot;
 
 use super::show;
 

@@ -12,7 +12,7 @@ use clap::Args;
 use imagegen::loader_elf::LoaderElf;
 use imagegen::output::Output;
 use imagegen::size::Size;
-use little_loader::settings::Settings;
+use little_loader_core::settings::Settings;
 use serde_json::json;
 
 use super::{show, show_json};

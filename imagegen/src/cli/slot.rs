@@ -10,8 +10,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use imagegen::env_file::EnvFile;
 use imagegen::slots;
 use imagegen::variables::Variables;
-use little_loader::policy::Attempt;
-use little_loader::slot::Slot as LoaderSlot;
+use little_loader_core::slots::policy::Attempt;
+use little_loader_core::slots::slot::Slot as LoaderSlot;
 use serde_json::json;
 
 use super::{PlaceArguments, show, show_json};

@@ -12,7 +12,7 @@ mod place;
 
 use std::collections::BTreeMap;
 
-use little_loader::env::{Copy, Env, EnvError, Format, SetError, newer};
+use little_loader_core::env::block::{Copy, Env, EnvError, Format, SetError, newer};
 
 use super::device::{Device, DeviceError, Storage};
 use super::model::Section;

@@ -8,10 +8,10 @@ use core::ptr::NonNull;
 use aarch64_cpu::registers::{CNTFRQ_EL0, Readable, SCTLR_EL1};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use little_loader::dtb::{self, Conduit, Machine};
-use little_loader::fdt::HEADER_SIZE;
-use little_loader::regions::Memory;
-use little_loader::units::{Addr, Bytes, Region};
+use little_loader_core::tree::fdt::HEADER_SIZE;
+use little_loader_core::tree::machine::{self, Conduit, Machine};
+use little_loader_core::tree::memory_map::Memory;
+use little_loader_core::units::{Addr, Bytes, Region};
 use safe_mmio::fields::ReadPure;
 use safe_mmio::{UniqueMmioPointer, field_shared};
 use smccc::{Call, Hvc, Smc};
@@ -104,7 +104,7 @@ fn report_appended(entry: &Entry) {
 
 fn dtb_bytes(at: u64) -> Option<&'static [u8]> {
     let header = bytes(Addr(at), HEADER_SIZE as u64)?.first_chunk()?;
-    match dtb::total_size(header, Addr(at)) {
+    match machine::total_size(header, Addr(at)) {
         Ok(size) => bytes(Addr(at), size as u64),
         Err(error) => {
             check("tree", error, false, "a device tree of at most 2 MiB");
@@ -115,7 +115,7 @@ fn dtb_bytes(at: u64) -> Option<&'static [u8]> {
 
 fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
     // dtoolkit has judged the tree; what it says of the machine is read as the loader reads it.
-    let own = little_loader::fdt::Fdt::checked_before(fdt.data());
+    let own = little_loader_core::tree::fdt::Fdt::checked_before(fdt.data());
     let machine = match Machine::read(own) {
         Ok(machine) => machine,
         Err(error) => {

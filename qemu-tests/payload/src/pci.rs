@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use little_loader::dtb::PciHost;
+use little_loader_core::tree::machine::PciHost;
 use safe_mmio::UniqueMmioPointer;
 use safe_mmio::fields::ReadPure;
 

@@ -6,8 +6,8 @@ use core::arch::asm;
 use core::ptr::NonNull;
 
 use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
-use little_loader::regions::Regions;
-use little_loader::units::{Addr, Region};
+use little_loader_core::tree::memory_map::Regions;
+use little_loader_core::units::{Addr, Region};
 
 /// The part of a second for which memory is left alone.
 const WAIT: u64 = 5;

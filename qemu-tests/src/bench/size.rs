@@ -38,7 +38,7 @@ pub enum SizeError {
 /// A part of the loader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// A file of `loader/src`, a crate, or a kind of constants.
+    /// A file of `loader/src` or `loader/core/src`, a crate, or a kind of constants.
     pub name: String,
     /// Its bytes.
     pub bytes: u64,
@@ -120,9 +120,11 @@ fn part(files: &[String], symbol: &str) -> String {
     own.unwrap_or_else(|| {
         let name = format!("{:#}", rustc_demangle::demangle(symbol));
         let mut path = name.trim_start_matches('<').split("::");
-        match (path.next(), path.next()) {
-            (Some("little_loader"), Some(module)) if files.is_empty() => format!("{module}.rs"),
-            (Some("_start"), _) => "start.rs".to_owned(),
+        match (path.next(), path.next(), path.next()) {
+            (Some("little_loader"), Some(folder), Some(module)) if files.is_empty() => {
+                format!("{folder}/{module}.rs")
+            }
+            (Some("_start"), ..) => "cpu/reset.rs".to_owned(),
             _ if symbol.starts_with("OUTLINED") => "shared by functions".to_owned(),
             _ => "core and compiler_builtins".to_owned(),
         }
@@ -131,6 +133,9 @@ fn part(files: &[String], symbol: &str) -> String {
 
 /// A file of the loader, or the crate of another file; `None` for the standard library.
 fn own(file: &str) -> Option<String> {
+    if let Some((_, name)) = file.rsplit_once("loader/core/src/") {
+        return Some(format!("core/{name}"));
+    }
     if let Some((_, name)) = file.rsplit_once("loader/src/") {
         return Some(name.to_owned());
     }
@@ -172,11 +177,14 @@ mod tests {
         let crate_file = "virtio-drivers-0.13.0/src/queue.rs";
         let of_home = "/home/x/.cargo/registry/src/index-1949/virtio-drivers-0.13.0/src/queue.rs";
         assert_eq!(
-            part_of(&[core, "loader/src/fdt.rs", "loader/src/main.rs"], ""),
-            "fdt.rs"
+            part_of(
+                &[core, "loader/core/src/tree/fdt.rs", "loader/src/main.rs"],
+                ""
+            ),
+            "core/tree/fdt.rs"
         );
         assert_eq!(
-            part_of(&[core, crate_file, "loader/src/disk.rs"], ""),
+            part_of(&[core, crate_file, "loader/src/disk/virtio_blk.rs"], ""),
             "virtio-drivers"
         );
         assert_eq!(part_of(&[of_home], ""), "virtio-drivers");
@@ -185,8 +193,8 @@ mod tests {
             "core and compiler_builtins"
         );
         // Naked functions have no lines.
-        let naked = "_RNvNtCs2bVYhQhq54Y_13little_loader3el211drop_to_el1";
-        assert_eq!(part_of(&[], naked), "el2.rs");
+        let naked = "_RNvNtNtCs2bVYhQhq54Y_13little_loader3cpu3el211drop_to_el1";
+        assert_eq!(part_of(&[], naked), "cpu/el2.rs");
         assert_eq!(part_of(&[], "OUTLINED_FUNCTION_7"), "shared by functions");
         assert_eq!(part_of(&[], "memcpy"), "core and compiler_builtins");
     }

@@ -17,7 +17,7 @@ use imagegen::kernel::{Kernel, KernelError};
 use imagegen::layout::{Layout, LayoutError, Sizes};
 use imagegen::rootfs::RootfsError;
 use imagegen::size::Size;
-use little_loader::slot::Slot;
+use little_loader_core::slots::slot::Slot;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

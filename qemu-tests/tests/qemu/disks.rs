@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use imagegen::loader_elf::LoaderElf;
 use imagegen::variables::Variables;
-use little_loader::env::Format;
+use little_loader_core::env::block::Format;
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::{Bus, Disk, Machine};

@@ -14,7 +14,7 @@ use imagegen::fwup::device::{Device, DiskFile, Storage};
 use imagegen::fwup::language::Environment;
 use imagegen::fwup::opened::{Opened, apply_to};
 use imagegen::fwup::pack::pack;
-use little_loader::update::SECTOR;
+use little_loader_core::env::writer::SECTOR;
 use qemu_tests::machine::Disk;
 
 use crate::context::{Context, report};

@@ -10,7 +10,7 @@ use imagegen::disk::DiskBuilder;
 use imagegen::kernel::Kernel;
 use imagegen::layout::{Layout, Sizes};
 use imagegen::size::Size;
-use little_loader::slot::Slot;
+use little_loader_core::slots::slot::Slot;
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::Disk;

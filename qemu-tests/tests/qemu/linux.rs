@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use imagegen::env_file::{EnvFile, Place};
 use imagegen::slots;
-use little_loader::slot::Slot;
+use little_loader_core::slots::slot::Slot;
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::machine::{Disk, Machine};

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use imagegen::env_file::{EnvFile, Place};
 use imagegen::loader_elf::LoaderElf;
 use imagegen::slots;
-use little_loader::env::Copy;
-use little_loader::slot::Slot;
+use little_loader_core::env::block::Copy;
+use little_loader_core::slots::slot::Slot;
 
 use qemu_tests::machine::{Disk, Machine};
 use qemu_tests::report::Report;

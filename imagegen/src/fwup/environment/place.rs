@@ -2,7 +2,7 @@
 
 //! Where an environment is, and what it can hold: all that can be told before it is read.
 
-use little_loader::env::{Copy, Format, SetError};
+use little_loader_core::env::block::{Copy, Format, SetError};
 
 use super::super::device::{Device, Storage};
 use super::super::language::integer::unsigned;

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How a transfer is cut into requests that a disk takes: none beyond its largest segment, and whole blocks of its own, which
+//! may be larger than the 512 bytes in which all is counted. What lies within such a block goes by way of the whole block.
+//!
+//! Source: VIRTIO 1.2, section 5.2.4 (`size_max`, `blk_size`). QEMU refuses requests that are not whole blocks of
+//! `blk_size` (`hw/block/virtio-blk.c`, `virtio_blk_sect_range_ok`), although sectors have 512 bytes whatever it is.
+
+use thiserror::Error;
+
+use crate::display::Decimal;
+use crate::units::{BLOCK_SIZE, Lba};
+
+/// The largest block of a disk, in bytes.
+pub const LARGEST_BLOCK: usize = 4096;
+
+/// The most bytes of one request: what a 32-bit length holds, in whole blocks, with room to spare.
+const LARGEST_REQUEST: u32 = 1 << 30;
+
+/// What a disk asks of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many blocks of 512 bytes make up one of the disk's, a power of two.
+    block: u64,
+    /// The most blocks of 512 bytes in one request, a multiple of `block`.
+    largest: u64,
+}
+
+/// Why no request can be made that a disk takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum LimitsError {
+    /// Its blocks are no power of two from 512 to 4096 bytes.
+    #[error(
+        "its blocks have {} bytes; 512, 1024, 2048 and 4096 can be used: set logical_block_size to one of them", Decimal(u64::from(*size))
+    )]
+    BlockSize {
+        /// The bytes of a block.
+        size: u32,
+    },
+    /// Its largest segment holds no block.
+    #[error("it takes at most {} bytes at a time (size_max), less than a block of {}", Decimal(u64::from(*size)), Decimal(u64::from(*block)))]
+    SizeMax {
+        /// The most bytes of a segment.
+        size: u32,
+        /// The bytes of a block.
+        block: u32,
+    },
+}
+
+/// The first piece of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Whole blocks of the disk, straight to or from memory.
+    Whole {
+        /// How many blocks of 512 bytes.
+        blocks: u64,
+    },
+    /// A part of one block of the disk.
+    Part {
+        /// Where the disk's block starts.
+        start: Lba,
+        /// How many blocks of 512 bytes of it come before the part.
+        skip: u64,
+        /// How many blocks of 512 bytes the part has.
+        blocks: u64,
+    },
+}
+
+impl Piece {
+    /// How many blocks of 512 bytes the piece has.
+    #[must_use]
+    pub fn blocks(self) -> u64 {
+        match self {
+            Self::Whole { blocks } | Self::Part { blocks, .. } => blocks,
+        }
+    }
+}
+
+impl Limits {
+    /// The limits of a disk by the fields of its configuration, where it has them, in bytes. A `size_max` of 0 is no
+    /// limit: QEMU's vhost-user-blk export has the field and leaves it at that.
+    ///
+    /// # Errors
+    ///
+    /// When the size of a block is none that can be used, or no block fits a segment.
+    pub fn new(blk_size: Option<u32>, size_max: Option<u32>) -> Result<Self, LimitsError> {
+        let size = blk_size.unwrap_or(BLOCK_SIZE as u32);
+        if !size.is_power_of_two() || !(BLOCK_SIZE as u32..=LARGEST_BLOCK as u32).contains(&size) {
+            return Err(LimitsError::BlockSize { size });
+        }
+        let block = size;
+        let largest = match size_max {
+            None | Some(0) => LARGEST_REQUEST,
+            Some(size) if size < block => return Err(LimitsError::SizeMax { size, block }),
+            Some(size) => (size & !(block - 1)).min(LARGEST_REQUEST),
+        };
+        Ok(Self {
+            block: u64::from(block) / BLOCK_SIZE,
+            largest: u64::from(largest) / BLOCK_SIZE,
+        })
+    }
+
+    /// The bytes of a block of the disk, at most [`LARGEST_BLOCK`].
+    #[must_use]
+    pub fn block_size(self) -> usize {
+        (self.block * BLOCK_SIZE) as usize
+    }
+
+    /// The first piece of a transfer of `blocks` blocks of 512 bytes, at least one, from `lba` on.
+    #[must_use]
+    pub fn first(self, lba: Lba, blocks: u64) -> Piece {
+        let within = self.block - 1;
+        let skip = lba.0 & within;
+        if skip == 0 && blocks >= self.block {
+            let blocks = self.largest.min(blocks & !within);
+            return Piece::Whole { blocks };
+        }
+        Piece::Part {
+            start: Lba(lba.0 - skip),
+            skip,
+            blocks: blocks.min(self.block - skip),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces(limits: Limits, mut lba: u64, mut blocks: u64) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        while blocks > 0 {
+            let piece = limits.first(Lba(lba), blocks);
+            lba += piece.blocks();
+            blocks -= piece.blocks();
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    #[test]
+    fn without_limits_a_transfer_is_one_request() {
+        for (blk_size, size_max) in [(None, None), (Some(512), Some(0)), (None, Some(u32::MAX))] {
+            let limits = Limits::new(blk_size, size_max).unwrap();
+            assert_eq!(
+                pieces(limits, 2049, 70_001),
+                [Piece::Whole { blocks: 70_001 }]
+            );
+        }
+    }
+
+    #[test]
+    fn a_largest_segment_cuts_a_transfer() {
+        // Ends within a block: the rest of it cannot be used.
+        let limits = Limits::new(None, Some(4 * 512 + 511)).unwrap();
+        let whole = |blocks| Piece::Whole { blocks };
+        assert_eq!(pieces(limits, 7, 9), [whole(4), whole(4), whole(1)]);
+        let limits = Limits::new(Some(4096), Some(3 * 4096 - 1)).unwrap();
+        assert_eq!(pieces(limits, 8, 40), [whole(16), whole(16), whole(8)]);
+    }
+
+    #[test]
+    fn what_is_within_a_large_block_goes_by_the_whole_block() {
+        let limits = Limits::new(Some(4096), None).unwrap();
+        let part = |start, skip, blocks| Piece::Part {
+            start: Lba(start),
+            skip,
+            blocks,
+        };
+        let whole = |blocks| Piece::Whole { blocks };
+        assert_eq!(pieces(limits, 16, 256), [whole(256)]);
+        assert_eq!(pieces(limits, 18, 1), [part(16, 2, 1)]);
+        assert_eq!(
+            pieces(limits, 15, 12),
+            [part(8, 7, 1), whole(8), part(24, 0, 3)]
+        );
+    }
+
+    #[test]
+    fn limits_that_leave_no_request_are_refused() {
+        let refused = |blk_size, size_max| Limits::new(blk_size, size_max).unwrap_err();
+        for size in [0, 256, 520, 8192] {
+            assert_eq!(refused(Some(size), None), LimitsError::BlockSize { size });
+        }
+        assert_eq!(
+            refused(Some(4096), Some(4095)).to_string(),
+            "it takes at most 4095 bytes at a time (size_max), less than a block of 4096"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_requests_that_the_disk_takes(
+            shift in 0_u32..4,
+            size_max in prop_oneof![Just(None), (4096_u32..100_000).prop_map(Some)],
+            lba in 0_u64..1 << 40,
+            blocks in 0_u64..3000,
+        ) {
+            let limits = Limits::new(Some(512 << shift), size_max).unwrap();
+            let block = 1_u64 << shift;
+            let mut at = lba;
+            for piece in pieces(limits, lba, blocks) {
+                match piece {
+                    Piece::Whole { blocks } => {
+                        prop_assert!(at.is_multiple_of(block) && blocks.is_multiple_of(block));
+                        prop_assert!(blocks > 0 && blocks * 512 <= u64::from(size_max.unwrap_or(1 << 30)));
+                    }
+                    Piece::Part { start, skip, blocks } => {
+                        prop_assert!(start.0.is_multiple_of(block) && start.0 + skip == at);
+                        prop_assert!(blocks > 0 && skip + blocks <= block && blocks < block);
+                    }
+                }
+                at += piece.blocks();
+            }
+            prop_assert_eq!(at, lba + blocks);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The U-Boot environment: read, chosen among copies, repaired, changed and written.
+
+pub mod block;
+pub mod changes;
+pub mod open;
+pub mod repair;
+pub mod writer;

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the loader writes into the environment, in the least disturbing way: a value changes where it stands, a variable
+//! that is missing goes behind the last one, and nothing else moves. A write then touches few sectors, and a power cut
+//! between two of them leaves one of a handful of states, which [`crate::env::repair`] can tell apart.
+
+use core::ops::Range;
+
+use thiserror::Error;
+
+use crate::display::{Decimal, Word};
+use crate::env::block::{Copy, Env, EnvMut, Format, entries, split};
+use crate::env::changes::{Changes, Known};
+
+/// The size in bytes of the unit that a disk writes as a whole.
+pub const SECTOR: usize = 512;
+
+/// The block has no room for a variable that must be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no room in the environment for {}: it needs {} bytes, and {} are free", Word(name), Decimal(*needed as u64), Decimal(*available as u64))]
+pub struct NoRoom {
+    /// The variable.
+    pub name: &'static str,
+    /// The bytes it needs, its NUL included.
+    pub needed: usize,
+    /// The bytes between the end mark and the end of the block.
+    pub available: usize,
+}
+
+/// The sectors of a block that differ from what is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sectors {
+    bits: [u64; MAX_SECTORS / 64],
+}
+
+/// The most sectors of a block: the largest environment has 512 KiB.
+const MAX_SECTORS: usize = 1024;
+
+impl Sectors {
+    /// Marks the sectors of these bytes.
+    pub fn mark(&mut self, bytes: Range<usize>) {
+        for sector in bytes.start / SECTOR..bytes.end.div_ceil(SECTOR) {
+            if let Some(word) = self.bits.get_mut(sector / 64) {
+                *word |= 1 << (sector % 64);
+            }
+        }
+    }
+
+    /// The marked sectors, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        (0..MAX_SECTORS).filter(|sector| self.bits[sector / 64] >> (sector % 64) & 1 == 1)
+    }
+}
+
+/// Where an environment is written to.
+pub trait Storage {
+    /// What can go wrong.
+    type Error;
+
+    /// Writes whole sectors of a copy, from sector number `first` of the copy on.
+    ///
+    /// # Errors
+    ///
+    /// When they could not be written.
+    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Waits until all that was written is on stable storage.
+    ///
+    /// # Errors
+    ///
+    /// When that is not sure.
+    fn flush(&mut self) -> Result<(), Self::Error>;
+}
+
+/// An environment in memory that can be changed and written back.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    /// The block that counts.
+    block: &'a mut [u8],
+    /// The other copy, where there is one.
+    pair: Option<Pair<'a>>,
+    /// In which sectors the block differs from the disk.
+    dirty: Sectors,
+    /// Whether bytes that no repair can know are written over.
+    loses_unknown: bool,
+}
+
+/// The copy of a redundant pair that does not count.
+#[derive(Debug)]
+struct Pair<'a> {
+    /// Which one the other one is.
+    other_is: Copy,
+    /// What it holds on the disk.
+    other: &'a mut [u8],
+    /// Whether that is known. It is not after a read error or a failed write.
+    is_known: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// A single copy, valid. `dirty` tells in which sectors it differs from the disk, after a repair.
+    #[must_use]
+    pub fn single(block: &'a mut [u8], dirty: Sectors) -> Self {
+        Self {
+            block,
+            pair: None,
+            dirty,
+            loses_unknown: false,
+        }
+    }
+
+    /// The copy of a pair that counts, and what the other one holds on the disk, as far as that is known.
+    #[must_use]
+    pub fn redundant(
+        block: &'a mut [u8],
+        current: Copy,
+        other: &'a mut [u8],
+        other_is_known: bool,
+    ) -> Self {
+        Self {
+            block,
+            pair: Some(Pair {
+                other_is: current.other(),
+                other,
+                is_known: other_is_known,
+            }),
+            dirty: Sectors::default(),
+            loses_unknown: false,
+        }
+    }
+
+    /// The environment as it is in memory.
+    #[must_use]
+    pub fn env(&self) -> Env<'_> {
+        Env::trusted(self.block, self.format())
+    }
+
+    /// Which copy the block is.
+    #[must_use]
+    pub fn current(&self) -> Copy {
+        self.pair
+            .as_ref()
+            .map_or(Copy::First, |pair| pair.other_is.other())
+    }
+
+    fn format(&self) -> Format {
+        match self.pair {
+            None => Format::Single,
+            Some(_) => Format::Redundant,
+        }
+    }
+
+    /// Makes the changes and writes them: what differs from the disk, then a flush. A single copy is written where it
+    /// stands. Of a pair only the copy that does not count is written, so that a cut leaves the one that does.
+    ///
+    /// # Errors
+    ///
+    /// When a variable must be added and does not fit, nothing is changed. When a write or the flush fails, a single
+    /// copy is left as changed in memory, and what was not written comes with the next write; of a pair the copy that
+    /// counted before counts again.
+    #[inline(never)]
+    pub fn record<E>(
+        &mut self,
+        changes: &Changes,
+        storage: &mut dyn Storage<Error = E>,
+    ) -> Result<(), RecordError<E>> {
+        self.check_room(changes)?;
+        self.turn_to_other_copy();
+        self.apply(changes);
+        self.write(storage).map_err(RecordError::Storage)
+    }
+
+    /// Writes what differs from the disk, then flushes.
+    ///
+    /// # Errors
+    ///
+    /// When a write or the flush fails.
+    pub fn write<E>(&mut self, storage: &mut dyn Storage<Error = E>) -> Result<(), E> {
+        let written = self.write_sectors(storage);
+        match (&written, &mut self.pair) {
+            (Ok(()), _) => {
+                self.dirty = Sectors::default();
+                self.loses_unknown = false;
+            }
+            (Err(_), None) => {}
+            (Err(_), Some(pair)) => {
+                core::mem::swap(&mut self.block, &mut pair.other);
+                pair.other_is = pair.other_is.other();
+                pair.is_known = false;
+                self.dirty = Sectors::default();
+            }
+        }
+        written
+    }
+
+    fn write_sectors<E>(&self, storage: &mut dyn Storage<Error = E>) -> Result<(), E> {
+        let mut sectors = self.dirty.iter().peekable();
+        while let Some(sector) = sectors.next() {
+            let bytes = sector * SECTOR..(sector + 1) * SECTOR;
+            storage.write(self.current(), sector, &self.block[bytes])?;
+            // The first sector has the new checksum. Once it is safe, a repair can complete the write, but not undo it.
+            if self.loses_unknown && sector == 0 && sectors.peek().is_some() {
+                storage.flush()?;
+            }
+        }
+        storage.flush()
+    }
+
+    fn check_room(&self, changes: &Changes) -> Result<(), NoRoom> {
+        let format = self.format();
+        let mut available = self
+            .block
+            .len()
+            .saturating_sub(end_of_entries(self.block, format) + 1);
+        for (known, value) in changes.iter() {
+            if let Place::Behind = place(self.block, format, known, value) {
+                let needed = entry_length(known);
+                if needed > available {
+                    let name = known.name();
+                    return Err(NoRoom {
+                        name,
+                        needed,
+                        available,
+                    });
+                }
+                available -= needed;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the other copy of a pair equal to the one that counts, but newer, and lets it count.
+    fn turn_to_other_copy(&mut self) {
+        let Some(pair) = &mut self.pair else {
+            return;
+        };
+        let (current, _) = self.block.as_chunks::<SECTOR>();
+        let (other, _) = pair.other.as_chunks_mut::<SECTOR>();
+        for (sector, (current, other)) in current.iter().zip(other).enumerate() {
+            if current != other || !pair.is_known {
+                self.dirty.mark(sector * SECTOR..(sector + 1) * SECTOR);
+                *other = *current;
+            }
+        }
+        pair.is_known = true;
+        pair.other_is = pair.other_is.other();
+        core::mem::swap(&mut self.block, &mut pair.other);
+        let flags = &mut self.block[Format::FLAGS_OFFSET];
+        *flags = flags.wrapping_add(1);
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        let format = self.format();
+        for (known, value) in changes.iter() {
+            match place(self.block, format, known, value) {
+                Place::Unchanged => {}
+                Place::At(offset) => {
+                    self.block[offset] = value;
+                    self.dirty.mark(offset..offset + 1);
+                }
+                Place::Behind => {
+                    let end = end_of_entries(self.block, format);
+                    self.loses_unknown |= self.pair.is_none() && !is_padded(self.block, end);
+                    let bytes = end..end + entry_length(known) + 1;
+                    write_entry(&mut self.block[bytes.clone()], known, value);
+                    self.dirty.mark(bytes);
+                }
+            }
+        }
+        EnvMut::trusted(self.block, format).seal();
+        self.dirty.mark(0..SECTOR);
+    }
+}
+
+/// Why a change could not be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RecordError<E> {
+    /// A variable does not fit.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The disk failed.
+    #[error("{0}")]
+    Storage(E),
+}
+
+/// Where a value goes.
+enum Place {
+    /// It is there already, or a missing variable means the same.
+    Unchanged,
+    /// In place of the one character at this offset.
+    At(usize),
+    /// Behind the last entry.
+    Behind,
+}
+
+fn place(block: &[u8], format: Format, known: Known, value: u8) -> Place {
+    match find(block, format, known) {
+        None if value == b'0' => Place::Unchanged,
+        Some(place) if block[place.clone()] == [value] => Place::Unchanged,
+        Some(place) if is_legal(known, &block[place.clone()]) => Place::At(place.start),
+        _ => Place::Behind,
+    }
+}
+
+/// Where the value of a variable stands, the last one where the name occurs more than once.
+pub(crate) fn find(block: &[u8], format: Format, known: Known) -> Option<Range<usize>> {
+    entries(block, format)
+        .filter(|entry| {
+            split(&block[entry.clone()]).is_some_and(|(name, _)| name == known.name().as_bytes())
+        })
+        .last()
+        .map(|entry| entry.start + known.name().len() + 1..entry.end)
+}
+
+/// Whether a value may change in place.
+pub(crate) fn is_legal(known: Known, value: &[u8]) -> bool {
+    matches!(value, [one] if known.legal_values().contains(one))
+}
+
+/// The offset behind the last entry and its NUL: where the end mark stands.
+pub(crate) fn end_of_entries(block: &[u8], format: Format) -> usize {
+    entries(block, format)
+        .last()
+        .map_or(format.data_offset(), |entry| entry.end + 1)
+        .min(block.len())
+}
+
+/// The bytes from the end mark on that adding a variable changes at most.
+pub(crate) const TAIL: usize = 24;
+
+/// What a block is padded with.
+pub(crate) const PADDING: [u8; 2] = [0xff, 0x00];
+
+/// Whether what a variable may be added over is known: padding behind the end mark.
+fn is_padded(block: &[u8], end: usize) -> bool {
+    let tail = &block[block.len().min(end + 1)..block.len().min(end + TAIL)];
+    PADDING
+        .iter()
+        .any(|padding| tail.iter().all(|byte| byte == padding))
+}
+
+/// The bytes of `name=value` and its NUL.
+pub(crate) fn entry_length(known: Known) -> usize {
+    known.name().len() + 3
+}
+
+/// Writes `name=value`, its NUL and the end mark.
+pub(crate) fn write_entry(place: &mut [u8], known: Known, value: u8) {
+    let name = known.name().as_bytes();
+    place[..name.len()].copy_from_slice(name);
+    place[name.len()..name.len() + 4].copy_from_slice(&[b'=', value, 0, 0]);
+}

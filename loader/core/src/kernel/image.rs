@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The header of a raw arm64 Linux `Image`, and what is no Image.
+//!
+//! Source: Linux, `Documentation/arch/arm64/booting.rst`, section 4 ("Call the kernel image"), and for the end of the
+//! file the PE/COFF header that the EFI stub adds (Microsoft PE Format, sections "COFF File Header" and "Section Table").
+
+use thiserror::Error;
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::display::{Decimal, Hex};
+use crate::units::Bytes;
+
+/// How many bytes of a file [`ImageHeader::parse`] should see: the header, and the PE header with its section table,
+/// which Linux keeps within the first page.
+pub const PROBE_SIZE: usize = 4096;
+
+/// `ARM\x64`, the magic number of the header, little-endian.
+const MAGIC: u32 = 0x644d_5241;
+
+/// The text offset that counts when `image_size` is 0 (booting.rst: kernels before v3.17 leave it out).
+const LEGACY_TEXT_OFFSET: u64 = 0x8_0000;
+
+/// What `text_offset` is a multiple of, in bytes: kernels assume that they lie on a page, and even those built with a
+/// random offset have whole pages of it (Linux up to v5.8, `arch/arm64/Makefile`, `CONFIG_ARM64_RANDOMIZE_TEXT_OFFSET`).
+const TEXT_OFFSET_ALIGNMENT: u64 = 4096;
+
+/// The 64-byte header as it stands in the file.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct RawHeader {
+    code: [U32; 2],
+    text_offset: U64,
+    image_size: U64,
+    flags: U64,
+    reserved: [U64; 3],
+    magic: U32,
+    pe_offset: U32,
+}
+
+/// A section of the PE/COFF section table.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct RawSection {
+    name: [u8; 8],
+    virtual_size: U32,
+    virtual_address: U32,
+    raw_size: U32,
+    raw_offset: U32,
+    unused: [U32; 4],
+}
+
+/// The page size that a kernel was built for (booting.rst, flags bits 1 and 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageSize {
+    /// The kernel does not say.
+    Unspecified,
+    /// 4 KiB.
+    K4,
+    /// 16 KiB.
+    K16,
+    /// 64 KiB.
+    K64,
+}
+
+impl PageSize {
+    /// The size in KiB, `None` when the kernel does not say.
+    #[must_use]
+    pub fn kib(self) -> Option<u32> {
+        match self {
+            Self::Unspecified => None,
+            Self::K4 => Some(4),
+            Self::K16 => Some(16),
+            Self::K64 => Some(64),
+        }
+    }
+
+    /// Whether a CPU with this ID_AA64MMFR0_EL1 offers the page size (Arm ARM, D19.2.67: TGran4 in bits 31 to 28, TGran64
+    /// in bits 27 to 24, where 0b1111 means no; TGran16 in bits 23 to 20, where 0 means no).
+    #[must_use]
+    pub fn is_offered_by(self, id_aa64mmfr0_el1: u64) -> bool {
+        let field = |shift: u32| (id_aa64mmfr0_el1 >> shift) & 0xf;
+        match self {
+            Self::Unspecified => true,
+            Self::K4 => field(28) != 0xf,
+            Self::K16 => field(20) != 0,
+            Self::K64 => field(24) != 0xf,
+        }
+    }
+}
+
+/// What the header of an Image says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageHeader {
+    /// How far behind a 2 MiB boundary the Image wants to lie, in bytes.
+    pub text_offset: Bytes,
+    /// The memory the kernel needs from its start, BSS included, in bytes; 0 when the kernel is too old to say.
+    pub image_size: Bytes,
+    /// Where the file ends, in bytes, by its PE header; `None` without one.
+    pub file_size: Option<Bytes>,
+    /// The kernel runs big-endian.
+    pub big_endian: bool,
+    /// The page size the kernel was built for.
+    pub page_size: PageSize,
+    /// The 2 MiB boundary may be anywhere in memory; otherwise it should be as near the start of RAM as possible.
+    pub anywhere: bool,
+}
+
+impl ImageHeader {
+    /// Reads the header from the first bytes of a file; [`PROBE_SIZE`] bytes show everything.
+    ///
+    /// # Errors
+    ///
+    /// When these are not the first bytes of a raw arm64 Image: what they look like instead, where that can be told.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
+        let (header, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| ImageError::TooShort {
+            length: bytes.len(),
+        })?;
+        if header.magic.get() != MAGIC {
+            return Err(what_it_is(bytes, header.magic.get()));
+        }
+        if is_zboot(bytes) {
+            return Err(ImageError::NotRaw(Content::EfiZboot));
+        }
+        let image_size = header.image_size.get();
+        let text_offset = if image_size == 0 {
+            LEGACY_TEXT_OFFSET
+        } else {
+            header.text_offset.get()
+        };
+        if !text_offset.is_multiple_of(TEXT_OFFSET_ALIGNMENT) {
+            return Err(ImageError::TextOffset { text_offset });
+        }
+        let flags = header.flags.get();
+        let file_size = pe_file_size(bytes, header.pe_offset.get() as usize)
+            .filter(|size| image_size == 0 || *size <= image_size);
+        Ok(Self {
+            text_offset: Bytes(text_offset),
+            image_size: Bytes(image_size),
+            file_size: file_size.map(Bytes),
+            big_endian: flags & 1 != 0,
+            page_size: match (flags >> 1) & 3 {
+                1 => PageSize::K4,
+                2 => PageSize::K16,
+                3 => PageSize::K64,
+                _ => PageSize::Unspecified,
+            },
+            anywhere: flags & 8 != 0,
+        })
+    }
+
+    /// How many bytes must be read from the disk: to the end of the file where that is known, else all of the memory
+    /// the kernel needs.
+    ///
+    /// # Errors
+    ///
+    /// When neither is known.
+    pub fn bytes_to_read(&self) -> Result<Bytes, ImageError> {
+        match self.file_size {
+            Some(size) => Ok(size),
+            None if self.image_size.0 > 0 => Ok(self.image_size),
+            None => Err(ImageError::NoSize),
+        }
+    }
+}
+
+/// The end of the furthest section of a PE file, in bytes, or `None` when there is no PE header with sections.
+fn pe_file_size(bytes: &[u8], pe_offset: usize) -> Option<u64> {
+    let signature = bytes.get(pe_offset..)?;
+    let coff = signature.strip_prefix(b"PE\0\0")?;
+    let number_of_sections = U16::ref_from_prefix(coff.get(2..)?).ok()?.0.get();
+    let optional_header_size = U16::ref_from_prefix(coff.get(16..)?).ok()?.0.get();
+    let table = coff.get(20 + usize::from(optional_header_size)..)?;
+    let (sections, _) =
+        <[RawSection]>::ref_from_prefix_with_elems(table, number_of_sections.into()).ok()?;
+    sections
+        .iter()
+        .map(|section| u64::from(section.raw_offset.get()) + u64::from(section.raw_size.get()))
+        .max()
+        .filter(|size| *size > 0)
+}
+
+/// Whether this is an EFI application that unpacks a kernel (Linux, `drivers/firmware/efi/libstub/zboot-header.S`).
+fn is_zboot(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"MZ") && bytes.get(4..8) == Some(b"zimg")
+}
+
+fn what_it_is(bytes: &[u8], magic: u32) -> ImageError {
+    const KNOWN: [(&[u8], Content); 13] = [
+        (b"\x1f\x8b", Content::Gzip),
+        (b"\x7fELF", Content::Elf),
+        (b"\x28\xb5\x2f\xfd", Content::Zstd),
+        (b"\xfd7zXZ\0", Content::Xz),
+        (b"\x02\x21\x4c\x18", Content::Lz4),
+        (b"\x04\x22\x4d\x18", Content::Lz4),
+        (b"BZh", Content::Bzip2),
+        (b"\x5d\0\0", Content::Lzma),
+        (b"\x89LZO", Content::Lzo),
+        (b"\xd0\x0d\xfe\xed", Content::DeviceTree),
+        (b"\x27\x05\x19\x56", Content::UImage),
+        (b"hsqs", Content::Squashfs),
+        (b"070701", Content::Cpio),
+    ];
+    let content = if bytes.iter().all(|byte| *byte == 0) {
+        Some(Content::Zeroes)
+    } else if bytes.iter().all(|byte| *byte == 0xff) {
+        Some(Content::Erased)
+    } else if is_zboot(bytes) {
+        Some(Content::EfiZboot)
+    } else if bytes.starts_with(b"MZ") {
+        Some(Content::Efi)
+    } else {
+        KNOWN
+            .iter()
+            .find(|(start, _)| bytes.starts_with(start))
+            .map(|(_, content)| *content)
+    };
+    content.map_or(ImageError::BadMagic { magic }, ImageError::NotRaw)
+}
+
+/// What stands where an Image should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Content {
+    /// Nothing was written there.
+    #[error("only zeroes")]
+    Zeroes,
+    /// Erased flash, or nothing written.
+    #[error("only 0xff")]
+    Erased,
+    /// A file packed by gzip.
+    #[error("a gzip file")]
+    Gzip,
+    /// A kernel that unpacks itself under EFI.
+    #[error("an EFI zboot kernel")]
+    EfiZboot,
+    /// Another EFI program, or a kernel of another architecture.
+    #[error("an EFI program that is no arm64 Image")]
+    Efi,
+    /// An ELF file such as vmlinux.
+    #[error("an ELF file")]
+    Elf,
+    /// A file packed by zstd.
+    #[error("a zstd file")]
+    Zstd,
+    /// A file packed by xz.
+    #[error("an xz file")]
+    Xz,
+    /// A file packed by lz4.
+    #[error("an lz4 file")]
+    Lz4,
+    /// A file packed by bzip2.
+    #[error("a bzip2 file")]
+    Bzip2,
+    /// A file packed by lzma.
+    #[error("an lzma file")]
+    Lzma,
+    /// A file packed by lzop.
+    #[error("an lzop file")]
+    Lzo,
+    /// A device tree, or a FIT image, which is one.
+    #[error("a device tree or FIT image")]
+    DeviceTree,
+    /// U-Boot's legacy image format.
+    #[error("a U-Boot uImage")]
+    UImage,
+    /// A squashfs file system.
+    #[error("a squashfs")]
+    Squashfs,
+    /// A cpio archive such as an initrd.
+    #[error("a cpio archive")]
+    Cpio,
+}
+
+/// Why bytes are no raw arm64 Image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ImageError {
+    /// Fewer bytes than a header has.
+    #[error("{} bytes are too few for an Image", Decimal(*length as u64))]
+    TooShort {
+        /// How many there are.
+        length: usize,
+    },
+    /// Something else that was recognised.
+    #[error("no raw arm64 Image but {0}")]
+    NotRaw(Content),
+    /// Something else that was not recognised.
+    #[error("no raw arm64 Image (magic {} at offset 56, not 0x644d5241)", Hex(u64::from(*magic), 8))]
+    BadMagic {
+        /// What stands at offset 56, read as a little-endian number.
+        magic: u32,
+    },
+    /// The kernel would not lie on a page.
+    #[error("text_offset is {}, no multiple of 4096: the header is damaged", Hex(*text_offset, 1))]
+    TextOffset {
+        /// What the header says, in bytes.
+        text_offset: u64,
+    },
+    /// The header does not tell how long the kernel is.
+    #[error("image_size is 0 and there is no PE header to tell the length (kernels before v3.17)")]
+    NoSize,
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+    use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An Image with a PE header whose sections end at `file_end`, as Linux lays it out.
+    fn image(text_offset: u64, image_size: u64, flags: u64, file_end: Option<u32>) -> Vec<u8> {
+        let mut bytes = vec![0; PROBE_SIZE];
+        bytes[8..16].copy_from_slice(&text_offset.to_le_bytes());
+        bytes[16..24].copy_from_slice(&image_size.to_le_bytes());
+        bytes[24..32].copy_from_slice(&flags.to_le_bytes());
+        bytes[56..60].copy_from_slice(&MAGIC.to_le_bytes());
+        if let Some(end) = file_end {
+            bytes[..2].copy_from_slice(b"MZ");
+            bytes[60..64].copy_from_slice(&64_u32.to_le_bytes());
+            bytes[64..68].copy_from_slice(b"PE\0\0");
+            bytes[70..72].copy_from_slice(&2_u16.to_le_bytes());
+            bytes[84..86].copy_from_slice(&160_u16.to_le_bytes());
+            let table = 68 + 20 + 160;
+            for (index, (offset, size)) in [(0x1_0000, 0x2_0000), (0x3_0000, end - 0x3_0000)]
+                .into_iter()
+                .enumerate()
+            {
+                let section = table + 40 * index;
+                bytes[section + 16..section + 20].copy_from_slice(&u32::to_le_bytes(size));
+                bytes[section + 20..section + 24].copy_from_slice(&u32::to_le_bytes(offset));
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_kernel_with_efi_stub_tells_its_file_size() {
+        let header = ImageHeader::parse(&image(0, 0x20_0000, 0b1010, Some(0x12_3400))).unwrap();
+        assert_eq!(header.file_size, Some(Bytes(0x12_3400)));
+        assert_eq!(header.bytes_to_read(), Ok(Bytes(0x12_3400)));
+        assert_eq!(header.page_size, PageSize::K4);
+        assert!(header.anywhere);
+        assert!(!header.big_endian);
+    }
+
+    #[test]
+    fn without_a_pe_header_all_of_image_size_is_read() {
+        let header = ImageHeader::parse(&image(0x8_0000, 0x20_0000, 0b0111, None)).unwrap();
+        assert_eq!(header.bytes_to_read(), Ok(Bytes(0x20_0000)));
+        assert_eq!(header.text_offset, Bytes(0x8_0000));
+        assert_eq!(header.page_size, PageSize::K64);
+        assert!(header.big_endian);
+        assert!(!header.anywhere);
+    }
+
+    #[test]
+    fn a_pe_header_that_contradicts_image_size_is_not_trusted() {
+        let header = ImageHeader::parse(&image(0, 0x4_0000, 0, Some(0x5_0000))).unwrap();
+        assert_eq!(header.bytes_to_read(), Ok(Bytes(0x4_0000)));
+    }
+
+    #[test]
+    fn a_kernel_of_unknown_length_is_refused() {
+        let header = ImageHeader::parse(&image(0, 0, 0, None)).unwrap();
+        assert_eq!(header.text_offset, Bytes(LEGACY_TEXT_OFFSET));
+        assert_eq!(header.bytes_to_read(), Err(ImageError::NoSize));
+    }
+
+    #[test]
+    fn a_text_offset_is_whole_pages() {
+        for good in [0, 0x1000, 0x8_0000, 0x1f_f000] {
+            ImageHeader::parse(&image(good, 0x20_0000, 0, None)).unwrap();
+        }
+        for text_offset in [1, 0x800, 0x8_0008, u64::MAX] {
+            assert_eq!(
+                ImageHeader::parse(&image(text_offset, 0x20_0000, 0, None)),
+                Err(ImageError::TextOffset { text_offset })
+            );
+        }
+        // Not looked at in a header from before image_size.
+        ImageHeader::parse(&image(1, 0, 0, Some(0x12_3400))).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_image_is_named() {
+        let named = |start: &[u8]| {
+            let mut bytes = vec![0; 512];
+            bytes[..start.len()].copy_from_slice(start);
+            ImageHeader::parse(&bytes).unwrap_err().to_string()
+        };
+        assert_eq!(named(b""), "no raw arm64 Image but only zeroes");
+        assert_eq!(named(b"\x1f\x8b\x08"), "no raw arm64 Image but a gzip file");
+        assert_eq!(
+            named(b"MZ\0\0zimg"),
+            "no raw arm64 Image but an EFI zboot kernel"
+        );
+        assert_eq!(named(b"\x7fELF\x02"), "no raw arm64 Image but an ELF file");
+        assert_eq!(
+            ImageHeader::parse(&[0xff; 512]).unwrap_err(),
+            ImageError::NotRaw(Content::Erased)
+        );
+        assert_eq!(
+            named(b"hello"),
+            "no raw arm64 Image (magic 0x00000000 at offset 56, not 0x644d5241)"
+        );
+    }
+
+    #[test]
+    fn a_page_size_is_offered_as_the_id_register_says() {
+        let cortex_a57 = 0x1124;
+        assert!(PageSize::K4.is_offered_by(cortex_a57));
+        assert!(PageSize::K64.is_offered_by(cortex_a57));
+        assert!(!PageSize::K16.is_offered_by(cortex_a57));
+        assert!(PageSize::K16.is_offered_by(1 << 20));
+        assert!(!PageSize::K4.is_offered_by(0xf << 28));
+        assert!(!PageSize::K64.is_offered_by(0xf << 24));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..700),
+            magic: bool,
+            pe_offset in 0_u32..700,
+        ) {
+            if magic && bytes.len() >= 64 {
+                bytes[56..60].copy_from_slice(&MAGIC.to_le_bytes());
+                bytes[60..64].copy_from_slice(&pe_offset.to_le_bytes());
+                if let Some(signature) = bytes.get_mut(pe_offset as usize..pe_offset as usize + 4) {
+                    signature.copy_from_slice(b"PE\0\0");
+                }
+            }
+            if let Ok(header) = ImageHeader::parse(&bytes)
+                && let Some(size) = header.file_size
+            {
+                    prop_assert!(header.image_size.0 == 0 || size <= header.image_size);
+            }
+        }
+    }
+}

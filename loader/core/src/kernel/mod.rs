@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The kernel: its Image, its place in memory, its command line, and the level it is entered at.
+
+pub mod command_line;
+pub mod entry_level;
+pub mod image;
+pub mod placement;

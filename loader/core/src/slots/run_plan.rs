@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Works through a plan: looks at each slot, writes what must be written, reads the slot, and goes on to the next one when
+//! any of that fails. The order is what makes a failed update harmless:
+//!
+//! 1. look at the slot: nothing is written for one that cannot be booted;
+//! 2. write and flush: a trial is counted before it can hang, a revert is recorded before it can be cut off;
+//! 3. read the kernel.
+
+use crate::env::block::Env;
+use crate::env::writer::{RecordError, Storage, Writer};
+use crate::slots::policy::{Attempt, MAX_ATTEMPTS, Plan};
+use crate::slots::slot::{Reason, Slot};
+
+/// What works on slots and on the disk.
+pub trait Slots: Storage {
+    /// A slot that was looked at and can be booted.
+    type Checked;
+    /// A slot in memory.
+    type Loaded;
+    /// Why a slot cannot be booted.
+    type SlotError;
+
+    /// Looks at a slot, whose variables are in `env`, without reading its kernel.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be booted.
+    fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Self::Checked, Self::SlotError>;
+
+    /// Reads a slot into memory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn load(&mut self, checked: Self::Checked) -> Result<Self::Loaded, Self::SlotError>;
+
+    /// Tells that something could not be recorded, and whether the slot is booted all the same.
+    fn unrecorded(&mut self, attempt: &Attempt, error: &RecordError<Self::Error>);
+}
+
+/// A slot that is ready to be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready<L> {
+    /// The slot.
+    pub slot: Slot,
+    /// Why it is this one.
+    pub reason: Reason,
+    /// What was loaded.
+    pub loaded: L,
+}
+
+/// Why slots were passed over, in the order in which they were tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failures<E> {
+    list: [Option<(Slot, E)>; MAX_ATTEMPTS],
+}
+
+impl<E> Default for Failures<E> {
+    fn default() -> Self {
+        Self {
+            list: [const { None }; MAX_ATTEMPTS],
+        }
+    }
+}
+
+impl<E> Failures<E> {
+    /// The slots and what is wrong with each.
+    pub fn iter(&self) -> impl Iterator<Item = &(Slot, E)> {
+        self.list.iter().flatten()
+    }
+
+    fn push(&mut self, slot: Slot, error: E) {
+        if let Some(free) = self.list.iter_mut().find(|place| place.is_none()) {
+            *free = Some((slot, error));
+        }
+    }
+
+    fn contains(&self, slot: Slot) -> bool {
+        self.iter().any(|(failed, _)| *failed == slot)
+    }
+}
+
+/// Tries the slots of a plan until one is loaded; `None` when none can be booted. `failures` tells which slots were passed
+/// over, and why.
+pub fn first_bootable<S: Slots>(
+    plan: &Plan,
+    writer: &mut Writer<'_>,
+    slots: &mut S,
+    failures: &mut Failures<S::SlotError>,
+) -> Option<Ready<S::Loaded>> {
+    for attempt in plan.attempts() {
+        if failures.contains(attempt.slot) {
+            continue;
+        }
+        let checked = match slots.check(&writer.env(), attempt.slot) {
+            Ok(checked) => checked,
+            Err(error) => {
+                failures.push(attempt.slot, error);
+                continue;
+            }
+        };
+        if let Some(changes) = &attempt.changes
+            && let Err(error) = writer.record(changes, slots)
+        {
+            slots.unrecorded(&attempt, &error);
+            if !attempt.even_unrecorded {
+                continue;
+            }
+        }
+        match slots.load(checked) {
+            Ok(loaded) => {
+                return Some(Ready {
+                    slot: attempt.slot,
+                    reason: attempt.reason,
+                    loaded,
+                });
+            }
+            Err(error) => failures.push(attempt.slot, error),
+        }
+    }
+    None
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A disk with an environment and two slots, on which boots are played through with the loader's own code. Every write
+//! and flush is noted, so that a power cut can be put anywhere.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub(crate) mod scenarios;
+
+use std::convert::Infallible;
+
+use little_loader_core::env::block::{Copy, Env, EnvMut, Format};
+use little_loader_core::env::open::{self, Recovered};
+use little_loader_core::env::writer::{RecordError, SECTOR, Storage, Writer};
+use little_loader_core::slots::policy::{Attempt, decide};
+use little_loader_core::slots::run_plan::{Failures, Ready, Slots, first_bootable};
+use little_loader_core::slots::slot::{Reason, Slot};
+use little_loader_core::slots::variables::Variables;
+
+/// What reached, or should reach, the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Write(Copy, usize, Vec<u8>),
+    Flush,
+    /// A slot's kernel was read: from here on it runs.
+    Start(Slot, Reason),
+}
+
+/// What fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Faults {
+    /// The slots that cannot be booted when looked at.
+    pub(crate) bad: [bool; 2],
+    /// The slots whose kernel cannot be read to the end.
+    pub(crate) unreadable: [bool; 2],
+    /// Writes fail from this one on.
+    pub(crate) writes_from: Option<usize>,
+    /// Flushes fail.
+    pub(crate) flushes: bool,
+}
+
+/// What is wrong with the code that writes, to see whether the tests notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// The write with this number is left out.
+    DropWrite(usize),
+    /// The flush with this number is left out.
+    DropFlush(usize),
+    /// The kernel starts before anything is written.
+    StartFirst,
+    /// The kernel starts before what was written is flushed.
+    StartBeforeFlush,
+    /// The flush comes before the writes that it should follow.
+    FlushFirst,
+    /// Of a pair, the copy that counts is written.
+    WriteCurrentCopy,
+    /// A repair stays in memory.
+    DropRepair,
+}
+
+/// A disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Disk {
+    pub(crate) format: Format,
+    /// One or two copies.
+    pub(crate) copies: Vec<Vec<u8>>,
+    pub(crate) faults: Faults,
+    pub(crate) mutation: Option<Mutation>,
+}
+
+/// How a boot went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Boot {
+    pub(crate) result: Option<(Slot, Reason)>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) unrecorded: usize,
+    pub(crate) repaired: bool,
+}
+
+pub(crate) fn index(slot: Slot) -> usize {
+    match slot {
+        Slot::A => 0,
+        Slot::B => 1,
+    }
+}
+
+/// A sealed block with these variables in this order.
+pub(crate) fn block(
+    format: Format,
+    size: usize,
+    padding: u8,
+    variables: &[(&str, &str)],
+) -> Vec<u8> {
+    let mut block = vec![0; size];
+    let mut env = EnvMut::clear(&mut block, format).expect("a block has room");
+    for (name, value) in variables {
+        env.set(name, value.as_bytes())
+            .expect("a variable that fits");
+    }
+    let used = env.as_env().used() + format.data_offset();
+    block[used..].fill(padding);
+    let crc = crc32fast::hash(&block[format.data_offset()..]);
+    block[..4].copy_from_slice(&crc.to_le_bytes());
+    block
+}
+
+impl Disk {
+    pub(crate) fn single(block: Vec<u8>) -> Self {
+        Self {
+            format: Format::Single,
+            copies: vec![block],
+            faults: Faults::default(),
+            mutation: None,
+        }
+    }
+
+    pub(crate) fn redundant(first: Vec<u8>, second: Vec<u8>) -> Self {
+        Self {
+            format: Format::Redundant,
+            copies: vec![first, second],
+            faults: Faults::default(),
+            mutation: None,
+        }
+    }
+
+    /// The value of a variable in the environment that counts; `None` without a valid one.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        let valid = |copy: &Vec<u8>| {
+            Env::parse(copy, self.format)
+                .ok()
+                .map(|env| (env.flags(), copy.clone()))
+        };
+        let mut copies: Vec<_> = self.copies.iter().filter_map(valid).collect();
+        copies.sort_by_key(|(flags, _)| flags.unwrap_or_default());
+        let (_, block) = copies.pop()?;
+        let env = Env::parse(&block, self.format).ok()?;
+        env.get(name)
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// Plays a boot. The disk is as it was; the operations tell what would happen to it.
+    pub(crate) fn boot(&self) -> Boot {
+        let mut boot = Boot {
+            result: None,
+            operations: Vec::new(),
+            unrecorded: 0,
+            repaired: false,
+        };
+        let mut copies = self.copies.clone();
+        let (mut writer, recovered): (Writer<'_>, Recovered<Infallible>) = match &mut copies[..] {
+            [block] => match open::single(block) {
+                Ok(found) => found,
+                Err(_) => return boot,
+            },
+            [first, second] => match open::redundant(first, second, (Ok(()), Ok(()))) {
+                Ok(found) => found,
+                Err(_) => return boot,
+            },
+            _ => unreachable!("one or two copies"),
+        };
+        let mut machine = Machine {
+            faults: self.faults,
+            mutation: self.mutation,
+            is_pair: self.copies.len() == 2,
+            boot: &mut boot,
+            writes: 0,
+            flushes: 0,
+        };
+        if recovered == Recovered::Repaired {
+            machine.boot.repaired = true;
+            if self.mutation != Some(Mutation::DropRepair) {
+                let _ = writer.write(&mut machine);
+            }
+        }
+        let plan = decide(&Variables::gather(&writer.env()));
+        let mut failures = Failures::default();
+        if let Some(Ready { slot, reason, .. }) =
+            first_bootable(&plan, &mut writer, &mut machine, &mut failures)
+        {
+            boot.result = Some((slot, reason));
+            let end = boot.operations.len();
+            let place = match self.mutation {
+                Some(Mutation::StartFirst) => 0,
+                Some(Mutation::StartBeforeFlush) => end.saturating_sub(1),
+                _ => end,
+            };
+            boot.operations
+                .insert(place, Operation::Start(slot, reason));
+        }
+        boot
+    }
+
+    /// The disk after these operations.
+    pub(crate) fn after<'a>(&self, operations: impl IntoIterator<Item = &'a Operation>) -> Self {
+        let mut disk = self.clone();
+        for operation in operations {
+            if let Operation::Write(copy, first, bytes) = operation {
+                let copy = match copy {
+                    Copy::First => 0,
+                    Copy::Second => 1,
+                };
+                disk.copies[copy][first * SECTOR..first * SECTOR + bytes.len()]
+                    .copy_from_slice(bytes);
+            }
+        }
+        disk
+    }
+
+    /// Every disk that a power cut during these operations can leave, with the number of operations that were done:
+    /// what was flushed is there, and of what came after any subset.
+    pub(crate) fn cuts(&self, operations: &[Operation]) -> Vec<(usize, Self)> {
+        let mut cuts = Vec::new();
+        for done in 0..=operations.len() {
+            let flushed = operations[..done]
+                .iter()
+                .rposition(|operation| *operation == Operation::Flush)
+                .unwrap_or(0);
+            let safe = self.after(&operations[..flushed]);
+            let pending: Vec<_> = operations[flushed..done]
+                .iter()
+                .filter(|operation| matches!(operation, Operation::Write(..)))
+                .collect();
+            for subset in 0..1_u32 << pending.len() {
+                let written = pending
+                    .iter()
+                    .enumerate()
+                    .filter(|(bit, _)| subset >> bit & 1 == 1)
+                    .map(|(_, operation)| *operation);
+                cuts.push((done, safe.after(written)));
+            }
+        }
+        cuts
+    }
+}
+
+struct Machine<'a> {
+    faults: Faults,
+    mutation: Option<Mutation>,
+    is_pair: bool,
+    boot: &'a mut Boot,
+    writes: usize,
+    flushes: usize,
+}
+
+impl Storage for Machine<'_> {
+    type Error = &'static str;
+
+    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), Self::Error> {
+        if self
+            .faults
+            .writes_from
+            .is_some_and(|from| self.writes >= from)
+        {
+            return Err("write error");
+        }
+        self.writes += 1;
+        if self.mutation == Some(Mutation::DropWrite(self.writes - 1)) {
+            return Ok(());
+        }
+        let copy = match self.mutation {
+            Some(Mutation::WriteCurrentCopy) if self.is_pair => copy.other(),
+            _ => copy,
+        };
+        self.boot
+            .operations
+            .push(Operation::Write(copy, first, bytes.to_vec()));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        if self.faults.flushes {
+            return Err("flush error");
+        }
+        self.flushes += 1;
+        let operations = &mut self.boot.operations;
+        match self.mutation {
+            Some(Mutation::DropFlush(number)) if number == self.flushes - 1 => {}
+            Some(Mutation::FlushFirst) => {
+                let last = operations
+                    .iter()
+                    .rposition(|operation| *operation == Operation::Flush);
+                operations.insert(last.map_or(0, |last| last + 1), Operation::Flush);
+            }
+            _ => operations.push(Operation::Flush),
+        }
+        Ok(())
+    }
+}
+
+impl Slots for Machine<'_> {
+    type Checked = Slot;
+    type Loaded = ();
+    type SlotError = &'static str;
+
+    fn check(&mut self, _env: &Env<'_>, slot: Slot) -> Result<Slot, &'static str> {
+        if self.faults.bad[index(slot)] {
+            Err("no Image")
+        } else {
+            Ok(slot)
+        }
+    }
+
+    fn load(&mut self, slot: Slot) -> Result<(), &'static str> {
+        if self.faults.unreadable[index(slot)] {
+            Err("read error")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn unrecorded(&mut self, _attempt: &Attempt, _error: &RecordError<Self::Error>) {
+        self.boot.unrecorded += 1;
+    }
+}

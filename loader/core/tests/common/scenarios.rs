@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Trials to play, and the play: boots, each cut off at every point, followed by boots that are cut off again.
+
+use std::collections::HashSet;
+
+use little_loader_core::env::block::{Env, Format};
+use little_loader_core::slots::slot::{Reason, Slot};
+
+use super::{Disk, Operation, block};
+
+/// One, two and four sectors.
+pub(crate) const SIZES: [usize; 3] = [512, 1024, 2048];
+
+/// A trial of slot b in one of the forms, with variables between those that the loader writes, so that they lie in as
+/// many sectors as the block has; `shift` bytes move everything, so that a sector's end comes to lie anywhere.
+pub(crate) fn trial(
+    format: Format,
+    size: usize,
+    padding: u8,
+    shift: usize,
+    form: &[(&str, &str)],
+) -> Vec<u8> {
+    let sectors = size / 512;
+    let filler = if sectors == 1 {
+        20
+    } else {
+        size / (form.len() + 2) - 40
+    };
+    let fillers: Vec<(String, String)> = (0..=form.len())
+        .map(|number| {
+            let length = if number == 0 { filler + shift } else { filler };
+            (format!("filler{number}"), "x".repeat(length))
+        })
+        .collect();
+    let mut variables: Vec<(&str, &str)> = vec![("nerves_fw_active", "b")];
+    for (number, variable) in form.iter().enumerate() {
+        variables.push((&fillers[number].0, &fillers[number].1));
+        variables.push(*variable);
+    }
+    if form.len() > 1 {
+        let last = &fillers[form.len()];
+        variables.push((&last.0, &last.1));
+    }
+    block(format, size, padding, &variables)
+}
+
+/// The forms of a trial, with the number of boots each allows.
+pub(crate) const FORMS: [(&[(&str, &str)], usize); 8] = [
+    (&[("upgrade_available", "1"), ("bootcount", "0")], 1),
+    (&[("upgrade_available", "1")], 1),
+    (
+        &[
+            ("bootcount", "0"),
+            ("bootlimit", "3"),
+            ("upgrade_available", "1"),
+        ],
+        3,
+    ),
+    (&[("bootlimit", "2"), ("upgrade_available", "1")], 2),
+    (&[("upgrade_available", "1"), ("bootcount", "banana")], 0),
+    (
+        &[
+            ("upgrade_available", "1"),
+            ("bootcount", "12"),
+            ("bootlimit", "9"),
+        ],
+        0,
+    ),
+    (
+        &[("nerves_fw_validated", "0"), ("nerves_fw_booted", "0")],
+        1,
+    ),
+    (&[("nerves_fw_validated", "0")], 1),
+];
+
+/// Redundant pairs in which slot b is on trial, with the boots each allows: either copy the newer one, the flags byte
+/// wrapping around or not.
+pub(crate) fn pairs() -> Vec<(Disk, usize, String)> {
+    let mut pairs = Vec::new();
+    for size in SIZES {
+        for shift in [0, 7] {
+            for (form, limit) in FORMS {
+                for (newer_is_second, flags) in [
+                    (true, (1, 2)),
+                    (true, (255, 0)),
+                    (false, (0, 255)),
+                    (false, (2, 1)),
+                ] {
+                    let old = block(Format::Redundant, size, 0xff, &[("nerves_fw_active", "a")]);
+                    let mut copies = [old, trial(Format::Redundant, size, 0xff, shift, form)];
+                    if !newer_is_second {
+                        copies.swap(0, 1);
+                    }
+                    copies[0][4] = flags.0;
+                    copies[1][4] = flags.1;
+                    let [first, second] = copies;
+                    let context = format!("{size} bytes, flags {flags:?}, {form:?}");
+                    pairs.push((Disk::redundant(first, second), limit, context));
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// Plays all boots and cuts from a disk on. Returns how many cuts were tried.
+///
+/// # Errors
+///
+/// When a boot loads nothing, a trial starts more often than `limit` says, a recorded revert is forgotten, or a boot that
+/// was not cut off leaves an environment that is not valid or does not say what the boot did.
+pub(crate) fn explore(start: &Disk, limit: usize) -> Result<usize, String> {
+    let mut seen: HashSet<(Vec<Vec<u8>>, usize)> = HashSet::new();
+    let mut open = vec![(start.clone(), 0)];
+    let mut tried = 0;
+    while let Some((disk, trials)) = open.pop() {
+        if !seen.insert((disk.copies.clone(), trials)) {
+            continue;
+        }
+        let boot = disk.boot();
+        let (slot, reason) = boot
+            .result
+            .ok_or_else(|| format!("nothing booted after {trials} trials"))?;
+        if slot == Slot::A && !matches!(reason, Reason::Reverted | Reason::Active) {
+            return Err(format!("slot a for the reason {reason}"));
+        }
+        check_left_behind(&disk.after(&boot.operations), reason)?;
+        for (done, cut) in disk.cuts(&boot.operations) {
+            tried += 1;
+            // The kernel ran only if the cut came after it was read.
+            let ran = boot.operations[..done].contains(&Operation::Start(Slot::B, reason));
+            let trials = trials + usize::from(ran);
+            if trials > limit {
+                return Err(format!("trial number {trials} with a limit of {limit}"));
+            }
+            // Once a revert is flushed and the kernel runs, slot a is active for good.
+            let recorded =
+                boot.operations[..done].contains(&Operation::Start(Slot::A, Reason::Reverted));
+            if recorded && cut.boot().result != Some((Slot::A, Reason::Active)) {
+                return Err("a revert was forgotten".to_owned());
+            }
+            open.push((cut, trials));
+        }
+    }
+    Ok(tried)
+}
+
+/// What userspace finds after a boot.
+fn check_left_behind(disk: &Disk, reason: Reason) -> Result<(), String> {
+    let valid = |copy: &Vec<u8>| Env::parse(copy, disk.format).is_ok();
+    let is_whole = match disk.format {
+        Format::Single => disk.copies.iter().all(valid),
+        Format::Redundant => disk.copies.iter().any(valid),
+    };
+    if !is_whole {
+        return Err("the environment is not valid after a boot".to_owned());
+    }
+    let on_trial = disk.get("upgrade_available").map_or_else(
+        || disk.get("nerves_fw_validated").as_deref() == Some("0"),
+        |value| value == "1",
+    );
+    let counted = ["bootcount", "nerves_fw_booted"]
+        .into_iter()
+        .any(|name| disk.get(name).is_some_and(|value| value != "0"));
+    match reason {
+        Reason::Trial if !(on_trial && counted) => Err("a trial was not counted".to_owned()),
+        Reason::Reverted if on_trial || disk.get("nerves_fw_active").as_deref() != Some("a") => {
+            Err("a revert was not recorded".to_owned())
+        }
+        _ => Ok(()),
+    }
+}

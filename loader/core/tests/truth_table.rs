@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Every combination of the variables' presence and values, against a second statement of the rules, written from their
+//! description alone.
+
+mod common;
+
+use common::{Boot, Disk, Faults, Operation, block};
+use little_loader_core::env::block::Format;
+use little_loader_core::slots::slot::{Reason, Slot};
+
+const ACTIVE: [Option<&str>; 5] = [None, Some("a"), Some("b"), Some("c"), Some("")];
+const UPGRADE: [Option<&str>; 4] = [None, Some("0"), Some("1"), Some("true")];
+const COUNT: [Option<&str>; 8] = [
+    Some("18446744073709551615"),
+    None,
+    Some("0"),
+    Some("1"),
+    Some("2"),
+    Some("12"),
+    Some("banana"),
+    Some(""),
+];
+const LIMIT: [Option<&str>; 5] = [None, Some("1"), Some("3"), Some("0"), Some("20")];
+const VALIDATED: [Option<&str>; 4] = [None, Some("0"), Some("1"), Some("yes")];
+const BOOTED: [Option<&str>; 4] = [None, Some("0"), Some("1"), Some("x")];
+
+/// One row's variables.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    active: Option<&'static str>,
+    upgrade: Option<&'static str>,
+    count: Option<&'static str>,
+    limit: Option<&'static str>,
+    validated: Option<&'static str>,
+    booted: Option<&'static str>,
+    /// Which slots have a platform.
+    platform: [bool; 2],
+    /// Which slots cannot be booted.
+    bad: [bool; 2],
+}
+
+/// What should come of it: the slot with its reason, and the variables that have another value afterwards.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    booted: Option<(Slot, Reason)>,
+    changed: Changed,
+}
+
+/// Variables with the values they get.
+type Changed = Vec<(&'static str, String)>;
+
+/// The rules, once more: as a list of questions, not as a plan.
+fn expected(row: &Row) -> Outcome {
+    let changed = |list: &[(&'static str, &str)]| {
+        list.iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect()
+    };
+    let good = |slot: Slot| !row.bad[common::index(slot)];
+    let Some(active) = row.active.and_then(|value| match value {
+        "a" => Some(Slot::A),
+        "b" => Some(Slot::B),
+        _ => None,
+    }) else {
+        // No active slot: a, then b, and nothing is written.
+        let slot = [Slot::A, Slot::B].into_iter().find(|slot| good(*slot));
+        return Outcome {
+            booted: slot.map(|slot| (slot, Reason::Fallback)),
+            changed: vec![],
+        };
+    };
+    let other = active.other();
+    let other_may = !row.platform[common::index(active)] || row.platform[common::index(other)];
+    let other_ok = other_may && good(other);
+    let name = other.name();
+
+    // What kind of boot is it?
+    let (on_trial, used_up, count_up, revert): (bool, bool, Changed, Changed) =
+        if let Some(upgrade) = row.upgrade {
+            let limit = match row.limit {
+                None | Some("0" | "1") => 1,
+                Some("3") => 3,
+                _ => 9,
+            };
+            // A count that is no number may be anything: the trial is over.
+            let count = match row.count {
+                None => Some(0),
+                Some(text) => text.parse::<u64>().ok(),
+            };
+            let next = count.map_or(0, |count| count.saturating_add(1));
+            (
+                upgrade == "1",
+                count.is_none_or(|count| count >= limit),
+                changed(&[("bootcount", &next.to_string())]),
+                changed(&[
+                    ("nerves_fw_active", name),
+                    ("upgrade_available", "0"),
+                    ("bootcount", "0"),
+                ]),
+            )
+        } else {
+            (
+                row.validated == Some("0"),
+                row.booted == Some("1"),
+                changed(&[("nerves_fw_booted", "1")]),
+                changed(&[
+                    ("nerves_fw_active", name),
+                    ("nerves_fw_validated", "1"),
+                    ("nerves_fw_booted", "1"),
+                ]),
+            )
+        };
+    let nothing = || Outcome {
+        booted: None,
+        changed: vec![],
+    };
+    if !on_trial {
+        return if good(active) {
+            Outcome {
+                booted: Some((active, Reason::Active)),
+                changed: vec![],
+            }
+        } else if other_ok {
+            Outcome {
+                booted: Some((other, Reason::Fallback)),
+                changed: vec![],
+            }
+        } else {
+            nothing()
+        };
+    }
+    if !used_up && good(active) {
+        return Outcome {
+            booted: Some((active, Reason::Trial)),
+            changed: count_up,
+        };
+    }
+    if other_ok {
+        return Outcome {
+            booted: Some((other, Reason::Reverted)),
+            changed: revert,
+        };
+    }
+    if used_up && good(active) {
+        let reason = if other_may {
+            Reason::Fallback
+        } else {
+            Reason::Trial
+        };
+        return Outcome {
+            booted: Some((active, reason)),
+            changed: vec![],
+        };
+    }
+    nothing()
+}
+
+fn disk(row: &Row) -> Disk {
+    let mut variables = Vec::new();
+    for (name, value) in [
+        ("nerves_fw_active", row.active),
+        ("upgrade_available", row.upgrade),
+        ("bootcount", row.count),
+        ("bootlimit", row.limit),
+        ("nerves_fw_validated", row.validated),
+        ("nerves_fw_booted", row.booted),
+        ("a.nerves_fw_platform", row.platform[0].then_some("qemu")),
+        ("b.nerves_fw_platform", row.platform[1].then_some("qemu")),
+        ("someone_elses", Some("kept")),
+    ] {
+        if let Some(value) = value {
+            variables.push((name, value));
+        }
+    }
+    let mut disk = Disk::single(block(Format::Single, 1024, 0xff, &variables));
+    disk.faults = Faults {
+        bad: row.bad,
+        ..Faults::default()
+    };
+    disk
+}
+
+const WRITTEN: [&str; 5] = [
+    "nerves_fw_active",
+    "upgrade_available",
+    "bootcount",
+    "nerves_fw_validated",
+    "nerves_fw_booted",
+];
+
+fn rows() -> impl Iterator<Item = Row> {
+    let choices = [
+        ACTIVE.len(),
+        UPGRADE.len(),
+        COUNT.len(),
+        LIMIT.len(),
+        VALIDATED.len(),
+        BOOTED.len(),
+        4,
+        4,
+    ];
+    let all = choices.iter().product::<usize>();
+    (0..all).map(move |mut number| {
+        let mut pick = |length: usize| {
+            let picked = number % length;
+            number /= length;
+            picked
+        };
+        let (active, upgrade, count) = (ACTIVE[pick(5)], UPGRADE[pick(4)], COUNT[pick(8)]);
+        let (limit, validated, booted) = (LIMIT[pick(5)], VALIDATED[pick(4)], BOOTED[pick(4)]);
+        let (platform, bad) = (pick(4), pick(4));
+        Row {
+            active,
+            upgrade,
+            count,
+            limit,
+            validated,
+            booted,
+            platform: [platform & 1 == 1, platform & 2 == 2],
+            bad: [bad & 1 == 1, bad & 2 == 2],
+        }
+    })
+}
+
+#[test]
+fn every_combination_boots_and_writes_what_the_rules_say() {
+    let mut number = 0;
+    for row in rows() {
+        number += 1;
+        let disk = disk(&row);
+        let Boot {
+            result, operations, ..
+        } = disk.boot();
+        let after = disk.after(&operations);
+        let changed: Vec<(&str, String)> = WRITTEN
+            .into_iter()
+            .filter(|name| disk.get(name) != after.get(name))
+            .map(|name| (name, after.get(name).unwrap_or_default()))
+            .collect();
+        let expected = expected(&row);
+        // What the rules write may be there already, and a missing count need not be set to 0.
+        let mut wanted: Vec<_> = expected
+            .changed
+            .into_iter()
+            .filter(|(name, value)| {
+                disk.get(name).as_ref() != Some(value)
+                    && !(disk.get(name).is_none() && value == "0")
+            })
+            .collect();
+        wanted.sort_by_key(|(name, _)| WRITTEN.iter().position(|known| known == name));
+        assert_eq!((result, &changed), (expected.booted, &wanted), "{row:?}");
+        // Every write is flushed before the kernel starts, and nothing else changed.
+        let writes = operations
+            .iter()
+            .filter(|operation| matches!(operation, Operation::Write(..)))
+            .count();
+        assert_eq!(writes > 0, !changed.is_empty(), "{row:?}");
+        let last_write = operations
+            .iter()
+            .rposition(|operation| matches!(operation, Operation::Write(..)));
+        let last_flush = operations
+            .iter()
+            .rposition(|operation| *operation == Operation::Flush);
+        assert!(last_write <= last_flush, "{row:?}");
+        assert_eq!(
+            after.get("someone_elses").as_deref(),
+            Some("kept"),
+            "{row:?}"
+        );
+        assert_eq!(
+            after.get("bootlimit"),
+            row.limit.map(str::to_owned),
+            "{row:?}"
+        );
+    }
+    println!("{number} rows");
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_never_starts_an_uncounted_trial() {
+    for row in rows().filter(|row| row.platform == [true, true] && row.bad == [false, false]) {
+        for faults in [
+            Faults {
+                writes_from: Some(0),
+                ..Faults::default()
+            },
+            Faults {
+                flushes: true,
+                ..Faults::default()
+            },
+        ] {
+            let mut disk = disk(&row);
+            let planned = disk.boot().result;
+            disk.faults = faults;
+            let boot = disk.boot();
+            match planned {
+                Some((slot, Reason::Trial)) => {
+                    assert_eq!(
+                        boot.result,
+                        Some((slot.other(), Reason::Reverted)),
+                        "{row:?} {faults:?}"
+                    );
+                    assert_eq!(boot.unrecorded, 2);
+                }
+                Some((_, Reason::Reverted)) => {
+                    assert_eq!(
+                        (boot.result, boot.unrecorded),
+                        (planned, 1),
+                        "{row:?} {faults:?}"
+                    );
+                }
+                _ => assert_eq!(
+                    (boot.result, boot.unrecorded),
+                    (planned, 0),
+                    "{row:?} {faults:?}"
+                ),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_be_read_to_the_end_leads_to_the_other_slot() {
+    for row in rows().filter(|row| row.platform == [true, true] && row.bad == [false, false]) {
+        let mut disk = disk(&row);
+        let Some((slot, reason)) = disk.boot().result else {
+            continue;
+        };
+        disk.faults.unreadable[common::index(slot)] = true;
+        let boot = disk.boot();
+        let (other, second) = boot
+            .result
+            .unwrap_or_else(|| panic!("nothing booted: {row:?}"));
+        assert_eq!(other, slot.other(), "{row:?}");
+        let after = disk.after(&boot.operations);
+        match reason {
+            // The failed trial is reverted on the disk.
+            Reason::Trial => {
+                assert_eq!(second, Reason::Reverted, "{row:?}");
+                assert_eq!(
+                    after.get("nerves_fw_active").as_deref(),
+                    Some(other.name()),
+                    "{row:?}"
+                );
+            }
+            _ => assert_eq!(second, Reason::Fallback, "{row:?}"),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Why the loader cannot go on.
+
+use little_loader_core::display::Decimal;
+use little_loader_core::overrides::OverrideError;
+use little_loader_core::settings::SettingsError;
+use little_loader_core::tree::machine::DtbError;
+use little_loader_core::tree::memory_map::TooManyRegions;
+use thiserror::Error;
+
+/// The stage that failed, and what it found. Shown, each is one sentence on what was found and one on what to change.
+#[derive(Debug, Error)]
+pub(crate) enum Fatal {
+    #[error(
+        "{0}. QEMU gives one to `-M virt`; a file given by -dtb must be valid and below about 500 KiB"
+    )]
+    DeviceTree(#[from] DtbError),
+    #[error("this CPU has no CRC32 instructions: use -cpu cortex-a53 or a newer one")]
+    NoCrc32,
+    #[error("built-in settings: {0}")]
+    Settings(#[from] SettingsError),
+    #[error("-fw_cfg: {0}")]
+    Override(#[from] OverrideError),
+    #[error(
+        "no block device: add -drive if=none,id=disk,format=raw,file=IMAGE -device virtio-blk-device,drive=disk"
+    )]
+    NoDisk,
+    #[error(
+        "none of {} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N", Decimal(*disks as u64)
+    )]
+    NoEnvironment { disks: usize },
+    #[error(
+        "no slot can be booted: write a kernel to one of them, and its number to <slot>.kernel_lba"
+    )]
+    NoSlot,
+    #[error(transparent)]
+    Memory(#[from] TooManyRegions),
+}

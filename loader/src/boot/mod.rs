@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The steps of a boot that make decisions come true.
+
+pub(crate) mod build_settings;
+pub(crate) mod fatal;
+pub(crate) mod find_environment;
+pub(crate) mod load_slot;

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! From the loader to the kernel's first instruction.
+//!
+//! On entry: kernel, initrd and DTB are in memory, and all DMA has stopped. On leaving, as Linux asks
+//! (`Documentation/arch/arm64/booting.rst`, section 4): x0 holds the DTB's address and x1 to x3 are 0, MMU and data cache
+//! are off, interrupts are masked, and what was loaded is clean to the point of coherency with no stale line of the
+//! instruction cache.
+
+use core::arch::{asm, naked_asm};
+
+use aarch64_cpu::asm::barrier;
+use little_loader_core::units::{Addr, Region};
+
+use crate::cpu::el2::HVC_ENTER;
+use crate::cpu::el3::SMC_ENTER;
+use crate::cpu::mmu::SCTLR_ON;
+use crate::machine::console::trace;
+
+/// How many cache lines a turn of the loop cleans. Under emulation each instruction counts, and a 12 MiB kernel has
+/// 200,000 lines.
+const LINES_PER_TURN: u64 = 8;
+
+/// The way to the kernel.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+pub(crate) enum Way {
+    /// It is entered at EL1, where the loader is.
+    Branch = 1,
+    /// It is entered at EL2, by EL2.
+    ByEl2 = 2,
+    /// It is entered at EL1 in the non-secure state, by EL3.
+    ByEl3 = 3,
+}
+
+impl Way {
+    /// The way of a loader that was entered at `entered` to a kernel that is entered at `level`.
+    pub(crate) fn from(entered: u64, level: u64) -> Self {
+        match (entered, level) {
+            (3, _) => Self::ByEl3,
+            (_, 2) => Self::ByEl2,
+            _ => Self::Branch,
+        }
+    }
+}
+
+/// Enters the kernel.
+pub(crate) fn enter(way: Way, kernel: Addr, dtb: Addr, loaded: &[Option<Region>]) -> ! {
+    for region in loaded.iter().flatten() {
+        trace!("trace: cleaning {region} to the point of coherency");
+        clean_and_invalidate(*region);
+    }
+    trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
+    // SAFETY: the kernel was checked and read to `kernel`, and everything is set up as it asks for.
+    unsafe { jump(dtb.0, kernel.0, way) }
+}
+
+/// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm ARM, D7.5.9).
+fn clean_and_invalidate(region: Region) {
+    let line = data_cache_line();
+    let turn = line * LINES_PER_TURN;
+    let mut address = region.start.0 / line * line;
+    while region.end.0.saturating_sub(address) >= turn {
+        // SAFETY: cleaning and invalidating changes no data, and all lines hold bytes of the region, which is mapped.
+        unsafe {
+            asm!(
+                ".rept {lines}",
+                "dc civac, {address}",
+                "add {address}, {address}, {line}",
+                ".endr",
+                lines = const LINES_PER_TURN,
+                address = inout(reg) address,
+                line = in(reg) line,
+                options(nostack),
+            );
+        }
+    }
+    while address < region.end.0 {
+        // SAFETY: as above.
+        unsafe { asm!("dc civac, {}", in(reg) address, options(nostack)) };
+        address += line;
+    }
+    barrier::dsb(barrier::SY);
+}
+
+/// The size in bytes of the smallest data cache line (CTR_EL0.DminLine; Arm ARM, D19.2.34).
+fn data_cache_line() -> u64 {
+    let ctr: u64;
+    // SAFETY: reading an identification register.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
+    4 << ((ctr >> 16) & 0xf)
+}
+
+/// Turns off MMU and caches and goes to the kernel.
+///
+/// # Safety
+///
+/// `kernel` is the first instruction of a kernel, and `dtb` the address of its DTB. The loader was entered at
+/// the level that the way leads by.
+#[unsafe(naked)]
+unsafe extern "C" fn jump(dtb: u64, kernel: u64, way: Way) -> ! {
+    naked_asm!(
+        "   msr    daifset, #0b1111",
+        "   mrs    x4, sctlr_el1",
+        "   ldr    x3, ={sctlr_on}",
+        "   bic    x4, x4, x3",
+        "   msr    sctlr_el1, x4",
+        "   isb",
+        "   ic     iallu",
+        "   tlbi   vmalle1",
+        "   dsb    sy",
+        "   isb",
+        "   cmp    x2, #{by_el2}",
+        "   b.eq   1f",
+        "   b.hi   2f",
+        "   mov    x4, x1",
+        "   mov    x1, xzr",
+        "   mov    x2, xzr",
+        "   mov    x3, xzr",
+        "   br     x4",
+        "1: hvc    #{hvc_enter}",
+        "2: smc    #{smc_enter}",
+        by_el2 = const Way::ByEl2 as u64,
+        smc_enter = const SMC_ENTER,
+        hvc_enter = const HVC_ENTER,
+        sctlr_on = const SCTLR_ON,
+    )
+}

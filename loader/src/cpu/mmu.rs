@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! MMU and caches: on before the first line of Rust, so that disk data which QEMU wrote through its caches is read
+//! through ours. On CPUs without FEAT_S2FWB a guest that runs uncached would read stale memory.
+//!
+//! The map is the identity, in blocks of 1 GiB: RAM as normal write-back memory, everything else as device memory that
+//! cannot be executed. It starts with what every virt machine has, devices below 1 GiB and RAM from there to 2 GiB;
+//! [`map_ram`] adds the rest from the DTB. Addresses have 40 bits, enough for the PCI window at 512 GiB.
+//!
+//! Source: Arm ARM (DDI 0487), chapter D8 (VMSAv8-64), tables D8-46 and D8-48 for the descriptors.
+
+use core::arch::naked_asm;
+use core::cell::UnsafeCell;
+
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MAIR_EL1, SCTLR_EL1, TCR_EL1};
+use little_loader_core::tree::memory_map::Regions;
+use little_loader_core::units::Region;
+
+const ENTRIES: usize = 512;
+const GIB_SHIFT: u32 = 30;
+
+/// A descriptor that points to the next table.
+const TABLE: u64 = 0b11;
+/// A valid block: access flag set, readable and writable at EL1.
+const BLOCK: u64 = 0b01 | 1 << 10;
+/// Attribute 0 of MAIR_EL1, never executed.
+const DEVICE_BLOCK: u64 = BLOCK | 0b11 << 53;
+/// Attribute 1 of MAIR_EL1, inner shareable.
+const NORMAL_BLOCK: u64 = BLOCK | 1 << 2 | 0b11 << 8;
+
+/// Attribute 0: Device-nGnRnE. Attribute 1: normal, write-back, allocating on read and write.
+const MAIR: u64 = MAIR_EL1::Attr1_Normal_Inner::WriteBack_NonTransient_ReadWriteAlloc.value
+    | MAIR_EL1::Attr1_Normal_Outer::WriteBack_NonTransient_ReadWriteAlloc.value;
+
+/// 40-bit addresses (T0SZ = 64 - 40), 4 KiB granule, cacheable inner-shareable table walks, no second half.
+const TCR: u64 = TCR_EL1::T0SZ.val(64 - 40).value
+    | TCR_EL1::IRGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
+    | TCR_EL1::ORGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
+    | TCR_EL1::SH0::Inner.value
+    | TCR_EL1::TG0::KiB_4.value
+    | TCR_EL1::EPD1::DisableTTBR1Walks.value;
+
+/// 48 bits, the largest physical size that is possible with 4 KiB pages and no FEAT_LPA2.
+const MAX_IPS: u64 = 0b101;
+
+/// The SCTLR_EL1 bits that turn on the MMU, the data cache and the instruction cache.
+pub(crate) const SCTLR_ON: u64 =
+    SCTLR_EL1::M::Enable.value | SCTLR_EL1::C::Cacheable.value | SCTLR_EL1::I::Cacheable.value;
+
+/// One table of 1 GiB blocks for each 512 GiB, and the root that points to them.
+#[repr(C, align(4096))]
+struct Tables {
+    blocks: [[u64; ENTRIES]; 2],
+    root: [u64; 8],
+}
+
+struct Shared(UnsafeCell<Tables>);
+
+// SAFETY: one CPU runs, and no exception handler uses the tables.
+unsafe impl Sync for Shared {}
+
+#[unsafe(link_section = ".page_tables")]
+static TABLES: Shared = Shared(UnsafeCell::new(Tables {
+    blocks: [[0; ENTRIES]; 2],
+    root: [0; 8],
+}));
+
+const BLOCKS_SIZE: usize = size_of::<[[u64; ENTRIES]; 2]>();
+const TABLES_SIZE: usize = BLOCKS_SIZE + size_of::<[u64; 8]>();
+
+/// Turns on MMU and caches. Called by the reset code, without a stack, at EL1; clobbers x0 to x5.
+#[unsafe(naked)]
+#[unsafe(link_section = ".text.first")]
+pub(crate) unsafe extern "C" fn enable() {
+    naked_asm!(
+        // Clear the tables. These stores go to memory, past the caches.
+        "   adrp   x0, {tables}",
+        "   add    x0, x0, :lo12:{tables}",
+        "   mov    x1, x0",
+        "   mov    x2, #{tables_size}",
+        "   add    x2, x2, x0",
+        "0: stp    xzr, xzr, [x1], #16",
+        "   stp    xzr, xzr, [x1], #16",
+        "   stp    xzr, xzr, [x1], #16",
+        "   stp    xzr, xzr, [x1], #16",
+        "   cmp    x1, x2",
+        "   b.lo   0b",
+
+        // Devices below 1 GiB, RAM from there on; the root points to both tables of blocks.
+        "   ldr    x1, ={device}",
+        "   ldr    x3, ={normal} + (1 << {gib_shift})",
+        "   stp    x1, x3, [x0]",
+        "   add    x1, x0, #{table}",
+        "   add    x3, x1, #{table_size}",
+        "   add    x4, x0, #{blocks_size}",
+        "   stp    x1, x3, [x4]",
+
+        // Stale cache lines over the tables must not be seen once the caches are on.
+        "   dmb    sy",
+        "   mrs    x1, ctr_el0",
+        "   ubfx   x1, x1, #16, #4",
+        "   mov    x3, #4",
+        "   lsl    x3, x3, x1",
+        "   mov    x1, x0",
+        "0: dc     ivac, x1",
+        "   add    x1, x1, x3",
+        "   cmp    x1, x2",
+        "   b.lo   0b",
+
+        // Translation registers; the size of physical addresses is what the CPU has.
+        "   ldr    x1, ={mair}",
+        "   msr    mair_el1, x1",
+        "   mrs    x1, id_aa64mmfr0_el1",
+        "   and    x1, x1, #{pa_range_mask}",
+        "   mov    x2, #{max_ips}",
+        "   cmp    x1, x2",
+        "   csel   x1, x1, x2, lo",
+        "   ldr    x2, ={tcr}",
+        "   orr    x2, x2, x1, lsl #{ips_shift}",
+        "   msr    tcr_el1, x2",
+        "   msr    ttbr0_el1, x4",
+        "   tlbi   vmalle1",
+        "   ic     iallu",
+        "   dsb    sy",
+        "   isb",
+
+        "   mrs    x1, sctlr_el1",
+        "   ldr    x2, ={sctlr_on}",
+        "   orr    x1, x1, x2",
+        "   msr    sctlr_el1, x1",
+        "   isb",
+        "   ret",
+        tables = sym TABLES,
+        tables_size = const TABLES_SIZE,
+        table_size = const size_of::<[u64; ENTRIES]>(),
+        blocks_size = const BLOCKS_SIZE,
+        device = const DEVICE_BLOCK,
+        normal = const NORMAL_BLOCK,
+        gib_shift = const GIB_SHIFT,
+        table = const TABLE,
+        mair = const MAIR,
+        tcr = const TCR,
+        pa_range_mask = const ID_AA64MMFR0_EL1::PARange.mask,
+        max_ips = const MAX_IPS,
+        ips_shift = const TCR_EL1::IPS.shift,
+        sctlr_on = const SCTLR_ON,
+    )
+}
+
+/// Maps all RAM.
+pub(crate) fn map_ram(ram: &Regions) {
+    for region in ram.as_slice() {
+        map(*region);
+    }
+}
+
+/// Maps each GiB that holds a part of the region as normal memory, where nothing was mapped before. What lies beyond
+/// 40 bits stays unmapped.
+pub(crate) fn map(region: Region) {
+    map_as(region, NORMAL_BLOCK);
+}
+
+/// The same as device memory.
+pub(crate) fn map_device(region: Region) {
+    map_as(region, DEVICE_BLOCK);
+}
+
+fn map_as(region: Region, attributes: u64) {
+    // SAFETY: one CPU runs, nothing else holds a reference to the tables, and they are mapped as normal memory.
+    let tables = unsafe { &mut *TABLES.0.get() };
+    let blocks = tables.blocks.as_flattened_mut();
+    let gib = |address: u64| usize::try_from(address >> GIB_SHIFT).unwrap_or(usize::MAX);
+    let first = gib(region.start.0);
+    let end = gib(region.end.0.saturating_sub(1)).saturating_add(1);
+    for (index, entry) in blocks.iter_mut().enumerate().take(end).skip(first) {
+        if *entry == 0 {
+            *entry = (index as u64) << GIB_SHIFT | attributes;
+        }
+    }
+    // An entry that was invalid is in no TLB, so the table walker need only see the new ones (Arm ARM, D8.16).
+    barrier::dsb(barrier::ISHST);
+    barrier::isb(barrier::SY);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! From reset to the first line of Rust.
+//!
+//! On entry: one of QEMU's two ways to start us (Linux, `Documentation/arch/arm64/booting.rst` for the flat binary).
+//!
+//! | | ELF | flat binary |
+//! | --- | --- | --- |
+//! | x0 | 0; the DTB lies at the start of RAM | the DTB's address |
+//! | exception level | EL1; EL2 with `virtualization=on`; EL3 with `secure=on`, all CPUs at once | EL1, EL2 |
+//! | MMU, caches, interrupts | off | off |
+//!
+//! On leaving: one CPU runs [`crate::start`] with a stack, a cleared BSS and exception vectors; at EL1 with MMU and
+//! caches on.
+
+use core::arch::{global_asm, naked_asm};
+
+use aarch64_cpu::registers::{CurrentEL, ID_AA64ISAR0_EL1, MPIDR_EL1, Readable};
+
+use crate::boot::fatal::Fatal;
+use crate::cpu::{el2, el3, mmu, vectors};
+
+/// How far behind the start of RAM the flat binary wants to lie, in bytes: where linker/loader.ld puts it.
+const TEXT_OFFSET: u64 = 0x10_0000;
+
+/// Image header flags: little-endian, 4 KiB pages, anywhere in memory.
+const FLAGS: u64 = 0b1010;
+
+// The 64-byte Image header (booting.rst, section 4) makes QEMU pass the DTB and place us at TEXT_OFFSET.
+global_asm!(
+    ".section .head, \"ax\"",
+    ".global _start",
+    "_start:",
+    "   b      {reset}",
+    "   .long  0",
+    "   .quad  {text_offset}",
+    "   .quad  __image_size",
+    "   .quad  {flags}",
+    "   .quad  0, 0, 0",
+    "   .ascii \"ARM\\x64\"",
+    "   .long  0",
+    reset = sym reset,
+    text_offset = const TEXT_OFFSET,
+    flags = const FLAGS,
+);
+
+/// The first instructions.
+#[unsafe(naked)]
+#[unsafe(link_section = ".text.first")]
+extern "C" fn reset() -> ! {
+    naked_asm!(
+        // Keep what we were given: x19 = DTB address or 0, x20 = exception level. x21 = the vectors of all levels.
+        "   mov    x19, x0",
+        "   adrp   x21, {vectors} - {skipped}",
+        "   add    x21, x21, :lo12:{vectors} - {skipped}",
+        "   mrs    x20, CurrentEL",
+        "   lsr    x20, x20, #{el_shift}",
+        "   and    x20, x20, #{el_mask}",
+        "   cmp    x20, #2",
+        "   b.eq   2f",
+        "   b.hi   3f",
+
+        // EL1: vectors, then MMU and caches, so that all memory below is written through the caches.
+        "1: msr    vbar_el1, x21",
+        "   bl     {enable_mmu}",
+        "   b      4f",
+
+        // EL2: on at EL1. What the kernel is entered at is decided when the DTB has told how many CPUs there are.
+        "2: mov    x0, x21",
+        "   bl     {drop_to_el1}",
+        "   b      1b",
+
+        // EL3: every CPU arrives here at once. The first one goes on, at EL1 too, the others sleep.
+        "3: mrs    x1, mpidr_el1",
+        "   ldr    x2, ={affinity}",
+        "   tst    x1, x2",
+        "   b.ne   {park}",
+        "   mov    x0, x21",
+        "   bl     {drop_to_secure_el1}",
+        "   b      1b",
+
+        // Stack and BSS. The linker script aligns both ends to 16 bytes.
+        "4: adrp   x1, __stack_top",
+        "   add    x1, x1, :lo12:__stack_top",
+        "   mov    sp, x1",
+        "   adrp   x1, __bss_start",
+        "   add    x1, x1, :lo12:__bss_start",
+        "   adrp   x2, __bss_end",
+        "   add    x2, x2, :lo12:__bss_end",
+        "0: cmp    x1, x2",
+        "   b.hs   5f",
+        "   stp    xzr, xzr, [x1], #16",
+        "   b      0b",
+
+        "5: mov    x0, x19",
+        "   mov    x1, x20",
+        "   b      {start}",
+        el_shift = const CurrentEL::EL.shift,
+        el_mask = const CurrentEL::EL.mask,
+        affinity = const AFFINITY,
+        vectors = sym vectors::vectors,
+        skipped = const vectors::SKIPPED,
+        drop_to_el1 = sym el2::drop_to_el1,
+        drop_to_secure_el1 = sym el3::drop_to_secure_el1,
+        park = sym el3::park,
+        enable_mmu = sym mmu::enable,
+        start = sym crate::start,
+    )
+}
+
+/// The affinity fields of MPIDR_EL1: 0 for the first CPU (Arm ARM, D19.2.100).
+const AFFINITY: u64 = MPIDR_EL1::Aff0.mask << MPIDR_EL1::Aff0.shift
+    | MPIDR_EL1::Aff1.mask << MPIDR_EL1::Aff1.shift
+    | MPIDR_EL1::Aff2.mask << MPIDR_EL1::Aff2.shift
+    | MPIDR_EL1::Aff3.mask << MPIDR_EL1::Aff3.shift;
+
+/// Checks that this is a CPU that the rest of the loader was made for.
+///
+/// # Errors
+///
+/// When it is not; the console tells what to change.
+pub(crate) fn check_cpu() -> Result<(), Fatal> {
+    // Arm ARM, D19.2.61: the field CRC32, bits 19 to 16, is 0 where there are none.
+    if (ID_AA64ISAR0_EL1.get() >> 16) & 0xf == 0 {
+        return Err(Fatal::NoCrc32);
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A disk: a virtio block device behind an MMIO transport, legacy or modern, or on PCI.
+//!
+//! On entry the devices are as QEMU reset them. A disk that is dropped is reset, so that it writes nowhere afterwards.
+//!
+//! Source: Virtual I/O Device (VIRTIO) 1.2, sections 4.1 (PCI), 4.2 (MMIO) and 5.2 (block device).
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use little_loader_core::disk::extent::{Extent, ExtentError};
+use little_loader_core::disk::requests::{LARGEST_BLOCK, Piece};
+use little_loader_core::display::{Decimal, bare_hex};
+use little_loader_core::units::{BLOCK_SIZE, Lba, Region};
+use thiserror::Error;
+use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
+use virtio_drivers::transport::{DeviceType, DeviceTypeError, SomeTransport, Transport};
+
+use crate::disk::pci::{Bus, PciPlace, PciProblem};
+use crate::disk::virtio_blk::{Device, Request, RequestError, SetUpError, TIMEOUT_SECONDS};
+
+/// Why a disk cannot be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum DiskError {
+    /// The registers make no sense.
+    #[error("not a virtio device that can be driven: unsupported version or registers")]
+    Transport,
+    /// It is on PCI and cannot be turned on.
+    #[error("{0}")]
+    Pci(PciProblem),
+    /// The driver could not set the device up.
+    #[error(transparent)]
+    SetUp(#[from] SetUpError),
+    /// The blocks are not on the disk.
+    #[error(transparent)]
+    Outside(#[from] ExtentError),
+    /// A request failed.
+    #[error("read error at block {lba} ({} blocks): {error}", Decimal(*blocks))]
+    Read {
+        lba: Lba,
+        blocks: u64,
+        error: RequestError,
+    },
+    /// A request failed.
+    #[error("write error at block {lba} ({} blocks): {error}", Decimal(*blocks))]
+    Write {
+        lba: Lba,
+        blocks: u64,
+        error: RequestError,
+    },
+    /// What was written may not be on the disk.
+    #[error("flush error: {0}")]
+    Flush(RequestError),
+    /// The disk takes no writes.
+    #[error("the disk is read-only")]
+    ReadOnly,
+    /// A request was not answered.
+    #[error("no answer for {} s from block {lba} ({} blocks): given up", Decimal(TIMEOUT_SECONDS), Decimal(*blocks))]
+    TimedOut { lba: Lba, blocks: u64 },
+    /// A request was not answered before.
+    #[error("{}", RequestError::Gone)]
+    Gone,
+}
+
+/// Where a disk is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskName {
+    Mmio(Region),
+    Pci(PciPlace),
+}
+
+impl fmt::Display for DiskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mmio(registers) => {
+                f.write_str("virtio-mmio@")?;
+                bare_hex(f, registers.start.0, 1)
+            }
+            Self::Pci(place) => place.fmt(f),
+        }
+    }
+}
+
+/// A disk that can be read and written.
+pub(crate) struct Disk {
+    /// How many blocks it has.
+    pub(crate) capacity: Lba,
+    device: Device,
+}
+
+impl Disk {
+    /// Opens the block device behind an MMIO transport; `None` when there is no device, or one of another kind.
+    pub(crate) fn open(registers: Region) -> Option<(DiskName, Result<Self, DiskError>)> {
+        let name = DiskName::Mmio(registers);
+        let header = NonNull::new(registers.start.0 as *mut VirtIOHeader)?;
+        // SAFETY: the DTB says that these are the registers of a virtio-mmio transport, they are mapped as device
+        // memory, and one transport is open at a time.
+        let transport = unsafe { MmioTransport::new(header, registers.length().0 as usize) };
+        match transport {
+            Ok(transport) if transport.device_type() == DeviceType::Block => {
+                Some((name, Self::set_up(transport.into())))
+            }
+            Ok(_) | Err(MmioError::InvalidDeviceID(DeviceTypeError::InvalidDeviceType(_))) => None,
+            Err(_) => Some((name, Err(DiskError::Transport))),
+        }
+    }
+
+    /// Opens a block device on PCI.
+    pub(crate) fn open_pci(bus: &mut Bus, place: PciPlace) -> (DiskName, Result<Self, DiskError>) {
+        let disk = bus
+            .transport(place)
+            .map_err(DiskError::Pci)
+            .and_then(|transport| Self::set_up(transport.into()));
+        (DiskName::Pci(place), disk)
+    }
+
+    fn set_up(transport: SomeTransport<'static>) -> Result<Self, DiskError> {
+        let device = Device::new(transport)?;
+        Ok(Self {
+            capacity: device.capacity,
+            device,
+        })
+    }
+
+    /// Reads whole blocks from `lba` on into memory.
+    pub(crate) fn read(&mut self, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
+        self.transfer(lba, Request::Read(bytes))
+    }
+
+    /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the rest of it is written as it
+    /// was read just before: a power cut can tear the disk's block, but leaves what was not to be changed as it is.
+    pub(crate) fn write(&mut self, lba: Lba, bytes: &[u8]) -> Result<(), DiskError> {
+        if self.device.is_read_only() {
+            return Err(DiskError::ReadOnly);
+        }
+        self.transfer(lba, Request::Write(bytes))
+    }
+
+    /// Waits until all that was written is on stable storage.
+    pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
+        if !self.device.has_flush() {
+            return Ok(());
+        }
+        self.device
+            .request(Lba(0), Request::Flush)
+            .map_err(DiskError::Flush)
+    }
+
+    /// Makes the requests of a transfer, once it is known to lie on the disk.
+    #[inline(never)]
+    fn transfer(&mut self, mut lba: Lba, mut request: Request<'_>) -> Result<(), DiskError> {
+        let is_write = matches!(request, Request::Write(_));
+        let length = request.length();
+        let what = if is_write { "write" } else { "read" };
+        Extent { lba, length }.check(what, self.capacity)?;
+        let mut left = length.blocks();
+        while left > 0 {
+            let piece = self.device.limits.first(lba, left);
+            let blocks = piece.blocks();
+            let (now, later) = request.split((blocks * BLOCK_SIZE) as usize);
+            match piece {
+                Piece::Whole { .. } => self.device.request(lba, now),
+                Piece::Part { start, skip, .. } => self.part(start, skip, now),
+            }
+            .map_err(|error| match error {
+                RequestError::TimedOut => DiskError::TimedOut { lba, blocks },
+                RequestError::Gone => DiskError::Gone,
+                error if is_write => DiskError::Write { lba, blocks, error },
+                error => DiskError::Read { lba, blocks, error },
+            })?;
+            left -= blocks;
+            lba = Lba(lba.0 + blocks);
+            request = later;
+        }
+        Ok(())
+    }
+
+    /// Reads or writes a part of the disk's block at `start`.
+    #[inline(never)]
+    fn part(&mut self, start: Lba, skip: u64, request: Request<'_>) -> Result<(), RequestError> {
+        let mut whole = [0; LARGEST_BLOCK];
+        let whole = &mut whole[..self.device.limits.block_size()];
+        self.device.request(start, Request::Read(whole))?;
+        let part = &mut whole[(skip * BLOCK_SIZE) as usize..][..request.length().0 as usize];
+        match request {
+            Request::Read(bytes) => bytes.copy_from_slice(part),
+            Request::Write(bytes) => {
+                part.copy_from_slice(bytes);
+                self.device.request(start, Request::Write(whole))?;
+            }
+            Request::Flush => {}
+        }
+        Ok(())
+    }
+}

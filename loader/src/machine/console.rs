@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The console: the PL011 that the DTB's stdout-path names.
+//!
+//! Each access is a VM exit under KVM, so the flag register is read once for as many bytes as the FIFO holds, not once a
+//! byte. Before the DTB is read, and when there is none, the console is the PL011 that every virt machine has.
+//!
+//! Source: Arm PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3.
+
+use core::fmt::{self, Write};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use little_loader_core::units::Region;
+use safe_mmio::fields::{ReadPure, WriteOnly};
+use safe_mmio::{UniqueMmioPointer, field, field_shared};
+
+/// Where QEMU's virt machine has its PL011, in all its versions (QEMU, `hw/arm/virt.c`, `VIRT_UART`).
+const DEFAULT_PL011: usize = 0x0900_0000;
+
+/// FR: the transmit FIFO is empty.
+const FR_TXFE: u32 = 1 << 7;
+/// IBRD and FBRD, the divisor of the baud rate in 64ths: 115200 from the virt machine's 24 MHz (QEMU, `hw/arm/virt.c`,
+/// `/apb-pclk`). QEMU sends at any rate, but Linux divides by it when it finds the UART on.
+const BAUD_DIVISOR_64THS: u32 = (24_000_000 * 4 + 115_200 / 2) / 115_200;
+/// LCR_H: 8 data bits, FIFOs on.
+const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
+/// CR: UART, transmitter and receiver on.
+const CR_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
+
+/// How many bytes the transmit FIFO holds.
+const FIFO_DEPTH: u8 = 16;
+
+/// The address of the registers; 0 when the machine has no PL011 as its console.
+static PL011: AtomicUsize = AtomicUsize::new(DEFAULT_PL011);
+/// How many bytes still fit the FIFO for sure.
+static ROOM: AtomicU8 = AtomicU8::new(0);
+
+/// The registers up to the control register.
+#[repr(C)]
+struct Registers {
+    data: WriteOnly<u32>,
+    unused_1: [u32; 5],
+    flags: ReadPure<u32>,
+    unused_2: [u32; 2],
+    integer_divisor: WriteOnly<u32>,
+    fractional_divisor: WriteOnly<u32>,
+    line_control: WriteOnly<u32>,
+    control: WriteOnly<u32>,
+}
+
+/// Makes the PL011 at `registers` the console and turns it on, or silences the console when there is none.
+pub(crate) fn open(registers: Option<Region>) {
+    let address = registers.map_or(0, |registers| registers.start.0 as usize);
+    PL011.store(address, Ordering::Relaxed);
+    if let Some(mut uart) = uart() {
+        field!(uart, integer_divisor).write(BAUD_DIVISOR_64THS / 64);
+        field!(uart, fractional_divisor).write(BAUD_DIVISOR_64THS % 64);
+        // The divisor counts from here on (PL011 TRM, 3.3.6).
+        field!(uart, line_control).write(LCR_H_8_BITS_FIFO);
+        field!(uart, control).write(CR_ON);
+    }
+}
+
+/// Goes back to the PL011 that every virt machine has: the one that the DTB named cannot be used.
+pub(crate) fn use_default() {
+    PL011.store(DEFAULT_PL011, Ordering::Relaxed);
+    ROOM.store(0, Ordering::Relaxed);
+}
+
+fn uart() -> Option<UniqueMmioPointer<'static, Registers>> {
+    let address = NonNull::new(PL011.load(Ordering::Relaxed) as *mut Registers)?;
+    // SAFETY: the address is the register window of a PL011, from the DTB or fixed on every virt machine; it is device
+    // memory for as long as the loader runs, and each pointer is dropped before the next is made.
+    Some(unsafe { UniqueMmioPointer::new(address) })
+}
+
+struct Console(UniqueMmioPointer<'static, Registers>);
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut room = ROOM.load(Ordering::Relaxed);
+        for byte in text.bytes() {
+            if room == 0 {
+                while field_shared!(self.0, flags).read() & FR_TXFE == 0 {}
+                room = FIFO_DEPTH;
+            }
+            field!(self.0, data).write(byte.into());
+            room -= 1;
+        }
+        ROOM.store(room, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Prints a line.
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    print("", text);
+}
+
+/// Prints a line that says why the loader stops.
+pub(crate) fn fatal(text: fmt::Arguments<'_>) {
+    print("little-loader: fatal: ", text);
+}
+
+/// Prints a line that tells what is odd but no reason to stop.
+pub(crate) fn warning(text: fmt::Arguments<'_>) {
+    print("little-loader: warning: ", text);
+}
+
+fn print(prefix: &str, text: fmt::Arguments<'_>) {
+    if let Some(uart) = uart() {
+        let mut console = Console(uart);
+        // The console itself never fails; an error could only come from a value that refuses to be shown.
+        let _ = console
+            .write_str(prefix)
+            .and_then(|()| console.write_fmt(text))
+            .and_then(|()| console.write_str("\r\n"));
+    }
+}
+
+/// Prints a line.
+macro_rules! say {
+    ($($arguments:tt)*) => { $crate::machine::console::line(format_args!($($arguments)*)) };
+}
+
+/// Prints a line when the build has `LITTLE_LOADER_TRACE=1`; else it is not even compiled in.
+macro_rules! trace {
+    ($($arguments:tt)*) => {
+        if $crate::boot::build_settings::TRACE {
+            $crate::machine::console::line(format_args!($($arguments)*));
+        }
+    };
+}
+
+pub(crate) use {say, trace};

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! QEMU's fw_cfg device, read by its DMA interface: a request is one access to a register, while reading by the data
+//! register would take one for every eight bytes.
+//!
+//! Source: QEMU, `docs/specs/fw_cfg.rst`.
+
+use core::ptr::NonNull;
+
+use aarch64_cpu::asm::barrier;
+use little_loader_core::display::Decimal;
+use little_loader_core::overrides::{self, ENTRY_SIZE, File, Files, MAX_VALUE, OverrideError};
+use little_loader_core::slots::slot::Slot;
+use little_loader_core::units::Region;
+use safe_mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
+use safe_mmio::{UniqueMmioPointer, field, field_shared};
+
+use crate::machine::console::say;
+
+/// The key of the file directory.
+const DIRECTORY: u16 = 0x19;
+/// How many files are looked at; QEMU has about ten of its own.
+const MAX_FILES: usize = 64;
+/// "QEMU CFG" in the DMA address register: the device can do DMA.
+const DMA_SIGNATURE: u64 = 0x5145_4d55_2043_4647;
+/// Control bits of a request.
+const ERROR: u32 = 1 << 0;
+const READ: u32 = 1 << 1;
+const SELECT: u32 = 1 << 3;
+
+/// The registers. All are big-endian.
+#[repr(C)]
+struct Registers {
+    data: ReadPure<u64>,
+    selector: WriteOnly<u16>,
+    unused: [u16; 3],
+    /// Read, it tells that there is DMA; written, it starts a request.
+    dma: ReadPureWrite<u64>,
+}
+
+/// A request, as the device reads it from memory.
+#[repr(C, align(16))]
+struct Request {
+    control: u32,
+    length: u32,
+    address: u64,
+}
+
+/// What the command line of QEMU changes.
+#[derive(Default)]
+pub(crate) struct Overrides {
+    /// The slot to boot.
+    pub(crate) slot: Option<Slot>,
+    /// The environment's first block.
+    pub(crate) env_lba: Option<u64>,
+    append: Value,
+}
+
+/// A value that was read.
+struct Value {
+    bytes: [u8; MAX_VALUE],
+    length: usize,
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Self {
+            bytes: [0; MAX_VALUE],
+            length: 0,
+        }
+    }
+}
+
+impl Value {
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Overrides {
+    /// Reads them from the device with these registers, if the machine has it, and shows what is used.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be followed.
+    #[inline(never)]
+    pub(crate) fn read(registers: Option<Region>) -> Result<Self, OverrideError> {
+        let mut all = Self::default();
+        let Some(device) = registers.and_then(Device::open) else {
+            return Ok(all);
+        };
+        let mut directory = [0; 4 + MAX_FILES * ENTRY_SIZE];
+        if !device.read(DIRECTORY, &mut directory) {
+            return Ok(all);
+        }
+        let files = Files::find(&directory)?;
+        if let Some(file) = files.slot {
+            let slot = overrides::slot(device.value(file).as_bytes())?;
+            say!("override: slot {slot}");
+            all.slot = Some(slot);
+        }
+        if let Some(file) = files.env_lba {
+            let lba = overrides::env_lba(device.value(file).as_bytes())?;
+            say!("override: environment at block {}", Decimal(lba));
+            all.env_lba = Some(lba);
+        }
+        if let Some(file) = files.append {
+            all.append = device.value(file);
+            say!(
+                "override: append {} bytes",
+                Decimal(all.append.length as u64)
+            );
+        }
+        Ok(all)
+    }
+
+    /// What is added to the kernel's command line.
+    pub(crate) fn append(&self) -> &[u8] {
+        self.append.as_bytes()
+    }
+}
+
+struct Device(NonNull<Registers>);
+
+impl Device {
+    /// The device, if it can do DMA.
+    fn open(registers: Region) -> Option<Self> {
+        let device = Self(NonNull::new(registers.start.0 as *mut Registers)?);
+        let signature = field_shared!(device.registers(), dma).read();
+        (u64::from_be(signature) == DMA_SIGNATURE).then_some(device)
+    }
+
+    fn registers(&self) -> UniqueMmioPointer<'_, Registers> {
+        // SAFETY: the DTB says that these are the registers of a fw_cfg device; they are mapped as device memory, and each
+        // pointer is dropped before the next is made.
+        unsafe { UniqueMmioPointer::new(self.0) }
+    }
+
+    /// Reads an item from its start on. Bytes behind its end are zeroes.
+    fn read(&self, selector: u16, bytes: &mut [u8]) -> bool {
+        let mut request = Request {
+            control: (u32::from(selector) << 16 | SELECT | READ).to_be(),
+            length: (bytes.len() as u32).to_be(),
+            address: (bytes.as_mut_ptr() as u64).to_be(),
+        };
+        let address = &raw mut request;
+        barrier::dsb(barrier::SY);
+        // QEMU has done all of it when the write is over.
+        let mut registers = self.registers();
+        field!(registers, dma).write((address as u64).to_be());
+        barrier::dsb(barrier::SY);
+        // SAFETY: the request is ours; volatile, since the device has changed it.
+        #[expect(clippy::disallowed_methods, reason = "RAM, not a register")]
+        let control = unsafe { core::ptr::read_volatile(&raw const (*address).control) };
+        u32::from_be(control) & ERROR == 0
+    }
+
+    fn value(&self, file: File) -> Value {
+        let mut value = Value {
+            length: (file.size as usize).min(MAX_VALUE),
+            ..Value::default()
+        };
+        let length = value.length;
+        if !self.read(file.selector, &mut value.bytes[..length]) {
+            value.length = 0;
+        }
+        value
+    }
+}

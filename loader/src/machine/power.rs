@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Power-off, when the boot cannot go on: QEMU ends, instead of running on with a loader that does nothing.
+//!
+//! Source: Arm PSCI (DEN 0022), section 5.9 (SYSTEM_OFF); for machines without PSCI, Linux,
+//! `Documentation/devicetree/bindings/power/reset/gpio-poweroff.yaml` and the Arm PrimeCell GPIO (PL061) manual (DDI 0190).
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use aarch64_cpu::asm::wfi;
+use aarch64_cpu::registers::{CurrentEL, Readable};
+use little_loader_core::tree::machine::{Conduit, GpioPowerOff};
+use safe_mmio::fields::ReadPureWrite;
+use safe_mmio::{UniqueMmioPointer, field};
+use smccc::{Hvc, Smc, psci};
+
+/// Nobody has said yet.
+const UNKNOWN: u8 = 0;
+const HVC: u8 = 1;
+const SMC: u8 = 2;
+/// Not by PSCI.
+const BY_PIN: u8 = 3;
+
+/// Where QEMU's virt machine with `secure=on` has the PL061 whose pin 0 ends it (QEMU, `hw/arm/virt.c`,
+/// `VIRT_SECURE_GPIO`).
+const SECURE_PL061: usize = 0x090b_0000;
+
+/// How to power off.
+static METHOD: AtomicU8 = AtomicU8::new(UNKNOWN);
+/// The PL061 whose pin ends the machine.
+static PL061: AtomicUsize = AtomicUsize::new(SECURE_PL061);
+static PIN: AtomicU8 = AtomicU8::new(0);
+
+/// The registers of a PL061: the data register 256 times, the address choosing the pins, then the direction.
+#[repr(C)]
+struct Registers {
+    data: [ReadPureWrite<u32>; 256],
+    direction: ReadPureWrite<u32>,
+}
+
+/// Takes what is usual for the exception level that the loader was entered at, until the DTB says more: QEMU answers HVC
+/// where the loader is the first at EL1, and SMC where it was given EL2; with EL3 there is a pin.
+pub(crate) fn entered_at(exception_level: u64) {
+    METHOD.store(usual_at(exception_level), Ordering::Relaxed);
+}
+
+fn usual_at(exception_level: u64) -> u8 {
+    match exception_level {
+        1 => HVC,
+        2 => SMC,
+        _ => BY_PIN,
+    }
+}
+
+/// What the DTB says about power-off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PowerOff {
+    /// Nothing.
+    Unknown,
+    /// A PSCI call.
+    Psci(Conduit),
+    /// A pin.
+    Gpio(GpioPowerOff),
+}
+
+/// Remembers what the DTB says.
+pub(crate) fn configure(power_off: PowerOff) {
+    match power_off {
+        PowerOff::Unknown => {}
+        PowerOff::Psci(Conduit::Hvc) => METHOD.store(HVC, Ordering::Relaxed),
+        PowerOff::Psci(Conduit::Smc) => METHOD.store(SMC, Ordering::Relaxed),
+        PowerOff::Gpio(gpio) => {
+            PL061.store(gpio.registers.start.0 as usize, Ordering::Relaxed);
+            PIN.store(gpio.pin, Ordering::Relaxed);
+            METHOD.store(BY_PIN, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Powers off.
+pub(crate) fn off() -> ! {
+    // What can fail here has nobody left to report to; halting is all that remains.
+    let method = match METHOD.load(Ordering::Relaxed) {
+        UNKNOWN => usual_at(CurrentEL.read(CurrentEL::EL)),
+        known => known,
+    };
+    let _ = match method {
+        HVC => psci::system_off::<Hvc>(),
+        SMC => psci::system_off::<Smc>(),
+        _ => {
+            gpio_off();
+            Ok(())
+        }
+    };
+    halt()
+}
+
+/// Drives the power-off pin.
+fn gpio_off() {
+    let Some(address) = NonNull::new(PL061.load(Ordering::Relaxed) as *mut Registers) else {
+        return;
+    };
+    let pin = PIN.load(Ordering::Relaxed);
+    // SAFETY: the address is the register window of a PL061, from the DTB, and nothing else uses it.
+    let mut gpio: UniqueMmioPointer<'_, Registers> = unsafe { UniqueMmioPointer::new(address) };
+    field!(gpio, direction).write(1 << pin);
+    if let Some(mut data) = field!(gpio, data).get(1 << pin) {
+        data.write(1 << pin);
+    }
+}
+
+/// Sleeps for ever.
+pub(crate) fn halt() -> ! {
+    loop {
+        wfi();
+    }
+}
