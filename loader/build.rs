@@ -29,7 +29,8 @@ fn main() {
     if let Err(error) = settings.check() {
         stop(&error);
     }
-    settings.buffer_size = settings.env_size * settings.copies();
+    // At most BUFFER_LIMIT, as was checked.
+    settings.buffer_size = settings.place().total_size().0 as u32;
     let trace = match number::<u8>("LITTLE_LOADER_TRACE") {
         None | Some(0) => false,
         Some(1) => true,

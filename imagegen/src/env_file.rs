@@ -7,7 +7,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use little_loader_core::env::block::{Copy, Env, EnvError, Format, newer};
+use little_loader_core::env::block::{Env, EnvError, Format};
+use little_loader_core::env::place::{EnvCopy, newer};
 use little_loader_core::settings::{Settings, SettingsError};
 
 use crate::variables::{Variables, VariablesError, seal};
@@ -59,14 +60,14 @@ impl Place {
         Ok(())
     }
 
-    fn lba(&self, copy: Copy) -> u64 {
+    fn lba(&self, copy: EnvCopy) -> u64 {
         match copy {
-            Copy::First => self.lba,
-            Copy::Second => self.redundant_lba.unwrap_or(self.lba),
+            EnvCopy::First => self.lba,
+            EnvCopy::Second => self.redundant_lba.unwrap_or(self.lba),
         }
     }
 
-    fn offset(&self, copy: Copy) -> u64 {
+    fn offset(&self, copy: EnvCopy) -> u64 {
         self.lba(copy).saturating_mul(512)
     }
 }
@@ -144,7 +145,7 @@ pub struct EnvFile {
     place: Place,
     /// The copies as they are on the disk.
     copies: Vec<Vec<u8>>,
-    current: Copy,
+    current: EnvCopy,
     /// What is wrong with the copy that does not count.
     damaged: Option<EnvError>,
 }
@@ -166,8 +167,8 @@ impl EnvFile {
                 error,
             })?;
         let which = match place.redundant_lba {
-            None => &[Copy::First][..],
-            Some(_) => &[Copy::First, Copy::Second],
+            None => &[EnvCopy::First][..],
+            Some(_) => &[EnvCopy::First, EnvCopy::Second],
         };
         let mut copies = Vec::new();
         for copy in which {
@@ -177,8 +178,8 @@ impl EnvFile {
             Env::parse(block, place.format()).map(|env| env.flags().unwrap_or_default())
         };
         let (current, damaged) = match (flags(&copies[0]), copies.get(1).map(flags)) {
-            (Ok(_), None) => (Copy::First, None),
-            (Ok(_), Some(Err(error))) => (Copy::First, Some(error)),
+            (Ok(_), None) => (EnvCopy::First, None),
+            (Ok(_), Some(Err(error))) => (EnvCopy::First, Some(error)),
             (Err(error), None) => {
                 return Err(EnvFileError::Bad {
                     lba: place.lba,
@@ -186,11 +187,11 @@ impl EnvFile {
                 });
             }
             (Ok(first), Some(Ok(second))) => (newer(first, second), None),
-            (Err(error), Some(Ok(_))) => (Copy::Second, Some(error)),
+            (Err(error), Some(Ok(_))) => (EnvCopy::Second, Some(error)),
             (Err(first), Some(Err(second))) => {
                 return Err(EnvFileError::BothBad {
                     first: (place.lba, first),
-                    second: (place.lba(Copy::Second), second),
+                    second: (place.lba(EnvCopy::Second), second),
                 });
             }
         };
@@ -214,7 +215,7 @@ impl EnvFile {
 
     /// Which copy counts, and its flags byte; `None` for a single copy.
     #[must_use]
-    pub fn counting_copy(&self) -> Option<(Copy, u8)> {
+    pub fn counting_copy(&self) -> Option<(EnvCopy, u8)> {
         let flags = Env::parse(self.block(self.current), self.place.format())
             .ok()?
             .flags()?;
@@ -239,7 +240,7 @@ impl EnvFile {
     /// When the variables do not fit, which leaves the file as it is, or the file cannot be written.
     pub fn store(&mut self, variables: &Variables) -> Result<usize, EnvFileError> {
         let (target, flags) = match self.counting_copy() {
-            None => (Copy::First, 0),
+            None => (EnvCopy::First, 0),
             Some((current, flags)) => (current.other(), flags.wrapping_add(1)),
         };
         let mut new = variables.to_block(self.place.size, self.place.format(), flags)?;
@@ -265,19 +266,24 @@ impl EnvFile {
         self.file
             .sync_all()
             .map_err(|error| failed("cannot sync", start, error))?;
-        let index = usize::from(target == Copy::Second);
+        let index = usize::from(target == EnvCopy::Second);
         self.copies[index] = new;
         self.current = target;
         self.damaged = None;
         Ok(written)
     }
 
-    fn block(&self, copy: Copy) -> &[u8] {
-        &self.copies[usize::from(copy == Copy::Second)]
+    fn block(&self, copy: EnvCopy) -> &[u8] {
+        &self.copies[usize::from(copy == EnvCopy::Second)]
     }
 }
 
-fn read_copy(file: &File, path: &Path, place: Place, copy: Copy) -> Result<Vec<u8>, EnvFileError> {
+fn read_copy(
+    file: &File,
+    path: &Path,
+    place: Place,
+    copy: EnvCopy,
+) -> Result<Vec<u8>, EnvFileError> {
     let mut block = vec![0; place.size];
     let offset = place.offset(copy);
     match file.read_exact_at(&mut block, offset) {
@@ -390,13 +396,13 @@ mod tests {
         let file = image(PAIR, &[(2, block("new", 0)), (8, block("old", 255))]);
         let before = fs::read(file.path()).unwrap();
         let mut env = EnvFile::open(file.path(), PAIR, true).unwrap();
-        assert_eq!(env.counting_copy(), Some((Copy::First, 0)));
+        assert_eq!(env.counting_copy(), Some((EnvCopy::First, 0)));
         assert_eq!(env.variables().get("x"), Some(&b"new"[..]));
         env.store(&variables(&[("x", "newest")])).unwrap();
         let after = fs::read(file.path()).unwrap();
         assert_eq!(before[1024..3072], after[1024..3072]);
         let env = EnvFile::open(file.path(), PAIR, false).unwrap();
-        assert_eq!(env.counting_copy(), Some((Copy::Second, 1)));
+        assert_eq!(env.counting_copy(), Some((EnvCopy::Second, 1)));
         assert_eq!(env.variables().get("x"), Some(&b"newest"[..]));
     }
 
@@ -480,6 +486,6 @@ mod tests {
         assert_eq!(env.damaged_copy(), None);
         let env = EnvFile::open(file.path(), PAIR, false).unwrap();
         assert_eq!(env.damaged_copy(), None);
-        assert_eq!(env.counting_copy(), Some((Copy::First, 10)));
+        assert_eq!(env.counting_copy(), Some((EnvCopy::First, 10)));
     }
 }

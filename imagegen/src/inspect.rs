@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use little_loader_core::display::decimal;
-use little_loader_core::env::block::Copy;
+use little_loader_core::env::place::EnvCopy;
 use little_loader_core::kernel::image::{ImageHeader, PROBE_SIZE};
 use little_loader_core::slots::slot::Slot;
 use serde::Serialize;
@@ -201,7 +201,7 @@ impl Look {
         match env.counting_copy() {
             None => self.add(place.lba, blocks, "environment", details),
             Some((copy, flags)) => {
-                let is_first = copy == Copy::First;
+                let is_first = copy == EnvCopy::First;
                 self.report.counting_copy = Some(if is_first { 1 } else { 2 });
                 let told = |counts: bool| match counts {
                     true => format!("{details}, counts (flags {flags})"),

@@ -81,7 +81,7 @@ fn boot_steps(dtb: u64, exception_level: u64) -> Result<core::convert::Infallibl
     );
     let loaded = [Some(ready.loaded.kernel), ready.loaded.initrd, Some(dtb)];
     let way = handoff::Way::from(exception_level, level);
-    handoff::enter(way, ready.loaded.kernel.start, dtb.start, &loaded)
+    handoff::enter(way, ready.loaded.kernel.start(), dtb.start(), &loaded)
 }
 
 /// A panic is a bug in the loader: its place is printed, and the power goes off.

@@ -12,7 +12,8 @@ mod place;
 
 use std::collections::BTreeMap;
 
-use little_loader_core::env::block::{Copy, Env, EnvError, Format, SetError, newer};
+use little_loader_core::env::block::{Env, EnvError, Format, SetError};
+use little_loader_core::env::place::{EnvCopy, newer};
 
 use super::device::{Device, DeviceError, Storage};
 use super::model::Section;
@@ -74,32 +75,32 @@ struct Copies {
 }
 
 impl Copies {
-    fn get(&self, copy: Copy) -> &[u8] {
+    fn get(&self, copy: EnvCopy) -> &[u8] {
         match (copy, &self.second) {
-            (Copy::Second, Some(second)) => second,
+            (EnvCopy::Second, Some(second)) => second,
             _ => &self.first,
         }
     }
 
-    fn put(&mut self, copy: Copy, block: Vec<u8>) {
+    fn put(&mut self, copy: EnvCopy, block: Vec<u8>) {
         match copy {
-            Copy::First => self.first = block,
-            Copy::Second => self.second = Some(block),
+            EnvCopy::First => self.first = block,
+            EnvCopy::Second => self.second = Some(block),
         }
     }
 
     /// The copy that counts, and its counter.
-    fn counting(&self, format: Format) -> Result<(Copy, u8), (Copy, EnvError)> {
+    fn counting(&self, format: Format) -> Result<(EnvCopy, u8), (EnvCopy, EnvError)> {
         let flags = |block: &[u8]| Env::parse(block, format).map(|env| env.flags().unwrap_or(0));
         let first = flags(&self.first);
         match (first, self.second.as_deref().map(flags)) {
-            (Ok(first), None | Some(Err(_))) => Ok((Copy::First, first)),
-            (Err(error), None) => Err((Copy::First, error)),
-            (Err(_), Some(Ok(second))) => Ok((Copy::Second, second)),
-            (Err(_), Some(Err(error))) => Err((Copy::Second, error)),
+            (Ok(first), None | Some(Err(_))) => Ok((EnvCopy::First, first)),
+            (Err(error), None) => Err((EnvCopy::First, error)),
+            (Err(_), Some(Ok(second))) => Ok((EnvCopy::Second, second)),
+            (Err(_), Some(Err(error))) => Err((EnvCopy::Second, error)),
             (Ok(first), Some(Ok(second))) => Ok(match newer(first, second) {
-                Copy::First => (Copy::First, first),
-                Copy::Second => (Copy::Second, second),
+                EnvCopy::First => (EnvCopy::First, first),
+                EnvCopy::Second => (EnvCopy::Second, second),
             }),
         }
     }
@@ -172,7 +173,7 @@ impl Environment {
             None => variables.remove(variable.as_bytes()),
         };
         let target = match format {
-            Format::Single => Copy::First,
+            Format::Single => EnvCopy::First,
             Format::Redundant => counting.other(),
         };
         let block =
@@ -191,9 +192,9 @@ impl Environment {
         // fwup ends an empty environment with one NUL, U-Boot's tools with two.
         let block = self.seal(b"\0", 1);
         if self.place.second.is_some() {
-            self.new.put(Copy::Second, block.clone());
+            self.new.put(EnvCopy::Second, block.clone());
         }
-        self.new.put(Copy::First, block);
+        self.new.put(EnvCopy::First, block);
     }
 
     /// Clears it when there is no valid environment.
@@ -217,14 +218,14 @@ impl Environment {
     }
 
     /// What is written to get from the old state to the new one, in order.
-    fn writes(&self) -> Vec<(Copy, Vec<u8>)> {
+    fn writes(&self) -> Vec<(EnvCopy, Vec<u8>)> {
         let format = self.place.format();
         let new = |copy| (copy, self.new.get(copy).to_vec());
         if format == Format::Single {
-            return vec![new(Copy::First)];
+            return vec![new(EnvCopy::First)];
         }
         let after = self.new.counting(format);
-        let after = after.map_or(Copy::First, |(copy, _)| copy);
+        let after = after.map_or(EnvCopy::First, |(copy, _)| copy);
         let before = match self.on_disk.counting(format) {
             Ok((before, _)) if self.on_disk != self.new => before,
             // Nothing is lost; the copy that counts goes first, so that the other one is never looked at.
@@ -240,7 +241,7 @@ impl Environment {
         vec![(spare, last.clone()), (before, last), new(spare)]
     }
 
-    fn counting(&self) -> Result<(Copy, u8), EnvironmentError> {
+    fn counting(&self) -> Result<(EnvCopy, u8), EnvironmentError> {
         self.new
             .counting(self.place.format())
             .map_err(|(copy, error)| EnvironmentError::Bad {

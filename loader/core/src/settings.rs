@@ -14,7 +14,8 @@
 
 use thiserror::Error;
 
-use crate::display::Decimal;
+use crate::env::place::{EnvPlace, EnvPlaceError};
+use crate::units::{Bytes, Count, Lba};
 
 /// The name of the symbol in the loader's ELF.
 pub const SYMBOL: &str = "LITTLE_LOADER_SETTINGS";
@@ -46,13 +47,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How many copies of the environment there are.
+    /// Where the environment lies.
     #[must_use]
-    pub const fn copies(&self) -> u32 {
-        if self.env_redundant_lba.is_some() {
-            2
-        } else {
-            1
+    pub fn place(&self) -> EnvPlace {
+        EnvPlace {
+            lba: Lba(self.env_lba),
+            size: Bytes(self.env_size.into()),
+            redundant_lba: self.env_redundant_lba.map(Lba),
         }
     }
 
@@ -60,38 +61,15 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// When a size is not a number of blocks, a copy lies past the last block, the copies overlap, or they do not fit
-    /// the buffer.
+    /// Those of [`EnvPlace::check`], and when the copies do not fit the buffer.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let Self {
-            env_lba,
-            env_size,
-            env_redundant_lba,
-            buffer_size,
-        } = *self;
-        if env_size == 0 || !env_size.is_multiple_of(512) {
-            return Err(SettingsError::Size { size: env_size });
-        }
-        let blocks = u64::from(env_size / 512);
-        for lba in [Some(env_lba), env_redundant_lba].into_iter().flatten() {
-            if lba.checked_add(blocks).is_none_or(|end| end == NO_LBA) {
-                return Err(SettingsError::Lba { lba });
-            }
-        }
-        if let Some(redundant) = env_redundant_lba
-            && env_lba.abs_diff(redundant) < blocks
-        {
-            return Err(SettingsError::Overlap {
-                lba: env_lba,
-                redundant,
-                blocks,
-            });
-        }
-        let needed = u64::from(env_size) * u64::from(self.copies());
-        if needed > u64::from(buffer_size) {
+        let place = self.place();
+        place.check()?;
+        let needed = place.total_size().0;
+        if needed > self.buffer_size.into() {
             return Err(SettingsError::Buffer {
-                needed,
-                available: buffer_size,
+                needed: Count(needed),
+                available: self.buffer_size.into(),
             });
         }
         Ok(())
@@ -149,39 +127,18 @@ fn take<const N: usize>(bytes: &[u8; ENCODED_SIZE], offset: usize) -> [u8; N] {
 /// Why settings cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettingsError {
-    /// The size is no number of blocks.
-    #[error("the environment's size is {} bytes; it must be a multiple of 512, and not 0", Decimal(u64::from(*size)))]
-    Size {
-        /// The size in bytes.
-        size: u32,
-    },
-    /// The block number is too large.
-    #[error("the environment at block {} would end past the largest block number", Decimal(*lba))]
-    Lba {
-        /// The block number.
-        lba: u64,
-    },
-    /// The two copies share blocks.
-    #[error(
-        "the copies of the environment at blocks {} and {} overlap: each has {} blocks of 512 bytes", Decimal(*lba), Decimal(*redundant), Decimal(*blocks)
-    )]
-    Overlap {
-        /// The first copy's block number.
-        lba: u64,
-        /// The redundant copy's block number.
-        redundant: u64,
-        /// The blocks of each.
-        blocks: u64,
-    },
+    /// The environment cannot lie there.
+    #[error(transparent)]
+    Place(#[from] EnvPlaceError),
     /// The copies are larger than the buffer.
     #[error(
-        "the environment needs a buffer of {} bytes for all its copies; the limit is {}", Decimal(*needed), Decimal(u64::from(*available))
+        "the environment needs a buffer of {needed} bytes for all its copies; the limit is {available}"
     )]
     Buffer {
         /// The bytes that all copies need.
-        needed: u64,
+        needed: Count,
         /// The bytes that there are.
-        available: u32,
+        available: Count,
     },
     /// These are not settings of this version.
     #[error("the settings do not start with the magic \"LLSETv1\": built by another version?")]
@@ -219,14 +176,14 @@ mod tests {
                 env_size: 1000,
                 ..DEFAULT
             }),
-            SettingsError::Size { size: 1000 }
+            EnvPlaceError::Size { size: Count(1000) }.into()
         );
         assert_eq!(
             refused(Settings {
                 env_size: 0,
                 ..DEFAULT
             }),
-            SettingsError::Size { size: 0 }
+            EnvPlaceError::Size { size: Count(0) }.into()
         );
         assert_eq!(
             refused(Settings {
@@ -234,8 +191,8 @@ mod tests {
                 ..DEFAULT
             }),
             SettingsError::Buffer {
-                needed: 262_144,
-                available: 131_072
+                needed: Count(262_144),
+                available: Count(131_072)
             }
         );
         assert_eq!(
@@ -244,20 +201,22 @@ mod tests {
                 buffer_size: 262_144,
                 ..DEFAULT
             }),
-            SettingsError::Overlap {
-                lba: 16,
-                redundant: 271,
-                blocks: 256
+            EnvPlaceError::Overlap {
+                lba: Lba(16),
+                redundant: Lba(271),
+                blocks: Count(256)
             }
+            .into()
         );
         assert_eq!(
             refused(Settings {
                 env_lba: u64::MAX - 256,
                 ..DEFAULT
             }),
-            SettingsError::Lba {
-                lba: u64::MAX - 256
+            EnvPlaceError::Lba {
+                lba: Lba(u64::MAX - 256)
             }
+            .into()
         );
         let mut foreign = DEFAULT.encode();
         foreign[5] = b'9';

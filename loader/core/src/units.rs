@@ -3,7 +3,6 @@
 //! Block numbers, byte lengths and physical addresses, as types that cannot be mistaken for each other.
 
 use core::fmt;
-use core::ops::Range;
 
 use crate::display::{Decimal, Hex};
 
@@ -66,8 +65,30 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A count of anything, or an exact number of bytes, shown in decimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Count(pub u64);
+
+impl From<u32> for Count {
+    fn from(count: u32) -> Self {
+        Self(count.into())
+    }
+}
+
+impl From<usize> for Count {
+    fn from(count: usize) -> Self {
+        Self(count as u64)
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Decimal(self.0).fmt(f)
+    }
+}
+
 /// A physical address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Addr(pub u64);
 
 impl fmt::Display for Addr {
@@ -76,27 +97,70 @@ impl fmt::Display for Addr {
     }
 }
 
-/// A range of physical memory, the end not included. Never wraps around the end of the address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A range of physical memory, the end not included: never wraps around the end of the address
+/// space, and never ends before it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region {
-    /// The first address.
-    pub start: Addr,
-    /// The first address behind the region.
-    pub end: Addr,
+    start: Addr,
+    end: Addr,
 }
 
 impl Region {
-    /// The region of `length` bytes from `start`, or `None` when it would reach past the address space.
+    /// The region of `length` bytes from `start`, or `None` when it would reach past the address
+    /// space.
     #[must_use]
-    pub fn new(start: Addr, length: Bytes) -> Option<Self> {
-        let end = Addr(start.0.checked_add(length.0)?);
-        Some(Self { start, end })
+    pub const fn new(start: Addr, length: Bytes) -> Option<Self> {
+        match start.0.checked_add(length.0) {
+            Some(end) => Some(Self {
+                start,
+                end: Addr(end),
+            }),
+            None => None,
+        }
+    }
+
+    /// The region from `start` up to `end`, or `None` when `end` is below `start`.
+    #[must_use]
+    pub const fn between(start: Addr, end: Addr) -> Option<Self> {
+        if start.0 <= end.0 {
+            Some(Self { start, end })
+        } else {
+            None
+        }
+    }
+
+    /// The first `length` bytes of the region; the whole region where it is shorter.
+    #[must_use]
+    pub fn prefix(self, length: Bytes) -> Self {
+        let end = Addr(self.start.0.saturating_add(length.0)).min(self.end);
+        Self { end, ..self }
+    }
+
+    /// The smallest region that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
+    }
+
+    /// The first address.
+    #[must_use]
+    pub const fn start(self) -> Addr {
+        self.start
+    }
+
+    /// The first address after the region.
+    #[must_use]
+    pub const fn end(self) -> Addr {
+        self.end
     }
 
     /// How many bytes the region holds.
     #[must_use]
     pub fn length(self) -> Bytes {
-        Bytes(self.end.0.saturating_sub(self.start.0))
+        Bytes(self.end.0 - self.start.0)
     }
 
     /// Whether the two have a byte in common.
@@ -109,12 +173,6 @@ impl Region {
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
-    }
-
-    /// The addresses as a range of numbers.
-    #[must_use]
-    pub fn range(self) -> Range<u64> {
-        self.start.0..self.end.0
     }
 }
 
@@ -156,5 +214,12 @@ mod tests {
         assert!(!low.overlaps(high));
         assert!(low.overlaps(Region::new(Addr(15), Bytes(1)).unwrap()));
         assert_eq!(Region::new(Addr(u64::MAX), Bytes(2)), None);
+        assert_eq!(Region::between(Addr(2), Addr(1)), None);
+        assert_eq!(low.hull(high), Region::new(Addr(0), Bytes(32)).unwrap());
+        assert_eq!(
+            low.prefix(Bytes(4)),
+            Region::new(Addr(0), Bytes(4)).unwrap()
+        );
+        assert_eq!(low.prefix(Bytes(17)), low);
     }
 }

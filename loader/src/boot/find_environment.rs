@@ -5,8 +5,8 @@
 
 use little_loader_core::disk::extent::Extent;
 use little_loader_core::display::{Decimal, Word};
-use little_loader_core::env::block::Copy;
 use little_loader_core::env::open::{self, Broken, CopyError, Recovered};
+use little_loader_core::env::place::EnvCopy;
 use little_loader_core::env::writer::{Storage, Writer};
 use little_loader_core::settings::Settings;
 use little_loader_core::tree::machine::{MAX_TRANSPORTS, Machine};
@@ -250,10 +250,10 @@ impl Places {
         }
     }
 
-    fn lba(&self, copy: Copy) -> Lba {
+    fn lba(&self, copy: EnvCopy) -> Lba {
         match copy {
-            Copy::First => self.first,
-            Copy::Second => self.second.unwrap_or(self.first),
+            EnvCopy::First => self.first,
+            EnvCopy::Second => self.second.unwrap_or(self.first),
         }
     }
 }
@@ -267,7 +267,7 @@ pub(crate) struct OnDisk<'a> {
 impl Storage for OnDisk<'_> {
     type Error = DiskError;
 
-    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), DiskError> {
+    fn write(&mut self, copy: EnvCopy, first: usize, bytes: &[u8]) -> Result<(), DiskError> {
         // Of a pair, one copy may lie on the disk and the other one not.
         let (lba, length) = (self.places.lba(copy), self.places.length);
         Extent { lba, length }.check("environment", self.disk.capacity)?;

@@ -5,7 +5,8 @@
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, Readable};
 use little_loader_core::disk::extent::{Extent, ExtentError};
 use little_loader_core::display::{Decimal, Word};
-use little_loader_core::env::block::{Copy, Env};
+use little_loader_core::env::block::Env;
+use little_loader_core::env::place::EnvCopy;
 use little_loader_core::env::writer::{RecordError, Storage};
 use little_loader_core::kernel::command_line::{CommandLine, CommandLineTooLong};
 use little_loader_core::kernel::image::{ImageError, ImageHeader, PROBE_SIZE};
@@ -18,7 +19,7 @@ use little_loader_core::slots::slot::{Reason, Slot};
 use little_loader_core::slots::variables::{SlotContents, SlotError, Variables};
 use little_loader_core::tree::edit::{self, TreeTooLarge};
 use little_loader_core::tree::machine::Machine;
-use little_loader_core::units::{Addr, BLOCK_SIZE, Bytes, Lba, Region};
+use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba, Region};
 use thiserror::Error;
 
 use crate::boot::fatal::Fatal;
@@ -128,7 +129,11 @@ pub(crate) fn first_bootable_slot(
 impl Loaded {
     fn announce(&self, slot: Slot, reason: Reason) {
         say!("slot {slot}: {reason}");
-        say!("kernel: {} at {}", self.kernel.length(), self.kernel.start);
+        say!(
+            "kernel: {} at {}",
+            self.kernel.length(),
+            self.kernel.start()
+        );
         say!(
             "command line: {} bytes",
             Decimal(self.command_line.as_bytes().len() as u64)
@@ -154,7 +159,7 @@ struct SlotsOnDisk<'a> {
 impl Storage for SlotsOnDisk<'_> {
     type Error = DiskError;
 
-    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), DiskError> {
+    fn write(&mut self, copy: EnvCopy, first: usize, bytes: &[u8]) -> Result<(), DiskError> {
         self.storage.write(copy, first, bytes)
     }
 
@@ -279,17 +284,11 @@ fn probe(disk: &mut Disk, lba: Lba) -> Result<ImageHeader, LoadError> {
 
 /// Reads an extent to the start of the region placed for it; returns where its bytes are.
 fn read_to(disk: &mut Disk, extent: Extent, place: Region) -> Result<Region, DiskError> {
-    let blocks = Region {
-        start: place.start,
-        end: Addr(place.start.0 + extent.length.blocks() * BLOCK_SIZE),
-    };
+    let blocks = place.prefix(Bytes(extent.length.blocks() * BLOCK_SIZE));
     trace!("trace: reading block {} to {blocks}", extent.lba);
     // SAFETY: the placement lies in RAM, which is mapped, and holds whole blocks; it overlaps neither the loader nor the
     // DTB nor what was placed before.
     let bytes = unsafe { memory::bytes(blocks) };
     disk.read(extent.lba, bytes)?;
-    Ok(Region {
-        start: place.start,
-        end: Addr(place.start.0 + extent.length.0),
-    })
+    Ok(place.prefix(extent.length))
 }

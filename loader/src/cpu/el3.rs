@@ -217,7 +217,7 @@ struct CpuInterface {
 
 /// Gives all interrupts to the non-secure state, which at reset has none.
 pub(crate) fn give_interrupts_away(gic: &Gic) {
-    let Some(address) = NonNull::new(gic.distributor.start.0 as *mut Distributor) else {
+    let Some(address) = NonNull::new(gic.distributor.start().0 as *mut Distributor) else {
         return;
     };
     // SAFETY: the DTB says that these are the registers of a GIC distributor, mapped as device memory; nothing else uses it.
@@ -234,7 +234,7 @@ pub(crate) fn give_interrupts_away(gic: &Gic) {
             group.write(u32::MAX);
         }
     }
-    let Some(address) = NonNull::new(cpu_interface.start.0 as *mut CpuInterface) else {
+    let Some(address) = NonNull::new(cpu_interface.start().0 as *mut CpuInterface) else {
         return;
     };
     // SAFETY: as above, for the CPU interface.

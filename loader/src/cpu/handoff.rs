@@ -59,8 +59,8 @@ pub(crate) fn enter(way: Way, kernel: Addr, dtb: Addr, loaded: &[Option<Region>]
 fn clean_and_invalidate(region: Region) {
     let line = data_cache_line();
     let turn = line * LINES_PER_TURN;
-    let mut address = region.start.0 / line * line;
-    while region.end.0.saturating_sub(address) >= turn {
+    let mut address = region.start().0 / line * line;
+    while region.end().0.saturating_sub(address) >= turn {
         // SAFETY: cleaning and invalidating changes no data, and all lines hold bytes of the region, which is mapped.
         unsafe {
             asm!(
@@ -75,7 +75,7 @@ fn clean_and_invalidate(region: Region) {
             );
         }
     }
-    while address < region.end.0 {
+    while address < region.end().0 {
         // SAFETY: as above.
         unsafe { asm!("dc civac, {}", in(reg) address, options(nostack)) };
         address += line;

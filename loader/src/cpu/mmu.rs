@@ -171,8 +171,8 @@ fn map_as(region: Region, attributes: u64) {
     let tables = unsafe { &mut *TABLES.0.get() };
     let blocks = tables.blocks.as_flattened_mut();
     let gib = |address: u64| usize::try_from(address >> GIB_SHIFT).unwrap_or(usize::MAX);
-    let first = gib(region.start.0);
-    let end = gib(region.end.0.saturating_sub(1)).saturating_add(1);
+    let first = gib(region.start().0);
+    let end = gib(region.end().0.saturating_sub(1)).saturating_add(1);
     for (index, entry) in blocks.iter_mut().enumerate().take(end).skip(first) {
         if *entry == 0 {
             *entry = (index as u64) << GIB_SHIFT | attributes;

@@ -75,7 +75,7 @@ impl fmt::Display for DiskName {
         match self {
             Self::Mmio(registers) => {
                 f.write_str("virtio-mmio@")?;
-                bare_hex(f, registers.start.0, 1)
+                bare_hex(f, registers.start().0, 1)
             }
             Self::Pci(place) => place.fmt(f),
         }
@@ -93,7 +93,7 @@ impl Disk {
     /// Opens the block device behind an MMIO transport; `None` when there is no device, or one of another kind.
     pub(crate) fn open(registers: Region) -> Option<(DiskName, Result<Self, DiskError>)> {
         let name = DiskName::Mmio(registers);
-        let header = NonNull::new(registers.start.0 as *mut VirtIOHeader)?;
+        let header = NonNull::new(registers.start().0 as *mut VirtIOHeader)?;
         // SAFETY: the DTB says that these are the registers of a virtio-mmio transport, they are mapped as device
         // memory, and one transport is open at a time.
         let transport = unsafe { MmioTransport::new(header, registers.length().0 as usize) };

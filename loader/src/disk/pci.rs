@@ -123,7 +123,7 @@ impl Bus {
         let mut bus = Self {
             configuration: Self::configuration(host.configuration),
             window: host.window,
-            next: host.window.start.0,
+            next: host.window.start().0,
             bridges: [None; MAX_BUSES],
             last: 0,
             highest: buses.clamp(1, MAX_BUSES as u64) as u8 - 1,
@@ -139,7 +139,7 @@ impl Bus {
     fn configuration(space: Region) -> MmioCam<'static> {
         // SAFETY: the DTB says that this is the configuration space of a host bridge, of at least one bus; it is mapped
         // as device memory, only buses that it holds are accessed, and one of these is used at a time.
-        unsafe { MmioCam::new(space.start.0 as *mut u8, Cam::Ecam) }
+        unsafe { MmioCam::new(space.start().0 as *mut u8, Cam::Ecam) }
     }
 
     fn root(&self) -> PciRoot<MmioCam<'static>> {
@@ -269,7 +269,7 @@ impl Bus {
         let address = self.next.checked_next_multiple_of(size);
         let window = self.window;
         match address.and_then(|address| Some((address, address.checked_add(size)?))) {
-            Some((address, end)) if end <= window.end.0 => {
+            Some((address, end)) if end <= window.end().0 => {
                 self.next = end;
                 Ok(address)
             }

@@ -21,8 +21,8 @@ unsafe impl Hal for LoaderHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let pool = memory::dma();
         let taken = PAGES_TAKEN.load(Ordering::Relaxed);
-        let start = pool.start.0 as usize + taken * PAGE_SIZE;
-        if start + pages * PAGE_SIZE > pool.end.0 as usize {
+        let start = pool.start().0 as usize + taken * PAGE_SIZE;
+        if start + pages * PAGE_SIZE > pool.end().0 as usize {
             // Address 0 tells the driver that there is no memory.
             return (0, NonNull::dangling());
         }

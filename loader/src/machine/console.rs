@@ -51,7 +51,7 @@ struct Registers {
 
 /// Makes the PL011 at `registers` the console and turns it on, or silences the console when there is none.
 pub(crate) fn open(registers: Option<Region>) {
-    let address = registers.map_or(0, |registers| registers.start.0 as usize);
+    let address = registers.map_or(0, |registers| registers.start().0 as usize);
     PL011.store(address, Ordering::Relaxed);
     if let Some(mut uart) = uart() {
         field!(uart, integer_divisor).write(BAUD_DIVISOR_64THS / 64);

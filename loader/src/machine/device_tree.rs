@@ -119,16 +119,13 @@ impl DeviceTree {
     /// Where the DTB lies.
     pub(crate) fn region(&self) -> Region {
         let start = Addr(self.bytes.as_ptr() as u64);
-        Region {
-            start,
-            end: Addr(start.0 + self.bytes.len() as u64),
-        }
+        Region::new(start, Bytes(self.bytes.len() as u64)).unwrap_or_default()
     }
 
     /// Takes the place that was found for it, with room for the edit: where it lies, or where it is moved to now.
     pub(crate) fn settle(&mut self, place: Region) {
         self.place = place;
-        if place.start == self.region().start {
+        if place.start() == self.region().start() {
             return;
         }
         trace!("trace: DTB moved to {place}");
@@ -141,15 +138,12 @@ impl DeviceTree {
 
     /// Writes what the kernel is told into the DTB. Returns where it lies.
     pub(crate) fn tell_the_kernel(self, machine: &Machine, told: &Told<'_>) -> Region {
-        let start = self.place.start;
+        let place = self.place;
         // SAFETY: what was placed for the DTB is RAM that is mapped, and `self`, the only reference into it, ends here.
-        let bytes = unsafe { memory::bytes(self.place) };
+        let bytes = unsafe { memory::bytes(place) };
         let size = edit::edit(bytes, machine.chosen, told);
-        trace!("trace: DTB of {size} bytes at {start}");
-        Region {
-            start,
-            end: Addr(start.0 + size as u64),
-        }
+        trace!("trace: DTB of {size} bytes at {}", place.start());
+        place.prefix(Bytes(size as u64))
     }
 
     fn fdt(&self) -> Fdt<'_> {

@@ -125,7 +125,7 @@ struct Device(NonNull<Registers>);
 impl Device {
     /// The device, if it can do DMA.
     fn open(registers: Region) -> Option<Self> {
-        let device = Self(NonNull::new(registers.start.0 as *mut Registers)?);
+        let device = Self(NonNull::new(registers.start().0 as *mut Registers)?);
         let signature = field_shared!(device.registers(), dma).read();
         (u64::from_be(signature) == DMA_SIGNATURE).then_some(device)
     }

@@ -16,10 +16,8 @@ unsafe extern "C" {
 }
 
 fn between(start: *const u8, end: *const u8) -> Region {
-    Region {
-        start: Addr(start as u64),
-        end: Addr(end as u64),
-    }
+    // The linker script defines the symbols in this order.
+    Region::between(Addr(start as u64), Addr(end as u64)).unwrap_or_default()
 }
 
 /// The loader itself, with all its buffers.
@@ -45,5 +43,5 @@ pub(crate) fn environment() -> Region {
 pub(crate) unsafe fn bytes(region: Region) -> &'static mut [u8] {
     let length = region.length().0 as usize;
     // SAFETY: the caller says that the region is mapped RAM with no other reference to it. Any bytes are valid.
-    unsafe { &mut *slice_from_raw_parts_mut(region.start.0 as *mut u8, length) }
+    unsafe { &mut *slice_from_raw_parts_mut(region.start().0 as *mut u8, length) }
 }

@@ -71,7 +71,7 @@ pub(crate) fn configure(power_off: PowerOff) {
         PowerOff::Psci(Conduit::Hvc) => METHOD.store(HVC, Ordering::Relaxed),
         PowerOff::Psci(Conduit::Smc) => METHOD.store(SMC, Ordering::Relaxed),
         PowerOff::Gpio(gpio) => {
-            PL061.store(gpio.registers.start.0 as usize, Ordering::Relaxed);
+            PL061.store(gpio.registers.start().0 as usize, Ordering::Relaxed);
             PIN.store(gpio.pin, Ordering::Relaxed);
             METHOD.store(BY_PIN, Ordering::Relaxed);
         }

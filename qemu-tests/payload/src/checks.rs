@@ -125,10 +125,8 @@ fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
     };
     let ram = machine.memory.ram.as_slice();
     let in_ram = |region: Region| ram.iter().any(|piece| piece.contains(region));
-    let tree = Region {
-        start: Addr(entry.arguments[0]),
-        end: Addr(entry.arguments[0] + fdt.data().len() as u64),
-    };
+    let tree =
+        Region::new(Addr(entry.arguments[0]), Bytes(fdt.data().len() as u64)).unwrap_or_default();
     check(
         "dtb_size",
         fdt.data().len(),
@@ -245,11 +243,13 @@ fn report_chosen(fdt: Fdt<'_>, in_ram: impl Fn(Region) -> bool, base: u64) {
         })
     };
     if let (Some(start), Some(end)) = (number("linux,initrd-start"), number("linux,initrd-end")) {
-        let initrd = Region {
-            start: Addr(start),
-            end: Addr(end),
-        };
-        check("initrd", initrd, start < end && in_ram(initrd), "in RAM");
+        let initrd = Region::between(Addr(start), Addr(end));
+        check(
+            "initrd",
+            format_args!("{}..{}", Addr(start), Addr(end)),
+            start < end && initrd.is_some_and(in_ram),
+            "in RAM",
+        );
         let crc = bytes(Addr(start), end.saturating_sub(start)).map(crc32fast::hash);
         check(
             "initrd_crc",
@@ -274,10 +274,10 @@ fn report_reserved(machine: &Machine, image: Option<Region>, tree: Region) {
         let crc = ram
             .iter()
             .any(|piece| piece.contains(*reserved))
-            .then(|| bytes(reserved.start, reserved.length().0).map(crc32fast::hash));
+            .then(|| bytes(reserved.start(), reserved.length().0).map(crc32fast::hash));
         say!(
             "payload: reserved@{}={:#010x} ok",
-            reserved.start,
+            reserved.start(),
             crc.flatten().unwrap_or_default()
         );
         let overlaps =
@@ -305,7 +305,7 @@ struct Uart {
 fn report_uart(machine: &Machine) {
     let Some(address) = machine
         .console
-        .and_then(|console| NonNull::new(console.start.0 as *mut Uart))
+        .and_then(|console| NonNull::new(console.start().0 as *mut Uart))
     else {
         return;
     };
@@ -357,7 +357,7 @@ struct Transport {
 fn report_transports(machine: &Machine) {
     let mut running = 0;
     for window in machine.transports.as_slice() {
-        let Some(address) = NonNull::new(window.start.0 as *mut Transport) else {
+        let Some(address) = NonNull::new(window.start().0 as *mut Transport) else {
             continue;
         };
         // SAFETY: the DTB says that these are the registers of a virtio transport; reading the status changes nothing.

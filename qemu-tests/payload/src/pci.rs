@@ -30,7 +30,7 @@ const DEVICE_STATUS: u64 = 20;
 pub(crate) fn disks(host: &PciHost) -> (u64, u64) {
     let (mut disks, mut running) = (0, 0);
     for device in 0..32 {
-        let space = host.configuration.start.0 + device * DEVICE_STRIDE;
+        let space = host.configuration.start().0 + device * DEVICE_STRIDE;
         if VIRTIO_BLK.contains(&read(space)) && read(space + COMMAND) & MEMORY_SPACE != 0 {
             let status = common_configuration(space).map(|common| read(common + DEVICE_STATUS));
             disks += 1;

@@ -71,26 +71,26 @@ fn each_free(ram: &Regions, taken: &Regions, mut act: impl FnMut(Region)) {
     let mut free = |start: Addr, end: Addr| {
         let start = Addr(start.0.next_multiple_of(WORD));
         let end = Addr(end.0 / WORD * WORD);
-        if start < end {
-            act(Region { start, end });
+        if let Some(region) = Region::between(start, end) {
+            act(region);
         }
     };
     for piece in ram.as_slice() {
-        let mut start = piece.start;
+        let mut start = piece.start();
         for used in taken.as_slice().iter().filter(|used| used.overlaps(*piece)) {
-            free(start, used.start);
-            start = used.end;
+            free(start, used.start());
+            start = used.end();
         }
-        free(start, piece.end);
+        free(start, piece.end());
     }
 }
 
 /// The words of a free region, with their addresses.
 fn words(region: Region) -> impl Iterator<Item = (u64, &'static mut u64)> {
-    let start = NonNull::new(region.start.0 as *mut u64).unwrap_or(NonNull::dangling());
+    let start = NonNull::new(region.start().0 as *mut u64).unwrap_or(NonNull::dangling());
     let count = (region.length().0 / WORD) as usize;
     // SAFETY: the region is RAM at a multiple of 8 that nobody uses, and one of these slices is in use at a time. Without
     // an MMU all RAM can be read and written.
     let words = unsafe { NonNull::slice_from_raw_parts(start, count).as_mut() };
-    (region.start.0..).step_by(WORD as usize).zip(words)
+    (region.start().0..).step_by(WORD as usize).zip(words)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use imagegen::env_file::{EnvFile, Place};
 use imagegen::loader_elf::LoaderElf;
 use imagegen::slots;
-use little_loader_core::env::block::Copy;
+use little_loader_core::env::place::EnvCopy;
 use little_loader_core::slots::slot::Slot;
 
 use qemu_tests::machine::{Disk, Machine};
@@ -420,17 +420,17 @@ fn redundant(context: &Context) -> Result<()> {
     let file = OpenOptions::new().write(true).open(&image)?;
     std::os::unix::fs::FileExt::write_all_at(&file, &block, 16 * 512)?;
     let machine = crate::context::machine(&loader).disk(Disk::new(&image));
-    let counting = || -> Result<(Copy, u8)> {
+    let counting = || -> Result<(EnvCopy, u8)> {
         EnvFile::open(&image, place, false)?
             .counting_copy()
             .context("no pair")
     };
-    ensure!(counting()? == (Copy::First, 255));
+    ensure!(counting()? == (EnvCopy::First, 255));
     for (wanted, copy) in [
-        ("b trial 1", (Copy::Second, 0)),
-        ("b trial 2", (Copy::First, 1)),
-        ("a reverted 2", (Copy::Second, 2)),
-        ("a active 0", (Copy::Second, 2)),
+        ("b trial 1", (EnvCopy::Second, 0)),
+        ("b trial 2", (EnvCopy::First, 1)),
+        ("a reverted 2", (EnvCopy::Second, 2)),
+        ("a active 0", (EnvCopy::Second, 2)),
     ] {
         boots_on(&machine, wanted)?;
         ensure!(counting()? == copy, "after {wanted}: {:?}", counting()?);
@@ -447,7 +447,7 @@ fn redundant(context: &Context) -> Result<()> {
         "{serial}"
     );
     // The next write repaired it.
-    ensure!(counting()? == (Copy::Second, 2), "{:?}", counting()?);
+    ensure!(counting()? == (EnvCopy::Second, 2), "{:?}", counting()?);
     Ok(())
 }
 

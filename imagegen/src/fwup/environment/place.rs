@@ -2,7 +2,8 @@
 
 //! Where an environment is, and what it can hold: all that can be told before it is read.
 
-use little_loader_core::env::block::{Copy, Format, SetError};
+use little_loader_core::env::block::{Format, SetError};
+use little_loader_core::env::place::EnvCopy;
 
 use super::super::device::{Device, Storage};
 use super::super::language::integer::unsigned;
@@ -74,10 +75,10 @@ impl Place {
         }
     }
 
-    pub(super) fn block(&self, copy: Copy) -> u64 {
+    pub(super) fn block(&self, copy: EnvCopy) -> u64 {
         match copy {
-            Copy::First => self.first,
-            Copy::Second => self.second.unwrap_or(self.first),
+            EnvCopy::First => self.first,
+            EnvCopy::Second => self.second.unwrap_or(self.first),
         }
     }
 }

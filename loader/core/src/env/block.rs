@@ -288,38 +288,6 @@ impl<'a> EnvMut<'a> {
     }
 }
 
-/// Which copy of a redundant pair counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copy {
-    /// The one at the first LBA.
-    First,
-    /// The one at the redundant LBA.
-    Second,
-}
-
-impl Copy {
-    /// The other one.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::First => Self::Second,
-            Self::Second => Self::First,
-        }
-    }
-}
-
-/// Which of two valid copies is the newer, by their flags bytes: the one that is ahead on the circle of 256 values.
-/// The first one where they are equal or opposite.
-#[must_use]
-pub fn newer(first: u8, second: u8) -> Copy {
-    let ahead = second.wrapping_sub(first);
-    if (1..128).contains(&ahead) {
-        Copy::Second
-    } else {
-        Copy::First
-    }
-}
-
 /// The CRC-32 of U-Boot's environment. One function that is not inlined: in each copy of its own the compiler would have to
 /// see anew that the tables for CPUs without CRC instructions, 16 KiB, are never used.
 #[inline(never)]
@@ -502,33 +470,6 @@ mod tests {
         assert_eq!(env.set("", b"1"), Err(SetError::BadName));
         assert_eq!(env.set("a=b", b"1"), Err(SetError::BadName));
         assert_eq!(env.set("a", b"1\x002"), Err(SetError::BadValue));
-    }
-
-    /// U-Boot's own rule (`env/common.c`, `env_import_redund`), which compares the plain numbers and knows one wrap.
-    fn u_boot_newer(first: u8, second: u8) -> Copy {
-        match (first, second) {
-            (255, 0) => Copy::Second,
-            (0, 255) => Copy::First,
-            (first, second) if second > first => Copy::Second,
-            _ => Copy::First,
-        }
-    }
-
-    #[test]
-    fn the_newer_copy_is_the_one_u_boot_takes_a_step_apart() {
-        for flags in 0..=255_u8 {
-            for (first, second) in [
-                (flags, flags.wrapping_add(1)),
-                (flags.wrapping_add(1), flags),
-                (flags, flags),
-            ] {
-                assert_eq!(
-                    newer(first, second),
-                    u_boot_newer(first, second),
-                    "{first} {second}"
-                );
-            }
-        }
     }
 
     proptest! {

@@ -5,5 +5,6 @@
 pub mod block;
 pub mod changes;
 pub mod open;
+pub mod place;
 pub mod repair;
 pub mod writer;

@@ -5,7 +5,8 @@
 
 use core::fmt;
 
-use crate::env::block::{Copy, Env, EnvError, Format, newer};
+use crate::env::block::{Env, EnvError, Format};
+use crate::env::place::{EnvCopy, active_copy};
 use crate::env::repair::{Repair, repair};
 use crate::env::writer::{Sectors, Writer};
 
@@ -17,7 +18,7 @@ pub enum Recovered<E> {
     /// A torn write was completed or undone in memory. It must be written before anything else.
     Repaired,
     /// One copy of a pair is of no use; the next write goes there.
-    OtherCopyBad(Copy, CopyError<E>),
+    OtherCopyBad(EnvCopy, CopyError<E>),
 }
 
 /// Why a copy of a pair is of no use.
@@ -102,17 +103,16 @@ pub fn redundant<'a, E>(
             .map(|env| env.flags().unwrap_or_default())
             .map_err(CopyError::Env),
     };
-    let flags = (parse(first, read.0), parse(second, read.1));
-    let (current, recovered) = match flags {
-        (Ok(first), Ok(second)) => (newer(first, second), Recovered::Whole),
-        (Ok(_), Err(error)) => (Copy::First, Recovered::OtherCopyBad(Copy::Second, error)),
-        (Err(error), Ok(_)) => (Copy::Second, Recovered::OtherCopyBad(Copy::First, error)),
-        (Err(first), Err(second)) => return Err(BothBroken { first, second }),
+    let (current, invalid) = active_copy(parse(first, read.0), parse(second, read.1))
+        .map_err(|(first, second)| BothBroken { first, second })?;
+    let recovered = match invalid {
+        None => Recovered::Whole,
+        Some((copy, error)) => Recovered::OtherCopyBad(copy, error),
     };
     let is_known = !matches!(recovered, Recovered::OtherCopyBad(_, CopyError::Read(_)));
     let writer = match current {
-        Copy::First => Writer::redundant(first, current, second, is_known),
-        Copy::Second => Writer::redundant(second, current, first, is_known),
+        EnvCopy::First => Writer::redundant(first, current, second, is_known),
+        EnvCopy::Second => Writer::redundant(second, current, first, is_known),
     };
     Ok((writer, recovered))
 }

@@ -9,8 +9,9 @@ use core::ops::Range;
 use thiserror::Error;
 
 use crate::display::{Decimal, Word};
-use crate::env::block::{Copy, Env, EnvMut, Format, entries, split};
+use crate::env::block::{Env, EnvMut, Format, entries, split};
 use crate::env::changes::{Changes, Known};
+use crate::env::place::EnvCopy;
 
 /// The size in bytes of the unit that a disk writes as a whole.
 pub const SECTOR: usize = 512;
@@ -62,7 +63,7 @@ pub trait Storage {
     /// # Errors
     ///
     /// When they could not be written.
-    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), Self::Error>;
+    fn write(&mut self, copy: EnvCopy, first: usize, bytes: &[u8]) -> Result<(), Self::Error>;
 
     /// Waits until all that was written is on stable storage.
     ///
@@ -89,7 +90,7 @@ pub struct Writer<'a> {
 #[derive(Debug)]
 struct Pair<'a> {
     /// Which one the other one is.
-    other_is: Copy,
+    other_is: EnvCopy,
     /// What it holds on the disk.
     other: &'a mut [u8],
     /// Whether that is known. It is not after a read error or a failed write.
@@ -112,7 +113,7 @@ impl<'a> Writer<'a> {
     #[must_use]
     pub fn redundant(
         block: &'a mut [u8],
-        current: Copy,
+        current: EnvCopy,
         other: &'a mut [u8],
         other_is_known: bool,
     ) -> Self {
@@ -136,10 +137,10 @@ impl<'a> Writer<'a> {
 
     /// Which copy the block is.
     #[must_use]
-    pub fn current(&self) -> Copy {
+    pub fn current(&self) -> EnvCopy {
         self.pair
             .as_ref()
-            .map_or(Copy::First, |pair| pair.other_is.other())
+            .map_or(EnvCopy::First, |pair| pair.other_is.other())
     }
 
     fn format(&self) -> Format {

@@ -155,7 +155,7 @@ pub fn place(
     } else {
         (memory, memory)
     };
-    let stays = Region::new(dtb.now.start, dtb.size).filter(|place| memory.is_free(*place));
+    let stays = Region::new(dtb.now.start(), dtb.size).filter(|place| memory.is_free(*place));
     if let Some(place) = stays
         && let Ok((kernel, initrd)) = beside(&memory.without(place)?, kernel, initrd)
     {
@@ -227,7 +227,7 @@ fn beside(
                     .unwrap_or(length.0),
             );
             let initrd = rest
-                .find(needed, PAGE, Bytes(0), kernel.end)
+                .find(needed, PAGE, Bytes(0), kernel.end())
                 .or_else(|| rest.find(needed, PAGE, Bytes(0), Addr(0)))
                 .ok_or_else(|| PlacementError::Initrd {
                     needed,
@@ -241,8 +241,8 @@ fn beside(
 }
 
 fn check_window(kernel: Region, initrd: Region) -> Result<(), PlacementError> {
-    let window_start = kernel.start.min(initrd.start).0 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
-    if kernel.end.max(initrd.end).0 - window_start > WINDOW_SIZE {
+    let window_start = kernel.start().min(initrd.start()).0 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
+    if kernel.end().max(initrd.end()).0 - window_start > WINDOW_SIZE {
         return Err(PlacementError::Window { kernel, initrd });
     }
     Ok(())
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn the_kernel_goes_to_the_first_free_boundary_and_the_initrd_behind_it() {
         let placement = by_elf(&virt(128), &kernel(12 * MIB + 1), Some(5000)).unwrap();
-        assert_eq!(placement.kernel.start, Addr(0x4020_0000));
+        assert_eq!(placement.kernel.start(), Addr(0x4020_0000));
         assert_eq!(placement.initrd, Some(region(0x40e0_1000, 8192)));
     }
 
@@ -328,7 +328,7 @@ mod tests {
             ..kernel(MIB)
         };
         assert_eq!(
-            by_elf(&virt(128), &needs, None).unwrap().kernel.start,
+            by_elf(&virt(128), &needs, None).unwrap().kernel.start(),
             Addr(0x4028_0000)
         );
         // Free of DTB and loader, though the boundary itself is not.
@@ -337,7 +337,7 @@ mod tests {
             ..kernel(MIB)
         };
         assert_eq!(
-            by_elf(&virt(128), &needs, None).unwrap().kernel.start,
+            by_elf(&virt(128), &needs, None).unwrap().kernel.start(),
             Addr(0x401c_0000)
         );
     }
@@ -383,7 +383,7 @@ mod tests {
         let dtb = dtb(0x4400_0000);
         let initrd = InitrdNeeds::Bytes(Bytes(2 * MIB));
         let placement = place(&virt(128), &kernel(61 * MIB), initrd, &dtb).unwrap();
-        assert_eq!(placement.kernel.start, Addr(0x4020_0000));
+        assert_eq!(placement.kernel.start(), Addr(0x4020_0000));
         assert_eq!(placement.initrd, Some(region(0x4400_3000, 2 * MIB)));
         assert_eq!(placement.dtb, region(0x4400_0000, 9216));
     }
@@ -429,8 +429,8 @@ mod tests {
         let placement = place(&virt(64), &kernel(30 * MIB), initrd, &dtb).unwrap();
         assert_eq!(placement.kernel, region(0x4020_0000, 30 * MIB));
         assert_eq!(
-            (placement.initrd, placement.dtb.start),
-            (None, dtb.now.start)
+            (placement.initrd, placement.dtb.start()),
+            (None, dtb.now.start())
         );
         let error = place(&virt(64), &kernel(40 * MIB), initrd, &dtb).unwrap_err();
         assert_eq!(
@@ -501,9 +501,9 @@ mod tests {
             let lowest = |but: Option<Region>| (0..80)
                 .map(|step| region(step * KERNEL_ALIGNMENT, 1))
                 .filter(|base| memory.ram.as_slice().iter().any(|piece| piece.contains(*base)))
-                .map(|base| region(base.start.0 + text_offset, image_size.next_multiple_of(512)))
+                .map(|base| region(base.start().0 + text_offset, image_size.next_multiple_of(512)))
                 .find(|candidate| free(*candidate) && !but.is_some_and(|but| but.overlaps(*candidate)));
-            let stays = Some(region(dtb.now.start.0, dtb_size)).filter(|stays| free(*stays));
+            let stays = Some(region(dtb.now.start().0, dtb_size)).filter(|stays| free(*stays));
             match place(&memory, &needs, initrd, &dtb) {
                 Ok(placement) => {
                     let kernel = placement.kernel;
@@ -516,11 +516,11 @@ mod tests {
                         prop_assert!(stays.is_none() || lowest(stays).is_none() || initrd != InitrdNeeds::Nothing);
                     }
                     prop_assert!(free(placement.dtb) && !placement.dtb.overlaps(kernel));
-                    prop_assert!(placement.dtb.start.0.is_multiple_of(8) && placement.dtb.length().0 >= dtb_size);
+                    prop_assert!(placement.dtb.start().0.is_multiple_of(8) && placement.dtb.length().0 >= dtb_size);
                     prop_assert_eq!(placement.initrd.is_some(), matches!(initrd, InitrdNeeds::Bytes(_)));
                     if let (Some(at), InitrdNeeds::Bytes(length)) = (placement.initrd, initrd) {
                         prop_assert!(free(at) && !at.overlaps(kernel) && !at.overlaps(placement.dtb));
-                        prop_assert!(at.start.0.is_multiple_of(4096) && at.length() >= length);
+                        prop_assert!(at.start().0.is_multiple_of(4096) && at.length() >= length);
                     }
                 }
                 Err(PlacementError::Kernel { .. }) => prop_assert_eq!(lowest(None), None),

@@ -97,7 +97,7 @@ pub struct Told<'a> {
 pub fn edit(dtb: &mut [u8], chosen: usize, told: &Told<'_>) -> usize {
     let initrd = told
         .initrd
-        .map(|initrd| [initrd.start.0.to_be_bytes(), initrd.end.0.to_be_bytes()]);
+        .map(|initrd| [initrd.start().0.to_be_bytes(), initrd.end().0.to_be_bytes()]);
     let bootcount = [b'0' + told.bootcount.min(9) as u8];
     let values = [
         Some(told.command_line.as_bytes()),

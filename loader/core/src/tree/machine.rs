@@ -7,6 +7,7 @@
 
 use core::ops::Range;
 
+use arrayvec::ArrayVec;
 use thiserror::Error;
 
 use crate::display::{Decimal, Hex, Word};
@@ -187,10 +188,9 @@ impl PciHost {
 
 /// The virtio-mmio transports of the machine, highest address first: on QEMU's virt machine that is the order in which
 /// devices stand on its command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transports {
-    list: [Region; MAX_TRANSPORTS],
-    length: usize,
+    list: ArrayVec<Region, MAX_TRANSPORTS>,
     /// How many transports there are beyond those kept.
     pub left_out: usize,
 }
@@ -199,33 +199,15 @@ impl Transports {
     /// The register windows, highest address first.
     #[must_use]
     pub fn as_slice(&self) -> &[Region] {
-        &self.list[..self.length]
+        &self.list
     }
 
     fn add(&mut self, region: Region) {
-        if self.length == MAX_TRANSPORTS {
-            self.left_out += 1;
-            return;
-        }
         let at = self
-            .as_slice()
-            .partition_point(|old| old.start > region.start);
-        self.list.copy_within(at..self.length, at + 1);
-        self.list[at] = region;
-        self.length += 1;
-    }
-}
-
-impl Default for Transports {
-    fn default() -> Self {
-        let empty = Region {
-            start: Addr(0),
-            end: Addr(0),
-        };
-        Self {
-            list: [empty; MAX_TRANSPORTS],
-            length: 0,
-            left_out: 0,
+            .list
+            .partition_point(|old| old.start() > region.start());
+        if self.list.try_insert(at, region).is_err() {
+            self.left_out += 1;
         }
     }
 }

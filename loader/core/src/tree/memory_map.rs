@@ -2,6 +2,7 @@
 
 //! Lists of memory regions, and what of the memory is free.
 
+use arrayvec::ArrayVec;
 use thiserror::Error;
 
 use crate::units::{Addr, Bytes, Region};
@@ -14,31 +15,17 @@ pub const MAX_REGIONS: usize = 32;
 #[error("the device tree lists more than {MAX_REGIONS} separate pieces of memory")]
 pub struct TooManyRegions;
 
-/// A list of regions of fixed capacity, sorted by address. Regions that touch or overlap become one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A list of regions, sorted by address. Regions that touch or overlap become one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Regions {
-    list: [Region; MAX_REGIONS],
-    length: usize,
-}
-
-impl Default for Regions {
-    fn default() -> Self {
-        let empty = Region {
-            start: Addr(0),
-            end: Addr(0),
-        };
-        Self {
-            list: [empty; MAX_REGIONS],
-            length: 0,
-        }
-    }
+    list: ArrayVec<Region, MAX_REGIONS>,
 }
 
 impl Regions {
     /// The regions, ascending, with gaps between them.
     #[must_use]
     pub fn as_slice(&self) -> &[Region] {
-        &self.list[..self.length]
+        &self.list
     }
 
     /// Adds a region; an empty one changes nothing.
@@ -47,35 +34,22 @@ impl Regions {
     ///
     /// When the list is full.
     pub fn add(&mut self, region: Region) -> Result<(), TooManyRegions> {
-        if region.start >= region.end {
+        if region.length() == Bytes(0) {
             return Ok(());
         }
+        let first = self.list.partition_point(|old| old.end() < region.start());
         let mut merged = region;
-        let first = self
-            .as_slice()
-            .partition_point(|old| old.end < merged.start);
-        let mut last = first;
         while let Some(old) = self
-            .as_slice()
-            .get(last)
-            .filter(|old| old.start <= merged.end)
+            .list
+            .get(first)
+            .filter(|old| old.start() <= merged.end())
         {
-            merged.start = merged.start.min(old.start);
-            merged.end = merged.end.max(old.end);
-            last += 1;
+            merged = merged.hull(*old);
+            self.list.remove(first);
         }
-        if last == first {
-            if self.length == MAX_REGIONS {
-                return Err(TooManyRegions);
-            }
-            self.list.copy_within(first..self.length, first + 1);
-            self.length += 1;
-        } else {
-            self.list.copy_within(last..self.length, first + 1);
-            self.length -= last - first - 1;
-        }
-        self.list[first] = merged;
-        Ok(())
+        self.list
+            .try_insert(first, merged)
+            .map_err(|_| TooManyRegions)
     }
 
     /// The sum of all lengths.
@@ -118,7 +92,7 @@ impl Memory {
     #[must_use]
     pub fn find(&self, length: Bytes, alignment: u64, offset: Bytes, from: Addr) -> Option<Region> {
         self.ram.as_slice().iter().find_map(|ram| {
-            let mut lowest = ram.start.max(from);
+            let mut lowest = ram.start().max(from);
             loop {
                 let base = lowest.0.checked_next_multiple_of(alignment)?;
                 let start = Addr(base.checked_add(offset.0)?);
@@ -130,7 +104,7 @@ impl Memory {
                     None => return Some(candidate),
                     // The next base whose start lies behind what is in the way.
                     Some(taken) => {
-                        let past = taken.end.0.saturating_sub(offset.0);
+                        let past = taken.end().0.saturating_sub(offset.0);
                         lowest = Addr(past.max(base + 1));
                     }
                 }
@@ -151,17 +125,17 @@ impl Memory {
     pub fn largest_free(&self) -> Bytes {
         let mut largest = 0;
         for ram in self.ram.as_slice() {
-            let mut start = ram.start.0;
+            let mut start = ram.start().0;
             for taken in self
                 .reserved
                 .as_slice()
                 .iter()
                 .filter(|taken| taken.overlaps(*ram))
             {
-                largest = largest.max(taken.start.0.saturating_sub(start));
-                start = start.max(taken.end.0);
+                largest = largest.max(taken.start().0.saturating_sub(start));
+                start = start.max(taken.end().0);
             }
-            largest = largest.max(ram.end.0.saturating_sub(start));
+            largest = largest.max(ram.end().0.saturating_sub(start));
         }
         Bytes(largest)
     }
@@ -209,7 +183,7 @@ mod tests {
             let probe = region(probe * 65536, 1);
             let expected = list.iter().any(|piece| piece.overlaps(probe));
             prop_assert_eq!(regions.as_slice().iter().any(|piece| piece.overlaps(probe)), expected);
-            prop_assert!(regions.as_slice().windows(2).all(|pair| pair[0].end < pair[1].start));
+            prop_assert!(regions.as_slice().windows(2).all(|pair| pair[0].end() < pair[1].start()));
         }
     }
 }

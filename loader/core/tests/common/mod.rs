@@ -9,8 +9,9 @@ pub(crate) mod scenarios;
 
 use std::convert::Infallible;
 
-use little_loader_core::env::block::{Copy, Env, EnvMut, Format};
+use little_loader_core::env::block::{Env, EnvMut, Format};
 use little_loader_core::env::open::{self, Recovered};
+use little_loader_core::env::place::EnvCopy;
 use little_loader_core::env::writer::{RecordError, SECTOR, Storage, Writer};
 use little_loader_core::slots::policy::{Attempt, decide};
 use little_loader_core::slots::run_plan::{Failures, Ready, Slots, first_bootable};
@@ -20,7 +21,7 @@ use little_loader_core::slots::variables::Variables;
 /// What reached, or should reach, the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    Write(Copy, usize, Vec<u8>),
+    Write(EnvCopy, usize, Vec<u8>),
     Flush,
     /// A slot's kernel was read: from here on it runs.
     Start(Slot, Reason),
@@ -196,8 +197,8 @@ impl Disk {
         for operation in operations {
             if let Operation::Write(copy, first, bytes) = operation {
                 let copy = match copy {
-                    Copy::First => 0,
-                    Copy::Second => 1,
+                    EnvCopy::First => 0,
+                    EnvCopy::Second => 1,
                 };
                 disk.copies[copy][first * SECTOR..first * SECTOR + bytes.len()]
                     .copy_from_slice(bytes);
@@ -245,7 +246,7 @@ struct Machine<'a> {
 impl Storage for Machine<'_> {
     type Error = &'static str;
 
-    fn write(&mut self, copy: Copy, first: usize, bytes: &[u8]) -> Result<(), Self::Error> {
+    fn write(&mut self, copy: EnvCopy, first: usize, bytes: &[u8]) -> Result<(), Self::Error> {
         if self
             .faults
             .writes_from
