@@ -235,8 +235,7 @@ impl<'a> EnvMut<'a> {
 
     /// Writes the checksum of what the block holds now.
     pub fn seal(&mut self) {
-        let crc = checksum(&self.block[self.data()]);
-        self.block[..CRC_SIZE].copy_from_slice(&crc.to_le_bytes());
+        seal(self.block, self.format);
     }
 
     fn data(&self) -> Range<usize> {
@@ -286,6 +285,16 @@ impl<'a> EnvMut<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes the checksum of a block's data into it.
+///
+/// # Panics
+///
+/// When the block is smaller than its format's [`Format::data_offset`].
+pub fn seal(block: &mut [u8], format: Format) {
+    let crc = checksum(&block[format.data_offset()..]);
+    block[..CRC_SIZE].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// The CRC-32 of U-Boot's environment. One function that is not inlined: in each copy of its own the compiler would have to
