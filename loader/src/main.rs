@@ -16,16 +16,19 @@ mod cpu;
 mod disk;
 mod machine;
 
+use core::mem;
+
 use little_loader_core::display::{Decimal, Word};
 use little_loader_core::kernel::entry_level;
 use little_loader_core::tree::edit::Told;
 
 use crate::boot::{build_settings, fatal, find_environment, load_slot};
 use crate::cpu::{handoff, mmu, reset};
-use crate::machine::{console, device_tree, fw_cfg, memory, power};
+use crate::machine::memory::{DtbAddress, Ram};
+use crate::machine::{console, device_tree, fw_cfg, power};
 
 /// The first line of Rust: boots, or says why it cannot and powers off.
-extern "C" fn start(dtb: u64, exception_level: u64) -> ! {
+extern "C" fn start(dtb: DtbAddress, exception_level: u64) -> ! {
     let error = match boot_steps(dtb, exception_level) {
         Ok(never) => match never {},
         Err(error) => error,
@@ -35,39 +38,42 @@ extern "C" fn start(dtb: u64, exception_level: u64) -> ! {
 }
 
 /// A boot, step by step.
-fn boot_steps(dtb: u64, exception_level: u64) -> Result<core::convert::Infallible, fatal::Fatal> {
+fn boot_steps(
+    dtb: DtbAddress,
+    exception_level: u64,
+) -> Result<core::convert::Infallible, fatal::Fatal> {
     // What is this machine?
     power::entered_at(exception_level);
     let mut device_tree = device_tree::find(dtb)?;
     let mut machine = device_tree.read()?;
-    console::open(machine.console);
+    console::open(machine.console.and_then(mmu::map_device));
     power::configure(device_tree.power_off(&machine, exception_level));
     reset::check_cpu()?;
-    mmu::map_ram(&machine.memory.ram);
+    let mut ram = Ram::new(mem::take(&mut machine.memory))?;
     console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
-    device_tree.narrate(&machine, exception_level);
+    device_tree.narrate(&machine, &ram, exception_level);
     if exception_level == 3 {
         device_tree.prepare_non_secure_state(&machine)?;
     }
 
     // Which disk, and which slot of it?
-    let overrides = fw_cfg::Overrides::read(machine.fw_cfg)?;
+    let overrides = fw_cfg::Overrides::read(machine.fw_cfg.and_then(mmu::map_device))?;
     let settings = build_settings::settings(overrides.env_lba)?;
     let (mut disk, mut environment) = find_environment::find(&machine, &settings)?;
-    machine.memory.reserved.add(memory::loader())?;
     let (ready, bootcount) = load_slot::first_bootable_slot(
         &mut disk,
         &mut environment,
         &machine,
         &mut device_tree,
+        &mut ram,
         &overrides,
     )?;
 
     // Hand over.
     let level = entry_level::of_kernel(exception_level, machine.cpus, build_settings::EL2);
     let told = Told {
-        command_line: &ready.loaded.command_line,
-        initrd: ready.loaded.initrd,
+        command_line: ready.loaded.command_line(),
+        initrd: ready.loaded.initrd(),
         slot: ready.slot,
         reason: ready.reason,
         bootcount,
@@ -79,9 +85,8 @@ fn boot_steps(dtb: u64, exception_level: u64) -> Result<core::convert::Infallibl
         ready.slot,
         Decimal(level)
     );
-    let loaded = [Some(ready.loaded.kernel), ready.loaded.initrd, Some(dtb)];
     let way = handoff::Way::from(exception_level, level);
-    handoff::enter(way, ready.loaded.kernel.start(), dtb.start(), &loaded)
+    handoff::enter(way, &ready.loaded, &dtb)
 }
 
 /// A panic is a bug in the loader: its place is printed, and the power goes off.

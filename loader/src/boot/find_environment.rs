@@ -14,6 +14,7 @@ use little_loader_core::units::{Bytes, Lba};
 use thiserror::Error;
 
 use crate::boot::fatal::Fatal;
+use crate::cpu::mmu;
 use crate::disk::block_device::{Disk, DiskError, DiskName};
 use crate::disk::pci::{Bus, MAX_DISKS};
 use crate::machine::console::{fatal, say, trace, warning};
@@ -67,7 +68,8 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
     };
     let transports = &machine.transports;
     for registers in transports.as_slice() {
-        if let Some((name, disk)) = Disk::open(*registers)
+        if let Some(registers) = mmu::map_device(*registers)
+            && let Some((name, disk)) = Disk::open(registers)
             && let Some(found) = search.consider(name, disk)
         {
             return Ok(found);
@@ -182,7 +184,7 @@ impl Environment {
 fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver> {
     // SAFETY: the linker script reserves this memory for the environment. What an earlier disk had there was dropped when
     // that disk was passed over.
-    let buffer = unsafe { memory::bytes(memory::environment()) };
+    let buffer = unsafe { memory::environment_buffer() };
     let (first, rest) = buffer.split_at_mut(settings.env_size as usize);
     let places = Places::of(settings);
     let Some(second_lba) = places.second else {

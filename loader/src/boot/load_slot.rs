@@ -28,7 +28,7 @@ use crate::disk::block_device::{Disk, DiskError};
 use crate::machine::console::{fatal, say, trace, warning};
 use crate::machine::device_tree::DeviceTree;
 use crate::machine::fw_cfg::Overrides;
-use crate::machine::memory;
+use crate::machine::memory::Ram;
 
 /// Why a slot cannot be booted.
 #[derive(Debug, Error)]
@@ -53,6 +53,8 @@ pub(crate) enum LoadError {
     CommandLine(#[from] CommandLineTooLong),
     #[error(transparent)]
     Tree(#[from] TreeTooLarge),
+    #[error("the place for it at {0} is beyond 1 TiB, where the loader maps no RAM: lower -m")]
+    Unmapped(Region),
     #[error(
         "QEMU's initrd at {0} was overwritten while the other slot was loaded: put an initrd on the disk"
     )]
@@ -67,14 +69,11 @@ pub(crate) struct Checked {
     command_line: CommandLine,
 }
 
-/// A slot in memory, ready to be entered.
+/// A slot in memory, checked and ready to be entered. Only this module makes one.
 pub(crate) struct Loaded {
-    /// The kernel, from its first instruction to the end of what was read.
-    pub(crate) kernel: Region,
-    /// The initrd's bytes.
-    pub(crate) initrd: Option<Region>,
-    /// What the kernel is told.
-    pub(crate) command_line: CommandLine,
+    kernel: Region,
+    initrd: Option<Region>,
+    command_line: CommandLine,
 }
 
 /// Loads the first slot that can be booted, by the slot policy.
@@ -88,6 +87,7 @@ pub(crate) fn first_bootable_slot(
     environment: &mut Environment,
     machine: &Machine,
     device_tree: &mut DeviceTree,
+    ram: &mut Ram,
     overrides: &Overrides,
 ) -> Result<(Ready<Loaded>, u64), Fatal> {
     let plan = match overrides.slot {
@@ -104,6 +104,7 @@ pub(crate) fn first_bootable_slot(
         },
         machine,
         device_tree,
+        ram,
         more_append: overrides.append(),
         is_initrd_lost: false,
     };
@@ -127,6 +128,21 @@ pub(crate) fn first_bootable_slot(
 }
 
 impl Loaded {
+    /// The kernel, from its first instruction to the end of what was read.
+    pub(crate) fn kernel(&self) -> Region {
+        self.kernel
+    }
+
+    /// The initrd's bytes.
+    pub(crate) fn initrd(&self) -> Option<Region> {
+        self.initrd
+    }
+
+    /// What the kernel is told.
+    pub(crate) fn command_line(&self) -> &CommandLine {
+        &self.command_line
+    }
+
     fn announce(&self, slot: Slot, reason: Reason) {
         say!("slot {slot}: {reason}");
         say!(
@@ -150,6 +166,7 @@ struct SlotsOnDisk<'a> {
     storage: OnDisk<'a>,
     machine: &'a Machine,
     device_tree: &'a mut DeviceTree,
+    ram: &'a mut Ram,
     /// What an override adds to the command line.
     more_append: &'a [u8],
     /// Whether a slot with an initrd of its own was loaded over the one that QEMU put into memory.
@@ -205,7 +222,7 @@ impl Slots for SlotsOnDisk<'_> {
             now,
             size: edit::room(now.length().0 as usize, &command_line)?,
         };
-        let placement = place(&self.machine.memory, &needs, initrd, &dtb)?;
+        let placement = place(self.ram.map(), &needs, initrd, &dtb)?;
         trace!("trace: the kernel's memory will be {}", placement.kernel);
         Ok(Checked {
             kernel,
@@ -223,11 +240,12 @@ impl Slots for SlotsOnDisk<'_> {
             let mut taken = taken.into_iter().flatten();
             taken.any(|place| place.overlaps(initrd))
         });
-        self.device_tree.settle(places.dtb);
-        let disk = &mut *self.storage.disk;
-        let kernel = read_to(disk, checked.kernel, checked.placement.kernel)?;
+        if !self.device_tree.settle(places.dtb, self.ram) {
+            return Err(LoadError::Unmapped(places.dtb));
+        }
+        let kernel = self.read_to(checked.kernel, checked.placement.kernel)?;
         let initrd = match checked.initrd.zip(checked.placement.initrd) {
-            Some((extent, place)) => Some(read_to(disk, extent, place)?),
+            Some((extent, place)) => Some(self.read_to(extent, place)?),
             None => None,
         };
         Ok(Loaded {
@@ -249,6 +267,18 @@ impl Slots for SlotsOnDisk<'_> {
             Word(what),
             Word(then)
         ));
+    }
+}
+
+impl SlotsOnDisk<'_> {
+    /// Reads an extent to the start of the region placed for it; returns where its bytes are.
+    fn read_to(&mut self, extent: Extent, place: Region) -> Result<Region, LoadError> {
+        let blocks = place.prefix(Bytes(extent.length.blocks() * BLOCK_SIZE));
+        trace!("trace: reading block {} to {blocks}", extent.lba);
+        let bytes = self.ram.bytes(blocks, self.device_tree.memory());
+        let bytes = bytes.ok_or(LoadError::Unmapped(blocks))?;
+        self.storage.disk.read(extent.lba, bytes)?;
+        Ok(place.prefix(extent.length))
     }
 }
 
@@ -280,15 +310,4 @@ fn probe(disk: &mut Disk, lba: Lba) -> Result<ImageHeader, LoadError> {
         return Err(LoadError::PageSize { lba, kib });
     }
     Ok(header)
-}
-
-/// Reads an extent to the start of the region placed for it; returns where its bytes are.
-fn read_to(disk: &mut Disk, extent: Extent, place: Region) -> Result<Region, DiskError> {
-    let blocks = place.prefix(Bytes(extent.length.blocks() * BLOCK_SIZE));
-    trace!("trace: reading block {} to {blocks}", extent.lba);
-    // SAFETY: the placement lies in RAM, which is mapped, and holds whole blocks; it overlaps neither the loader nor the
-    // DTB nor what was placed before.
-    let bytes = unsafe { memory::bytes(blocks) };
-    disk.read(extent.lba, bytes)?;
-    Ok(place.prefix(extent.length))
 }

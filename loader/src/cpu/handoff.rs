@@ -10,12 +10,14 @@
 use core::arch::{asm, naked_asm};
 
 use aarch64_cpu::asm::barrier;
-use little_loader_core::units::{Addr, Region};
+use little_loader_core::units::Region;
 
+use crate::boot::load_slot::Loaded;
 use crate::cpu::el2::HVC_ENTER;
 use crate::cpu::el3::SMC_ENTER;
 use crate::cpu::mmu::SCTLR_ON;
 use crate::machine::console::trace;
+use crate::machine::device_tree::KernelDtb;
 
 /// How many cache lines a turn of the loop cleans. Under emulation each instruction counts, and a 12 MiB kernel has
 /// 200,000 lines.
@@ -44,14 +46,22 @@ impl Way {
     }
 }
 
-/// Enters the kernel.
-pub(crate) fn enter(way: Way, kernel: Addr, dtb: Addr, loaded: &[Option<Region>]) -> ! {
-    for region in loaded.iter().flatten() {
+/// Enters the kernel of a slot that was loaded, with its DTB. The disk is gone: nothing writes to
+/// memory any more.
+pub(crate) fn enter(way: Way, loaded: &Loaded, dtb: &KernelDtb) -> ! {
+    let (kernel, dtb) = (loaded.kernel(), dtb.region());
+    for region in [Some(kernel), loaded.initrd(), Some(dtb)]
+        .into_iter()
+        .flatten()
+    {
         trace!("trace: cleaning {region} to the point of coherency");
-        clean_and_invalidate(*region);
+        clean_and_invalidate(region);
     }
+    let (kernel, dtb) = (kernel.start(), dtb.start());
     trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
-    // SAFETY: the kernel was checked and read to `kernel`, and everything is set up as it asks for.
+    // SAFETY: only a kernel that was checked and read to its end becomes a `Loaded`, and only a DTB
+    // that was edited for it a `KernelDtb`; both are clean to the point of coherency now. `way` comes
+    // from the level that the loader was entered at.
     unsafe { jump(dtb.0, kernel.0, way) }
 }
 

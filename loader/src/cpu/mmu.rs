@@ -5,19 +5,22 @@
 //!
 //! The map is the identity, in blocks of 1 GiB: RAM as normal write-back memory, everything else as device memory that
 //! cannot be executed. It starts with what every virt machine has, devices below 1 GiB and RAM from there to 2 GiB;
-//! [`map_ram`] adds the rest from the DTB. Addresses have 40 bits, enough for the PCI window at 512 GiB.
+//! [`map_ram`] and [`map_device`] add the rest from the DTB. Addresses have 40 bits, enough for the PCI window at 512 GiB.
 //!
 //! Source: Arm ARM (DDI 0487), chapter D8 (VMSAv8-64), tables D8-46 and D8-48 for the descriptors.
 
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
+use core::ptr::NonNull;
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MAIR_EL1, SCTLR_EL1, TCR_EL1};
-use little_loader_core::tree::memory_map::Regions;
-use little_loader_core::units::Region;
+use little_loader_core::units::{Bytes, Region};
+use safe_mmio::UniqueMmioPointer;
 
 const ENTRIES: usize = 512;
+/// How many GiB can be mapped.
+const BLOCKS: usize = 2 * ENTRIES;
 const GIB_SHIFT: u32 = 30;
 
 /// A descriptor that points to the next table.
@@ -148,37 +151,100 @@ pub(crate) unsafe extern "C" fn enable() {
     )
 }
 
-/// Maps all RAM.
-pub(crate) fn map_ram(ram: &Regions) {
-    for region in ram.as_slice() {
-        map(*region);
+/// Maps each GiB that holds a part of the region as normal memory, where nothing is mapped yet.
+/// Addresses beyond 1 TiB stay unmapped.
+pub(crate) fn map_ram(region: Region) {
+    map(region, NORMAL_BLOCK);
+}
+
+/// Whether all of the region is mapped as normal memory.
+pub(crate) fn is_ram(region: Region) -> bool {
+    is_mapped(region, NORMAL_BLOCK)
+}
+
+/// Maps the region as device memory, where nothing is mapped yet. `None` when a part of it is mapped
+/// as normal memory, or lies beyond 1 TiB.
+pub(crate) fn map_device(region: Region) -> Option<DeviceMemory> {
+    map(region, DEVICE_BLOCK);
+    is_mapped(region, DEVICE_BLOCK).then_some(DeviceMemory(region))
+}
+
+/// Registers of devices: a region that is mapped as device memory, so that no access to it touches
+/// anything that Rust knows of. Only [`map_device`] makes one. It is used up by what accesses the
+/// registers, so each window is described by at most as many of these as the device tree lists it.
+#[derive(Debug)]
+pub(crate) struct DeviceMemory(Region);
+
+impl DeviceMemory {
+    /// The addresses.
+    pub(crate) fn region(&self) -> Region {
+        self.0
     }
-}
 
-/// Maps each GiB that holds a part of the region as normal memory, where nothing was mapped before. What lies beyond
-/// 40 bits stays unmapped.
-pub(crate) fn map(region: Region) {
-    map_as(region, NORMAL_BLOCK);
-}
+    /// The first `length` bytes, and the rest. `None` when there are fewer.
+    pub(crate) fn split_at(self, length: Bytes) -> Option<(Self, Self)> {
+        let first = Region::new(self.0.start(), length)?;
+        let rest = Region::between(first.end(), self.0.end())?;
+        Some((Self(first), Self(rest)))
+    }
 
-/// The same as device memory.
-pub(crate) fn map_device(region: Region) {
-    map_as(region, DEVICE_BLOCK);
-}
-
-fn map_as(region: Region, attributes: u64) {
-    // SAFETY: one CPU runs, nothing else holds a reference to the tables, and they are mapped as normal memory.
-    let tables = unsafe { &mut *TABLES.0.get() };
-    let blocks = tables.blocks.as_flattened_mut();
-    let gib = |address: u64| usize::try_from(address >> GIB_SHIFT).unwrap_or(usize::MAX);
-    let first = gib(region.start().0);
-    let end = gib(region.end().0.saturating_sub(1)).saturating_add(1);
-    for (index, entry) in blocks.iter_mut().enumerate().take(end).skip(first) {
-        if *entry == 0 {
-            *entry = (index as u64) << GIB_SHIFT | attributes;
+    /// The registers as `T` lays them out, at the start of the region. `None` when the region is
+    /// too short for them or not aligned.
+    pub(crate) fn registers<T>(self) -> Option<UniqueMmioPointer<'static, T>> {
+        let address = NonNull::new(self.0.start().0 as *mut T)?;
+        if !address.is_aligned() || self.0.length().0 < size_of::<T>() as u64 {
+            return None;
         }
+        // SAFETY: the pointer is aligned, and all of `T` lies in the region. That is mapped as
+        // device memory, and stays so: nothing unmaps it, and `map` leaves alone what is mapped. One
+        // CPU runs, so that a window which the tree lists twice is accessed by one at a time.
+        Some(unsafe { UniqueMmioPointer::new(address) })
     }
-    // An entry that was invalid is in no TLB, so the table walker need only see the new ones (Arm ARM, D8.16).
+
+    /// Registers of one kind, as many as the region holds. `None` when it is not aligned for them.
+    pub(crate) fn slice<T>(self) -> Option<UniqueMmioPointer<'static, [T]>> {
+        let address = NonNull::new(self.0.start().0 as *mut T)?;
+        let count = self.0.length().0 as usize / size_of::<T>();
+        if !address.is_aligned() {
+            return None;
+        }
+        // SAFETY: as in `registers`.
+        Some(unsafe { UniqueMmioPointer::new(NonNull::slice_from_raw_parts(address, count)) })
+    }
+}
+
+fn map(region: Region, attributes: u64) {
+    with_entries(region, |first, entries| {
+        for (index, entry) in (first..).zip(entries) {
+            if *entry == 0 {
+                *entry = (index as u64) << GIB_SHIFT | attributes;
+            }
+        }
+    });
+    // An entry that was invalid is in no TLB, so the table walker need only see the new ones (Arm
+    // ARM, D8.16).
     barrier::dsb(barrier::ISHST);
     barrier::isb(barrier::SY);
+}
+
+fn is_mapped(region: Region, attributes: u64) -> bool {
+    const ADDRESS: u64 = (1 << 48) - (1 << GIB_SHIFT);
+    let is_below_limit = region.end().0 <= (BLOCKS as u64) << GIB_SHIFT;
+    is_below_limit
+        && with_entries(region, |_, entries| {
+            entries.iter().all(|entry| *entry & !ADDRESS == attributes)
+        })
+}
+
+/// Calls `act` with the entries of the tables for each GiB that holds a part of the region, as far as
+/// there are entries, and the number of the first GiB.
+fn with_entries<T>(region: Region, act: impl FnOnce(usize, &mut [u64]) -> T) -> T {
+    // SAFETY: one CPU runs, exception handlers do not come here, and neither does `act`: it is one of
+    // the two closures above. The tables are mapped as normal memory.
+    let tables = unsafe { &mut *TABLES.0.get() };
+    let blocks = tables.blocks.as_flattened_mut();
+    let gib = |address: u64| ((address >> GIB_SHIFT) as usize).min(BLOCKS);
+    let first = gib(region.start().0);
+    let end = gib(region.end().0.saturating_add((1 << GIB_SHIFT) - 1));
+    act(first, &mut blocks[first.min(end)..end])
 }

@@ -7,18 +7,21 @@
 //! Source: Virtual I/O Device (VIRTIO) 1.2, sections 4.1 (PCI), 4.2 (MMIO) and 5.2 (block device).
 
 use core::fmt;
-use core::ptr::NonNull;
 
 use little_loader_core::disk::extent::{Extent, ExtentError};
 use little_loader_core::disk::requests::{LARGEST_BLOCK, Piece};
 use little_loader_core::display::{Decimal, bare_hex};
-use little_loader_core::units::{BLOCK_SIZE, Lba, Region};
+use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba, Region};
 use thiserror::Error;
-use virtio_drivers::transport::mmio::{MmioError, MmioTransport, VirtIOHeader};
+use virtio_drivers::transport::mmio::{MmioError, MmioTransport};
 use virtio_drivers::transport::{DeviceType, DeviceTypeError, SomeTransport, Transport};
 
+use crate::cpu::mmu::DeviceMemory;
 use crate::disk::pci::{Bus, PciPlace, PciProblem};
 use crate::disk::virtio_blk::{Device, Request, RequestError, SetUpError, TIMEOUT_SECONDS};
+
+/// Where in the window of an MMIO transport the device's configuration starts, in bytes (VIRTIO 1.2, 4.2.2).
+const MMIO_CONFIGURATION: u64 = 0x100;
 
 /// Why a disk cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -90,14 +93,12 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Opens the block device behind an MMIO transport; `None` when there is no device, or one of another kind.
-    pub(crate) fn open(registers: Region) -> Option<(DiskName, Result<Self, DiskError>)> {
-        let name = DiskName::Mmio(registers);
-        let header = NonNull::new(registers.start().0 as *mut VirtIOHeader)?;
-        // SAFETY: the DTB says that these are the registers of a virtio-mmio transport, they are mapped as device
-        // memory, and one transport is open at a time.
-        let transport = unsafe { MmioTransport::new(header, registers.length().0 as usize) };
-        match transport {
+    /// Opens the block device of an MMIO transport; `None` when there is no device, or one of another kind.
+    pub(crate) fn open(registers: DeviceMemory) -> Option<(DiskName, Result<Self, DiskError>)> {
+        let name = DiskName::Mmio(registers.region());
+        let (header, configuration) = registers.split_at(Bytes(MMIO_CONFIGURATION))?;
+        let (header, configuration) = (header.registers()?, configuration.slice()?);
+        match MmioTransport::new_from_unique(header, configuration) {
             Ok(transport) if transport.device_type() == DeviceType::Block => {
                 Some((name, Self::set_up(transport.into())))
             }

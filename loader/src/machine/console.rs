@@ -11,9 +11,10 @@ use core::fmt::{self, Write};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use little_loader_core::units::Region;
 use safe_mmio::fields::{ReadPure, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
+
+use crate::cpu::mmu::DeviceMemory;
 
 /// Where QEMU's virt machine has its PL011, in all its versions (QEMU, `hw/arm/virt.c`, `VIRT_UART`).
 const DEFAULT_PL011: usize = 0x0900_0000;
@@ -49,9 +50,11 @@ struct Registers {
     control: WriteOnly<u32>,
 }
 
-/// Makes the PL011 at `registers` the console and turns it on, or silences the console when there is none.
-pub(crate) fn open(registers: Option<Region>) {
-    let address = registers.map_or(0, |registers| registers.start().0 as usize);
+/// Makes the PL011 with these registers the console and turns it on, or silences the console when
+/// there is none.
+pub(crate) fn open(registers: Option<DeviceMemory>) {
+    let registers = registers.and_then(DeviceMemory::registers::<Registers>);
+    let address = registers.map_or(0, |mut registers| registers.ptr_mut().addr());
     PL011.store(address, Ordering::Relaxed);
     if let Some(mut uart) = uart() {
         field!(uart, integer_divisor).write(BAUD_DIVISOR_64THS / 64);
@@ -70,8 +73,9 @@ pub(crate) fn use_default() {
 
 fn uart() -> Option<UniqueMmioPointer<'static, Registers>> {
     let address = NonNull::new(PL011.load(Ordering::Relaxed) as *mut Registers)?;
-    // SAFETY: the address is the register window of a PL011, from the DTB or fixed on every virt machine; it is device
-    // memory for as long as the loader runs, and each pointer is dropped before the next is made.
+    // SAFETY: `PL011` holds what `open` took out of a pointer to mapped registers, or the address
+    // that is fixed on every virt machine, which the reset code maps as device memory. One CPU runs:
+    // where an exception interrupts a line to print its own, the two accesses do not overlap.
     Some(unsafe { UniqueMmioPointer::new(address) })
 }
 

@@ -12,17 +12,28 @@ use little_loader_core::units::{Addr, Bytes, Region};
 
 use crate::cpu::{el3, mmu};
 use crate::machine::console::{trace, warning};
-use crate::machine::memory;
+use crate::machine::memory::{self, DtbAddress, DtbMemory, Ram};
 use crate::machine::power::PowerOff;
 
 /// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
-const RAM_BASE: u64 = 0x4000_0000;
+const RAM_BASE: Addr = Addr(0x4000_0000);
 
 /// The DTB that QEMU handed over, packed.
 pub(crate) struct DeviceTree {
-    bytes: &'static mut [u8],
-    /// Where it may grow: the bytes above and what was placed for the edit behind them.
-    place: Region,
+    /// Where it lies, with room to grow once it has been given a place.
+    memory: DtbMemory,
+    /// Its length in bytes.
+    length: usize,
+}
+
+/// The DTB as the kernel gets it. Only [`DeviceTree::tell_the_kernel`] makes one.
+pub(crate) struct KernelDtb(Region);
+
+impl KernelDtb {
+    /// Where it lies.
+    pub(crate) fn region(&self) -> Region {
+        self.0
+    }
 }
 
 /// Finds the DTB: at the address that QEMU passed, or at the start of RAM where it passed none.
@@ -30,26 +41,19 @@ pub(crate) struct DeviceTree {
 /// # Errors
 ///
 /// When there is none, or it is corrupt.
-pub(crate) fn find(passed: u64) -> Result<DeviceTree, DtbError> {
-    let at = Addr(if passed == 0 { RAM_BASE } else { passed });
-    let region = |length: usize| {
-        Region::new(at, Bytes(length as u64)).ok_or(DtbError::BadRegion {
-            start: at,
-            length: length as u64,
-        })
-    };
-    mmu::map(region(machine::MAX_SIZE as usize)?);
-    // SAFETY: QEMU passes an address in RAM, which is mapped now; nothing else refers to the DTB.
-    let header = unsafe { memory::bytes(region(HEADER_SIZE)?) };
-    let header = header
-        .first_chunk()
-        .ok_or(DtbError::Missing { at, found: 0 })?;
-    let size = machine::total_size(header, at)?;
-    // SAFETY: as above; the header's borrow has ended.
-    let bytes = pack(unsafe { memory::bytes(region(size)?) });
-    Fdt::new(bytes)?;
-    let place = region(bytes.len())?;
-    Ok(DeviceTree { bytes, place })
+pub(crate) fn find(passed: DtbAddress) -> Result<DeviceTree, DtbError> {
+    let (header, most) = (Bytes(HEADER_SIZE as u64), Bytes(machine::MAX_SIZE));
+    let mut memory = DtbMemory::at(passed, RAM_BASE, header, most).ok_or(DtbError::NotRam)?;
+    let at = memory.region().start();
+    let header = memory.bytes().first_chunk();
+    let size = machine::total_size(header.ok_or(DtbError::NotRam)?, at)?;
+    if !memory.resize(Bytes(size as u64)) {
+        let size = size as u32;
+        return Err(DtbError::Size { at, size });
+    }
+    let length = pack(memory.bytes_mut()).len();
+    Fdt::new(&memory.bytes()[..length])?;
+    Ok(DeviceTree { memory, length })
 }
 
 impl DeviceTree {
@@ -58,21 +62,25 @@ impl DeviceTree {
         Machine::read(self.fdt())
     }
 
+    fn bytes(&self) -> &[u8] {
+        &self.memory.bytes()[..self.length]
+    }
+
     /// What QEMU's `-append` gave.
     pub(crate) fn append(&self, machine: &Machine) -> &[u8] {
-        &self.bytes[machine.bootargs.clone()]
+        &self.bytes()[machine.bootargs.clone()]
     }
 
     /// Tells learners what was found; prints nothing in a build without trace.
-    pub(crate) fn narrate(&self, machine: &Machine, exception_level: u64) {
+    pub(crate) fn narrate(&self, machine: &Machine, ram: &Ram, exception_level: u64) {
         trace!(
             "trace: entered at EL{exception_level}, DTB at {}",
             self.region()
         );
-        for ram in machine.memory.ram.as_slice() {
+        for ram in ram.map().ram.as_slice() {
             trace!("trace: RAM {ram}, {}", ram.length());
         }
-        for reserved in machine.memory.reserved.as_slice() {
+        for reserved in ram.map().reserved.as_slice() {
             trace!("trace: reserved {reserved}");
         }
         trace!("trace: loader {}", memory::loader());
@@ -100,7 +108,9 @@ impl DeviceTree {
     pub(crate) fn power_off(&self, machine: &Machine, exception_level: u64) -> PowerOff {
         match machine.psci.filter(|_| exception_level < 3) {
             Some(conduit) => PowerOff::Psci(conduit),
-            None => GpioPowerOff::find(self.fdt()).map_or(PowerOff::Unknown, PowerOff::Gpio),
+            None => GpioPowerOff::find(self.fdt())
+                .and_then(|gpio| Some(PowerOff::Pin(gpio.pin, mmu::map_device(gpio.registers)?)))
+                .unwrap_or(PowerOff::Unknown),
         }
     }
 
@@ -118,36 +128,31 @@ impl DeviceTree {
 
     /// Where the DTB lies.
     pub(crate) fn region(&self) -> Region {
-        let start = Addr(self.bytes.as_ptr() as u64);
-        Region::new(start, Bytes(self.bytes.len() as u64)).unwrap_or_default()
+        self.memory.region().prefix(Bytes(self.length as u64))
     }
 
-    /// Takes the place that was found for it, with room for the edit: where it lies, or where it is moved to now.
-    pub(crate) fn settle(&mut self, place: Region) {
-        self.place = place;
-        if place.start() == self.region().start() {
-            return;
-        }
-        trace!("trace: DTB moved to {place}");
-        // SAFETY: the placement lies in RAM, which is mapped, and overlaps neither the loader nor this tree; kernel and
-        // initrd are not there yet.
-        let (tree, _) = unsafe { memory::bytes(place) }.split_at_mut(self.bytes.len());
-        tree.copy_from_slice(self.bytes);
-        self.bytes = tree;
+    /// The memory that it lies in.
+    pub(crate) fn memory(&self) -> &DtbMemory {
+        &self.memory
     }
 
-    /// Writes what the kernel is told into the DTB. Returns where it lies.
-    pub(crate) fn tell_the_kernel(self, machine: &Machine, told: &Told<'_>) -> Region {
-        let place = self.place;
-        // SAFETY: what was placed for the DTB is RAM that is mapped, and `self`, the only reference into it, ends here.
-        let bytes = unsafe { memory::bytes(place) };
-        let size = edit::edit(bytes, machine.chosen, told);
-        trace!("trace: DTB of {size} bytes at {}", place.start());
-        place.prefix(Bytes(size as u64))
+    /// Takes the place that was found for it, with room for the edit: where it lies, or where it is
+    /// moved to now. Tells whether it could.
+    pub(crate) fn settle(&mut self, place: Region, ram: &mut Ram) -> bool {
+        trace!("trace: DTB at {place}");
+        ram.give_dtb(&mut self.memory, place)
+    }
+
+    /// Writes what the kernel is told into the DTB.
+    pub(crate) fn tell_the_kernel(mut self, machine: &Machine, told: &Told<'_>) -> KernelDtb {
+        let size = edit::edit(self.memory.bytes_mut(), machine.chosen, told);
+        let region = self.memory.region().prefix(Bytes(size as u64));
+        trace!("trace: DTB of {size} bytes at {}", region.start());
+        KernelDtb(region)
     }
 
     fn fdt(&self) -> Fdt<'_> {
         // Checked when it was found, and not changed since.
-        Fdt::checked_before(self.bytes)
+        Fdt::checked_before(self.bytes())
     }
 }

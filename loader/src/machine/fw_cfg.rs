@@ -5,16 +5,14 @@
 //!
 //! Source: QEMU, `docs/specs/fw_cfg.rst`.
 
-use core::ptr::NonNull;
-
 use aarch64_cpu::asm::barrier;
 use little_loader_core::display::Decimal;
 use little_loader_core::overrides::{self, ENTRY_SIZE, File, Files, MAX_VALUE, OverrideError};
 use little_loader_core::slots::slot::Slot;
-use little_loader_core::units::Region;
 use safe_mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
+use crate::cpu::mmu::DeviceMemory;
 use crate::machine::console::say;
 
 /// The key of the file directory.
@@ -84,9 +82,9 @@ impl Overrides {
     ///
     /// When one cannot be followed.
     #[inline(never)]
-    pub(crate) fn read(registers: Option<Region>) -> Result<Self, OverrideError> {
+    pub(crate) fn read(registers: Option<DeviceMemory>) -> Result<Self, OverrideError> {
         let mut all = Self::default();
-        let Some(device) = registers.and_then(Device::open) else {
+        let Some(mut device) = registers.and_then(Device::open) else {
             return Ok(all);
         };
         let mut directory = [0; 4 + MAX_FILES * ENTRY_SIZE];
@@ -120,24 +118,19 @@ impl Overrides {
     }
 }
 
-struct Device(NonNull<Registers>);
+/// The device, which can do DMA.
+struct Device(UniqueMmioPointer<'static, Registers>);
 
 impl Device {
     /// The device, if it can do DMA.
-    fn open(registers: Region) -> Option<Self> {
-        let device = Self(NonNull::new(registers.start().0 as *mut Registers)?);
-        let signature = field_shared!(device.registers(), dma).read();
-        (u64::from_be(signature) == DMA_SIGNATURE).then_some(device)
-    }
-
-    fn registers(&self) -> UniqueMmioPointer<'_, Registers> {
-        // SAFETY: the DTB says that these are the registers of a fw_cfg device; they are mapped as device memory, and each
-        // pointer is dropped before the next is made.
-        unsafe { UniqueMmioPointer::new(self.0) }
+    fn open(registers: DeviceMemory) -> Option<Self> {
+        let registers = registers.registers::<Registers>()?;
+        let signature = field_shared!(registers, dma).read();
+        (u64::from_be(signature) == DMA_SIGNATURE).then_some(Self(registers))
     }
 
     /// Reads an item from its start on. Bytes behind its end are zeroes.
-    fn read(&self, selector: u16, bytes: &mut [u8]) -> bool {
+    fn read(&mut self, selector: u16, bytes: &mut [u8]) -> bool {
         let mut request = Request {
             control: (u32::from(selector) << 16 | SELECT | READ).to_be(),
             length: (bytes.len() as u32).to_be(),
@@ -146,8 +139,7 @@ impl Device {
         let address = &raw mut request;
         barrier::dsb(barrier::SY);
         // QEMU has done all of it when the write is over.
-        let mut registers = self.registers();
-        field!(registers, dma).write((address as u64).to_be());
+        field!(self.0, dma).write((address as u64).to_be());
         barrier::dsb(barrier::SY);
         // SAFETY: the request is ours; volatile, since the device has changed it.
         #[expect(clippy::disallowed_methods, reason = "RAM, not a register")]
@@ -155,7 +147,7 @@ impl Device {
         u32::from_be(control) & ERROR == 0
     }
 
-    fn value(&self, file: File) -> Value {
+    fn value(&mut self, file: File) -> Value {
         let mut value = Value {
             length: (file.size as usize).min(MAX_VALUE),
             ..Value::default()

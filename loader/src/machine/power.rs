@@ -10,10 +10,12 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use aarch64_cpu::asm::wfi;
 use aarch64_cpu::registers::{CurrentEL, Readable};
-use little_loader_core::tree::machine::{Conduit, GpioPowerOff};
+use little_loader_core::tree::machine::Conduit;
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field};
 use smccc::{Hvc, Smc, psci};
+
+use crate::cpu::mmu::DeviceMemory;
 
 /// Nobody has said yet.
 const UNKNOWN: u8 = 0;
@@ -54,14 +56,14 @@ fn usual_at(exception_level: u64) -> u8 {
 }
 
 /// What the DTB says about power-off.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum PowerOff {
     /// Nothing.
     Unknown,
     /// A PSCI call.
     Psci(Conduit),
-    /// A pin.
-    Gpio(GpioPowerOff),
+    /// A pin, by its number from 0 to 7, of the PL061 with these registers.
+    Pin(u8, DeviceMemory),
 }
 
 /// Remembers what the DTB says.
@@ -70,10 +72,12 @@ pub(crate) fn configure(power_off: PowerOff) {
         PowerOff::Unknown => {}
         PowerOff::Psci(Conduit::Hvc) => METHOD.store(HVC, Ordering::Relaxed),
         PowerOff::Psci(Conduit::Smc) => METHOD.store(SMC, Ordering::Relaxed),
-        PowerOff::Gpio(gpio) => {
-            PL061.store(gpio.registers.start().0 as usize, Ordering::Relaxed);
-            PIN.store(gpio.pin, Ordering::Relaxed);
-            METHOD.store(BY_PIN, Ordering::Relaxed);
+        PowerOff::Pin(pin, registers) => {
+            if let Some(mut registers) = registers.registers::<Registers>() {
+                PL061.store(registers.ptr_mut().addr(), Ordering::Relaxed);
+                PIN.store(pin, Ordering::Relaxed);
+                METHOD.store(BY_PIN, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -102,7 +106,9 @@ fn gpio_off() {
         return;
     };
     let pin = PIN.load(Ordering::Relaxed);
-    // SAFETY: the address is the register window of a PL061, from the DTB, and nothing else uses it.
+    // SAFETY: `PL061` holds what `configure` took out of a pointer to mapped registers, or what it
+    // started with, which every virt machine with EL3 has, in memory that the reset code maps. The
+    // pointer is dropped before this function returns, and nothing else makes one.
     let mut gpio: UniqueMmioPointer<'_, Registers> = unsafe { UniqueMmioPointer::new(address) };
     field!(gpio, direction).write(1 << pin);
     if let Some(mut data) = field!(gpio, data).get(1 << pin) {

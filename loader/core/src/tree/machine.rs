@@ -35,6 +35,9 @@ pub enum DtbError {
         /// The first four bytes, read as a big-endian number.
         found: u32,
     },
+    /// The address is not one of RAM.
+    #[error("no device tree: the address for it is not in RAM, or is the loader's own")]
+    NotRam,
     /// The header's size cannot be right.
     #[error("the device tree at {at} says it has {} bytes; between 40 and 2 MiB are possible", Decimal(u64::from(*size)))]
     Size {
