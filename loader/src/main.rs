@@ -2,11 +2,11 @@
 
 //! Little Loader: boots Linux on QEMU's arm64 `virt` machine, from a disk with two slots.
 //!
-//! This file is the table of contents of a boot. Reset (`cpu/reset.rs`) leads to [`start`], the first line of Rust; [`boot_steps`]
-//! has every step in the order in which it happens. Each step is a function of the module it names.
+//! This file is the table of contents of a boot. Reset ([`cpu::reset`]) leads to [`start`], the first
+//! line of Rust; [`boot`] lists the steps in order. Each step is a function of the module it names.
 //!
-//! Functions that must not be inlined have frames of their own: one frame for all would be so large that what lies in it takes
-//! longer instructions to reach, and more of them.
+//! `#[inline(never)]` on a step keeps stack frames small: in one big frame most locals would be out of
+//! reach of short load and store offsets.
 
 #![no_std]
 #![no_main]
@@ -16,20 +16,22 @@ mod cpu;
 mod disk;
 mod machine;
 
+use core::convert::Infallible;
 use core::mem;
 
 use little_loader_core::display::{Decimal, Word};
 use little_loader_core::kernel::entry_level;
 use little_loader_core::tree::edit::Told;
 
-use crate::boot::{build_settings, fatal, find_environment, load_slot};
+use crate::boot::fatal::Fatal;
+use crate::boot::{build_settings, find_environment, load_slot};
 use crate::cpu::{handoff, mmu, reset};
 use crate::machine::memory::{DtbAddress, Ram};
 use crate::machine::{console, device_tree, fw_cfg, power};
 
-/// The first line of Rust: boots, or says why it cannot and powers off.
+/// The first line of Rust: boots, or reports why it cannot and powers off.
 extern "C" fn start(dtb: DtbAddress, exception_level: u64) -> ! {
-    let error = match boot_steps(dtb, exception_level) {
+    let error = match boot(dtb, exception_level) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -38,10 +40,7 @@ extern "C" fn start(dtb: DtbAddress, exception_level: u64) -> ! {
 }
 
 /// A boot, step by step.
-fn boot_steps(
-    dtb: DtbAddress,
-    exception_level: u64,
-) -> Result<core::convert::Infallible, fatal::Fatal> {
+fn boot(dtb: DtbAddress, exception_level: u64) -> Result<Infallible, Fatal> {
     // What is this machine?
     power::entered_at(exception_level);
     let mut device_tree = device_tree::find(dtb)?;
@@ -89,10 +88,10 @@ fn boot_steps(
     handoff::enter(way, &ready.loaded, &dtb)
 }
 
-/// A panic is a bug in the loader: its place is printed, and the power goes off.
+/// A panic is a bug in the loader: prints its place and powers off.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    // The message is left out: formatting it would pull in more code than the rest of the loader has.
+    // Without the message: to format it takes more code than the rest of the loader.
     if let Some(place) = info.location() {
         console::fatal(format_args!(
             "bug in the loader, please report: panic at {}:{}",

@@ -2,6 +2,7 @@
 
 //! The CPU: from reset to the first line of Rust, and from the last one to the kernel.
 
+pub(crate) mod deadline;
 pub(crate) mod el2;
 pub(crate) mod el3;
 pub(crate) mod exceptions;

@@ -7,7 +7,6 @@
 //!
 //! Source: VIRTIO 1.2, sections 3.1.1 (initialization), 5.2 (block device).
 
-use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use little_loader_core::disk::requests::{Limits, LimitsError};
 use little_loader_core::display::Decimal;
 use little_loader_core::units::{Bytes, Lba};
@@ -16,6 +15,7 @@ use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
 
+use crate::cpu::deadline::Deadline;
 use crate::disk::virtio_hal::LoaderHal;
 use crate::machine::console::warning;
 
@@ -251,23 +251,5 @@ impl Device {
         self.is_gone = true;
         self.transport.set_status(DeviceStatus::empty());
         while self.transport.get_status() != DeviceStatus::empty() {}
-    }
-}
-
-/// A moment on the CPU's counter. The virtual counter is used, since reading the physical one may leave the guest under
-/// KVM; from EL1 both count alike.
-struct Deadline(u64);
-
-impl Deadline {
-    fn after(seconds: u64) -> Self {
-        Self(
-            CNTVCT_EL0
-                .get()
-                .saturating_add(seconds.saturating_mul(CNTFRQ_EL0.get())),
-        )
-    }
-
-    fn has_passed(&self) -> bool {
-        CNTVCT_EL0.get() >= self.0
     }
 }

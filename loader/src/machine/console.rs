@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use safe_mmio::fields::{ReadPure, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
+use crate::cpu::deadline::Deadline;
 use crate::cpu::mmu::DeviceMemory;
 
 /// Where QEMU's virt machine has its PL011, in all its versions (QEMU, `hw/arm/virt.c`, `VIRT_UART`).
@@ -31,6 +32,9 @@ const CR_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 
 /// How many bytes the transmit FIFO holds.
 const FIFO_DEPTH: u8 = 16;
+/// After how many seconds a UART that does not send is given up, and the loader goes on in silence. A
+/// full FIFO takes 1.4 ms at 115200 baud.
+const TIMEOUT_SECONDS: u64 = 1;
 
 /// The address of the registers; 0 when the machine has no PL011 as its console.
 static PL011: AtomicUsize = AtomicUsize::new(DEFAULT_PL011);
@@ -81,12 +85,32 @@ fn uart() -> Option<UniqueMmioPointer<'static, Registers>> {
 
 struct Console(UniqueMmioPointer<'static, Registers>);
 
+impl Console {
+    /// Waits until the transmit FIFO is empty; `false` when it does not become so.
+    fn wait_for_empty_fifo(&self) -> bool {
+        let is_empty = || field_shared!(self.0, flags).read() & FR_TXFE != 0;
+        if is_empty() {
+            return true;
+        }
+        let deadline = Deadline::after(TIMEOUT_SECONDS);
+        while !deadline.has_passed() {
+            if is_empty() {
+                return true;
+            }
+        }
+        false
+    }
+}
+
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut room = ROOM.load(Ordering::Relaxed);
         for byte in text.bytes() {
             if room == 0 {
-                while field_shared!(self.0, flags).read() & FR_TXFE == 0 {}
+                if !self.wait_for_empty_fifo() {
+                    PL011.store(0, Ordering::Relaxed);
+                    return Err(fmt::Error);
+                }
                 room = FIFO_DEPTH;
             }
             field!(self.0, data).write(byte.into());
@@ -115,7 +139,7 @@ pub(crate) fn warning(text: fmt::Arguments<'_>) {
 fn print(prefix: &str, text: fmt::Arguments<'_>) {
     if let Some(uart) = uart() {
         let mut console = Console(uart);
-        // The console itself never fails; an error could only come from a value that refuses to be shown.
+        // A console that does not send has no way to say so.
         let _ = console
             .write_str(prefix)
             .and_then(|()| console.write_fmt(text))

@@ -7,6 +7,7 @@
 //! map of the memory.
 
 use core::ptr::slice_from_raw_parts_mut;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use little_loader_core::tree::memory_map::{Memory, TooManyRegions};
 use little_loader_core::units::{Addr, Bytes, Region};
@@ -121,7 +122,13 @@ impl Ram {
     /// # Errors
     ///
     /// When there are too many reservations to add the loader's own.
+    ///
+    /// # Panics
+    ///
+    /// The second time, since two could lend the same bytes.
     pub(crate) fn new(mut map: Memory) -> Result<Self, TooManyRegions> {
+        static IS_MADE: AtomicBool = AtomicBool::new(false);
+        once(&IS_MADE);
         for region in map.ram.as_slice() {
             mmu::map_ram(*region);
         }
@@ -165,6 +172,12 @@ impl Ram {
     fn is_free(&self, region: Region) -> bool {
         self.map.is_free(region) && mmu::is_ram(region)
     }
+}
+
+/// Panics where it was called with this flag before. One CPU runs: no exclusive access is needed.
+fn once(was_here: &AtomicBool) {
+    assert!(!was_here.load(Ordering::Relaxed));
+    was_here.store(true, Ordering::Relaxed);
 }
 
 /// The bytes of a region.
