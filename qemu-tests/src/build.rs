@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 use thiserror::Error;
 
+use crate::harness::process::{self, ProcessError};
 use crate::output;
-use crate::process::{self, ProcessError};
 use crate::toolchain::{self, StandardLibrary, TARGET, Toolchain, ToolchainError};
 
 /// Why there is no bare-metal binary.

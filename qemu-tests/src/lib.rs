@@ -1,39 +1,60 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `cargo qemu` is made of: setting up, building for bare metal, and a harness that runs QEMU under a time limit.
-//!
-//! The harness is [`machine::Machine`] (a typed QEMU command line) and [`running::Running`] (a started machine whose
-//! serial console can be waited on). A test reads as its scenario:
-//!
-//! ```no_run
-//! use qemu_tests::machine::{Disk, Machine};
-//!
-//! # fn main() -> Result<(), qemu_tests::running::RunError> {
-//! let mut machine = Machine::new("little-loader.elf").memory_mib(128).disk(Disk::new("disk.img")).start()?;
-//! machine.expect("slot b")?;
-//! machine.wait_for_exit()?;
-//! # Ok(())
-//! # }
-//! ```
+//! The parts of the command `cargo qemu`: setting up a development machine, building for bare metal, disks to boot,
+//! measuring, and the [`harness`] that runs QEMU.
 
 #![forbid(unsafe_code)]
 
 pub mod artifacts;
 pub mod bench;
 pub mod build;
-pub mod combinations;
 pub mod demo;
-pub mod emulator;
-pub mod gdb;
-pub mod machine;
+pub mod harness;
 pub mod output;
 pub mod paths;
-pub mod payload;
-pub mod process;
-pub mod report;
-pub mod running;
 pub mod scratch;
 pub mod setup;
 pub mod toolchain;
-pub mod tree;
-pub mod write_log;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The `.rs` files below `folder`.
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let paths = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        paths
+            .flat_map(|path| {
+                if path.is_dir() {
+                    sources(&path)
+                } else {
+                    vec![path]
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_harness_uses_nothing_else_of_this_project() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/harness");
+        let files = sources(&folder);
+        assert!(files.len() > 10, "{files:?}");
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            let text = text
+                .replace("crate::harness::", "")
+                .replace("qemu_tests::harness::", "");
+            for foreign in [
+                "crate::",
+                "qemu_tests::",
+                "imagegen::",
+                "little_loader_core::",
+            ] {
+                assert!(!text.contains(foreign), "{foreign} in {}", file.display());
+            }
+        }
+    }
+}

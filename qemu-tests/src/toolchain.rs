@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::harness::process::{self, ProcessError};
 use crate::paths;
-use crate::process::{self, ProcessError};
 
 /// What the loader is built for: no SIMD registers, no unaligned accesses.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";

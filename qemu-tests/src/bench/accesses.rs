@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::BenchError;
-use crate::machine::Machine;
-use crate::report::Report;
+use crate::harness::machine::Machine;
+use crate::harness::report::Report;
 
 /// The least of as many runs counts.
 const RUNS: u32 = 3;

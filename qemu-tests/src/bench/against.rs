@@ -11,7 +11,7 @@ use super::BenchError;
 use super::accesses::accesses_before;
 use super::linux::{USERSPACE, median, order, peak};
 use super::touched::allotted_before;
-use crate::machine::Machine;
+use crate::harness::machine::Machine;
 
 /// How long a boot may take: firmware under emulation, on a busy host.
 const LIMIT: Duration = Duration::from_secs(180);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::linux::peak;
-use crate::process::{self, ProcessError};
+use crate::harness::process::{self, ProcessError};
 use crate::{paths, toolchain};
 
 /// How often each is done; the least counts.

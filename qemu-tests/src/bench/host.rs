@@ -6,7 +6,7 @@ use std::fs;
 use std::thread;
 
 use super::BenchError;
-use crate::emulator;
+use crate::harness::emulator;
 use crate::toolchain::Toolchain;
 
 /// One line: the processor and its cores, and the versions of QEMU and of the compiler.

@@ -5,8 +5,8 @@
 use std::cmp::Ordering;
 
 use super::BenchError;
-use crate::machine::Machine;
-use crate::report::Report;
+use crate::harness::machine::Machine;
+use crate::harness::report::Report;
 
 /// Runs end as soon as the least count has been seen this often.
 const AGREEING: u32 = 3;

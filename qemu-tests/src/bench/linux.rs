@@ -6,8 +6,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::BenchError;
-use crate::machine::Machine;
-use crate::report::ReportError;
+use crate::harness::machine::Machine;
+use crate::harness::report::ReportError;
 
 /// The demo's last line before its shell.
 pub(super) const USERSPACE: &str = "Leave by: poweroff";

@@ -23,11 +23,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::emulator::EmulatorError;
-use crate::machine::Disk;
-use crate::process::ProcessError;
-use crate::report::ReportError;
-use crate::running::RunError;
+use crate::harness::emulator::EmulatorError;
+use crate::harness::machine::Disk;
+use crate::harness::process::ProcessError;
+use crate::harness::report::ReportError;
+use crate::harness::running::RunError;
 use crate::scratch::{Scratch, ScratchError};
 use crate::toolchain::ToolchainError;
 

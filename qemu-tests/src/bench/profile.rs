@@ -19,9 +19,9 @@ use serde::Serialize;
 use super::BenchError;
 use super::execution::{Counts, INSTRUCTION, count};
 use super::symbols::Symbols;
-use crate::emulator::{self, Version};
-use crate::machine::Machine;
-use crate::process;
+use crate::harness::emulator::{self, Version};
+use crate::harness::machine::Machine;
+use crate::harness::process;
 
 /// From here on `-singlestep` has another name.
 const ONE_INSN: Version = Version::new(8, 1, 0);

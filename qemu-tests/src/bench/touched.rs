@@ -18,8 +18,8 @@ use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::BenchError;
-use crate::machine::Machine;
-use crate::report::{DONE, Report};
+use crate::harness::machine::Machine;
+use crate::harness::report::{DONE, Report};
 
 /// Where the RAM of QEMU's `virt` machine starts.
 const RAM_BASE: u64 = 0x4000_0000;

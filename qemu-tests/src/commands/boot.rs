@@ -13,9 +13,9 @@ use imagegen::fwup::language::Environment;
 use imagegen::fwup::opened::apply_to;
 
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::machine::{Accelerator, Console, Disk, Machine};
+use qemu_tests::harness::machine::{Accelerator, Console, Disk, Machine};
+use qemu_tests::harness::process;
 use qemu_tests::paths;
-use qemu_tests::process;
 use qemu_tests::setup::{self, Purpose};
 
 use super::build;

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, bail};
 
 use qemu_tests::build::bare_metal;
-use qemu_tests::process::shell_line;
+use qemu_tests::harness::process::shell_line;
 use qemu_tests::setup::{self, Purpose};
 use qemu_tests::toolchain;
 

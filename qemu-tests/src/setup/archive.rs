@@ -14,7 +14,7 @@ use thiserror::Error;
 use wait_timeout::ChildExt;
 
 use super::sources::Source;
-use crate::process::{self, ProcessError};
+use crate::harness::process::{self, ProcessError};
 
 /// How long the list of packages of a few suites may take.
 const UPDATE: Duration = Duration::from_secs(600);

@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::archive::{self, Archive, ArchiveError};
 use super::sources::Source;
 use super::{Mirrors, step};
-use crate::process::{self, ProcessError};
+use crate::harness::process::{self, ProcessError};
 
 /// The folder under the cache.
 const FOLDER: &str = "qemu";

@@ -10,7 +10,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::{Purpose, step};
-use crate::process::{self, ProcessError};
+use crate::harness::emulator;
+use crate::harness::process::{self, ProcessError};
 use crate::toolchain::{TARGET, Toolchain};
 
 /// How long apt may take to install: QEMU is some 40 MB with what it depends on.
@@ -28,7 +29,7 @@ pub struct Program {
 }
 
 const QEMU: Program = Program {
-    name: "qemu-system-aarch64",
+    name: emulator::PROGRAM,
     package: "qemu-system-arm",
     brew: Some("qemu"),
 };
@@ -116,14 +117,6 @@ pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
     }
 }
 
-/// The QEMU to use: what `QEMU` names, else `qemu-system-aarch64`.
-#[must_use]
-pub fn qemu() -> PathBuf {
-    env::var_os("QEMU")
-        .filter(|name| !name.is_empty())
-        .map_or_else(|| QEMU.name.into(), PathBuf::from)
-}
-
 /// An LLVM tool such as `llvm-size`: rustup's llvm-tools if the toolchain has them, else one on the `PATH`.
 #[must_use]
 pub fn llvm(name: &str, toolchain: &Toolchain) -> Option<PathBuf> {
@@ -137,7 +130,7 @@ impl Program {
     #[must_use]
     pub fn find(&self, toolchain: &Toolchain) -> Option<PathBuf> {
         match self.name {
-            name if name == QEMU.name => process::find(&qemu().to_string_lossy()),
+            name if name == QEMU.name => process::find(&emulator::program().to_string_lossy()),
             name if name == LLVM.name => llvm(name, toolchain),
             name => process::find(name),
         }

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::archive::{self, Archive, ArchiveError};
 use super::sources::Source;
 use super::{Mirrors, step};
-use crate::process;
+use crate::harness::process;
 use crate::toolchain::{SOURCE_STAMP, TARGET, Toolchain};
 
 /// Without a network rustup keeps trying; this is long enough for its 10 MB on a slow line.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use std::{fs, iter};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use qemu_tests::running::Running;
-use qemu_tests::setup::programs;
+use qemu_tests::harness::emulator;
+use qemu_tests::harness::running::Running;
 
 use crate::Test;
 use crate::context::Context;
@@ -49,7 +49,7 @@ fn each_one(context: &Context) -> Result<()> {
         context.bootable()?.create(&folder.join("disk.img"))?;
         let mut words = shell_words::split(command)?.into_iter();
         ensure!(words.next().as_deref() == Some(QEMU), "{command}");
-        let mut qemu = Command::new(programs::qemu());
+        let mut qemu = Command::new(emulator::program());
         qemu.args(words).current_dir(&folder);
         let mut running = Running::start(qemu, LIMIT)?;
         for line in shown.lines().chain(iter::once("payload: done")) {

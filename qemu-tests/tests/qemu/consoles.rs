@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 use imagegen::env_file::{EnvFile, Place};
 
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::machine::Disk;
-use qemu_tests::report::Report;
+use qemu_tests::harness::machine::Disk;
+use qemu_tests::harness::report::Report;
 
 use crate::context::{Context, console_text};
 use crate::{Scenario, Test};

@@ -10,13 +10,13 @@ use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
 use qemu_tests::artifacts::Artifacts;
-use qemu_tests::gdb::{self, Stub};
-use qemu_tests::machine::{Disk, Machine};
-use qemu_tests::payload::Payload;
-use qemu_tests::report::Report;
-use qemu_tests::running::Running;
+use qemu_tests::harness::gdb::{self, Stub};
+use qemu_tests::harness::machine::{Disk, Machine};
+use qemu_tests::harness::payload::Payload;
+use qemu_tests::harness::report::Report;
+use qemu_tests::harness::running::Running;
+use qemu_tests::harness::tree::Tree;
 use qemu_tests::scratch::Scratch;
-use qemu_tests::tree::Tree;
 
 /// How long a boot into the payload may take on a busy machine.
 const BOOT: Duration = Duration::from_secs(60);

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use qemu_tests::gdb::Stub;
-use qemu_tests::machine::Disk;
-use qemu_tests::report::Report;
-use qemu_tests::running::Running;
+use qemu_tests::harness::gdb::Stub;
+use qemu_tests::harness::machine::Disk;
+use qemu_tests::harness::report::Report;
+use qemu_tests::harness::running::Running;
 use qemu_tests::scratch::variable;
 
 use crate::context::{Context, fatal, machine, report};

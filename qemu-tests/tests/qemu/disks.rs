@@ -16,9 +16,9 @@ use imagegen::variables::Variables;
 use little_loader_core::env::block::Format;
 
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::machine::{Bus, Disk, Machine};
-use qemu_tests::process;
-use qemu_tests::report::Report;
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
+use qemu_tests::harness::process;
+use qemu_tests::harness::report::Report;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, variable};
 
 use crate::context::{Context, console_text, fatal, machine, report};
@@ -252,7 +252,7 @@ fn within_a_block(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let (kernel_a, kernel_b, initrd_at) = (KERNEL_A + 3, KERNEL_B + 7, 100_001);
     let payload = context.payload()?.append(100_000);
-    let initrd = qemu_tests::payload::pattern(70_000);
+    let initrd = qemu_tests::harness::payload::pattern(70_000);
     let scratch = updated(context)?
         .env_at(1005, 128 << 10)
         .set("a.kernel_lba", kernel_a)
@@ -270,7 +270,7 @@ fn within_a_block(context: &Context) -> Result<()> {
         .arguments(["-fw_cfg", "name=opt/org.little-loader/env-lba,string=1005"]);
     let report = report(&machine)?;
     ensure!(told(&report)? == "b trial 1", "{report:?}");
-    let appended = qemu_tests::payload::pattern(100_000);
+    let appended = qemu_tests::harness::payload::pattern(100_000);
     for (name, bytes) in [("appended_crc", &appended), ("initrd_crc", &initrd)] {
         let right = u64::from(crc32fast::hash(bytes));
         ensure!(report.number(name)? == right, "{name}: {report:?}");

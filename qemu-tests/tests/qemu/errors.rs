@@ -4,8 +4,8 @@
 
 use anyhow::{Result, ensure};
 
-use qemu_tests::machine::{Disk, Machine};
-use qemu_tests::payload::Payload;
+use qemu_tests::harness::machine::{Disk, Machine};
+use qemu_tests::harness::payload::Payload;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
 
 use crate::context::{Context, fatal};

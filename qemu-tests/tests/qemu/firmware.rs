@@ -15,7 +15,7 @@ use imagegen::fwup::language::Environment;
 use imagegen::fwup::opened::{Opened, apply_to};
 use imagegen::fwup::pack::pack;
 use little_loader_core::env::writer::SECTOR;
-use qemu_tests::machine::Disk;
+use qemu_tests::harness::machine::Disk;
 
 use crate::context::{Context, report};
 use crate::{Scenario, Test};

@@ -13,7 +13,7 @@ use imagegen::size::Size;
 use little_loader_core::slots::slot::Slot;
 
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::machine::Disk;
+use qemu_tests::harness::machine::Disk;
 use qemu_tests::paths;
 use qemu_tests::setup::kernels::{DebianKernel, Flavour};
 use qemu_tests::setup::kit::Kit;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use goblin::elf::Elf;
-use qemu_tests::machine::{Disk, Machine};
-use qemu_tests::report::Report;
+use qemu_tests::harness::machine::{Disk, Machine};
+use qemu_tests::harness::report::Report;
 
 use crate::context::{Context, fatal};
 use crate::payload::CPUS;

@@ -10,8 +10,8 @@ use imagegen::slots;
 use little_loader_core::slots::slot::Slot;
 
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::machine::{Disk, Machine};
-use qemu_tests::running::Running;
+use qemu_tests::harness::machine::{Disk, Machine};
+use qemu_tests::harness::running::Running;
 
 use crate::context::Context;
 use crate::{Scenario, Test};

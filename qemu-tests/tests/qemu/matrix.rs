@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use qemu_tests::combinations::cover;
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::emulator::{self, Version};
-use qemu_tests::machine::{Bus, Disk, Machine};
+use qemu_tests::harness::combinations::cover;
+use qemu_tests::harness::emulator::{self, Version};
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
 use qemu_tests::output;
 
 use crate::context::{Context, machine};

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use qemu_tests::machine::Machine;
-use qemu_tests::payload::pattern;
-use qemu_tests::report::Report;
+use qemu_tests::harness::machine::Machine;
+use qemu_tests::harness::payload::pattern;
+use qemu_tests::harness::report::Report;
+use qemu_tests::harness::tree::Tree;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
-use qemu_tests::tree::Tree;
 
 use crate::context::{Context, console_text, machine, report};
 use crate::{Scenario, Test};

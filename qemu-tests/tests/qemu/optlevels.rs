@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result, ensure};
 
 use qemu_tests::build::OPT_LEVELS;
-use qemu_tests::payload::pattern;
+use qemu_tests::harness::payload::pattern;
 use qemu_tests::scratch::KERNEL_A;
 
 use crate::Test;

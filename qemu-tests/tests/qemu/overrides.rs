@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use qemu_tests::machine::{Disk, Machine};
+use qemu_tests::harness::machine::{Disk, Machine};
 
 use crate::context::{Context, console_text, report};
 use crate::slots::{told, updated};

@@ -4,9 +4,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use qemu_tests::machine::{Bus, Disk, Machine};
-use qemu_tests::payload::pattern;
-use qemu_tests::report::Report;
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
+use qemu_tests::harness::payload::pattern;
+use qemu_tests::harness::report::Report;
 use qemu_tests::scratch::KERNEL_A;
 
 use crate::context::{Context, console_text, machine, report};

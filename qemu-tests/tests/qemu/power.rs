@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use qemu_tests::machine::Disk;
+use qemu_tests::harness::machine::Disk;
+use qemu_tests::harness::write_log::{Entry, cuts, read};
 use qemu_tests::scratch::{Scratch, variable};
-use qemu_tests::write_log::{Entry, cuts, read};
 
 use crate::context::{Context, report};
 use crate::slots::{told, updated};

@@ -13,8 +13,8 @@ use imagegen::slots;
 use little_loader_core::env::place::EnvCopy;
 use little_loader_core::slots::slot::Slot;
 
-use qemu_tests::machine::{Disk, Machine};
-use qemu_tests::report::Report;
+use qemu_tests::harness::machine::{Disk, Machine};
+use qemu_tests::harness::report::Report;
 use qemu_tests::scratch::{KERNEL_B, Scratch, variable};
 
 use crate::context::{Context, console_text, report};

@@ -15,7 +15,7 @@ use goblin::elf::Elf;
 use goblin::elf::section_header::SHF_EXECINSTR;
 
 use qemu_tests::build::OPT_LEVELS;
-use qemu_tests::emulator::{self, Version};
+use qemu_tests::harness::emulator::{self, Version};
 use qemu_tests::paths;
 use qemu_tests::toolchain::Toolchain;
 

@@ -5,8 +5,8 @@
 
 use anyhow::{Result, ensure};
 
-use qemu_tests::machine::{Bus, Disk, Machine};
-use qemu_tests::report::{self, Report};
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
+use qemu_tests::harness::report::{self, Report};
 use qemu_tests::scratch::{self, Scratch};
 
 use crate::context::{Context, machine, report};

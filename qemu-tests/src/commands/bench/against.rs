@@ -15,7 +15,7 @@ use qemu_tests::bench::svg::{self, Bar, Panel};
 use qemu_tests::bench::{host, page};
 use qemu_tests::build::read_elf;
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::machine::{Bus, Disk, Machine};
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
 use qemu_tests::paths;
 use qemu_tests::scratch::{KERNEL_A, Scratch, variable};
 use qemu_tests::setup::parcel::Parcel;

@@ -16,9 +16,9 @@ use qemu_tests::bench::fit::{Growth, Line};
 use qemu_tests::bench::page;
 use qemu_tests::bench::profile::{self, Profile};
 use qemu_tests::build::{self, LoaderBuild};
-use qemu_tests::machine::{Disk, Machine};
+use qemu_tests::harness::machine::{Disk, Machine};
+use qemu_tests::harness::tree::Tree;
 use qemu_tests::scratch::{KERNEL_A, Scratch};
-use qemu_tests::tree::Tree;
 
 use super::{Bench, keep};
 
@@ -216,7 +216,7 @@ fn environment(bench: &Bench, large: &Path, kib: u32) -> Result<(Machine, PathBu
 }
 
 fn nodes(bench: &Bench, count: u32) -> Result<Machine> {
-    let machine = bench.machine(qemu_tests::machine::Bus::Mmio)?;
+    let machine = bench.machine(qemu_tests::harness::machine::Bus::Mmio)?;
     let mut tree = Tree::of(machine.clone(), bench.folder())?;
     // As a device has it: a compatible, a place and an interrupt.
     let text: String = (0..count)

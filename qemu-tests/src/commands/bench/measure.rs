@@ -14,7 +14,7 @@ use qemu_tests::bench::linux::{self, memory_total};
 use qemu_tests::bench::touched::touched;
 use qemu_tests::build::read_elf;
 use qemu_tests::demo::{Demo, Parts};
-use qemu_tests::machine::{Bus, Disk, Machine};
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
 
 use super::Bench;
 

@@ -19,8 +19,8 @@ use tempfile::TempDir;
 use qemu_tests::bench::budget::{self, Row};
 use qemu_tests::bench::{self, host, page, svg};
 use qemu_tests::build::{self, Loader, LoaderBuild};
-use qemu_tests::machine::{Bus, Machine};
-use qemu_tests::payload::Payload;
+use qemu_tests::harness::machine::{Bus, Machine};
+use qemu_tests::harness::payload::Payload;
 use qemu_tests::setup::{self, Purpose};
 use qemu_tests::{output, paths};
 

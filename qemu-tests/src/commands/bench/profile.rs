@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use qemu_tests::bench::profile;
-use qemu_tests::machine::Bus;
+use qemu_tests::harness::machine::Bus;
 
 use super::{Bench, growth};
 

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A started machine: its serial console can be waited on and written to, and its end is certain.
-//!
-//! The crates for this (rexpect, expectrl) have one time limit for a whole session, look for new output every tenth of
-//! a second, and drop what was matched, while a failing test needs the whole log. So a thread collects the log here,
-//! and whoever waits is woken by it.
-
-mod error;
-mod pipe;
+//! Starting a machine, waiting for what it prints, and its end.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -17,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use wait_timeout::ChildExt;
 
-pub use error::{Log, RunError};
-
-use crate::process;
-use pipe::{InVain, Pipe};
+use super::error::{Log, RunError};
+use super::pipe::{InVain, Pipe};
+use crate::harness::process;
 
 /// A machine that ended by itself.
 #[derive(Clone, Debug)]

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's command line for one `virt` machine, as a typed builder.
-
-mod accelerator;
-mod disk;
+//! The machine as a whole.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-pub use accelerator::Accelerator;
-pub use disk::{Bus, Disk};
-
-use crate::process;
-use crate::running::{RunError, Running};
-use crate::setup::programs;
+use super::accelerator::Accelerator;
+use super::disk::{self, Disk};
+use crate::harness::emulator;
+use crate::harness::process;
+use crate::harness::running::{RunError, Running};
 
 /// Where the guest's serial port goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -235,7 +231,7 @@ impl Machine {
     /// The command that starts QEMU.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(programs::qemu());
+        let mut command = Command::new(emulator::program());
         let options: String = self
             .machine_options
             .iter()
@@ -304,6 +300,7 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Bus;
     use super::*;
 
     #[test]

@@ -2,14 +2,15 @@
 
 //! What the QEMU at hand is, and which CPUs it has.
 
+use std::env;
 use std::fmt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::process::{self, ProcessError};
-use crate::setup::programs;
+use crate::harness::process::{self, ProcessError};
 
 /// How long QEMU may take to answer.
 const QUERY: Duration = Duration::from_secs(60);
@@ -69,12 +70,23 @@ impl fmt::Display for Version {
     }
 }
 
+/// The file name of QEMU's emulator for arm64.
+pub const PROGRAM: &str = "qemu-system-aarch64";
+
+/// The QEMU to use: the value of the environment variable `QEMU` if it is set, else [`PROGRAM`].
+#[must_use]
+pub fn program() -> PathBuf {
+    env::var_os("QEMU")
+        .filter(|name| !name.is_empty())
+        .map_or_else(|| PROGRAM.into(), PathBuf::from)
+}
+
 /// Asks QEMU what it is.
 ///
 /// # Errors
 /// When it does not tell.
 pub fn version() -> Result<Version, EmulatorError> {
-    let text = process::capture(Command::new(programs::qemu()).arg("--version"), QUERY)?;
+    let text = process::capture(Command::new(program()).arg("--version"), QUERY)?;
     Version::parse(&text).ok_or(EmulatorError::Unexpected("--version", text))
 }
 
@@ -84,7 +96,7 @@ pub fn version() -> Result<Version, EmulatorError> {
 /// When it does not tell.
 pub fn cpu_models() -> Result<Vec<String>, EmulatorError> {
     let text = process::capture(
-        Command::new(programs::qemu()).args(["-M", "virt", "-cpu", "help"]),
+        Command::new(program()).args(["-M", "virt", "-cpu", "help"]),
         QUERY,
     )?;
     let models = models(&text);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::process::ProcessError;
+use crate::harness::process::ProcessError;
 
 /// How a run went wrong. Every message ends with the command and all that the machine printed.
 #[derive(Debug, Error)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::machine::Machine;
-use crate::process;
+use crate::harness::machine::Machine;
+use crate::harness::process;
 
 /// How long QEMU and dtc may take.
 const LIMIT: Duration = Duration::from_secs(20);

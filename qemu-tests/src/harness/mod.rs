@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A harness that runs QEMU's `virt` machine under a time limit and waits for texts
+//! on its serial console.
+//!
+//! Nothing in here depends on the rest of this crate or on Little Loader, so that the tests of
+//! another bare-metal project can take it as it is: [`machine::Machine`] is a typed QEMU command
+//! line, [`running::Running`] a started machine. A test reads as its scenario:
+//!
+//! ```no_run
+//! use qemu_tests::harness::machine::{Disk, Machine};
+//!
+//! # fn main() -> Result<(), qemu_tests::harness::running::RunError> {
+//! let mut machine = Machine::new("loader.elf").memory_mib(128).disk(Disk::new("disk.img")).start()?;
+//! machine.expect("slot b")?;
+//! machine.wait_for_exit()?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod combinations;
+pub mod emulator;
+pub mod gdb;
+pub mod machine;
+pub mod payload;
+pub mod process;
+pub mod report;
+pub mod running;
+pub mod tree;
+pub mod write_log;
