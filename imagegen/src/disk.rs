@@ -8,9 +8,9 @@ use std::path::Path;
 use little_loader_core::slots::slot::Slot;
 
 use crate::layout::{Blocks, Layout, index};
-use crate::output::Output;
 use crate::size::Size;
 use crate::variables::{Variables, VariablesError};
+use fwup::output::Output;
 
 /// The arguments of a kernel on its slot's root file system, without those that [`DiskBuilder::args`] gives instead.
 /// A panic reboots after 5 seconds, so that it leads to the next boot.

@@ -8,13 +8,11 @@
 
 pub mod disk;
 pub mod env_file;
-pub mod fwup;
 pub mod inspect;
 pub mod kernel;
 pub mod layout;
 pub mod loader_elf;
 pub mod mbr;
-pub mod output;
 pub mod rootfs;
 pub mod size;
 pub mod slots;

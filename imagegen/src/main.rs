@@ -7,7 +7,6 @@
 mod cli;
 
 use std::env;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,16 +26,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     // fwup's options are taken as they are: clap would read some of them itself.
-    let mut words = env::args_os();
-    let program = words.next().unwrap_or_default();
-    if Path::new(&program)
-        .file_name()
-        .is_some_and(|name| name == "fwup")
-    {
-        return cli::fwup::run(words);
-    }
+    let mut words = env::args_os().skip(1);
     if words.next().is_some_and(|word| word == "fwup") {
-        return cli::fwup::run(words);
+        return fwup::command::run(words);
     }
     match Arguments::parse().command.run() {
         Ok(code) => code,

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use imagegen::fwup::apply::Observer;
-use imagegen::fwup::language::Environment;
-use imagegen::fwup::opened::apply_to;
+use fwup::apply::Observer;
+use fwup::language::Environment;
+use fwup::opened::apply_to;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 

@@ -10,10 +10,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use imagegen::fwup::language::Environment;
-use imagegen::fwup::model::{Call, Task};
-use imagegen::fwup::opened::Opened;
-use imagegen::fwup::{describe, hex, meta};
+use fwup::language::Environment;
+use fwup::model::{Call, Task};
+use fwup::opened::Opened;
+use fwup::{describe, hex, meta};
 use imagegen::size::Size;
 use serde_json::{Map, Value, json};
 

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use fwup::output::Output;
 use imagegen::loader_elf::LoaderElf;
-use imagegen::output::Output;
 use imagegen::size::Size;
 use little_loader_core::settings::Settings;
 use serde_json::json;

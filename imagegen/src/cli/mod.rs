@@ -6,17 +6,16 @@ mod apply;
 mod disk;
 mod env;
 mod firmware;
-pub(crate) mod fwup;
 mod inspect;
 mod loader;
 mod pack;
 mod slot;
 
 use std::ffi::OsString;
-use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use fwup::command::print as show;
 use imagegen::env_file::Place;
 use imagegen::size::Size;
 use serde::Serialize;
@@ -58,7 +57,7 @@ impl Command {
             Self::Apply(command) => command.run(),
             Self::Disk(command) => command.run(),
             Self::Env(command) => command.run(),
-            Self::Fwup { arguments } => Ok(fwup::run(arguments)),
+            Self::Fwup { arguments } => Ok(fwup::command::run(arguments)),
             Self::Info(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Loader(command) => command.run(),
@@ -90,15 +89,6 @@ impl PlaceArguments {
             size: usize::try_from(self.size.0).unwrap_or(usize::MAX),
             redundant_lba: self.redundant_lba,
         }
-    }
-}
-
-/// Prints to stdout. A reader that has seen enough, as in `imagegen inspect IMAGE | head`, is no error.
-fn show(text: impl AsRef<[u8]>) -> io::Result<()> {
-    let mut out = stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use imagegen::fwup::archive::write::Level;
-use imagegen::fwup::language::Environment;
-use imagegen::fwup::pack::{PackError, pack};
+use fwup::archive::write::Level;
+use fwup::language::Environment;
+use fwup::pack::{PackError, pack};
 use imagegen::size::Size;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;

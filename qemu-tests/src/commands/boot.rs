@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use imagegen::fwup::apply::Observer;
-use imagegen::fwup::language::Environment;
-use imagegen::fwup::opened::apply_to;
+use fwup::apply::Observer;
+use fwup::language::Environment;
+use fwup::opened::apply_to;
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Accelerator, Console, Disk, Machine};

@@ -8,12 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use imagegen::fwup::apply::Observer;
-use imagegen::fwup::archive::write::Level;
-use imagegen::fwup::device::{Device, DiskFile, Storage};
-use imagegen::fwup::language::Environment;
-use imagegen::fwup::opened::{Opened, apply_to};
-use imagegen::fwup::pack::pack;
+use fwup::apply::Observer;
+use fwup::archive::write::Level;
+use fwup::device::{Device, DiskFile, Storage};
+use fwup::language::Environment;
+use fwup::opened::{Opened, apply_to};
+use fwup::pack::pack;
 use little_loader_core::env::writer::SECTOR;
 use qemu_tests::harness::machine::Disk;
 
@@ -103,7 +103,7 @@ fn cut_after(sectors: usize, archive: &Path, image: &Path) -> Result<(usize, boo
         disk: DiskFile::open(image)?,
         left: sectors,
     });
-    let result = imagegen::fwup::apply::apply(
+    let result = fwup::apply::apply(
         &mut opened.archive,
         &opened.firmware,
         "upgrade",

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Writes an archive from front to back, so that it may go into a pipe: what is known only behind the data of an entry stands
+//! behind it.
+//!
+//! Source: PKWARE APPNOTE 6.3.10, sections 4.3.7 (local header), 4.3.9 (data descriptor), 4.3.12 (directory), 4.5.3 (ZIP64);
+//! for the extra field with the time, the Info-ZIP extension 0x5455.
+
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use libdeflater::{CompressionLvl, Compressor};
+
+use super::{DESCRIPTOR, IS_64, LOCAL_HEADER, SIZES_FOLLOW, TIME, ZIP64};
+use crate::date;
+
+/// Data up to this many bytes is deflated as a whole, which is faster and smaller; beyond, memory would not be bounded.
+const WHOLE: u64 = 40 << 20;
+
+const DEFLATED: u16 = 8;
+/// 1980-01-01 as a directory entry of FAT has it: entries without a date have this.
+const NO_DATE: u16 = 0x21;
+/// Written on Unix, for readers of version 2.0; for sizes of 64 bits version 4.5 is needed.
+const UNIX: u16 = 3 << 8;
+const VERSION: u16 = 20;
+const VERSION_64: u16 = 45;
+/// A regular file that all may read, and its owner may write.
+const MODE: u32 = 0o100_644 << 16;
+
+/// How hard data is compressed: 1 is fast, 9 is small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(u8);
+
+impl Level {
+    /// The level of a number, which is 1 to 9.
+    #[must_use]
+    pub fn new(level: u8) -> Option<Self> {
+        (1..=9).contains(&level).then_some(Self(level))
+    }
+}
+
+impl Default for Level {
+    fn default() -> Self {
+        Self(6)
+    }
+}
+
+/// An archive that is being written.
+#[derive(Debug)]
+pub struct Writer<W: Write> {
+    out: W,
+    level: Level,
+    /// [`WHOLE`], but in tests.
+    whole: u64,
+    offset: u64,
+    directory: Vec<u8>,
+    entries: u64,
+}
+
+/// What the header of an entry says.
+#[derive(Clone, Copy, Debug)]
+struct Entry<'a> {
+    name: &'a str,
+    /// Seconds since 1970.
+    time: Option<u32>,
+    size: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts an archive.
+    pub fn new(out: W, level: Level) -> Self {
+        Self {
+            out,
+            level,
+            whole: WHOLE,
+            offset: 0,
+            directory: Vec::new(),
+            entries: 0,
+        }
+    }
+
+    /// Adds an entry of `size` bytes, which `data` hands over piece by piece. `time` is in seconds since 1970, and is left out
+    /// where an archive must not depend on when it was made.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written, and those of `data`, which must hand over no other number of bytes.
+    pub fn entry<E: From<io::Error>>(
+        &mut self,
+        name: &str,
+        time: Option<u32>,
+        size: u64,
+        data: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let entry = Entry { name, time, size };
+        let start = self.offset;
+        let header = entry.header();
+        self.put(&header)?;
+        let mut crc = crc32fast::Hasher::new();
+        let before = self.offset;
+        if size <= self.whole {
+            // It fits: the size is at most 40 MiB.
+            let mut whole = Vec::with_capacity(size as usize);
+            data(&mut |piece| {
+                whole.extend_from_slice(piece);
+                Ok(())
+            })?;
+            crc.update(&whole);
+            self.deflate(&whole)?;
+        } else {
+            let level = Compression::new(u32::from(self.level.0));
+            let mut encoder = DeflateEncoder::new(Counted(self), level);
+            data(&mut |piece| {
+                crc.update(piece);
+                Ok(encoder.write_all(piece)?)
+            })?;
+            encoder.finish()?;
+        }
+        let (crc, packed) = (crc.finalize(), self.offset - before);
+        let descriptor = entry.descriptor(crc, packed);
+        self.put(&descriptor)?;
+        entry.list(crc, packed, start, &mut self.directory);
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// Writes the directory, and gives back the output.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written.
+    pub fn finish(mut self) -> io::Result<W> {
+        let (start, directory) = (self.offset, std::mem::take(&mut self.directory));
+        self.put(&directory)?;
+        let length = directory.len() as u64;
+        let mut end = Vec::new();
+        if start + length >= u64::from(IS_64) || self.entries >= u64::from(u16::MAX) {
+            let at = self.offset;
+            end.extend(0x0606_4b50_u32.to_le_bytes());
+            end.extend(44_u64.to_le_bytes());
+            end.extend((UNIX | VERSION_64).to_le_bytes());
+            end.extend(VERSION_64.to_le_bytes());
+            end.extend([0; 8]);
+            for number in [self.entries, self.entries, length, start] {
+                end.extend(number.to_le_bytes());
+            }
+            end.extend(0x0706_4b50_u32.to_le_bytes());
+            end.extend([0; 4]);
+            end.extend(at.to_le_bytes());
+            end.extend(1_u32.to_le_bytes());
+        }
+        let entries = u16::try_from(self.entries).unwrap_or(u16::MAX);
+        end.extend(0x0605_4b50_u32.to_le_bytes());
+        end.extend([0; 4]);
+        end.extend(entries.to_le_bytes());
+        end.extend(entries.to_le_bytes());
+        end.extend(narrow(length).to_le_bytes());
+        end.extend(narrow(start).to_le_bytes());
+        end.extend([0; 2]);
+        self.put(&end)?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Deflates all data of an entry at once.
+    fn deflate(&mut self, data: &[u8]) -> io::Result<()> {
+        let level = CompressionLvl::new(i32::from(self.level.0))
+            .map_err(|_| io::ErrorKind::InvalidInput)?;
+        let mut compressor = Compressor::new(level);
+        // Pages that nothing is written to are no memory: zeroes of this size come from the system as they are.
+        let mut packed = vec![0; compressor.deflate_compress_bound(data.len())];
+        let length = compressor
+            .deflate_compress(data, &mut packed)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        self.put(&packed[..length])
+    }
+}
+
+/// Counts what goes through.
+struct Counted<'a, W: Write>(&'a mut Writer<W>);
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.put(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.out.flush()
+    }
+}
+
+impl Entry<'_> {
+    /// Data of this size may take more room when it is deflated, by five bytes in 65535.
+    fn is_64(&self) -> bool {
+        self.size >= u64::from(IS_64) - (1 << 20)
+    }
+
+    fn version(&self) -> u16 {
+        if self.is_64() { VERSION_64 } else { VERSION }
+    }
+
+    /// What headers and the directory have in common: the flags, the method, and the time.
+    fn common(&self, out: &mut Vec<u8>) {
+        out.extend(self.version().to_le_bytes());
+        out.extend(SIZES_FOLLOW.to_le_bytes());
+        out.extend(DEFLATED.to_le_bytes());
+        let (time, date) = self.time.map_or((0, NO_DATE), dos_time);
+        out.extend(time.to_le_bytes());
+        out.extend(date.to_le_bytes());
+    }
+
+    /// The time to the second.
+    fn time_extra(&self) -> Vec<u8> {
+        let mut extra = Vec::new();
+        if let Some(time) = self.time {
+            extra.extend(TIME.to_le_bytes());
+            extra.extend(5_u16.to_le_bytes());
+            extra.push(1);
+            extra.extend(time.to_le_bytes());
+        }
+        extra
+    }
+
+    fn header(&self) -> Vec<u8> {
+        let mut extra = self.time_extra();
+        let mut sizes = [0, narrow(self.size)];
+        if self.is_64() {
+            sizes = [IS_64; 2];
+            extra.extend(ZIP64.to_le_bytes());
+            extra.extend(16_u16.to_le_bytes());
+            extra.extend(self.size.to_le_bytes());
+            extra.extend([0; 8]);
+        }
+        let mut out = LOCAL_HEADER.to_le_bytes().to_vec();
+        self.common(&mut out);
+        out.extend([0; 4]);
+        out.extend(sizes.map(u32::to_le_bytes).concat());
+        out.extend((self.name.len() as u16).to_le_bytes());
+        out.extend((extra.len() as u16).to_le_bytes());
+        out.extend(self.name.as_bytes());
+        out.extend(extra);
+        out
+    }
+
+    fn descriptor(&self, crc: u32, packed: u64) -> Vec<u8> {
+        let mut out = DESCRIPTOR.to_le_bytes().to_vec();
+        out.extend(crc.to_le_bytes());
+        for size in [packed, self.size] {
+            if self.is_64() {
+                out.extend(size.to_le_bytes());
+            } else {
+                out.extend(narrow(size).to_le_bytes());
+            }
+        }
+        out
+    }
+
+    /// Adds the entry to the directory.
+    fn list(&self, crc: u32, packed: u64, start: u64, out: &mut Vec<u8>) {
+        let mut extra = self.time_extra();
+        let wide = [self.size, packed, start].map(|number| (number, narrow(number)));
+        let behind: Vec<u8> = wide
+            .iter()
+            .filter(|(_, narrow)| *narrow == IS_64)
+            .flat_map(|(number, _)| number.to_le_bytes())
+            .collect();
+        if !behind.is_empty() {
+            extra.extend(ZIP64.to_le_bytes());
+            extra.extend((behind.len() as u16).to_le_bytes());
+            extra.extend(behind);
+        }
+        let [(_, size), (_, packed), (_, start)] = wide;
+        out.extend(0x0201_4b50_u32.to_le_bytes());
+        out.extend((UNIX | self.version()).to_le_bytes());
+        self.common(out);
+        out.extend([crc, packed, size].map(u32::to_le_bytes).concat());
+        out.extend((self.name.len() as u16).to_le_bytes());
+        out.extend((extra.len() as u16).to_le_bytes());
+        out.extend([0; 6]);
+        out.extend(MODE.to_le_bytes());
+        out.extend(start.to_le_bytes());
+        out.extend(self.name.as_bytes());
+        out.extend(extra);
+    }
+}
+
+/// A number in 32 bits, or what says that it stands elsewhere.
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(IS_64)
+}
+
+/// Time and date as a directory entry of FAT has them, of seconds since 1970: in UTC, and from 1980 to 2107.
+fn dos_time(seconds: u32) -> (u16, u16) {
+    let (year, month, day) = date::civil(i64::from(seconds) / 86_400);
+    if year < 1980 {
+        return (0, NO_DATE);
+    }
+    let in_day = seconds % 86_400;
+    let time = (in_day / 3600) << 11 | (in_day / 60 % 60) << 5 | (in_day % 60 / 2);
+    let date = (year - 1980) << 9 | i64::from(month) << 5 | i64::from(day);
+    (time as u16, date as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::Archive;
+    use super::*;
+
+    fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new(), Level::default());
+        for (name, data) in entries {
+            writer
+                .entry::<io::Error>(name, Some(1_700_000_000), data.len() as u64, |take| {
+                    data.chunks(1000).try_for_each(take)
+                })
+                .unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_front_to_back() {
+        let random: Vec<u8> = (0..100_000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
+        let entries: [(&str, &[u8]); 4] = [
+            ("meta.conf", b"text"),
+            ("data/empty", b""),
+            ("data/zero", &[0; 70_000]),
+            ("r", &random),
+        ];
+        let bytes = archive(&entries);
+        let mut archive = Archive::new(&bytes[..]);
+        for (name, data) in entries {
+            let header = archive.next_entry().unwrap().unwrap();
+            assert_eq!(header.name, name);
+            assert_eq!(archive.read_all(1 << 20).unwrap(), data);
+        }
+        assert_eq!(archive.next_entry().unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_too_large_for_memory_is_the_same_to_a_reader() {
+        let size = (1 << 20) + 1;
+        let mut writer = Writer::new(Vec::new(), Level::new(1).unwrap());
+        writer.whole = 1 << 20;
+        writer
+            .entry::<io::Error>("data/large", None, size, |take| {
+                take(b"x")?;
+                (0..16).try_for_each(|_| take(&[0; 1 << 16]))
+            })
+            .unwrap();
+        let bytes = writer.finish().unwrap();
+        let mut archive = Archive::new(&bytes[..]);
+        assert_eq!(archive.next_entry().unwrap().unwrap().size, Some(size));
+        let data = archive.read_all(size as usize).unwrap();
+        assert!(
+            data.len() as u64 == size && data[0] == b'x' && data[1..].iter().all(|byte| *byte == 0)
+        );
+    }
+
+    #[test]
+    fn sizes_beyond_32_bits_are_written_with_64() {
+        let entry = Entry {
+            name: "large",
+            time: None,
+            size: 5 << 30,
+        };
+        let header = entry.header();
+        assert_eq!(header[4..6], VERSION_64.to_le_bytes());
+        assert_eq!(header[18..26], [0xff; 8]);
+        assert_eq!(header[35..39], [1, 0, 16, 0]);
+        assert_eq!(header[39..47], (5_u64 << 30).to_le_bytes());
+        assert_eq!(entry.descriptor(1, 6 << 30).len(), 24);
+        let mut directory = Vec::new();
+        entry.list(1, 6 << 30, 7 << 30, &mut directory);
+        let numbers = [5_u64 << 30, 6 << 30, 7 << 30]
+            .map(u64::to_le_bytes)
+            .concat();
+        assert_eq!(directory[46 + 5..], [&[1, 0, 24, 0], &numbers[..]].concat());
+    }
+
+    #[test]
+    fn times_are_in_utc() {
+        // 2023-11-14 22:13:20, as the C program has it in its archives.
+        assert_eq!(dos_time(1_700_000_000), (0xb1aa, 0x576e));
+        assert_eq!(dos_time(0), (0, NO_DATE));
+        assert_eq!(dos_time(315_532_800), (0, NO_DATE));
+    }
+}

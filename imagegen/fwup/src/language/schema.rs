@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Which sections and options there are. Their order here is their order in `meta.conf`.
+
+use crate::model::Section;
+
+/// What may stand behind a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// A text.
+    Text,
+    /// Any bytes but NUL.
+    Bytes,
+    /// Paths on the host, separated by `;`, from the folder of the configuration on.
+    Paths,
+    /// A number, with the value that it has when it is not set.
+    Integer(i64),
+    /// `true` or `false`, with the value that it has when it is not set.
+    Boolean(bool),
+    /// Numbers.
+    Integers,
+    /// Texts: only in archives.
+    Texts,
+    /// `include(path)`
+    Include,
+    /// `define(name, value)` and its like.
+    Define {
+        /// Whether a variable that is set is set anew.
+        anew: bool,
+        /// Whether the value is an expression.
+        evaluate: bool,
+    },
+    /// An action of a task.
+    Action,
+    /// A condition of a task.
+    Requirement,
+    /// A section of which there is one.
+    Section(&'static [Entry]),
+    /// Sections with titles.
+    Titled(&'static [Entry]),
+}
+
+/// A name and what may stand behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// Whether it only matters while an archive is made, and is not written into it.
+    pub(crate) host_only: bool,
+}
+
+const fn entry(name: &'static str, kind: Kind) -> Entry {
+    Entry {
+        name,
+        kind,
+        host_only: false,
+    }
+}
+
+const fn host(name: &'static str, kind: Kind) -> Entry {
+    Entry {
+        name,
+        kind,
+        host_only: true,
+    }
+}
+
+const fn define(name: &'static str, anew: bool, evaluate: bool) -> Entry {
+    entry(name, Kind::Define { anew, evaluate })
+}
+
+/// What stands for "not set" in fwup where a number must be given.
+const UNSET: i64 = -1;
+/// What stands for "not set" in fwup where a count must be given.
+const NO_COUNT: i64 = i32::MAX as i64;
+
+/// The top level.
+pub(crate) const TOP: &[Entry] = &[
+    entry("meta-product", Kind::Text),
+    entry("meta-description", Kind::Text),
+    entry("meta-version", Kind::Text),
+    entry("meta-author", Kind::Text),
+    entry("meta-platform", Kind::Text),
+    entry("meta-architecture", Kind::Text),
+    entry("meta-creation-date", Kind::Text),
+    entry("meta-fwup-version", Kind::Text),
+    entry("meta-vcs-identifier", Kind::Text),
+    entry("meta-misc", Kind::Text),
+    entry("meta-uuid", Kind::Text),
+    entry("meta-nickname", Kind::Text),
+    entry("require-fwup-version", Kind::Text),
+    entry("block-cache-size-mb", Kind::Integer(UNSET)),
+    define("define", false, false),
+    define("define!", true, false),
+    define("define-eval", false, true),
+    define("define-eval!", true, true),
+    entry("file-resource", Kind::Titled(RESOURCE)),
+    entry("mbr", Kind::Titled(MBR)),
+    entry("gpt", Kind::Titled(GPT)),
+    entry("task", Kind::Titled(TASK)),
+    entry("uboot-environment", Kind::Titled(ENVIRONMENT)),
+    entry("include", Kind::Include),
+];
+
+/// `file-resource`
+pub(crate) const RESOURCE: &[Entry] = &[
+    entry("include", Kind::Include),
+    host("host-path", Kind::Paths),
+    host("skip-holes", Kind::Boolean(true)),
+    entry("length", Kind::Integers),
+    host("contents", Kind::Bytes),
+    entry("blake2b-256", Kind::Text),
+    entry("sha256", Kind::Text),
+    host("assert-size-lte", Kind::Integer(UNSET)),
+    host("assert-size-gte", Kind::Integer(UNSET)),
+];
+
+const MBR: &[Entry] = &[
+    host("bootstrap-code-host-path", Kind::Paths),
+    entry("bootstrap-code", Kind::Text),
+    entry("include-osip", Kind::Boolean(false)),
+    entry("osip-major", Kind::Integer(1)),
+    entry("osip-minor", Kind::Integer(0)),
+    entry("osip-num-pointers", Kind::Integer(1)),
+    entry("signature", Kind::Text),
+    entry("partition", Kind::Titled(MBR_PARTITION)),
+    entry("osii", Kind::Titled(OSII)),
+];
+
+const MBR_PARTITION: &[Entry] = &[
+    entry("block-offset", Kind::Text),
+    entry("block-count", Kind::Integer(NO_COUNT)),
+    entry("type", Kind::Integer(UNSET)),
+    entry("boot", Kind::Boolean(false)),
+    entry("expand", Kind::Boolean(false)),
+];
+
+const OSII: &[Entry] = &[
+    entry("os-major", Kind::Integer(0)),
+    entry("os-minor", Kind::Integer(0)),
+    entry("start-block-offset", Kind::Integer(0)),
+    entry("ddr-load-address", Kind::Integer(0)),
+    entry("entry-point", Kind::Integer(0)),
+    entry("image-size-blocks", Kind::Integer(0)),
+    entry("attribute", Kind::Integer(0xf)),
+];
+
+const GPT: &[Entry] = &[
+    host("bootstrap-code-host-path", Kind::Paths),
+    entry("bootstrap-code", Kind::Text),
+    entry("guid", Kind::Text),
+    entry("partition", Kind::Titled(GPT_PARTITION)),
+];
+
+const GPT_PARTITION: &[Entry] = &[
+    entry("name", Kind::Text),
+    entry("block-offset", Kind::Text),
+    entry("block-count", Kind::Text),
+    entry("type", Kind::Text),
+    entry("guid", Kind::Text),
+    entry("boot", Kind::Boolean(false)),
+    entry("expand", Kind::Boolean(false)),
+    entry("flags", Kind::Text),
+];
+
+const ENVIRONMENT: &[Entry] = &[
+    entry("block-offset", Kind::Integer(UNSET)),
+    entry("block-count", Kind::Integer(NO_COUNT)),
+    entry("block-offset-redund", Kind::Integer(UNSET)),
+];
+
+/// `task`
+pub(crate) const TASK: &[Entry] = &[
+    entry("include", Kind::Include),
+    entry("reqlist", Kind::Texts),
+    entry("require-partition-offset", Kind::Requirement),
+    entry("require-fat-file-exists", Kind::Requirement),
+    entry("require-uboot-variable", Kind::Requirement),
+    entry("require-path-on-device", Kind::Requirement),
+    entry("require-path-at-offset", Kind::Requirement),
+    entry("require-fat-file-match", Kind::Requirement),
+    entry("require-execute", Kind::Requirement),
+    entry("require-partition1-offset", Kind::Integer(UNSET)),
+    entry("require-unmounted-destination", Kind::Boolean(false)),
+    entry("verify-on-the-fly", Kind::Boolean(false)),
+    entry("on-init", Kind::Section(EVENT)),
+    entry("on-finish", Kind::Section(EVENT)),
+    entry("on-error", Kind::Section(EVENT)),
+    entry("on-resource", Kind::Titled(ON_RESOURCE)),
+];
+
+/// Lists of entries are joined by hand: a constant cannot be made of two.
+macro_rules! with_actions {
+    ($($first:expr),* $(,)?) => {
+        &[
+            $($first,)*
+            entry("include", Kind::Include),
+            entry("funlist", Kind::Texts),
+            entry("raw_memset", Kind::Action),
+            entry("raw_write", Kind::Action),
+            entry("trim", Kind::Action),
+            entry("mbr_write", Kind::Action),
+            entry("gpt_write", Kind::Action),
+            entry("fat_mkfs", Kind::Action),
+            entry("fat_attrib", Kind::Action),
+            entry("fat_write", Kind::Action),
+            entry("fat_cp", Kind::Action),
+            entry("fat_mv", Kind::Action),
+            entry("fat_mv!", Kind::Action),
+            entry("fat_rm", Kind::Action),
+            entry("fat_rm!", Kind::Action),
+            entry("fat_mkdir", Kind::Action),
+            entry("fat_setlabel", Kind::Action),
+            entry("fat_touch", Kind::Action),
+            entry("uboot_clearenv", Kind::Action),
+            entry("uboot_recover", Kind::Action),
+            entry("uboot_setenv", Kind::Action),
+            entry("uboot_unsetenv", Kind::Action),
+            entry("error", Kind::Action),
+            entry("info", Kind::Action),
+            entry("reboot_param", Kind::Action),
+            entry("path_write", Kind::Action),
+            entry("pipe_write", Kind::Action),
+            entry("execute", Kind::Action),
+            entry("ubi_volume_write", Kind::Action),
+        ]
+    };
+}
+
+const EVENT: &[Entry] = with_actions![];
+
+/// `on-resource`
+pub(crate) const ON_RESOURCE: &[Entry] = with_actions![
+    entry("verify-on-the-fly", Kind::Boolean(false)),
+    entry("delta-source-raw-offset", Kind::Text),
+    entry("delta-source-raw-count", Kind::Integer(0)),
+    entry("delta-source-raw-options", Kind::Text),
+    entry("delta-source-fat-offset", Kind::Text),
+    entry("delta-source-fat-path", Kind::Text),
+];
+
+/// The entry of a name.
+pub(crate) fn find(schema: &'static [Entry], name: &str) -> Option<(usize, &'static Entry)> {
+    schema
+        .iter()
+        .enumerate()
+        .find(|(_, entry)| entry.name == name)
+}
+
+impl Entry {
+    /// Whether the option with this value is written into an archive. What is as if it was not set is not.
+    pub(crate) fn is_archived(&self, value: &str) -> bool {
+        !self.host_only
+            && match self.kind {
+                Kind::Integer(default) => value != default.to_string(),
+                Kind::Boolean(default) => value != default.to_string(),
+                _ => !value.is_empty(),
+            }
+    }
+}
+
+/// The schema of the section in a section.
+pub(crate) fn of_section(schema: &'static [Entry], section: &Section) -> &'static [Entry] {
+    match find(schema, &section.kind) {
+        Some((
+            _,
+            Entry {
+                kind: Kind::Section(inner) | Kind::Titled(inner),
+                ..
+            },
+        )) => inner,
+        _ => &[],
+    }
+}

@@ -1,0 +1,753 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::meta;
+use crate::model::Call;
+
+fn read(text: &str) -> Result<Firmware, LanguageError> {
+    configuration(
+        text.into(),
+        "fwup.conf",
+        PathBuf::new(),
+        &mut Environment::empty(),
+    )
+}
+
+/// The error, as it is shown.
+fn error(text: &str) -> String {
+    read(text).expect_err(text).to_string()
+}
+
+fn metadata<'a>(firmware: &'a Firmware, name: &str) -> Option<&'a str> {
+    let found = firmware.metadata.iter().find(|(found, _)| found == name)?;
+    Some(&found.1)
+}
+
+#[test]
+fn definitions_are_seen_by_what_follows_them() {
+    let text = r#"
+        meta-product = "${A}"
+        define(A, 1) define(A, 2)
+        meta-version = ${A}
+        define!(A, 3)
+        define-eval(B, "${A} * 2") define-eval!(A, "${B} + 1")
+        meta-author = "${A} ${B}"
+    "#;
+    let firmware = read(text).unwrap();
+    assert_eq!(metadata(&firmware, "meta-product"), Some(""));
+    assert_eq!(metadata(&firmware, "meta-version"), Some("1"));
+    assert_eq!(metadata(&firmware, "meta-author"), Some("7 6"));
+}
+
+#[test]
+fn a_section_without_title_is_continued_and_one_with_title_is_not() {
+    let firmware = read("task a { on-init { info(1) } on-init { info(2) } }").unwrap();
+    let said: Vec<_> = firmware.tasks[0]
+        .on_init
+        .iter()
+        .map(|call| &call.arguments[0])
+        .collect();
+    assert_eq!(said, ["1", "2"]);
+    assert_eq!(
+        error("task a { }\ntask a { }"),
+        "fwup.conf:2: task 'a' is there already"
+    );
+}
+
+#[test]
+fn errors_name_the_place() {
+    for (text, expected) in [
+        (
+            "meta-product = x\nnonsense = 3",
+            "fwup.conf:2: no such option 'nonsense'",
+        ),
+        (
+            "task a {\n on-init { raw_write( }",
+            "fwup.conf:2: syntax error in call of function 'raw_write'",
+        ),
+        (
+            "task a {\n on-init { info }",
+            "fwup.conf:2: expected '(' behind 'info'",
+        ),
+        (
+            "meta-product x",
+            "fwup.conf:1: expected '=' after option 'meta-product', found 'x'",
+        ),
+        (
+            "meta-product += x",
+            "fwup.conf:1: option 'meta-product' is no list, so nothing can be added to it; write '='",
+        ),
+        (
+            "meta-product = {x}",
+            "fwup.conf:1: expected a value for option 'meta-product', found '{'",
+        ),
+        (
+            "block-cache-size-mb = x",
+            "fwup.conf:1: option 'block-cache-size-mb' needs a whole number, found 'x'",
+        ),
+        (
+            "file-resource a { skip-holes = 2 }",
+            "fwup.conf:1: option 'skip-holes' needs true or false, found '2'",
+        ),
+        ("task {", "fwup.conf:1: a section 'task' needs a title"),
+        ("task a", "fwup.conf:1: expected '{' to open section 'task'"),
+        ("= x", "fwup.conf:1: '=' cannot stand here"),
+        ("}", "fwup.conf:1: '}' closes nothing"),
+        (
+            "task a {\n\n",
+            "fwup.conf:3: the file ends inside a section: a '}' is missing",
+        ),
+        (
+            "meta-product = \"a\n",
+            "fwup.conf:2: a text in quotes is not closed",
+        ),
+        (
+            "define(A)",
+            "fwup.conf:1: 'define' takes a name and a value, found 1 arguments",
+        ),
+        (
+            "define-eval(A, \"1 / 0\")",
+            "fwup.conf:1: cannot evaluate '1 / 0': a division by zero",
+        ),
+        (
+            "include(\"${NOWHERE}\")",
+            "fwup.conf:1: 'include' needs a path, found an empty text; is a variable not set?",
+        ),
+        (
+            "include()",
+            "fwup.conf:1: 'include' takes one path, found 0 arguments",
+        ),
+        (
+            "require-fwup-version = 99.0",
+            "fwup.conf:1: this needs fwup version '99.0'; what is understood here is that of version 1.16.0",
+        ),
+        (
+            "require-fwup-version = one",
+            "fwup.conf:1: require-fwup-version needs a version such as 1.2.3, found 'one'",
+        ),
+        (
+            "task a { on-resource b { raw_write(0) } }",
+            "fwup.conf:1: there is no file-resource 'b'; it must be defined before it is used",
+        ),
+        (
+            "task a { on-init { raw_write(0) } }",
+            "fwup.conf:1: 'raw_write' cannot be used in on-init",
+        ),
+        (
+            "task a { on-init { mbr_write(b) } }",
+            "fwup.conf:1: there is no mbr 'b'; it must be defined before it is used",
+        ),
+        (
+            "task a { on-init { trim(0, x) } }",
+            "fwup.conf:1: 'trim' needs a number from 0 to 36028797018963967 as its second argument, found 'x'",
+        ),
+        (
+            "task a { on-init { trim(0x80000000000000, 1) } }",
+            "fwup.conf:1: 'trim' needs a number from 0 to 36028797018963967 as its first argument, found '0x80000000000000'",
+        ),
+        (
+            "task a { on-init { raw_memset(0, 1, 256) } }",
+            "fwup.conf:1: 'raw_memset' needs a number from 0 to 255 as its third argument, found '256'",
+        ),
+        (
+            "task a { require-partition-offset(4, 1) }",
+            "fwup.conf:1: 'require-partition-offset' needs a number from 0 to 3 as its first argument, found '4'",
+        ),
+        (
+            "task a { require-path-at-offset(a, -1) }",
+            "fwup.conf:1: 'require-path-at-offset' needs a number from 0 to 36028797018963967 as its second argument, found '-1'",
+        ),
+        (
+            "task a { on-init { trim(0) } }",
+            "fwup.conf:1: 'trim' takes a block and a count of blocks, found 1 arguments",
+        ),
+        (
+            "file-resource a { }",
+            "fwup.conf:1: file-resource 'a': host-path or contents must be set",
+        ),
+        (
+            "file-resource a { host-path = b contents = c }",
+            "fwup.conf:1: file-resource 'a': only one of host-path and contents can be set",
+        ),
+        (
+            "mbr a { partition 12 { } }",
+            "fwup.conf:1: partition '12': a partition's title must be its number, 0 to 11",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 type = 1 } }",
+            "fwup.conf:1: partition '0': block-count must be set",
+        ),
+        (
+            "mbr a { partition 4 { block-offset = 1 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partitions from 4 on are inside partition 3, whose type must then be 0x05 or 0x0f",
+        ),
+        (
+            "mbr a { partition 3 { block-offset = 1 type = 5 } partition 5 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': there is no partition 4, but one behind it; number the partitions from 4 on without gaps",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 5 } }",
+            "fwup.conf:1: mbr 'a': partition 0 has the type of an extended partition, which only partition 3 may have",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 9 type = 1 } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partitions 0 and 1 share blocks",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 1 expand = true } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partition 1 is behind partition 0, which expands; only the last one may",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 1 block-count = 0x7fffffff type = 1 } }",
+            "fwup.conf:1: partition '0': block-count must be 0 to 2147483646, not '2147483647'",
+        ),
+        (
+            "mbr a { partition 0 { block-offset = 0xffffffff block-count = 1 type = 1 } }",
+            "fwup.conf:1: partition '0': block-offset must be 0 to 4294967294, not '0xffffffff'",
+        ),
+        (
+            "mbr a { partition 1 { block-offset = 1 block-count = 1 type = 1 } partition 01 { block-offset = 9 block-count = 1 type = 1 } }",
+            "fwup.conf:1: mbr 'a': partition 1 is there twice",
+        ),
+        (
+            "task a { on-init { info(x) }\n on-error { info('${') } }",
+            "fwup.conf:2: a text holds '${' without a '}' behind it, which is no text when it is applied",
+        ),
+        (
+            "file-resource a { contents = x }\ntask a { on-resource a { raw_write(0) info(x)\nraw_write(9) } }",
+            "fwup.conf:3: 'raw_write' a second time in one on-resource: the resource's data is there only once",
+        ),
+        (
+            "uboot-environment e { block-offset = 1 block-count = 1 }\ntask a { on-init { uboot_setenv(e, \"a=b\", c) } }",
+            "fwup.conf:2: 'uboot_setenv': 'a=b' cannot be a variable's name: it must not be empty and not hold '='",
+        ),
+        (
+            "mbr a { bootstrap-code = 00 }",
+            "fwup.conf:1: mbr 'a': bootstrap-code must be 880 hexadecimal digits",
+        ),
+        (
+            "mbr a { signature = 0x100000000 }",
+            "fwup.conf:1: mbr 'a': signature must be a number of 32 bits, not '0x100000000'",
+        ),
+        (
+            "uboot-environment a { block-offset = 1 }",
+            "fwup.conf:1: uboot-environment 'a': block-count must be set, to 1 to 2048",
+        ),
+        (
+            "uboot-environment a { block-offset = 1 block-count = 4 block-offset-redund = 4 }",
+            "fwup.conf:1: uboot-environment 'a': the two copies share blocks; move block-offset-redund",
+        ),
+    ] {
+        assert_eq!(error(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn only_contents_may_be_no_utf_8() {
+    let firmware = read("file-resource a { contents = \"\\377\\x80\" }").unwrap();
+    assert_eq!(
+        firmware.resources[0].contents.as_deref(),
+        Some(&b"\xff\x80"[..])
+    );
+    for text in [
+        "meta-misc = \"\\377\"",
+        "file-resource \"\\377\" { contents = x }",
+        "file-resource a { host-path = \"\\377\" }",
+        "task a { on-init { info(\"\\377\") } }",
+        "define(A, \"\\377\")",
+    ] {
+        assert_eq!(error(text), "fwup.conf:1: a text is not UTF-8");
+    }
+}
+
+#[test]
+fn names_of_resources_that_are_not_found_again_are_refused() {
+    for (title, what) in [
+        ("\"\"", "a resource must have a name"),
+        ("/data/x", "leave out '/data/': this is where resources are"),
+        (
+            "/meta.conf",
+            "the archive has a file of its own by this name",
+        ),
+        (
+            "a/../b",
+            "the parts of a resource's name must not be empty, '.' or '..'",
+        ),
+        (
+            "'${A}'",
+            "the name of a resource must not hold '${': the archive's entry has no variables",
+        ),
+    ] {
+        let shown = title.trim_matches(['"', '\'']);
+        assert_eq!(
+            error(&format!("\nfile-resource {title} {{ contents = x }}")),
+            format!("fwup.conf:2: file-resource '{shown}': {what}")
+        );
+    }
+    let long = format!("file-resource {} {{ contents = x }}", "x".repeat(507));
+    assert!(error(&long).ends_with("the name of a resource must have at most 506 bytes"));
+}
+
+#[test]
+fn an_extended_partition_needs_no_length() {
+    let text = "mbr a { partition 3 { block-offset = 8 type = 0xf } partition 4 { block-offset = 9 block-count = 1 type = 1 } }";
+    let firmware = read(text).unwrap();
+    assert_eq!(firmware.mbrs[0].sections[0].option("block-count"), None);
+    let blocks = crate::partitions::blocks(&firmware.mbrs[0], 100).unwrap();
+    let extended = 446 + 3 * 16;
+    assert_eq!(blocks[1].1[extended + 8..][..4], 8_u32.to_le_bytes());
+    assert_eq!(blocks[1].1[extended + 12..][..4], 92_u32.to_le_bytes());
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused_by_name() {
+    for (text, what) in [
+        ("gpt a { }", "gpt"),
+        ("mbr a { include-osip = true }", "include-osip"),
+        ("mbr a { osii 0 { } }", "osii"),
+        ("task a { on-init { fat_mkfs(0, 1) } }", "fat_mkfs"),
+        ("task a { on-init { fat_rm!(0, a) } }", "fat_rm!"),
+        ("task a { on-init { gpt_write(a) } }", "gpt_write"),
+        ("task a { on-init { execute(\"true\") } }", "execute"),
+        ("task a { on-init { path_write(a) } }", "path_write"),
+        ("task a { on-init { pipe_write(a) } }", "pipe_write"),
+        (
+            "task a { on-init { ubi_volume_write(a) } }",
+            "ubi_volume_write",
+        ),
+        (
+            "task a { require-fat-file-exists(0, a) }",
+            "require-fat-file-exists",
+        ),
+        ("task a { require-execute(a) }", "require-execute"),
+        (
+            "file-resource a { contents = x } task a { on-resource a { raw_write(0, \"cipher=aes-cbc-plain\", \"secret=00\") } }",
+            "raw_write with cipher=",
+        ),
+    ] {
+        assert_eq!(
+            error(text),
+            format!("fwup.conf:1: '{what}' is not supported yet"),
+            "{text}"
+        );
+    }
+}
+
+/// Each word of the format that is not understood yet has its own entry in the schema, so that none is called unknown.
+#[test]
+fn every_action_and_requirement_is_there_or_named() {
+    let lists = [(schema::ON_RESOURCE, true), (schema::TASK, false)];
+    let mut refused = Vec::new();
+    for (entries, is_action) in lists {
+        for entry in entries {
+            if !matches!(entry.kind, schema::Kind::Action | schema::Kind::Requirement) {
+                continue;
+            }
+            let call = format!("{}()", entry.name);
+            let text = if is_action {
+                format!(
+                    "file-resource r {{ contents = x }} task a {{ on-resource r {{ {call} }} }}"
+                )
+            } else {
+                format!("task a {{ {call} }}")
+            };
+            match read(&text).unwrap_err().problem {
+                Problem::Unsupported(name) if name == entry.name => refused.push(entry.name),
+                // It has an argument that is missing.
+                Problem::Arguments { name, .. } => assert_eq!(name, entry.name),
+                other => panic!("{call}: {other}"),
+            }
+        }
+    }
+    refused.sort_unstable();
+    assert_eq!(
+        refused,
+        [
+            "execute",
+            "fat_attrib",
+            "fat_cp",
+            "fat_mkdir",
+            "fat_mkfs",
+            "fat_mv",
+            "fat_mv!",
+            "fat_rm",
+            "fat_rm!",
+            "fat_setlabel",
+            "fat_touch",
+            "fat_write",
+            "gpt_write",
+            "path_write",
+            "pipe_write",
+            "require-execute",
+            "require-fat-file-exists",
+            "require-fat-file-match",
+            "ubi_volume_write",
+        ]
+    );
+}
+
+/// Whatever the order in the configuration, that in the archive is one; what is as it would be without is left out.
+#[test]
+fn keys_are_in_the_order_of_the_format() {
+    let text = r#"
+        uboot-environment "the \"env\"" { block-offset-redund = 0x40 block-count = 010 block-offset = 16 }
+        block-cache-size-mb = 16
+        require-fwup-version = "1.0"
+        meta-misc = m meta-vcs-identifier = v meta-architecture = ar meta-platform = p
+        meta-author = au meta-version = 1 meta-description = "" meta-product = "two \\ words"
+        file-resource "b \"quoted\\" { contents = x skip-holes = no assert-size-gte = 0 }
+        file-resource a { contents = "" }
+        mbr m { signature = 1 include-osip = off
+            partition 1 { expand = true boot = false type = 0x83 block-count = 8 block-offset = 8 }
+            partition 0 { type = 1 block-count = 1 block-offset = 1 boot = yes } }
+        task t {
+            on-resource "b \"quoted\\" { raw_write(1) delta-source-raw-count = 2 delta-source-raw-offset = 1 }
+            on-error { error("") }
+            on-finish { reboot_param("0 \"try\"") }
+            on-init { trim(0x10, 1) uboot_setenv("the \"env\"", v, "a\tb") }
+            verify-on-the-fly = true
+            require-partition1-offset = 8
+            require-uboot-variable("the \"env\"", v, "")
+        }
+    "#;
+    let hash = crate::hex(&[0x5a; 32]);
+    let mut firmware = read(text).unwrap();
+    for resource in &mut firmware.resources {
+        resource.hash = Some([0x5a; 32]);
+        resource.length = vec![u64::from(resource.name != "a")];
+    }
+    let written = meta::write(&firmware);
+    let expected = format!(
+        r#"meta-product="two \\ words"
+meta-version=1
+meta-author=au
+meta-platform=p
+meta-architecture=ar
+meta-vcs-identifier=v
+meta-misc=m
+require-fwup-version=1.0
+block-cache-size-mb=16
+file-resource "b \"quoted\\" {{
+length=1
+blake2b-256={hash}
+}}
+file-resource "a" {{
+length=0
+blake2b-256={hash}
+}}
+mbr "m" {{
+signature=1
+partition "1" {{
+block-offset=8
+block-count=8
+type=131
+expand=true
+}}
+partition "0" {{
+block-offset=1
+block-count=1
+type=1
+boot=true
+}}
+}}
+task "t" {{
+reqlist={{4,"require-uboot-variable","the \"env\"",v,""}}
+require-partition1-offset=8
+verify-on-the-fly=true
+on-init {{
+funlist={{3,trim,0x10,1,4,uboot_setenv,"the \"env\"",v,"a{tab}b"}}
+}}
+on-finish {{
+funlist={{2,reboot_param,"0 \"try\""}}
+}}
+on-error {{
+funlist={{2,error,""}}
+}}
+on-resource "b \"quoted\\" {{
+delta-source-raw-offset=1
+delta-source-raw-count=2
+funlist={{2,raw_write,1}}
+}}
+}}
+uboot-environment "the \"env\"" {{
+block-offset=16
+block-count=8
+block-offset-redund=64
+}}
+"#,
+        tab = '\t'
+    );
+    assert_eq!(written, expected);
+    // It reads as the same again, but for what only the host needs.
+    let again = meta_conf(written.as_bytes(), &mut Environment::empty()).unwrap();
+    assert_eq!(meta::write(&again), written);
+}
+
+#[test]
+fn what_an_archive_holds_more_is_skipped() {
+    let text = r#"
+        new-option = 3 new-list = {1, {2}, "}"} new-list += {4}
+        new-call(1, "}", x)
+        new-section { inside = { 1 } deeper x { } }
+        new-section "with title" { call(")") }
+        task "a" { new = 1 on-init { funlist={2,info,"hi",1,new_action} new("x") } }
+    "#;
+    let firmware = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap();
+    let call = |words: &[&str]| Call {
+        name: words[0].to_owned(),
+        arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+    };
+    assert_eq!(
+        firmware.tasks[0].on_init,
+        [call(&["info", "hi"]), call(&["new_action"])]
+    );
+}
+
+#[test]
+fn an_archive_that_is_not_well_formed_is_refused() {
+    for (text, expected) in [
+        (
+            "task a { on-init { funlist={3,info,x} } }",
+            "'funlist' is not well formed: it must hold counts, each followed by so many texts",
+        ),
+        (
+            "task a { reqlist={0} }",
+            "'reqlist' is not well formed: it must hold counts, each followed by so many texts",
+        ),
+        (
+            "file-resource a { blake2b-256=00 }",
+            "the hash of resource 'a' is no 64 hexadecimal digits",
+        ),
+        (
+            "include(\"/etc/passwd\")",
+            "cannot include '/etc/passwd': an archive cannot include files",
+        ),
+        ("new {", "the file ends inside a section: a '}' is missing"),
+    ] {
+        let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
+        assert_eq!(error.problem.to_string(), expected);
+    }
+    // What is found out at the end is told where the section is.
+    let text = "file-resource a {\n}\nfile-resource b {\nblake2b-256=00\n}\ntask c {\n}\n";
+    let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
+    assert_eq!((error.file.as_str(), error.line), ("meta.conf", 5));
+}
+
+#[test]
+fn includes_start_from_the_folder_of_the_file_that_includes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("inner")).unwrap();
+    fs::write(
+        path("fwup.conf"),
+        "include(\"inner/a.conf\")\nmeta-version = 1\nwrong",
+    )
+    .unwrap();
+    fs::write(path("inner/a.conf"), "include(\"b.conf\")").unwrap();
+    fs::write(
+        path("inner/b.conf"),
+        "file-resource r { host-path = \"one;/two\" }",
+    )
+    .unwrap();
+    let error = read_file(&path("fwup.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{}:3: no such option 'wrong'", path("fwup.conf").display())
+    );
+    let firmware = read_file(&path("inner/a.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap();
+    let expected = format!("{};/two", path("inner/one").display());
+    assert_eq!(
+        firmware.resources[0].options,
+        [("host-path".to_owned(), expected)]
+    );
+}
+
+#[test]
+fn includes_stand_in_sections_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = r#"
+        define(IMAGES, ".")
+        include("${SYSTEM:-${IMAGES}/nothing}")
+    "#;
+    fs::write(path("bad.conf"), text).unwrap();
+    fs::write(path("one.conf"), "host-path = \"a;;b\"").unwrap();
+    fs::write(path("two.conf"), "info(two)").unwrap();
+    fs::write(path("three.conf"), "on-finish { info(three) }").unwrap();
+    let text = r#"
+        define(IMAGES, ".")
+        file-resource r { include("${IMAGES}/one.conf") }
+        task t { include("three.conf") on-init { info(one) include("${NONE:-two}.conf") } }
+    "#;
+    fs::write(path("fwup.conf"), text).unwrap();
+    let firmware = read_file(&path("fwup.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap();
+    let said =
+        |calls: &[Call]| -> Vec<_> { calls.iter().map(|call| call.arguments[0].clone()).collect() };
+    assert_eq!(said(&firmware.tasks[0].on_init), ["one", "two"]);
+    assert_eq!(said(&firmware.tasks[0].on_finish), ["three"]);
+    let paths = format!("{};{}", path("a").display(), path("b").display());
+    assert_eq!(
+        firmware.resources[0].options,
+        [("host-path".to_owned(), paths)]
+    );
+    // A default ends at the first brace, so that one variable cannot stand in another.
+    let error = read_file(&path("bad.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("cannot include '${IMAGES/nothing}'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn includes_end_somewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("round.conf"), "include(\"round.conf\")").unwrap();
+    let error = read_file(&path("round.conf"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.problem, Problem::IncludeDepth);
+    // Ten files, each of which includes the next ten times, would be read ten thousand million times.
+    for level in 0..9 {
+        fs::write(
+            path(&level.to_string()),
+            format!("include(\"{}\")\n", level + 1).repeat(10),
+        )
+        .unwrap();
+    }
+    fs::write(path("9"), "# the end").unwrap();
+    let error = read_file(&path("0"), &mut Environment::empty())
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.problem, Problem::Includes);
+}
+
+#[test]
+fn values_cannot_grow_without_end() {
+    let doubling = "define!(A, \"${A}${A}\")\n".repeat(60);
+    assert!(error(&format!("define(A, xx)\n{doubling}")).ends_with("a text is longer than 1 MiB"));
+    let many = format!(
+        "define(A, {})\n{}",
+        "x".repeat(1 << 19),
+        "meta-misc = ${A}\n".repeat(100)
+    );
+    assert!(error(&many).contains("larger than 16 MiB"));
+    // Without an end of its variable, each of these could be searched for to the end of the file.
+    assert!(error(&format!("meta-product = \"{}", "${".repeat(1 << 20))).contains("not closed"));
+}
+
+#[test]
+fn nerves_keys_stay_in_the_archive() {
+    let text = r#"
+        file-resource rootfs.img { contents = "x" assert-size-lte = 8 }
+        task upgrade.b { on-resource rootfs.img {
+            delta-source-raw-offset=100
+            delta-source-raw-count=200
+            raw_write(300) } }
+    "#;
+    let written = meta::write(&read(text).unwrap());
+    assert!(
+        written.contains("on-resource \"rootfs.img\" {\ndelta-source-raw-offset=100\ndelta-source-raw-count=200\nfunlist={2,raw_write,300}\n}\n"),
+        "{written}"
+    );
+    assert!(!written.contains("assert"), "{written}");
+}
+
+/// Pieces of configurations in any order find more than bytes do.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "task",
+        "a",
+        "{",
+        "}",
+        "(",
+        ")",
+        "=",
+        "+=",
+        ",",
+        "\"",
+        "'",
+        "on-init",
+        "on-resource",
+        "info",
+        "raw_write",
+        "define",
+        "define!",
+        "define-eval",
+        "${A}",
+        "${A:-",
+        "\\",
+        "\n",
+        "#",
+        "/*",
+        "*/",
+        "//",
+        " ",
+        "1",
+        "0x",
+        "mbr",
+        "partition",
+        "block-offset",
+        "file-resource",
+        "contents",
+        "length",
+        "funlist",
+        "{2,info,x}",
+        "reqlist",
+        "uboot-environment",
+        "require-uboot-variable",
+        "meta-product",
+        "require-fwup-version",
+        "include",
+        "unknown",
+    ]);
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = meta_conf(&bytes, &mut Environment::empty());
+        let _ = configuration(bytes, "fwup.conf", PathBuf::from("/nowhere"), &mut Environment::empty());
+    }
+
+    #[test]
+    fn no_pieces_make_the_reader_panic(text in pieces()) {
+        let _ = meta_conf(text.as_bytes(), &mut Environment::empty());
+        let _ = configuration(text.into(), "fwup.conf", PathBuf::from("/nowhere"), &mut Environment::empty());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again(
+        values in prop::collection::vec("[^\0$]{1,20}", 1..5),
+        arguments in prop::collection::vec("[^\0$]{0,20}", 0..4),
+    ) {
+        let calls: Vec<_> = values.iter().map(|name| Call { name: name.clone(), arguments: arguments.clone() }).collect();
+        let firmware = Firmware {
+            metadata: vec![("meta-product".to_owned(), values[0].clone())],
+            tasks: vec![crate::model::Task {
+                name: values[0].clone(),
+                requirements: calls.clone(),
+                on_init: calls,
+                ..Default::default()
+            }],
+            ..Firmware::default()
+        };
+        let written = meta::write(&firmware);
+        prop_assert_eq!(meta_conf(written.as_bytes(), &mut Environment::empty()), Ok(firmware));
+    }
+}

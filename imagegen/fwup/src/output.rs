@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Output files that appear whole or not at all, and sparse.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// The unit in which zeroes become holes, in bytes: the usual block of a file system.
+const HOLE: usize = 4096;
+
+/// A file that is written beside its final place and moved there when it is complete. Dropped before, it leaves nothing.
+#[derive(Debug)]
+pub struct Output {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Output {
+    /// Starts a file that will be at `path`, which may exist and is left alone until then. Its mode is kept, and a link is
+    /// followed.
+    ///
+    /// # Errors
+    ///
+    /// When no file can be made in that folder, or something else than a file is there, such as a device.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let (path, permissions) = match fs::metadata(path) {
+            Ok(found) if found.is_file() => (path.canonicalize()?, found.permissions()),
+            Ok(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    format!("{} is there and no regular file", path.display()),
+                ));
+            }
+            Err(_) => (path.to_owned(), Permissions::from_mode(0o644)),
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new()
+            .prefix(".fwup-")
+            .permissions(permissions)
+            .tempfile_in(folder)?;
+        Ok(Self { file, path })
+    }
+
+    /// Sets the length in bytes; what was not written is a hole.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn set_length(&mut self, length: u64) -> io::Result<()> {
+        self.file.as_file().set_len(length)
+    }
+
+    /// Writes bytes at an offset where nothing was written before: whole pieces of zeroes are left out, as holes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        for (number, piece) in bytes.chunks(HOLE).enumerate() {
+            if piece.iter().any(|byte| *byte != 0) {
+                let at = offset + (number * HOLE) as u64;
+                self.file.as_file().write_all_at(piece, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all bytes from the start on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(bytes)
+    }
+
+    /// Moves the file to its place.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system; nothing is left behind then.
+    pub fn finish(self) -> io::Result<File> {
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.path).map_err(|error| error.error)
+    }
+}
+
+/// Writes on, behind what was written before.
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_appears_whole_and_sparse() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let mut output = Output::create(&path).unwrap();
+        output.set_length(8 << 20).unwrap();
+        let mut bytes = vec![0; 2 << 20];
+        bytes[1 << 20] = 1;
+        output.write_at(1 << 20, &bytes).unwrap();
+        assert!(!path.exists());
+        output.finish().unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.len(), 8 << 20);
+        assert!(metadata.blocks() * 512 < 1 << 20);
+        assert_eq!(fs::read(&path).unwrap()[2 << 20], 1);
+    }
+
+    #[test]
+    fn modes_and_links_are_kept_and_devices_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("elf"), folder.path().join("link"));
+        fs::write(&path, "before").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink("elf", &link).unwrap();
+        let mut output = Output::create(&link).unwrap();
+        output.write_all(b"after").unwrap();
+        output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"after");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o755
+        );
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        let error = Output::create(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/null is there and no regular file");
+    }
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_nothing_and_keeps_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        fs::write(&path, "before").unwrap();
+        let mut output = Output::create(&path).unwrap();
+        output.write_all(b"half").unwrap();
+        drop(output);
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

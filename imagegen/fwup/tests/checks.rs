@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What can be wrong with a task by itself is found before anything is written; and what an archive can be made of can be
+//! applied.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fwup::apply::{Applied, Observer};
+use fwup::archive::write::{Level, Writer};
+use fwup::create::create;
+use fwup::hex;
+use fwup::language::{Environment, configuration};
+use fwup::opened::apply_to;
+use proptest::prelude::*;
+
+/// Remembers what a task said.
+#[derive(Default)]
+struct Heard(Vec<String>);
+
+impl Observer for Heard {
+    fn progress(&mut self, _: u64, _: u64) {}
+
+    fn info(&mut self, message: &str) {
+        self.0.push(message.to_owned());
+    }
+}
+
+/// An archive of a `meta.conf` as it stands here, and of entries.
+fn archive(meta_conf: &str, entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), Level::default());
+    for (name, data) in [("meta.conf", meta_conf.as_bytes())].iter().chain(entries) {
+        writer
+            .entry::<std::io::Error>(name, None, data.len() as u64, |take| take(data))
+            .unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// A resource of five bytes, and a task that writes an environment and the resource.
+const META_CONF: &str = r#"
+file-resource "x" { length=5 blake2b-256="HASH" }
+mbr "mbr" { partition "0" { block-offset=64 block-count=8 type=131 } }
+uboot-environment "env" { block-offset=16 block-count=16 }
+task "complete" {
+on-init { funlist={2,info,started,2,uboot_clearenv,env} }
+on-finish { funlist={4,uboot_setenv,env,done,1,2,mbr_write,mbr} }
+on-error { funlist={4,raw_memset,99,1,0x77} }
+on-resource "x" { funlist={2,raw_write,128} }
+}
+"#;
+
+/// The same with one thing in it that is different.
+fn meta_conf(from: &str, to: &str) -> String {
+    assert!(META_CONF.contains(from), "{from}");
+    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest("hello"));
+    META_CONF.replacen(from, to, 1).replace("HASH", &hash)
+}
+
+fn apply(bytes: &[u8], image: &Path) -> (Result<Applied, String>, Vec<String>) {
+    let mut heard = Heard::default();
+    let result = apply_to(
+        bytes,
+        image,
+        "complete",
+        &mut Environment::empty(),
+        &mut heard,
+    );
+    (result.map_err(|error| error.to_string()), heard.0)
+}
+
+#[test]
+fn what_is_wrong_is_found_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("new"), folder.path().join("old"));
+    fs::write(&old, [0x55; 128 << 10]).unwrap();
+    for (from, to, expected) in [
+        (
+            "type=131",
+            "type=0x183",
+            "mbr \"mbr\": partition 0: type 0x183 has more than 8 bits",
+        ),
+        (
+            "partition \"0\"",
+            "partition \"4\"",
+            "mbr \"mbr\": partitions from 4 on need a partition 3 of type 0x5 or 0xf",
+        ),
+        (
+            "mbr \"mbr\" {",
+            "mbr \"mbr\" { include-osip=true ",
+            "mbr \"mbr\": OSIP is not supported yet",
+        ),
+        (
+            "block-count=16",
+            "block-count=0",
+            "uboot-environment \"env\": block-count is 0, expected a number from 1 to 2048",
+        ),
+        (
+            "block-count=16",
+            "block-count=16 block-offset-redund=20",
+            "uboot-environment \"env\": its two copies overlap",
+        ),
+        (
+            "done,1",
+            "\"do=ne\",1",
+            "uboot-environment \"env\", variable \"do=ne\": a variable's name must not be empty and must not contain '=' or NUL",
+        ),
+        (
+            "file-resource \"x\"",
+            "file-resource \"y\"",
+            "meta.conf says nothing about the resource \"x\"",
+        ),
+        (
+            "blake2b-256=\"HASH\"",
+            "",
+            "meta.conf has no blake2b-256 for the resource \"x\"",
+        ),
+        (
+            "{2,raw_write,128}",
+            "{2,raw_write,128,2,raw_write,256}",
+            "resource \"x\": raw_write more than once; the data is there only once",
+        ),
+        (
+            "length=5",
+            "length={0x7fffffffffffffff,0x7fffffffffffffff,2}",
+            "resource \"x\": its lengths add up to more than any disk has",
+        ),
+        (
+            "{2,raw_write,128}",
+            "{2,raw_write,0x7fffffffffffff}",
+            "512 bytes at byte 18446744073709551104 end beyond 8 EiB",
+        ),
+        (
+            "4,raw_memset,99,1,0x77",
+            "2,fat_mkfs,1",
+            "fat_mkfs is not supported yet",
+        ),
+    ] {
+        let bytes = archive(&meta_conf(from, to), &[("data/x", b"hello")]);
+        for image in [&new, &old] {
+            let (result, said) = apply(&bytes, image);
+            let error = result.unwrap_err();
+            assert_eq!(error, expected, "{to}");
+            assert!(said.is_empty(), "{to}: {said:?}");
+        }
+        assert!(!new.exists(), "{to}");
+        assert!(fs::read(&old).unwrap() == [0x55; 128 << 10], "{to}");
+    }
+    // A second copy at a negative block is none.
+    let bytes = archive(
+        &meta_conf("block-count=16", "block-count=16 block-offset-redund=-2"),
+        &[("data/x", b"hello")],
+    );
+    apply(&bytes, &new).0.unwrap();
+    assert_eq!(&fs::read(&new).unwrap()[16 * 512 + 4..][..7], b"done=1\0");
+    fs::remove_file(&new).unwrap();
+    // Without anything wrong it is done.
+    let bytes = archive(&meta_conf("HASH", "HASH"), &[("data/x", b"hello")]);
+    let (result, said) = apply(&bytes, &new);
+    assert_eq!(
+        (result.unwrap().task.as_str(), &said[..]),
+        ("complete", &["started".to_owned()][..])
+    );
+    let image = fs::read(&new).unwrap();
+    assert_eq!(&image[128 * 512..][..5], b"hello");
+    assert_eq!(image[510..512], [0x55, 0xaa]);
+}
+
+/// fwup does not mind either: nothing is there to be written twice.
+#[test]
+fn an_empty_resource_is_written_as_often_as_one_likes() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest(""));
+    let meta_conf = format!(
+        "file-resource \"x\" {{ blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ funlist={{2,raw_write,1,2,raw_write,2,2,info,twice}} }} }}\n"
+    );
+    let (result, said) = apply(
+        &archive(&meta_conf, &[("data/x", b"")]),
+        &folder.path().join("image"),
+    );
+    assert!(result.is_ok(), "{result:?}");
+    assert_eq!(said, ["twice"]);
+}
+
+/// What on-error did stays, also when it ends with an error of its own; the error that led to it is the one that is told.
+#[test]
+fn what_on_error_did_before_its_own_error_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let meta_conf = r#"
+uboot-environment "env" { block-offset=16 block-count=16 }
+task "complete" {
+on-init { funlist={4,raw_memset,200,1,0x11,2,error,"first error"} }
+on-error { funlist={4,raw_memset,99,1,0x77,2,uboot_clearenv,env,4,uboot_setenv,env,failed,1,2,info,"cleaning up",2,error,"second error",4,raw_memset,100,1,0x77} }
+}
+"#;
+    let (result, said) = apply(&archive(meta_conf, &[]), &image);
+    assert_eq!(result.unwrap_err(), "first error");
+    assert_eq!(said, ["cleaning up"]);
+    let image = fs::read(image).unwrap();
+    assert_eq!(image[99 * 512..][..512], [0x77; 512]);
+    assert_eq!(&image[16 * 512 + 4..][..9], b"failed=1\0");
+    // Neither what follows the second error nor what the first one left in the cache.
+    assert_eq!(image[100 * 512..][..512], [0; 512]);
+    assert_eq!(image[200 * 512..][..512], [0; 512]);
+}
+
+/// A resource that starts as a difference to older data does is refused when it may be one, and is data like any otherwise.
+#[test]
+fn a_delta_update_is_refused_when_it_is_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = b"\xd6\xc3\xc4\0delta";
+    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest(data));
+    for (option, is_delta) in [
+        ("delta-source-raw-offset=8", true),
+        ("verify-on-the-fly=true", false),
+    ] {
+        let image = folder.path().join("image");
+        let meta_conf = format!(
+            "file-resource \"x\" {{ length=9 blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ {option} funlist={{2,raw_write,1}} }} }}\n"
+        );
+        let (result, _) = apply(&archive(&meta_conf, &[("data/x", data)]), &image);
+        if is_delta {
+            assert_eq!(
+                result.unwrap_err(),
+                "resource \"x\": delta updates are not supported yet"
+            );
+            assert!(!image.exists());
+        } else {
+            result.unwrap();
+            assert_eq!(&fs::read(&image).unwrap()[512..][..9], data);
+        }
+    }
+}
+
+/// A signature in front of `meta.conf` is passed over; what is none stops.
+#[test]
+fn a_signed_archive_is_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    for (signature, expected) in [
+        (&[7; 64][..], Ok(())),
+        (&[7; 63], Err("meta.conf.ed25519 has 63 bytes, expected 64")),
+    ] {
+        let mut writer = Writer::new(Vec::new(), Level::default());
+        let entries = [
+            ("meta.conf.ed25519", signature),
+            ("meta.conf", b"task \"complete\" {\n}\n"),
+        ];
+        for (name, data) in entries {
+            writer
+                .entry::<std::io::Error>(name, None, data.len() as u64, |take| take(data))
+                .unwrap();
+        }
+        let (result, _) = apply(&writer.finish().unwrap(), &image);
+        assert_eq!(result.map(|_| ()), expected.map_err(str::to_owned));
+    }
+}
+
+/// Makes an archive of a configuration.
+fn pack(text: &str) -> Vec<u8> {
+    let environment = &mut Environment::empty();
+    let mut firmware =
+        configuration(text.into(), "fwup.conf", PathBuf::new(), environment).unwrap();
+    let mut bytes = Vec::new();
+    create(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
+    bytes
+}
+
+/// What a judge prints, which is a program of others.
+fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; this test needs it"));
+    assert!(output.status.success(), "{program}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// All bytes but NUL, which no text can hold.
+#[test]
+fn contents_can_be_bytes_of_any_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (1..=255).collect();
+    let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    let text = format!(
+        "file-resource a {{ contents = \"{escaped}\" }} task complete {{ on-resource a {{ raw_write(0) }} }}"
+    );
+    let image = folder.path().join("image");
+    apply(&pack(&text), &image).0.unwrap();
+    assert_eq!(fs::read(image).unwrap()[..255], bytes);
+}
+
+#[test]
+fn unzip_finds_resources_in_the_folder_and_at_the_top() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        "file-resource /top/a { contents = one } file-resource 'b \"c\\d' { contents = two }";
+    fs::write(folder.path().join("out.fw"), pack(text)).unwrap();
+    let names = judge("unzip", &["-Z1", "out.fw"], folder.path());
+    assert_eq!(names, "meta.conf\ntop/a\ndata/b \"c\\d\n");
+    assert_eq!(
+        judge("unzip", &["-p", "out.fw", "top/a"], folder.path()),
+        "one"
+    );
+}
+
+/// Both types of extended partitions, without a length of their own.
+#[test]
+fn sfdisk_reads_extended_partitions_of_both_types() {
+    for kind in ["5", "f"] {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        fs::write(&image, vec![0; 8 << 20]).unwrap();
+        let bytes = pack(&format!(
+            "mbr m {{
+                partition 0 {{ block-offset = 64 block-count = 64 type = 0x0c boot = true }}
+                partition 3 {{ block-offset = 1024 type = 0x{kind} }}
+                partition 4 {{ block-offset = 1032 block-count = 100 type = 0x83 }}
+                partition 5 {{ block-offset = 1200 block-count = 100 type = 0x83 }}
+                partition 6 {{ block-offset = 2048 block-count = 100 type = 0x82 expand = true }}
+            }}
+            task complete {{ on-init {{ mbr_write(m) }} }}"
+        ));
+        apply(&bytes, &image).0.unwrap();
+        let table = judge("sfdisk", &["-d", "image"], folder.path());
+        let found: Vec<_> = table
+            .lines()
+            .filter_map(|line| Some(line.split_once(" : ")?.1.replace(' ', "")))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "start=64,size=64,type=c,bootable",
+                &format!("start=1024,size=15360,type={kind}"),
+                "start=1032,size=100,type=83",
+                "start=1200,size=100,type=83",
+                "start=2048,size=14336,type=82",
+            ],
+            "{table}"
+        );
+    }
+}
+
+/// A text as it is written in a configuration.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+proptest! {
+    /// Whatever a resource, a task or an environment is called: refused when the archive is made, or found when it is applied.
+    #[test]
+    fn every_title_that_is_packed_is_applied(
+        title in "[a-c/.${}\"'\\\\ -]{0,12}|/?(data)?/?(meta.conf)?[^\0]{0,9}",
+        other in "[a-c${}\"'\\\\ ]{0,6}",
+    ) {
+        let (title, other) = (quoted(&title), quoted(&other));
+        let text = format!(
+            "file-resource {title} {{ contents = hello }}\nfile-resource last {{ contents = x }}\n\
+             uboot-environment {other} {{ block-offset = 16 block-count = 4 }}\n\
+             task complete {{ on-init {{ uboot_clearenv({other}) uboot_setenv({other}, done, {other}) }}\n\
+             on-resource {title} {{ raw_write(64) }} }}\n"
+        );
+        let environment = &mut Environment::empty();
+        let Ok(mut firmware) = configuration(text.into_bytes(), "fwup.conf", PathBuf::new(), environment) else {
+            return Ok(());
+        };
+        let mut bytes = Vec::new();
+        create(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        let (result, _) = apply(&bytes, &image);
+        prop_assert!(result.is_ok(), "{:?}", result);
+        prop_assert_eq!(&fs::read(image).unwrap()[64 * 512..][..5], b"hello");
+    }
+}

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Upgrades that are interrupted: whatever reached the disk until then, the loader's own code finds the running slot, whole,
+//! or the new one, whole and with the running one to go back to.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use fwup::apply::{Observer, apply};
+use fwup::archive::read::Archive;
+use fwup::device::{Device, Storage};
+use fwup::language::Environment;
+use fwup::model::{Call, Firmware, Section, Task};
+use fwup::opened::Opened;
+use little_loader_core::env::open;
+use little_loader_core::slots::policy::decide;
+use little_loader_core::slots::slot::Slot;
+use little_loader_core::slots::variables::{SlotContents, Variables};
+
+const BLOCK: usize = 512;
+/// Of the environment, in the fixture and in the second copy that some tests add.
+const ENV: usize = 16;
+const ENV_BLOCKS: usize = 256;
+const SECOND_ENV: usize = 1040;
+/// Where the slots' root file systems are.
+const ROOTS: [usize; 2] = [400, 464];
+const KERNELS: [usize; 2] = [272, 336];
+
+/// What happens to a disk.
+#[derive(Clone)]
+enum Operation {
+    Write(usize, Vec<u8>),
+    Sync,
+}
+
+/// A disk in memory that remembers what happened to it.
+#[derive(Clone, Default)]
+struct Disk {
+    bytes: Vec<u8>,
+    operations: Vec<Operation>,
+}
+
+impl Storage for Disk {
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let start = usize::try_from(offset).unwrap().min(self.bytes.len());
+        let length = out.len().min(self.bytes.len() - start);
+        out[..length].copy_from_slice(&self.bytes[start..start + length]);
+        Ok(length)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).unwrap();
+        self.bytes[start..start + data.len()].copy_from_slice(data);
+        self.operations.push(Operation::Write(start, data.to_vec()));
+        Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
+
+    fn grow(&mut self, length: u64) -> io::Result<()> {
+        self.bytes.resize(usize::try_from(length).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.operations.push(Operation::Sync);
+        Ok(())
+    }
+}
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn progress(&mut self, _: u64, _: u64) {}
+    fn info(&mut self, _: &str) {}
+}
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/02-ab")
+        .join(name)
+}
+
+/// The disk after a task, which then has forgotten how it came to be.
+fn after(disk: &Disk, task: &str, is_redundant: bool) -> Disk {
+    let mut environment = Environment::empty();
+    let archive = File::open(fixture("out.fw")).unwrap();
+    let mut opened = Opened::read(archive, &mut environment).unwrap();
+    if is_redundant {
+        opened.firmware.environments[0]
+            .options
+            .push(("block-offset-redund".to_owned(), SECOND_ENV.to_string()));
+    }
+    let mut device = Device::new(disk.clone());
+    apply(
+        &mut opened.archive,
+        &opened.firmware,
+        task,
+        &mut device,
+        &mut Deaf,
+    )
+    .unwrap();
+    device.into_storage()
+}
+
+fn forget(mut disk: Disk) -> Disk {
+    disk.operations.clear();
+    disk
+}
+
+/// The slots that the loader would try, in order.
+fn attempts(disk: &[u8], is_redundant: bool) -> Result<Vec<Slot>, String> {
+    let copy = |block: usize| disk[block * BLOCK..][..ENV_BLOCKS * BLOCK].to_vec();
+    let (mut first, mut second) = (copy(ENV), Vec::new());
+    let writer = if is_redundant {
+        second = copy(SECOND_ENV);
+        open::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
+            .map_err(|_| "both copies of the environment are bad".to_owned())?
+            .0
+    } else {
+        open::single::<()>(&mut first)
+            .map_err(|error| error.to_string())?
+            .0
+    };
+    let env = writer.env();
+    let variables = Variables::gather(&env);
+    let plan = decide(&variables);
+    let slots = plan.attempts().map(|attempt| attempt.slot);
+    // Only what can be booted by its variables.
+    let slots = slots.filter(|slot| SlotContents::read(variables.of(*slot)).is_ok());
+    let slots: Vec<_> = slots.collect();
+    drop(second);
+    Ok(slots)
+}
+
+fn is_whole(disk: &[u8], slot: Slot) -> bool {
+    let number = match slot {
+        Slot::A => 0,
+        Slot::B => 1,
+    };
+    let holds = |block: usize, name: &str| {
+        let file = std::fs::read(fixture(name)).unwrap();
+        disk[block * BLOCK..][..file.len()] == file
+    };
+    holds(KERNELS[number], "Image") && holds(ROOTS[number], "rootfs.squashfs")
+}
+
+/// Whether a disk boots, as it is in the middle of an upgrade from `running`.
+fn check(disk: &[u8], running: Slot, is_redundant: bool) -> Result<(), String> {
+    let slots = attempts(disk, is_redundant)?;
+    if !is_whole(disk, running) {
+        return Err(format!("the running slot {running} is damaged"));
+    }
+    if !slots.contains(&running) {
+        return Err(format!("the running slot {running} is not tried"));
+    }
+    match slots.first() {
+        Some(first) if is_whole(disk, *first) => Ok(()),
+        Some(first) => Err(format!("slot {first} is tried first, and not whole")),
+        None => Err("no slot is tried".to_owned()),
+    }
+}
+
+/// Looks at all states in which an interruption can leave the disk: of what was written since the last sync, any sector
+/// may be there or not. Tried are all beginnings, all ends, each sector alone, and all but one. Returns how many there were.
+fn explore(
+    before: &[u8],
+    operations: &[Operation],
+    check: impl Fn(&[u8]) -> Result<(), String>,
+) -> Result<usize, String> {
+    let mut safe = before.to_vec();
+    let mut states = 0;
+    for epoch in operations.split(|operation| matches!(operation, Operation::Sync)) {
+        let sectors: Vec<(usize, &[u8])> = epoch
+            .iter()
+            .flat_map(|operation| match operation {
+                Operation::Write(at, data) => data
+                    .chunks(BLOCK)
+                    .enumerate()
+                    .map(|(number, sector)| (at + number * BLOCK, sector))
+                    .collect(),
+                Operation::Sync => Vec::new(),
+            })
+            .collect();
+        let count = sectors.len();
+        let mut look = |is_there: &dyn Fn(usize) -> bool| {
+            let mut disk = safe.clone();
+            for (number, (at, sector)) in sectors.iter().enumerate() {
+                let end = at + sector.len();
+                if disk.len() < end {
+                    disk.resize(end, 0);
+                }
+                if is_there(number) {
+                    disk[*at..end].copy_from_slice(sector);
+                }
+            }
+            states += 1;
+            check(&disk)
+        };
+        for cut in 0..=count {
+            look(&|number| number < cut)?;
+            look(&|number| number >= cut)?;
+            look(&|number| number == cut)?;
+            look(&|number| number != cut)?;
+        }
+        for (at, sector) in sectors {
+            let end = at + sector.len();
+            if safe.len() < end {
+                safe.resize(end, 0);
+            }
+            safe[at..end].copy_from_slice(sector);
+        }
+    }
+    Ok(states)
+}
+
+/// An image whose slots can be told apart: the one that is to be written holds nothing.
+fn installed(is_redundant: bool) -> Disk {
+    let disk = forget(after(&Disk::default(), "complete", is_redundant));
+    forget(after(&disk, "validate", is_redundant))
+}
+
+fn wipe(disk: &mut Disk, slot: usize) {
+    for block in [KERNELS[slot], ROOTS[slot]] {
+        disk.bytes[block * BLOCK..][..64 * BLOCK].fill(0x55);
+    }
+}
+
+#[test]
+fn an_upgrade_can_be_interrupted_anywhere() {
+    for is_redundant in [false, true] {
+        let disk = installed(is_redundant);
+        let upgraded = after(&disk, "upgrade.b", is_redundant);
+        let states = explore(&disk.bytes, &upgraded.operations, |disk| {
+            check(disk, Slot::A, is_redundant)
+        })
+        .unwrap();
+        assert!(states > 100, "{states}");
+        let slots = attempts(&upgraded.bytes, is_redundant).unwrap();
+        assert_eq!(slots[..2], [Slot::B, Slot::A]);
+
+        let mut disk = forget(after(&forget(upgraded), "validate", is_redundant));
+        wipe(&mut disk, 0);
+        let upgraded = after(&disk, "upgrade.a", is_redundant);
+        explore(&disk.bytes, &upgraded.operations, |disk| {
+            check(disk, Slot::B, is_redundant)
+        })
+        .unwrap();
+        let slots = attempts(&upgraded.bytes, is_redundant).unwrap();
+        assert_eq!(slots[..2], [Slot::A, Slot::B]);
+    }
+}
+
+#[test]
+fn a_validation_can_be_interrupted_anywhere() {
+    for is_redundant in [false, true] {
+        let disk = forget(after(&installed(is_redundant), "upgrade.b", is_redundant));
+        let validated = after(&disk, "validate", is_redundant);
+        explore(&disk.bytes, &validated.operations, |disk| {
+            check(disk, Slot::A, is_redundant)
+        })
+        .unwrap();
+    }
+}
+
+/// Without the syncs in between, the environment could be there before the slot is.
+#[test]
+fn the_syncs_are_what_it_takes() {
+    let disk = installed(false);
+    let operations: Vec<_> = after(&disk, "upgrade.b", false)
+        .operations
+        .into_iter()
+        .filter(|operation| !matches!(operation, Operation::Sync))
+        .collect();
+    let error = explore(&disk.bytes, &operations, |disk| check(disk, Slot::A, false)).unwrap_err();
+    assert_eq!(error, "slot b is tried first, and not whole");
+}
+
+/// The variables of the fixture's environment with its second copy.
+fn variables(disk: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
+    pair(disk, [ENV, SECOND_ENV], ENV_BLOCKS)
+}
+
+/// The variables of a redundant pair, as the loader finds them. Places and size are in blocks.
+fn pair(
+    disk: &[u8],
+    places: [usize; 2],
+    size: usize,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
+    let copy = |block: usize| disk[block * BLOCK..][..size * BLOCK].to_vec();
+    let (mut first, mut second) = (copy(places[0]), copy(places[1]));
+    let (writer, _) = open::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
+        .map_err(|_| "both copies of the environment are bad".to_owned())?;
+    let env = writer.env();
+    let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
+    Ok(env.iter().map(owned).collect())
+}
+
+/// The states between are on the disk in the end, in the copy that does not count, and must not count on the way.
+#[test]
+fn a_redundant_pair_never_shows_half_of_the_changes() {
+    for task in ["upgrade.b", "validate"] {
+        let disk = match task {
+            "validate" => forget(after(&installed(true), "upgrade.b", true)),
+            _ => installed(true),
+        };
+        let done = after(&disk, task, true);
+        let states = [&disk.bytes, &done.bytes].map(|bytes| variables(bytes).unwrap());
+        assert_ne!(states[0], states[1]);
+        explore(&disk.bytes, &done.operations, |disk| {
+            let found = variables(disk)?;
+            if states.contains(&found) {
+                Ok(())
+            } else {
+                Err(format!("{task}: half of the changes"))
+            }
+        })
+        .unwrap();
+    }
+}
+
+/// A task `do` that does this to a small redundant pair.
+fn change_pair(calls: &[&[&str]]) -> Firmware {
+    let options = [
+        ("block-offset", "0"),
+        ("block-count", "3"),
+        ("block-offset-redund", "3"),
+    ];
+    let option = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let call = |words: &&[&str]| Call {
+        name: words[0].to_owned(),
+        arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
+    };
+    Firmware {
+        environments: vec![Section {
+            kind: "uboot-environment".to_owned(),
+            title: "env".to_owned(),
+            options: options.map(option).to_vec(),
+            sections: Vec::new(),
+        }],
+        tasks: vec![Task {
+            name: "do".to_owned(),
+            on_init: calls.iter().map(call).collect(),
+            ..Task::default()
+        }],
+        ..Firmware::default()
+    }
+}
+
+/// The disk after these changes; what happened to it before is forgotten.
+fn changed(disk: &Disk, calls: &[&[&str]]) -> Disk {
+    let mut device = Device::new(forget(disk.clone()));
+    let mut archive = Archive::new(&b"PK\x01\x02"[..]);
+    apply(
+        &mut archive,
+        &change_pair(calls),
+        "do",
+        &mut device,
+        &mut Deaf,
+    )
+    .unwrap();
+    device.into_storage()
+}
+
+/// Whatever the counters are, however many changes there are, and whether all was cleared first: an interruption leaves the
+/// state before all of them or the one after.
+#[test]
+fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
+    let long = "x".repeat(700);
+    let old = [
+        &["uboot_clearenv", "env"][..],
+        &["uboot_setenv", "env", "old", &long],
+        &["uboot_setenv", "env", "older", "1"],
+    ];
+    let start = changed(&Disk::default(), &old);
+    let mut states = 0;
+    for (count, is_cleared, flags, counting) in (0..=4_usize)
+        .chain([126, 127, 128, 129, 254, 255, 256, 257, 300])
+        .flat_map(|count| [(count, false), (count, true)])
+        .flat_map(|(count, is_cleared)| {
+            [0_u8, 1, 2, 3, 127, 128, 129, 254, 255]
+                .into_iter()
+                .flat_map(move |flags| [0, 1].map(|copy| (count, is_cleared, flags, copy)))
+        })
+    {
+        let mut disk = start.clone();
+        // The first copy has all, the second one what was there before the last change.
+        if counting == 1 {
+            disk.bytes[..6 * BLOCK].rotate_left(3 * BLOCK);
+        }
+        disk.bytes[counting * 3 * BLOCK + 4] = flags;
+        disk.bytes[(1 - counting) * 3 * BLOCK + 4] = flags.wrapping_sub(1);
+        let values: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+        let clear = is_cleared.then_some(&["uboot_clearenv", "env"][..]);
+        let sets: Vec<_> = values
+            .iter()
+            .map(|value| ["uboot_setenv", "env", "new", value])
+            .collect();
+        let calls: Vec<_> = clear
+            .into_iter()
+            .chain(sets.iter().map(|words| &words[..]))
+            .collect();
+        let done = changed(&disk, &calls);
+        let [before, after] = [&disk, &done].map(|disk| pair(&disk.bytes, [0, 3], 3).unwrap());
+        let case = format!("{count} changes, cleared {is_cleared}, {flags} in copy {counting}");
+        let new = after.get(&b"new"[..]).map(Vec::as_slice);
+        assert!(before.contains_key(&b"older"[..]), "{case}");
+        assert_eq!(new, values.last().map(String::as_bytes), "{case}");
+        assert_eq!(after.contains_key(&b"old"[..]), !is_cleared, "{case}");
+        states += explore(&disk.bytes, &done.operations, |disk| {
+            let found = pair(disk, [0, 3], 3)?;
+            if found == before || found == after {
+                Ok(())
+            } else {
+                Err(format!("{case}: {found:?}"))
+            }
+        })
+        .unwrap();
+        // What is on the disk in the end is what one write after the other would have left.
+        let step_by_step = calls
+            .iter()
+            .fold(disk, |disk, call| changed(&disk, &[*call]));
+        assert!(done.bytes == step_by_step.bytes, "{case}");
+    }
+    assert!(states > 5000, "{states}");
+}
