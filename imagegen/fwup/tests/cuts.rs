@@ -122,16 +122,15 @@ fn forget(mut disk: Disk) -> Disk {
 fn attempts(disk: &[u8], is_redundant: bool) -> Result<Vec<Slot>, String> {
     let copy = |block: usize| disk[block * BLOCK..][..ENV_BLOCKS * BLOCK].to_vec();
     let (mut first, mut second) = (copy(ENV), Vec::new());
-    let writer = if is_redundant {
+    let opened = if is_redundant {
         second = copy(SECOND_ENV);
-        open::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
+        open::redundant::<()>(&first, &second, (Ok(()), Ok(())))
             .map_err(|_| "both copies of the environment are bad".to_owned())?
             .0
     } else {
-        open::single::<()>(&mut first)
-            .map_err(|error| error.to_string())?
-            .0
+        open::single(&mut first).map_err(|error| error.to_string())?
     };
+    let writer = opened.writer(&mut first, &mut second);
     let env = writer.env();
     let variables = Variables::gather(&env);
     let plan = decide(&variables);
@@ -299,8 +298,9 @@ fn pair(
 ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
     let copy = |block: usize| disk[block * BLOCK..][..size * BLOCK].to_vec();
     let (mut first, mut second) = (copy(places[0]), copy(places[1]));
-    let (writer, _) = open::redundant::<()>(&mut first, &mut second, (Ok(()), Ok(())))
+    let (opened, _) = open::redundant::<()>(&first, &second, (Ok(()), Ok(())))
         .map_err(|_| "both copies of the environment are bad".to_owned())?;
+    let writer = opened.writer(&mut first, &mut second);
     let env = writer.env();
     let owned = |(name, value): (&[u8], &[u8])| (name.to_vec(), value.to_vec());
     Ok(env.iter().map(owned).collect())

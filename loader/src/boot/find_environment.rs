@@ -5,7 +5,7 @@
 
 use little_loader_core::disk::extent::Extent;
 use little_loader_core::display::{Decimal, Word};
-use little_loader_core::env::open::{self, Broken, CopyError, Recovered};
+use little_loader_core::env::open::{self, Broken, CopyError};
 use little_loader_core::env::place::EnvCopy;
 use little_loader_core::env::writer::{Storage, Writer};
 use little_loader_core::settings::Settings;
@@ -189,15 +189,14 @@ fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver>
     let places = Places::of(settings);
     let Some(second_lba) = places.second else {
         load(disk, places.first, first)?;
-        let (writer, recovered) =
-            open::single::<DiskError>(first).map_err(|broken| PassedOver::Bad {
-                lba: places.first,
-                broken,
-            })?;
+        let opened = open::single(first).map_err(|broken| PassedOver::Bad {
+            lba: places.first,
+            broken,
+        })?;
         return Ok(Environment {
-            writer,
+            writer: opened.writer(first, rest),
             places,
-            is_repaired: matches!(recovered, Recovered::Repaired),
+            is_repaired: opened.is_repaired(),
         });
     };
     let (second, _) = rest.split_at_mut(settings.env_size as usize);
@@ -205,12 +204,12 @@ fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver>
         load(disk, places.first, first),
         load(disk, second_lba, second),
     );
-    let (writer, recovered) =
+    let (opened, invalid) =
         open::redundant(first, second, loaded).map_err(|broken| PassedOver::BothBad {
             first: (places.first, broken.first),
             second: (second_lba, broken.second),
         })?;
-    if let Recovered::OtherCopyBad(copy, error) = recovered {
+    if let Some((copy, error)) = invalid {
         let then = match error {
             CopyError::Read(DiskError::Outside(_)) => "nothing can be recorded: enlarge the disk",
             _ => "the next write repairs it",
@@ -222,7 +221,7 @@ fn read(disk: &mut Disk, settings: &Settings) -> Result<Environment, PassedOver>
         ));
     }
     Ok(Environment {
-        writer,
+        writer: opened.writer(first, second),
         places,
         is_repaired: false,
     })

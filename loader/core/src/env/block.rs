@@ -18,6 +18,7 @@ use core::ops::Range;
 use thiserror::Error;
 
 use crate::display::{Decimal, Hex};
+use crate::env::checksum::checksum;
 
 /// The bytes of the checksum at the start of the block.
 const CRC_SIZE: usize = 4;
@@ -295,13 +296,6 @@ impl<'a> EnvMut<'a> {
 pub fn seal(block: &mut [u8], format: Format) {
     let crc = checksum(&block[format.data_offset()..]);
     block[..CRC_SIZE].copy_from_slice(&crc.to_le_bytes());
-}
-
-/// The CRC-32 of U-Boot's environment. One function that is not inlined: in each copy of its own the compiler would have to
-/// see anew that the tables for CPUs without CRC instructions, 16 KiB, are never used.
-#[inline(never)]
-pub(crate) fn checksum(data: &[u8]) -> u32 {
-    crc32fast::hash(data)
 }
 
 /// The stored and the computed checksum.

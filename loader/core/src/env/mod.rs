@@ -4,7 +4,10 @@
 
 pub mod block;
 pub mod changes;
+mod checksum;
 pub mod open;
 pub mod place;
 pub mod repair;
+#[cfg(test)]
+mod repair_oracle;
 pub mod writer;

@@ -10,16 +10,68 @@ use crate::env::place::{EnvCopy, active_copy};
 use crate::env::repair::{Repair, repair};
 use crate::env::writer::{Sectors, Writer};
 
-/// What had to be done to get an environment.
+/// An environment that can be used. It borrows nothing: the blocks it was read into are given to
+/// [`writer`](Self::writer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recovered<E> {
-    /// Nothing.
-    Whole,
-    /// A torn write was completed or undone in memory. It must be written before anything else.
-    Repaired,
-    /// One copy of a pair is of no use; the next write goes there.
-    OtherCopyBad(EnvCopy, CopyError<E>),
+pub struct Opened(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A single copy, which differs from the disk in the dirty sectors.
+    Single { dirty: Sectors, is_repaired: bool },
+    /// A redundant pair.
+    Redundant {
+        active: EnvCopy,
+        /// Whether the other copy's block holds what the disk holds.
+        is_other_known: bool,
+    },
 }
+
+impl Opened {
+    /// The active copy.
+    #[must_use]
+    pub fn active(&self) -> EnvCopy {
+        match self.0 {
+            Kind::Single { .. } => EnvCopy::First,
+            Kind::Redundant { active, .. } => active,
+        }
+    }
+
+    /// Whether a torn write was completed or undone in memory. The environment must then be written before
+    /// anything else.
+    #[must_use]
+    pub fn is_repaired(&self) -> bool {
+        matches!(
+            self.0,
+            Kind::Single {
+                is_repaired: true,
+                ..
+            }
+        )
+    }
+
+    /// The environment in its blocks: those that [`single`] or [`redundant`] opened, unchanged since. `second` is not
+    /// used where there is a single copy.
+    #[must_use]
+    pub fn writer<'a>(&self, first: &'a mut [u8], second: &'a mut [u8]) -> Writer<'a> {
+        match self.0 {
+            Kind::Single { dirty, .. } => Writer::single(first, dirty),
+            Kind::Redundant {
+                active,
+                is_other_known,
+            } => {
+                let (block, other) = match active {
+                    EnvCopy::First => (first, second),
+                    EnvCopy::Second => (second, first),
+                };
+                Writer::redundant(block, active, other, is_other_known)
+            }
+        }
+    }
+}
+
+/// The copy of a redundant pair that is of no use, and why; the next write repairs it.
+pub type InvalidCopy<E> = (EnvCopy, CopyError<E>);
 
 /// Why a copy of a pair is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,52 +119,51 @@ pub struct BothBroken<E> {
     pub second: CopyError<E>,
 }
 
-/// Takes a single copy that was read from the disk.
+/// Opens a single copy that was read from the disk. Repairs it in memory where a power cut tore it.
 ///
 /// # Errors
 ///
 /// When it is not valid and cannot be repaired.
-pub fn single<E>(block: &mut [u8]) -> Result<(Writer<'_>, Recovered<E>), Broken> {
+pub fn single(block: &mut [u8]) -> Result<Opened, Broken> {
+    let opened = |dirty, is_repaired| Opened(Kind::Single { dirty, is_repaired });
     let Err(error) = Env::parse(block, Format::Single) else {
-        return Ok((Writer::single(block, Sectors::default()), Recovered::Whole));
+        return Ok(opened(Sectors::default(), false));
     };
-    let broken = |is_ambiguous| Broken {
-        error,
-        is_ambiguous,
+    let repaired = match error {
+        EnvError::BadCrc { stored, computed } => repair(block, stored, computed),
+        EnvError::TooSmall { .. } => Repair::NoMatch,
     };
-    match repair(block) {
-        Repair::Repaired(sectors) => Ok((Writer::single(block, sectors), Recovered::Repaired)),
-        Repair::NoMatch => Err(broken(false)),
-        Repair::Ambiguous => Err(broken(true)),
+    match repaired {
+        Repair::Repaired(sectors) => Ok(opened(sectors, true)),
+        Repair::NoMatch | Repair::Ambiguous => Err(Broken {
+            error,
+            is_ambiguous: repaired == Repair::Ambiguous,
+        }),
     }
 }
 
-/// Takes both copies of a pair that were read from the disk; `read` tells of each whether that went well.
+/// Opens a redundant pair that was read from the disk; `read` has the result of reading each copy.
 ///
 /// # Errors
 ///
-/// When neither is valid.
-pub fn redundant<'a, E>(
-    first: &'a mut [u8],
-    second: &'a mut [u8],
+/// When neither copy is valid.
+pub fn redundant<E>(
+    first: &[u8],
+    second: &[u8],
     read: (Result<(), E>, Result<(), E>),
-) -> Result<(Writer<'a>, Recovered<E>), BothBroken<E>> {
-    let parse = |block: &'_ [u8], read: Result<(), E>| match read {
+) -> Result<(Opened, Option<InvalidCopy<E>>), BothBroken<E>> {
+    let parse = |block: &[u8], read: Result<(), E>| match read {
         Err(error) => Err(CopyError::Read(error)),
         Ok(()) => Env::parse(block, Format::Redundant)
             .map(|env| env.flags().unwrap_or_default())
             .map_err(CopyError::Env),
     };
-    let (current, invalid) = active_copy(parse(first, read.0), parse(second, read.1))
+    let (active, invalid) = active_copy(parse(first, read.0), parse(second, read.1))
         .map_err(|(first, second)| BothBroken { first, second })?;
-    let recovered = match invalid {
-        None => Recovered::Whole,
-        Some((copy, error)) => Recovered::OtherCopyBad(copy, error),
-    };
-    let is_known = !matches!(recovered, Recovered::OtherCopyBad(_, CopyError::Read(_)));
-    let writer = match current {
-        EnvCopy::First => Writer::redundant(first, current, second, is_known),
-        EnvCopy::Second => Writer::redundant(second, current, first, is_known),
-    };
-    Ok((writer, recovered))
+    let is_other_known = !matches!(invalid, Some((_, CopyError::Read(_))));
+    let opened = Opened(Kind::Redundant {
+        active,
+        is_other_known,
+    });
+    Ok((opened, invalid))
 }

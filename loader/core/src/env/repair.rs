@@ -3,12 +3,17 @@
 //! The repair of a single copy that a power cut tore: some sectors of a write reached the disk and some did not, so that
 //! the checksum fits neither the old nor the new state.
 //!
-//! The loader's own writes change a few known characters, or add one known variable ([`crate::env::writer`]). So every state
-//! that one of them can have started from or led to is tried, and where **exactly one** of them has the stored checksum,
-//! that is the state before or after the write. Tears by other writers, which move variables around, are not repaired.
+//! The loader's own writes change a few known characters, or add one known variable ([`crate::env::writer`]). So this
+//! module tries every state that such a write can have started from or led to. Where **exactly one** of them has the
+//! stored checksum, it is the state before or after the write. Torn writes of other programs, which move variables
+//! around, are not repaired.
+//!
+//! There can be 20,000 states. Each is a sum of changes whose effects on the checksum are computed once
+//! ([`crate::env::checksum`]), so the search never reads the whole block.
 
-use crate::env::block::{Format, checksum, entries};
+use crate::env::block::{Format, entries};
 use crate::env::changes::Known;
+use crate::env::checksum::effect;
 use crate::env::writer::{
     PADDING, SECTOR, Sectors, TAIL, end_of_entries, entry_length, find, is_legal, write_entry,
 };
@@ -16,7 +21,7 @@ use crate::env::writer::{
 /// The format of what is repaired: a redundant pair needs no repair, since its other copy is whole.
 const FORMAT: Format = Format::Single;
 
-/// The variables that a write may have added, with the values it gives them. A count above 1 is added only where there is
+/// The variables that a write may have added, with their values. A count above 1 is added only where there is
 /// one already that is not one digit.
 const ADDED: [(Known, u8); 11] = [
     (Known::Booted, b'1'),
@@ -31,8 +36,12 @@ const ADDED: [(Known, u8); 11] = [
     (Known::Bootcount, b'8'),
     (Known::Bootcount, b'9'),
 ];
-/// How many of them there are without such a count.
+
+/// The length of [`ADDED`] without such a count.
 const ADDED_ANEW: usize = 3;
+
+/// The most values that a variable has.
+const MAX_VALUES: usize = 10;
 
 /// How many states have the stored checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,37 +54,34 @@ pub enum Repair {
     Ambiguous,
 }
 
-/// Tries to repair a block whose checksum does not fit.
+/// Tries to repair a single copy whose `stored` checksum is not the `computed` one of its data.
 #[must_use]
 #[inline(never)]
-pub fn repair(block: &mut [u8]) -> Repair {
-    let Some(stored) = block.first_chunk().copied().map(u32::from_le_bytes) else {
-        return Repair::NoMatch;
-    };
-    // Nothing is ever written without an active slot, and its variable stays where it is: this is no environment of ours, and
-    // need not be searched.
+pub fn repair(block: &mut [u8], stored: u32, computed: u32) -> Repair {
+    // The loader writes only where there is an active slot, and leaves that variable in its place.
     if find(block, FORMAT, Known::Active).is_none() {
         return Repair::NoMatch;
     }
     let mut search = Search {
         block,
-        stored,
+        wanted: stored ^ computed,
         found: None,
-        ambiguous: false,
+        is_ambiguous: false,
     };
     search.run();
-    match (search.found, search.ambiguous) {
+    match (search.found, search.is_ambiguous) {
         (_, true) => Repair::Ambiguous,
         (None, false) => Repair::NoMatch,
         (Some(state), false) => {
             let mut sectors = Sectors::default();
-            state.put(search.block, &mut sectors);
+            state.put(block, &mut sectors);
             Repair::Repaired(sectors)
         }
     }
 }
 
-/// What a state differs in from the block: the tail behind the last variable, and one character for each known variable.
+/// A state, as its differences from the block: the tail after the last variable, and one character
+/// for each known variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     tail_at: usize,
@@ -100,18 +106,6 @@ impl State {
         for (at, byte) in self.values.iter().flatten() {
             set(*at, *byte);
         }
-    }
-
-    /// The state of the block as it is, in the places that this state changes.
-    fn read(&self, block: &[u8]) -> Self {
-        let mut read = *self;
-        for (at, byte) in (self.tail_at..).zip(&mut read.tail[..self.tail_length]) {
-            *byte = block[at];
-        }
-        for (at, byte) in read.values.iter_mut().flatten() {
-            *byte = block[*at];
-        }
-        read
     }
 
     /// The byte at an offset of the block in this state.
@@ -144,11 +138,54 @@ fn is_begun(block: &[u8], start: usize) -> bool {
     })
 }
 
+/// Variables that end at an offset, and the effects of their values on the checksum.
+struct Variables {
+    end: usize,
+    /// The offset of each variable's value, where that may change in place.
+    places: [Option<usize>; Known::ALL.len()],
+    /// By variable and value, the effect of that value in place of the present one.
+    effects: [[u32; MAX_VALUES]; Known::ALL.len()],
+    /// What a write may have added after them.
+    added: &'static [(Known, u8)],
+}
+
+impl Variables {
+    #[inline(never)]
+    fn ending_at(block: &[u8], end: usize) -> Self {
+        let before = &block[..end];
+        let mut places = [None; Known::ALL.len()];
+        let mut effects = [[0; MAX_VALUES]; Known::ALL.len()];
+        let mut added = &ADDED[..ADDED_ANEW];
+        for ((place, effects), known) in places.iter_mut().zip(&mut effects).zip(Known::ALL) {
+            let Some(value) = find(before, FORMAT, known) else {
+                continue;
+            };
+            let present = &block[value.clone()];
+            if is_legal(known, present) {
+                *place = Some(value.start);
+                let after = block.len() - value.end;
+                for (effect_of, value) in effects.iter_mut().zip(known.legal_values()) {
+                    *effect_of = effect(present, &[*value], after);
+                }
+            } else if known == Known::Bootcount {
+                added = &ADDED;
+            }
+        }
+        Self {
+            end,
+            places,
+            effects,
+            added,
+        }
+    }
+}
+
 struct Search<'a> {
-    block: &'a mut [u8],
-    stored: u32,
+    block: &'a [u8],
+    /// The effect on the checksum that a state must have.
+    wanted: u32,
     found: Option<State>,
-    ambiguous: bool,
+    is_ambiguous: bool,
 }
 
 impl Search<'_> {
@@ -157,7 +194,7 @@ impl Search<'_> {
         // before the last one or two entries that the block seems to have now.
         let end = end_of_entries(self.block, FORMAT);
         let (mut last, mut last_but_one) = (None, None);
-        // What stands behind it may be bytes of another writer, in any number of entries.
+        // What follows may be bytes of another writer, in any number of entries.
         let mut begun = [None; 4];
         for entry in entries(self.block, FORMAT) {
             last_but_one = last;
@@ -168,85 +205,80 @@ impl Search<'_> {
                 *free = last;
             }
         }
-        for tail_at in begun.into_iter().flatten() {
-            self.try_before_stale_bytes(tail_at);
+        for end in begun.into_iter().flatten() {
+            let variables = Variables::ending_at(self.block, end);
+            self.try_before_stale_bytes(&variables);
         }
-        for tail_at in [Some(end), last, last_but_one].into_iter().flatten() {
-            let tail_length = TAIL.min(self.block.len().saturating_sub(tail_at));
+        for end in [Some(end), last, last_but_one].into_iter().flatten() {
+            let variables = Variables::ending_at(self.block, end);
+            let tail_length = TAIL.min(self.block.len() - end);
             for padding in PADDING {
                 let mut bare = [padding; TAIL];
                 bare[0] = 0;
-                self.try_tail(tail_at, bare, tail_length);
-                for (known, value) in self.added(tail_at) {
+                self.try_tail(&variables, bare, tail_length);
+                for (known, value) in variables.added {
                     if entry_length(*known) < tail_length {
                         let mut added = [padding; TAIL];
                         write_entry(&mut added, *known, *value);
-                        self.try_tail(tail_at, added, tail_length);
+                        self.try_tail(&variables, added, tail_length);
                     }
                 }
             }
-            self.try_before_stale_bytes(tail_at);
-            // The block as it is, with all that stands behind its end mark.
-            self.try_tail(tail_at, [0; TAIL], 0);
+            self.try_before_stale_bytes(&variables);
+            // The block as it is, with all that follows its end mark.
+            self.try_tail(&variables, [0; TAIL], 0);
         }
     }
 
-    /// What a write may have added behind the variables that end here.
-    fn added(&self, tail_at: usize) -> &'static [(Known, u8)] {
-        match find(&self.block[..tail_at], FORMAT, Known::Bootcount) {
-            Some(count) if !is_legal(Known::Bootcount, &self.block[count.clone()]) => &ADDED,
-            _ => &ADDED[..ADDED_ANEW],
-        }
-    }
-
-    /// Tries the added variables before bytes that another writer left behind the end mark.
-    fn try_before_stale_bytes(&mut self, tail_at: usize) {
-        for (known, value) in self.added(tail_at) {
+    /// Tries the added variables before bytes that another writer left after the end mark.
+    fn try_before_stale_bytes(&mut self, variables: &Variables) {
+        for (known, value) in variables.added {
             let length = entry_length(*known) + 1;
-            if tail_at + length <= self.block.len() {
+            if variables.end + length <= self.block.len() {
                 let mut added = [0; TAIL];
                 write_entry(&mut added, *known, *value);
-                self.try_tail(tail_at, added, length);
+                self.try_tail(variables, added, length);
             }
         }
     }
 
     /// Tries all values of the known variables before a tail.
-    fn try_tail(&mut self, tail_at: usize, tail: [u8; TAIL], tail_length: usize) {
+    #[inline(never)]
+    fn try_tail(&mut self, variables: &Variables, tail: [u8; TAIL], tail_length: usize) {
+        let tail_at = variables.end;
+        let after = self.block.len() - tail_at - tail_length;
+        let present = &self.block[tail_at..][..tail_length];
+        let effect = effect(present, &tail[..tail_length], after);
         let mut state = State {
             tail_at,
             tail,
             tail_length,
             values: [None; Known::ALL.len()],
         };
-        let mut places = [None; Known::ALL.len()];
-        for (place, known) in places.iter_mut().zip(Known::ALL) {
-            *place = find(&self.block[..tail_at], FORMAT, known)
-                .filter(|value| is_legal(known, &self.block[value.clone()]))
-                .map(|value| value.start);
-        }
-        self.try_values(&mut state, &places, 0);
+        self.try_values(variables, &mut state, 0, effect);
     }
 
-    fn try_values(&mut self, state: &mut State, places: &[Option<usize>], index: usize) {
-        let Some(place) = places.get(index) else {
-            self.try_state(state);
+    /// Tries all values of the known variables from number `index` on; `effect` is that of the values
+    /// before them and of the tail.
+    fn try_values(&mut self, variables: &Variables, state: &mut State, index: usize, effect: u32) {
+        let Some(known) = Known::ALL.get(index) else {
+            if effect == self.wanted {
+                self.accept(state);
+            }
             return;
         };
-        let Some(at) = *place else {
-            self.try_values(state, places, index + 1);
+        let Some(at) = variables.places[index] else {
+            self.try_values(variables, state, index + 1, effect);
             return;
         };
-        for value in Known::ALL[index].legal_values() {
+        for (value, effect_of) in known.legal_values().iter().zip(variables.effects[index]) {
             state.values[index] = Some((at, *value));
-            self.try_values(state, places, index + 1);
+            self.try_values(variables, state, index + 1, effect ^ effect_of);
         }
     }
 
-    fn try_state(&mut self, state: &State) {
-        if self.checksum_of(state) != self.stored {
-            return;
-        }
+    /// A state has the stored checksum.
+    fn accept(&mut self, state: &State) {
         match &self.found {
             None => self.found = Some(*state),
             Some(found) => {
@@ -254,18 +286,9 @@ impl Search<'_> {
                     .offsets()
                     .chain(state.offsets())
                     .all(|at| found.byte(self.block, at) == state.byte(self.block, at));
-                self.ambiguous |= !same;
+                self.is_ambiguous |= !same;
             }
         }
-    }
-
-    /// The checksum of the block in this state.
-    fn checksum_of(&mut self, state: &State) -> u32 {
-        let before = state.read(self.block);
-        state.put(self.block, &mut Sectors::default());
-        let crc = checksum(&self.block[FORMAT.data_offset()..]);
-        before.put(self.block, &mut Sectors::default());
-        crc
     }
 }
 
@@ -274,13 +297,18 @@ mod tests {
     extern crate std;
 
     use std::vec;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::env::block::EnvMut;
+    use crate::env::block::{Env, EnvError, EnvMut, seal};
+    use crate::env::checksum::work;
+    use crate::env::repair_oracle;
 
-    /// A sealed block of these variables in which a count was changed behind the checksum's back.
-    fn torn(variables: &[u8]) -> vec::Vec<u8> {
-        let mut block = vec![0xff; 2 * SECTOR];
+    /// A sealed block of these variables in which a count was changed without the checksum.
+    fn torn(variables: &[u8], length: usize) -> Vec<u8> {
+        let mut block = vec![0xff; length];
         let data = FORMAT.data_offset();
         block[data..][..variables.len()].copy_from_slice(variables);
         EnvMut::trusted(&mut block, FORMAT).seal();
@@ -289,16 +317,161 @@ mod tests {
         block
     }
 
+    /// Repairs as [`crate::env::open`] does.
+    fn checked(block: &mut [u8]) -> Repair {
+        match Env::parse(block, FORMAT) {
+            Err(EnvError::BadCrc { stored, computed }) => repair(block, stored, computed),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn only_what_the_loader_can_have_written_is_repaired() {
-        let mut block = torn(b"bootcount=1\0nerves_fw_active=a\0\0");
-        assert!(matches!(repair(&mut block), Repair::Repaired(_)));
+        let mut block = torn(b"bootcount=1\0nerves_fw_active=a\0\0", 2 * SECTOR);
+        assert!(matches!(checked(&mut block), Repair::Repaired(_)));
         let count = find(&block, FORMAT, Known::Bootcount).unwrap();
         assert_eq!(block[count], *b"1");
         // Without an active slot there is nothing to write.
-        let before = torn(b"bootcount=1\0nerves_fw_passive=a\0\0");
+        let before = torn(b"bootcount=1\0nerves_fw_passive=a\0\0", 2 * SECTOR);
         let mut block = before.clone();
-        assert_eq!(repair(&mut block), Repair::NoMatch);
+        assert_eq!(checked(&mut block), Repair::NoMatch);
         assert_eq!(block, before);
+    }
+
+    /// Every known variable is there, and the count is not one digit: the most states there are.
+    #[test]
+    fn no_search_reads_as_much_as_the_block_again() {
+        for count in ["1", "12"] {
+            let variables = std::format!(
+                "nerves_fw_active=a\0upgrade_available=1\0bootcount={count}\0\
+                 nerves_fw_validated=0\0nerves_fw_booted=0\0\0"
+            );
+            let mut block = torn(variables.as_bytes(), 128 << 10);
+            block[100_000] ^= 1;
+            let Err(EnvError::BadCrc { stored, computed }) = Env::parse(&block, FORMAT) else {
+                panic!("a damaged block was taken");
+            };
+            let read = work::bytes_read(|| {
+                assert_eq!(repair(&mut block, stored, computed), Repair::NoMatch);
+            });
+            assert!(read < 16 << 10, "{read} bytes");
+        }
+    }
+
+    /// A variable with a value, or bytes as another writer leaves them.
+    fn entry() -> impl Strategy<Value = Vec<u8>> {
+        let known = prop::sample::select(&Known::ALL[..]).prop_flat_map(|known| {
+            prop_oneof![
+                6 => prop::sample::select(known.legal_values()).prop_map(|value| vec![value]),
+                1 => Just(b"12".to_vec()),
+                1 => Just(vec![]),
+            ]
+            .prop_map(move |value| [known.name().as_bytes(), b"=", &value].concat())
+        });
+        prop_oneof![
+            4 => known,
+            1 => (0..200_usize).prop_map(|length| [b"x=".as_slice(), &vec![b'y'; length]].concat()),
+        ]
+    }
+
+    /// What a cut may do to a sealed block, and what it cannot have done.
+    #[derive(Clone, Debug)]
+    enum Tear {
+        /// The value of a variable becomes another legal one.
+        Value(prop::sample::Index, prop::sample::Index),
+        /// A variable is added after the last, its bytes from the next sector's start on missing.
+        Added(prop::sample::Index, bool),
+        /// A byte somewhere becomes another.
+        Byte(prop::sample::Index, u8),
+    }
+
+    fn tear() -> impl Strategy<Value = Tear> {
+        prop_oneof![
+            4 => any::<(prop::sample::Index, prop::sample::Index)>().prop_map(|(at, value)| Tear::Value(at, value)),
+            3 => any::<(prop::sample::Index, bool)>().prop_map(|(added, cut)| Tear::Added(added, cut)),
+            1 => any::<(prop::sample::Index, u8)>().prop_map(|(at, byte)| Tear::Byte(at, byte)),
+        ]
+    }
+
+    fn apply(block: &mut [u8], tear: &Tear) {
+        match tear {
+            Tear::Value(at, value) => {
+                let known = Known::ALL[at.index(Known::ALL.len())];
+                if let Some(place) = find(block, FORMAT, known)
+                    && is_legal(known, &block[place.clone()])
+                {
+                    let values = known.legal_values();
+                    block[place.start] = values[value.index(values.len())];
+                }
+            }
+            Tear::Added(added, is_cut) => {
+                let (known, value) = ADDED[added.index(ADDED.len())];
+                let end = end_of_entries(block, FORMAT);
+                let mut bytes = [0; TAIL];
+                write_entry(&mut bytes, known, value);
+                let in_sector = SECTOR - end % SECTOR;
+                let length = entry_length(known) + 1;
+                let length = if *is_cut {
+                    length.min(in_sector)
+                } else {
+                    length
+                };
+                if end + length <= block.len() {
+                    block[end..][..length].copy_from_slice(&bytes[..length]);
+                }
+            }
+            Tear::Byte(at, byte) => block[at.index(block.len())] = *byte,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_plain_search_accepts_the_same_states(
+            entries in proptest::collection::vec(entry(), 0..10),
+            filler in 0..SECTOR,
+            padding in prop::sample::select(vec![0xff, 0x00, b'z']),
+            stale in proptest::option::of(entry()),
+            before in proptest::collection::vec(tear(), 0..3),
+            after in proptest::collection::vec(tear(), 1..4),
+        ) {
+            let mut block = vec![padding; 4 * SECTOR];
+            let mut at = FORMAT.data_offset();
+            let mut put = |bytes: &[u8]| {
+                if let Some(place) = block.get_mut(at..at + bytes.len()) {
+                    place.copy_from_slice(bytes);
+                    at += bytes.len();
+                }
+            };
+            put(b"nerves_fw_active=b\0filler=");
+            put(&vec![b'x'; filler]);
+            put(b"\0");
+            for entry in &entries {
+                put(entry);
+                put(b"\0");
+            }
+            put(b"\0");
+            if let Some(stale) = &stale {
+                put(stale);
+                put(b"\0");
+            }
+            for tear in &before {
+                apply(&mut block, tear);
+            }
+            seal(&mut block, FORMAT);
+            for tear in &after {
+                apply(&mut block, tear);
+            }
+            let Err(EnvError::BadCrc { stored, computed }) = Env::parse(&block, FORMAT) else {
+                return Ok(());
+            };
+            let mut expected = block.clone();
+            let by_search = match repair_oracle::repair(&mut expected) {
+                repair_oracle::Repair::Repaired(sectors) => Repair::Repaired(sectors),
+                repair_oracle::Repair::NoMatch => Repair::NoMatch,
+                repair_oracle::Repair::Ambiguous => Repair::Ambiguous,
+            };
+            prop_assert_eq!(repair(&mut block, stored, computed), by_search);
+            prop_assert_eq!(block, expected);
+        }
     }
 }

@@ -10,9 +10,9 @@ pub(crate) mod scenarios;
 use std::convert::Infallible;
 
 use little_loader_core::env::block::{Env, EnvMut, Format};
-use little_loader_core::env::open::{self, Recovered};
+use little_loader_core::env::open;
 use little_loader_core::env::place::EnvCopy;
-use little_loader_core::env::writer::{RecordError, SECTOR, Storage, Writer};
+use little_loader_core::env::writer::{RecordError, SECTOR, Storage};
 use little_loader_core::slots::policy::{Attempt, decide};
 use little_loader_core::slots::run_plan::{Failures, Ready, Slots, first_bootable};
 use little_loader_core::slots::slot::{Reason, Slot};
@@ -148,17 +148,19 @@ impl Disk {
             repaired: false,
         };
         let mut copies = self.copies.clone();
-        let (mut writer, recovered): (Writer<'_>, Recovered<Infallible>) = match &mut copies[..] {
-            [block] => match open::single(block) {
-                Ok(found) => found,
-                Err(_) => return boot,
-            },
-            [first, second] => match open::redundant(first, second, (Ok(()), Ok(()))) {
-                Ok(found) => found,
-                Err(_) => return boot,
-            },
+        let opened = match &mut copies[..] {
+            [block] => open::single(block).ok(),
+            [first, second] => open::redundant::<Infallible>(first, second, (Ok(()), Ok(())))
+                .map(|(opened, _)| opened)
+                .ok(),
             _ => unreachable!("one or two copies"),
         };
+        let Some(opened) = opened else {
+            return boot;
+        };
+        let (first, second) = copies.split_at_mut(1);
+        let second = second.first_mut().map_or(&mut [][..], |second| second);
+        let mut writer = opened.writer(&mut first[0], second);
         let mut machine = Machine {
             faults: self.faults,
             mutation: self.mutation,
@@ -167,7 +169,7 @@ impl Disk {
             writes: 0,
             flushes: 0,
         };
-        if recovered == Recovered::Repaired {
+        if opened.is_repaired() {
             machine.boot.repaired = true;
             if self.mutation != Some(Mutation::DropRepair) {
                 let _ = writer.write(&mut machine);

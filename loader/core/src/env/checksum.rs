@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The CRC-32 of the environment (polynomial 0x04c11db7, reflected, as in IEEE 802.3 and zlib), and how a change of
+//! a few bytes changes it.
+//!
+//! CRC-32 is linear: for data of one length, `crc(a ^ d) = crc(a) ^ e(d)`, where the effect `e` depends
+//! on the changed bits and on how far they are from the end. Effects of changes at different offsets
+//! add up by xor, so that many combinations of changes cost one pass over the block together.
+
+use crc32fast::Hasher;
+
+/// The CRC-32 of `data`. Not inlined: in each inlined copy the compiler would have to prove anew that the 16 KiB
+/// of tables for CPUs without CRC instructions are not needed.
+#[inline(never)]
+pub(crate) fn checksum(data: &[u8]) -> u32 {
+    #[cfg(test)]
+    work::count(data.len());
+    crc32fast::hash(data)
+}
+
+/// The effect on the checksum of replacing `old` by `new`, of the same length, `after` bytes before
+/// the end of the data.
+pub(crate) fn effect(old: &[u8], new: &[u8], after: usize) -> u32 {
+    debug_assert_eq!(old.len(), new.len());
+    let mut crc = Hasher::new_with_initial(checksum(old) ^ checksum(new));
+    // Combined with the checksum 0, it is multiplied by x^(8 * after) modulo the polynomial.
+    crc.combine(&Hasher::new_with_initial_len(0, after as u64));
+    crc.finalize()
+}
+
+/// Counts the bytes that pass through [`checksum`] in this thread.
+#[cfg(test)]
+pub(crate) mod work {
+    extern crate std;
+
+    use std::cell::Cell;
+
+    std::thread_local! {
+        static BYTES: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count(bytes: usize) {
+        BYTES.set(BYTES.get() + bytes);
+    }
+
+    /// How many bytes `run` reads to compute checksums.
+    pub(crate) fn bytes_read(run: impl FnOnce()) -> usize {
+        let before = BYTES.get();
+        run();
+        BYTES.get() - before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn effects_add_up_to_the_checksum_of_the_changed_data(
+            data in proptest::collection::vec(any::<u8>(), 1..2000),
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), proptest::collection::vec(any::<u8>(), 0..30)), 0..6),
+        ) {
+            let mut changed = data.clone();
+            let mut crc = checksum(&data);
+            for (at, new) in changes {
+                let at = at.index(changed.len());
+                let new: Vec<u8> = new.into_iter().take(changed.len() - at).collect();
+                let after = changed.len() - at - new.len();
+                crc ^= effect(&changed[at..at + new.len()], &new, after);
+                changed[at..at + new.len()].copy_from_slice(&new);
+            }
+            prop_assert_eq!(crc, checksum(&changed));
+        }
+    }
+
+    /// The largest environment has 512 KiB.
+    #[test]
+    fn the_effect_of_a_distant_change_is_exact() {
+        let mut data = std::vec![0xff; 512 << 10];
+        let before = checksum(&data);
+        data[0] = b'a';
+        assert_eq!(
+            before ^ effect(&[0xff], b"a", data.len() - 1),
+            checksum(&data)
+        );
+    }
+}
