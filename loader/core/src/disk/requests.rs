@@ -15,7 +15,7 @@ use crate::units::{BLOCK_SIZE, Lba};
 pub const LARGEST_BLOCK: usize = 4096;
 
 /// The most bytes of one request: what a 32-bit length holds, in whole blocks, with room to spare.
-const LARGEST_REQUEST: u32 = 1 << 30;
+pub const LARGEST_REQUEST: u32 = 64 << 20;
 
 /// What a disk asks of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

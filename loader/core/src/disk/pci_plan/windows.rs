@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Addresses for the registers of a block device, and the windows of the bridges before it.
+
+use thiserror::Error;
+
+use super::buses::Buses;
+use super::configuration::{COMMAND, ConfigurationSpace, PciFunction};
+use crate::units::{Addr, Bytes, Region};
+
+/// The first of six base address registers (BARs) of 4 bytes.
+const BAR_0: u8 = 0x10;
+const BARS: u8 = 6;
+/// BAR, bit 0: I/O. Otherwise bits 2 and 1: 0 for a 32-bit address, 2 for a 64-bit one, whose upper
+/// half is the next register. The address starts at bit 4.
+const BAR_IO: u32 = 1;
+const BAR_TYPE: u32 = 0b110;
+const BAR_64: u32 = 0b100;
+const BAR_FLAGS: u64 = 0xf;
+
+/// A bridge's memory window: bits 31 to 20 of the first address in bits 15 to 4, those of the last
+/// one in bits 31 to 20.
+const MEMORY_WINDOW: u8 = 0x20;
+/// The unit of a bridge's window, in bytes.
+const WINDOW_UNIT: u64 = 1 << 20;
+
+/// The first address after those that 32 bits hold.
+const END: u64 = 1 << 32;
+
+/// Command: memory accesses and DMA.
+const MEMORY_AND_DMA: u32 = 1 << 1 | 1 << 2;
+
+/// Why the registers of a device have no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PlacementError {
+    /// A base address register is of a reserved type, or its size is not a power of two.
+    #[error("its base address register {index} cannot be sized")]
+    Size {
+        /// Which of the six.
+        index: u8,
+    },
+    /// The window is full.
+    #[error("no room for its registers of {size} in the PCI window {window}")]
+    Window {
+        /// The size of the registers.
+        size: Bytes,
+        /// The host bridge's window.
+        window: Region,
+    },
+}
+
+/// The window of a host bridge for 32-bit addresses, given out from its start.
+#[derive(Clone, Debug)]
+pub struct HostWindow {
+    window: Region,
+    /// Where the free part starts.
+    next: u64,
+}
+
+impl HostWindow {
+    /// A window of which nothing is given out. Addresses from 4 GiB on stay unused.
+    #[must_use]
+    pub fn new(window: Region) -> Self {
+        Self {
+            window,
+            next: window.start().0.min(END),
+        }
+    }
+
+    /// Gives a device that is off addresses for its registers, lets them through the bridges before
+    /// it, and turns on its memory accesses and DMA. A bridge's window then holds the registers of
+    /// this device and no others: one disk is in use at a time.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room, or a register cannot be sized; the device stays off.
+    pub fn turn_on(
+        &mut self,
+        space: &mut impl ConfigurationSpace,
+        buses: &Buses,
+        device: PciFunction,
+    ) -> Result<(), PlacementError> {
+        let has_bridges = buses.bridges_to(device.bus).next().is_some();
+        if has_bridges {
+            // A bridge lets through whole units: no two bridges may share one.
+            self.next = self.next.next_multiple_of(WINDOW_UNIT);
+        }
+        let start = self.next;
+        space.write(device, COMMAND, 0);
+        let mut index = 0;
+        while index < BARS {
+            index += self.place_bar(space, device, index)?;
+        }
+        if has_bridges && self.next > start {
+            // Below 4 GiB, since all BARs are.
+            let (first, last) = (start as u32, (self.next - 1) as u32);
+            for bridge in buses.bridges_to(device.bus) {
+                // The window for prefetchable memory stays as narrow as the reset makes it: empty.
+                let window = last & 0xfff0_0000 | first >> 16 & 0xfff0;
+                space.write(bridge, MEMORY_WINDOW, window);
+                space.write(bridge, COMMAND, MEMORY_AND_DMA);
+            }
+            self.next = self.next.next_multiple_of(WINDOW_UNIT);
+        }
+        space.write(device, COMMAND, MEMORY_AND_DMA);
+        Ok(())
+    }
+
+    /// Sizes and sets the BAR at `index`; returns how many registers it takes.
+    fn place_bar(
+        &mut self,
+        space: &mut impl ConfigurationSpace,
+        device: PciFunction,
+        index: u8,
+    ) -> Result<u8, PlacementError> {
+        // Bits of the address that the device does not decode read as zeroes.
+        let mut sized = |index: u8| {
+            let offset = BAR_0 + 4 * index;
+            space.write(device, offset, u32::MAX);
+            space.read(device, offset)
+        };
+        let low = sized(index);
+        if low == 0 {
+            return Ok(1);
+        }
+        let is_64_bit = low & (BAR_IO | BAR_TYPE) == BAR_64;
+        let has_next = index + 1 < BARS;
+        let high = if is_64_bit && has_next {
+            sized(index + 1)
+        } else {
+            u32::MAX
+        };
+        let decoded = (u64::from(high) << 32 | u64::from(low)) & !BAR_FLAGS;
+        let size = decoded.wrapping_neg();
+        let address = if low & BAR_IO != 0 {
+            Ok(0)
+        } else if low & BAR_TYPE != 0 && !(is_64_bit && has_next) || !size.is_power_of_two() {
+            Err(PlacementError::Size { index })
+        } else {
+            self.take(Bytes(size))
+        };
+        // I/O, and what has no place, is back as the reset leaves it.
+        let low = *address.as_ref().unwrap_or(&0) as u32;
+        space.write(device, BAR_0 + 4 * index, low);
+        if is_64_bit && has_next {
+            space.write(device, BAR_0 + 4 * (index + 1), 0);
+        }
+        address.map(|_| if is_64_bit { 2 } else { 1 })
+    }
+
+    /// A free piece of the window, aligned to its size as PCI asks.
+    fn take(&mut self, size: Bytes) -> Result<u64, PlacementError> {
+        let window = self.window;
+        self.next
+            .checked_next_multiple_of(size.0)
+            .and_then(|address| Region::new(Addr(address), size))
+            .filter(|piece| window.contains(*piece) && piece.end().0 <= END)
+            .map(|piece| {
+                self.next = piece.end().0;
+                piece.start().0
+            })
+            .ok_or(PlacementError::Window { size, window })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::super::simulated::{Bar, Machine, Part, bus};
+    use super::*;
+
+    fn window(start: u64, length: u64) -> HostWindow {
+        HostWindow::new(Region::new(Addr(start), Bytes(length)).unwrap())
+    }
+
+    fn found(parts: Vec<(u8, Vec<Part>)>) -> (Machine, Buses) {
+        let mut machine = Machine::new(parts);
+        let buses = Buses::number(&mut machine, 256);
+        (machine, buses)
+    }
+
+    #[test]
+    fn registers_are_aligned_to_their_size() {
+        let disk = Part::Disk([
+            Bar::Io(0x80),
+            Bar::Memory32(0x1000),
+            Bar::Unused,
+            Bar::Unused,
+            Bar::Memory64(0x4000),
+            Bar::Unused,
+        ]);
+        let (mut machine, buses) = found(Vec::from([(1, Vec::from([disk]))]));
+        let mut window = window(0x1000_0000, 0x10_0000);
+        let device = buses.disks()[0];
+        window.turn_on(&mut machine, &buses, device).unwrap();
+        let registers = [0, 1, 2, 3, 4, 5].map(|index| machine.read(device, BAR_0 + 4 * index));
+        assert_eq!(registers, [1, 0x1000_0000, 0, 0, 0x1000_4004, 0]);
+        assert_eq!(machine.read(device, COMMAND) & 7, MEMORY_AND_DMA);
+    }
+
+    #[test]
+    fn a_bridge_lets_through_whole_units() {
+        let parts = bus([Part::disk(), Part::Port(bus([Part::disk()])), Part::disk()]);
+        let (mut machine, buses) = found(parts);
+        let mut window = window(0x1000_0000, 0x1000_0000);
+        for disk in buses.disks() {
+            window.turn_on(&mut machine, &buses, *disk).unwrap();
+        }
+        let bridge = buses.bridges_to(1).next().unwrap();
+        assert_eq!(machine.read(bridge, MEMORY_WINDOW), 0x1010_1010);
+        assert_eq!(
+            machine.memory_of(buses.disks()[1])[0].start().0,
+            0x1010_0000
+        );
+        assert_eq!(
+            machine.memory_of(buses.disks()[2])[0].start().0,
+            0x1020_0000
+        );
+    }
+
+    #[test]
+    fn a_window_has_an_end() {
+        let refused = |mut window: HostWindow, bar| {
+            let bars = [
+                bar,
+                Bar::Unused,
+                Bar::Unused,
+                Bar::Unused,
+                Bar::Unused,
+                Bar::Unused,
+            ];
+            let (mut machine, buses) = found(bus([Part::Disk(bars)]));
+            let error = window
+                .turn_on(&mut machine, &buses, buses.disks()[0])
+                .unwrap_err();
+            // Nothing is left of the attempt.
+            assert_eq!(machine.read(buses.disks()[0], COMMAND) & 7, 0);
+            assert_eq!(machine.read(buses.disks()[0], BAR_0) & !0xf, 0);
+            error.to_string()
+        };
+        assert_eq!(
+            refused(window(0x1000_0000, 0x3fff), Bar::Memory64(0x4000)),
+            "no room for its registers of 16 KiB in the PCI window 0x10000000..0x10003fff"
+        );
+        // Addresses from 4 GiB on do not fit the register.
+        for start in [0xffff_f000, 1 << 32, u64::MAX - 0x10_0000] {
+            let error = refused(window(start, 0x10_0000), Bar::Memory32(0x2000));
+            assert!(
+                error.starts_with("no room for its registers of 8 KiB"),
+                "{error}"
+            );
+        }
+        for bar in [Bar::Below1MiB, Bar::Odd] {
+            let error = refused(window(0x1000_0000, 0x10_0000), bar);
+            assert_eq!(error, "its base address register 0 cannot be sized");
+        }
+    }
+
+    #[test]
+    fn a_64_bit_address_does_not_fit_the_last_register() {
+        let mut bars = [Bar::Unused; 6];
+        bars[5] = Bar::Memory64(0x4000);
+        let (mut machine, buses) = found(bus([Part::Disk(bars)]));
+        let error = window(0x1000_0000, 0x10_0000)
+            .turn_on(&mut machine, &buses, buses.disks()[0])
+            .unwrap_err();
+        assert_eq!(error, PlacementError::Size { index: 5 });
+    }
+
+    proptest! {
+        #[test]
+        fn registers_are_reached_at_their_address_and_overlap_no_others(
+            parts in super::super::simulated::parts(),
+            start in 0x10_u64..0x1000,
+            mebibytes in 1_u64..64,
+        ) {
+            let (mut machine, buses) = found(parts);
+            let range = Region::new(Addr(start << 16), Bytes(mebibytes << 20)).unwrap();
+            let mut window = HostWindow::new(range);
+            let mut given: Vec<Region> = Vec::new();
+            for disk in buses.disks() {
+                match window.turn_on(&mut machine, &buses, *disk) {
+                    Ok(()) => {
+                        for piece in machine.memory_of(*disk) {
+                            prop_assert!(range.contains(piece));
+                            prop_assert!(piece.start().0.is_multiple_of(piece.length().0));
+                            prop_assert!(given.iter().all(|other| !other.overlaps(piece)));
+                            for address in [piece.start().0, piece.end().0 - 1] {
+                                prop_assert_eq!(machine.answering(address), [*disk]);
+                            }
+                            given.push(piece);
+                        }
+                    }
+                    Err(PlacementError::Window { size, window }) => {
+                        prop_assert!(window == range && size <= Bytes(4 << 20));
+                        prop_assert_eq!(machine.read(*disk, COMMAND) & 7, 0);
+                    }
+                    Err(error) => prop_assert!(false, "{}", error),
+                }
+            }
+            prop_assert_eq!(machine.lost_writes, 0);
+        }
+    }
+}
