@@ -2,11 +2,11 @@
 
 //! Why the loader cannot go on.
 
-use little_loader_core::display::Decimal;
 use little_loader_core::overrides::OverrideError;
 use little_loader_core::settings::SettingsError;
 use little_loader_core::tree::machine::DtbError;
 use little_loader_core::tree::memory_map::TooManyRegions;
+use little_loader_core::units::Count;
 use thiserror::Error;
 
 /// The stage that failed, and what it found. Shown, each is one sentence on what was found and one on what to change.
@@ -27,9 +27,9 @@ pub(crate) enum Fatal {
     )]
     NoDisk,
     #[error(
-        "none of {} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N", Decimal(*disks as u64)
+        "none of {disks} block devices has a valid environment: make one with imagegen disk, or set where it is with imagegen loader --set env-lba=N"
     )]
-    NoEnvironment { disks: usize },
+    NoEnvironment { disks: Count },
     #[error(
         "no slot can be booted: write a kernel to one of them, and its number to <slot>.kernel_lba"
     )]

@@ -22,8 +22,8 @@ use little_loader_core::tree::machine::Machine;
 use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba, Region};
 use thiserror::Error;
 
+use crate::boot::environment::{Environment, EnvironmentOnDisk};
 use crate::boot::fatal::Fatal;
-use crate::boot::find_environment::{Environment, OnDisk};
 use crate::disk::block_device::{Disk, DiskError};
 use crate::machine::console::{fatal, say, trace, warning};
 use crate::machine::device_tree::DeviceTree;
@@ -98,9 +98,9 @@ pub(crate) fn first_bootable_slot(
         warning(format_args!("{oddity}"));
     }
     let mut slots = SlotsOnDisk {
-        storage: OnDisk {
+        storage: EnvironmentOnDisk {
             disk,
-            places: environment.places,
+            place: environment.place,
         },
         machine,
         device_tree,
@@ -163,7 +163,7 @@ impl Loaded {
 
 /// The slots of a disk, and what they need to be loaded.
 struct SlotsOnDisk<'a> {
-    storage: OnDisk<'a>,
+    storage: EnvironmentOnDisk<'a>,
     machine: &'a Machine,
     device_tree: &'a mut DeviceTree,
     ram: &'a mut Ram,

@@ -3,6 +3,7 @@
 //! The steps of a boot that make decisions come true.
 
 pub(crate) mod build_settings;
+pub(crate) mod environment;
 pub(crate) mod fatal;
 pub(crate) mod find_environment;
 pub(crate) mod load_slot;

@@ -40,13 +40,15 @@ pub(crate) fn dma() -> Region {
 
 /// The buffer for all copies of the environment.
 ///
-/// # Safety
+/// # Panics
 ///
-/// What this returned before is no longer used.
-pub(crate) unsafe fn environment_buffer() -> &'static mut [u8] {
+/// The second time, since there is one.
+pub(crate) fn take_environment_buffer() -> &'static mut [u8] {
+    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+    once(&IS_TAKEN);
     let buffer = between(&raw const __environment_start, &raw const __environment_end);
     // SAFETY: the linker script reserves this memory for the environment, in RAM that is mapped, and
-    // the caller says that nothing else refers to it. Any bytes are valid.
+    // this is the only reference that is ever made to it. Any bytes are valid.
     unsafe { bytes(buffer) }
 }
 
