@@ -8,7 +8,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use qemu_tests::paths;
-use qemu_tests::setup::{self, Mirrors, Purpose, private_qemu};
+use qemu_tests::setup::debian::mirrors::Mirrors;
+use qemu_tests::setup::debian::private_qemu;
+use qemu_tests::setup::{self, Purpose};
 
 /// Find or install what building, booting and testing need
 #[derive(Args)]

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use qemu_tests::artifacts::{self, Artifacts};
-use qemu_tests::setup::kernels::DebianKernel;
+use qemu_tests::setup::debian::kernels::DebianKernel;
 use qemu_tests::setup::{self, Purpose};
 use qemu_tests::toolchain;
 

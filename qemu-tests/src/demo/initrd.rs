@@ -8,7 +8,7 @@ use std::path::Path;
 
 use cpio::newc::{self, Builder};
 
-use crate::setup::kit::Kit;
+use crate::setup::debian::assets::kit::Kit;
 
 const INIT: &[u8] = include_bytes!("../../guest/initrd-init");
 

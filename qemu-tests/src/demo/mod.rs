@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use crate::output;
 use crate::paths;
-use crate::setup::kit::Kit;
+use crate::setup::debian::assets::kit::Kit;
 
 /// Why there is no demo image.
 #[derive(Debug, Error)]

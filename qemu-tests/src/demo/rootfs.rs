@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::initrd::file_name;
-use crate::setup::kit::Kit;
+use crate::setup::debian::assets::kit::Kit;
 
 /// Scripts and tables: where they go, what they are, and whether they are programs.
 const FILES: [(&str, &[u8], bool); 3] = [

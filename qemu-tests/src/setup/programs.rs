@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Purpose, step};
+use super::announce::announce;
+use super::purpose::Purpose;
 use crate::harness::emulator;
 use crate::harness::process::{self, ProcessError};
 use crate::toolchain::{TARGET, Toolchain};
@@ -205,7 +206,7 @@ fn apt_get(arguments: &[&str]) -> Result<(), ProcessError> {
         command.arg("apt-get");
     }
     command.arg("-q").args(arguments);
-    step(&process::shell_line(&command));
+    announce(&process::shell_line(&command));
     command.env("DEBIAN_FRONTEND", "noninteractive");
     process::run(&mut command, INSTALL)
 }

@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::archive::{self, Archive, ArchiveError};
-use super::sources::Source;
-use super::{Mirrors, step};
+use super::announce::announce;
+use super::debian::archive::{Archive, ArchiveError};
+use super::debian::mirrors::Mirrors;
+use super::debian::sources::Source;
+use super::debian::unpack;
 use crate::harness::process;
 use crate::toolchain::{SOURCE_STAMP, TARGET, Toolchain};
 
@@ -79,7 +81,7 @@ fn by_rustup(toolchain: &Toolchain) -> bool {
     if process::find("rustup").is_none() {
         return false;
     }
-    step(&format!(
+    announce(&format!(
         "rustup target add {TARGET} (given up after {} s)",
         RUSTUP.as_secs()
     ));
@@ -91,7 +93,7 @@ fn by_rustup(toolchain: &Toolchain) -> bool {
         Ok(_) => {
             let added = toolchain.standard_library().is_some();
             if !added {
-                step("rustup says that it is there, but it is not");
+                announce("rustup says that it is there, but it is not");
             }
             added
         }
@@ -101,14 +103,14 @@ fn by_rustup(toolchain: &Toolchain) -> bool {
                 .lines()
                 .find(|line| line.trim_start().starts_with("error"))
                 .unwrap_or(&text);
-            step(&format!("rustup cannot: {}", reason.trim()));
+            announce(&format!("rustup cannot: {}", reason.trim()));
             false
         }
     }
 }
 
 fn by_debian(toolchain: &Toolchain, mirror: &Source, cache: &Path) -> Result<(), RustStdError> {
-    step(&format!(
+    announce(&format!(
         "looking for the sources of rustc {} in {}",
         toolchain.version, mirror.uri
     ));
@@ -121,9 +123,9 @@ fn by_debian(toolchain: &Toolchain, mirror: &Source, cache: &Path) -> Result<(),
         else {
             continue;
         };
-        step(&format!("downloading rust-src {version} from {suite}"));
+        announce(&format!("downloading rust-src {version} from {suite}"));
         let package = archive.download("rust-src", version)?;
-        step(&format!(
+        announce(&format!(
             "unpacking it to {}",
             toolchain.source_folder().display()
         ));
@@ -161,7 +163,7 @@ fn put_in_place(package: &Path, toolchain: &Toolchain) -> Result<(), RustStdErro
         .tempdir_in(&folder)
         .map_err(failed)?;
     let version = &toolchain.version;
-    archive::unpack(
+    unpack::files(
         package,
         &[&format!("./usr/src/rustc-{version}/library")],
         unpacked.path(),

@@ -15,9 +15,9 @@ use little_loader_core::slots::slot::Slot;
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::Disk;
 use qemu_tests::paths;
-use qemu_tests::setup::kernels::{DebianKernel, Flavour};
-use qemu_tests::setup::kit::Kit;
-use qemu_tests::setup::parcel::Parcel;
+use qemu_tests::setup::debian::assets::Asset;
+use qemu_tests::setup::debian::assets::kit::Kit;
+use qemu_tests::setup::debian::kernels::{DebianKernel, Flavour};
 
 use crate::Test;
 use crate::context::Context;
@@ -74,7 +74,7 @@ pub(crate) fn boot(kernel: DebianKernel, context: &Context) -> Result<()> {
 /// The network installer's kernel and initrd in a slot ask for the language.
 fn installer(context: &Context) -> Result<()> {
     let read = |name: &str| {
-        let path = Parcel::Installer.file(name, &paths::cache());
+        let path = Asset::Installer.file(name, &paths::cache());
         fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     let kernel = Kernel::unpack(read("linux")?)?;

@@ -34,7 +34,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use context::Context;
 use qemu_tests::artifacts;
-use qemu_tests::setup::kernels::DebianKernel;
+use qemu_tests::setup::debian::kernels::DebianKernel;
 
 /// What a test does.
 type Scenario = fn(&Context) -> anyhow::Result<()>;

@@ -18,7 +18,7 @@ use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
 use qemu_tests::paths;
 use qemu_tests::scratch::{KERNEL_A, Scratch, variable};
-use qemu_tests::setup::parcel::Parcel;
+use qemu_tests::setup::debian::assets::Asset;
 
 use super::{Bench, keep, keep_image, measure};
 
@@ -61,7 +61,7 @@ pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
     }
     if draw {
         let cache = paths::cache();
-        let packages = [Parcel::UBoot, Parcel::Edk2].map(|parcel| parcel.describe(&cache));
+        let packages = [Asset::UBoot, Asset::Edk2].map(|asset| asset.describe(&cache));
         let packages: Vec<String> = packages.into_iter().flatten().collect();
         let caption = format!("{} {}.", host::describe()?, packages.join(", "));
         let part = format!(
@@ -106,7 +106,7 @@ fn qemu(bench: &Bench, demo: &Demo) -> Result<Way> {
 /// U-Boot reads the same kernel from the same place of the same disk. Its environment has it wait for nobody and move
 /// neither initrd nor device tree, so it is as fast as it can be.
 fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
-    let firmware = Parcel::UBoot.file("u-boot.bin", &paths::cache());
+    let firmware = Asset::UBoot.file("u-boot.bin", &paths::cache());
     let machine = |name: &str, command: &str, arguments: &str, disk: Disk| -> Result<Machine> {
         let flash = bench.folder().join(name);
         Scratch::empty()
@@ -166,7 +166,7 @@ fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
 /// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is no EFI program, so the
 /// kernel is Linux for all figures.
 fn edk2(bench: &Bench, demo: &Demo) -> Result<Way> {
-    let firmware = Parcel::Edk2.file("QEMU_EFI.fd", &paths::cache());
+    let firmware = Asset::Edk2.file("QEMU_EFI.fd", &paths::cache());
     let [_, direct] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);
     let linux = direct.arguments(["-bios".into(), firmware.clone().into_os_string()]);
     let initrd = demo.initrd.as_deref().map_or(Ok(0), file_size)?;

@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::archive::{self, Archive, ArchiveError};
+use super::archive::{Archive, ArchiveError};
+use super::mirrors::Mirrors;
 use super::sources::Source;
-use super::{Mirrors, step};
+use super::unpack;
+use crate::harness::emulator::PROGRAM;
 use crate::harness::process::{self, ProcessError};
+use crate::setup::announce::announce;
 
 /// The folder under the cache.
 const FOLDER: &str = "qemu";
 const PACKAGE: &str = "qemu-system-arm";
-const PROGRAM: &str = "qemu-system-aarch64";
 
 /// Why the QEMU is not there.
 #[derive(Debug, Error)]
@@ -108,7 +110,7 @@ fn download(
         Duration::from_secs(10),
     )?;
     let sources = sources(mirror, suite);
-    step(&format!(
+    announce(&format!(
         "reading the package lists of {suite}, {}",
         mirror.uri
     ));
@@ -117,9 +119,9 @@ fn download(
         let (uri, suite) = (mirror.uri.clone(), suite.to_owned());
         return Err(PrivateQemuError::NoPackage { uri, suite });
     }
-    step(&format!("downloading {PACKAGE} and what it needs"));
+    announce(&format!("downloading {PACKAGE} and what it needs"));
     let packages = archive.download_with_dependencies(PACKAGE, suite)?;
-    step(&format!(
+    announce(&format!(
         "unpacking {} packages to {}",
         packages.len(),
         folder.display()
@@ -133,7 +135,7 @@ fn download(
     let root = folder.join("root");
     fs::create_dir_all(&root).map_err(failed(&root))?;
     for package in packages {
-        archive::unpack_all(&package, &root)?;
+        unpack::all_files(&package, &root)?;
     }
     let text = script(&root)?;
     let new = folder.join("new");
@@ -257,9 +259,7 @@ mod tests {
 
     #[test]
     fn a_suite_is_a_name() {
-        let mirrors = Mirrors {
-            sources: Vec::new(),
-        };
+        let mirrors = Mirrors::new(Vec::new());
         let error = install("../x", &mirrors, Path::new("/nowhere")).unwrap_err();
         assert!(
             error.to_string().starts_with("\"../x\" is no suite"),

@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kernels::DebianKernel;
-use super::parcel::{Contents, Parcel};
+use super::asset::Asset;
+use super::contents::Contents;
+use crate::setup::debian::kernels::DebianKernel;
 
 /// A kernel, its modules and busybox, all for arm64.
 #[derive(Clone, Debug)]
 pub struct Kit {
-    parcel: Parcel,
+    asset: Asset,
     cache: PathBuf,
     contents: Contents,
 }
@@ -25,12 +26,12 @@ impl Kit {
     /// The kit with another kernel.
     #[must_use]
     pub fn find_with(kernel: DebianKernel, cache: &Path) -> Option<Self> {
-        Parcel::Busybox.find(cache)?;
-        let parcel = Parcel::Kernel(kernel);
+        Asset::Busybox.find(cache)?;
+        let asset = Asset::Kernel(kernel);
         Some(Self {
-            parcel,
+            asset,
             cache: cache.to_owned(),
-            contents: parcel.find(cache)?,
+            contents: asset.find(cache)?,
         })
     }
 
@@ -79,16 +80,16 @@ impl Kit {
     /// The files that say what the kit is made of.
     #[must_use]
     pub fn contents_files(&self) -> [PathBuf; 2] {
-        [Parcel::Busybox, self.parcel].map(|parcel| parcel.contents_file(&self.cache))
+        [Asset::Busybox, self.asset].map(|asset| asset.contents_file(&self.cache))
     }
 
     /// busybox, statically linked.
     #[must_use]
     pub fn busybox(&self) -> PathBuf {
-        Parcel::Busybox.folder(&self.cache).join("busybox")
+        Asset::Busybox.folder(&self.cache).join("busybox")
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.parcel.folder(&self.cache).join(name)
+        self.asset.folder(&self.cache).join(name)
     }
 }

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Debian's kernels for arm64: which there are, and what is taken out of their packages.
-
-use std::fs;
-use std::path::Path;
-
-use super::modules;
-use super::parcel::{Contents, Lists, ParcelError, failed};
+//! Debian's kernels for arm64.
 
 /// The suites whose kernels are tried on demand, oldest first.
 const SUITES: [&str; 6] = [
@@ -37,15 +31,6 @@ pub struct DebianKernel {
     /// What it is built for.
     pub flavour: Flavour,
 }
-
-/// Modules that the initrd loads, if they are not built in: disks on both transports, the network, and squashfs.
-const MODULES: [&str; 5] = [
-    "virtio_mmio",
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_net",
-    "squashfs",
-];
 
 impl Flavour {
     const ALL: [Self; 3] = [Self::Arm64, Self::Cloud, Self::Pages16k];
@@ -102,71 +87,6 @@ impl DebianKernel {
     #[must_use]
     pub fn test_name(&self) -> String {
         format!("kernels::{}", self.id())
-    }
-
-    /// What the initrd must load.
-    fn modules(self) -> Vec<&'static str> {
-        let mut modules = MODULES.to_vec();
-        if self == Self::STOCK {
-            modules.push("f2fs");
-        }
-        modules
-    }
-
-    /// What the root file system has in store.
-    fn on_demand(self) -> &'static [&'static str] {
-        if self == Self::STOCK {
-            // QEMU's watchdog.
-            &["i6300esb"]
-        } else {
-            &[]
-        }
-    }
-
-    /// Takes the kernel and its modules out of its packages. The package without a number depends on the real one, and
-    /// that one, from Linux 7.2 on, on others that hold the kernel, its modules and lists of them.
-    pub(super) fn fill(
-        self,
-        lists: &Lists,
-        tree: &Path,
-        folder: &Path,
-    ) -> Result<Contents, ParcelError> {
-        let newest = format!("linux-image-{}", self.flavour.name());
-        let depends = lists.depends(&lists.newest(&newest)?)?;
-        let image = depends
-            .into_iter()
-            .find(|package| package.starts_with("linux-image-"))
-            .ok_or_else(|| lists.lacks("linux-image-<release>"))?;
-        let image = lists.newest(&image)?;
-        let end = format!("-{}", image.name.trim_start_matches("linux-image-"));
-        let mut parts: Vec<String> = lists.depends(&image)?;
-        parts.retain(|name| name.starts_with("linux-") && name.ends_with(&end));
-        if parts.is_empty() {
-            let all = ["./boot/vmlinuz-*", "*/modules.builtin", "*.ko*"];
-            lists.unpack(&image, &all, tree)?;
-        }
-        let mut packages = vec![image];
-        for part in parts {
-            let wanted = match part.trim_end_matches(&end) {
-                "linux-base" => "*/modules.builtin",
-                "linux-binary" => "*/vmlinuz",
-                "linux-modules" => "*.ko*",
-                _ => continue,
-            };
-            let package = lists.newest(&part)?;
-            lists.unpack(&package, &[wanted], tree)?;
-            packages.push(package);
-        }
-        let vmlinuz = modules::find_file(tree, "vmlinuz")?;
-        fs::rename(&vmlinuz, folder.join("vmlinuz")).map_err(failed(&vmlinuz))?;
-        let loaded = modules::collect(tree, &self.modules(), folder)?;
-        let mut on_demand = modules::collect(tree, self.on_demand(), folder)?;
-        on_demand.retain(|name| !loaded.contains(name));
-        Ok(Contents {
-            packages,
-            modules: loaded,
-            on_demand,
-        })
     }
 }
 

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The assets: what each is called, where the cache has it, and where it comes from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::contents::{CONTENTS, Contents};
+use super::error::AssetError;
+use crate::setup::debian::kernels::DebianKernel;
+use crate::setup::debian::mirrors::Mirrors;
+use crate::setup::debian::sources::Source;
+
+/// The folder under the cache. A new name has old caches fetched again.
+pub(super) const FOLDER: &str = "debian-2";
+
+/// The release whose installer is tested.
+const INSTALLER_SUITE: &str = "bookworm";
+
+/// Something that comes out of Debian's packages for arm64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asset {
+    /// A shell and what belongs to it, statically linked.
+    Busybox,
+    /// A kernel with the modules that the demo needs.
+    Kernel(DebianKernel),
+    /// U-Boot for QEMU's `virt` machine.
+    UBoot,
+    /// EDK2 for QEMU's `virt` machine.
+    Edk2,
+    /// Kernel and initrd of the network installer, with the text interface.
+    Installer,
+}
+
+impl Asset {
+    /// For people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Busybox => "busybox".to_owned(),
+            Self::Kernel(kernel) => format!("kernel {}", kernel.id()),
+            Self::UBoot => "U-Boot".to_owned(),
+            Self::Edk2 => "EDK2".to_owned(),
+            Self::Installer => "Debian 12's installer".to_owned(),
+        }
+    }
+
+    /// Where its files are, or would be.
+    #[must_use]
+    pub fn folder(&self, cache: &Path) -> PathBuf {
+        let name = match self {
+            Self::Busybox => "busybox".to_owned(),
+            Self::Kernel(kernel) => format!("kernel-{}", kernel.id()),
+            Self::UBoot => "u-boot".to_owned(),
+            Self::Edk2 => "edk2".to_owned(),
+            Self::Installer => "installer-12".to_owned(),
+        };
+        cache.join(FOLDER).join(name)
+    }
+
+    /// The file that says what it is made of.
+    #[must_use]
+    pub fn contents_file(&self, cache: &Path) -> PathBuf {
+        self.folder(cache).join(CONTENTS)
+    }
+
+    /// Which packages it came from, if it is there and whole.
+    #[must_use]
+    pub fn describe(&self, cache: &Path) -> Option<String> {
+        let contents = self.find(cache)?;
+        let packages = contents.packages.iter();
+        let packages: Vec<String> = packages
+            .map(|package| format!("{} {}", package.name, package.version))
+            .collect();
+        Some(packages.join(", "))
+    }
+
+    /// One of its files.
+    #[must_use]
+    pub fn file(&self, name: &str, cache: &Path) -> PathBuf {
+        self.folder(cache).join(name)
+    }
+
+    pub(super) fn find(&self, cache: &Path) -> Option<Contents> {
+        let contents = fs::read(self.contents_file(cache)).ok()?;
+        let contents: Contents = serde_json::from_slice(&contents).ok()?;
+        let files = match self {
+            Self::Busybox => &["busybox"][..],
+            Self::Kernel(_) => &["vmlinuz"],
+            Self::UBoot => &["u-boot.bin"],
+            Self::Edk2 => &["QEMU_EFI.fd"],
+            Self::Installer => &["linux", "initrd.gz"],
+        };
+        let modules = contents.modules.iter().chain(&contents.on_demand);
+        let folder = self.folder(cache);
+        files
+            .iter()
+            .copied()
+            .chain(modules.map(String::as_str))
+            .all(|name| folder.join(name).is_file())
+            .then_some(contents)
+    }
+
+    /// What its packages are looked for in.
+    pub(super) fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, AssetError> {
+        let suite = match self {
+            Self::Busybox | Self::UBoot | Self::Edk2 => None,
+            Self::Kernel(kernel) => kernel.suite,
+            Self::Installer => Some(INSTALLER_SUITE)
+                .filter(|suite| !mirrors.all().iter().any(|source| source.suite == *suite)),
+        };
+        match suite {
+            None => Ok(mirrors.all().to_vec()),
+            Some(suite) => {
+                let mirror = mirrors.debian().ok_or(AssetError::NoArchive)?;
+                Ok(vec![mirror.with_suite(suite)])
+            }
+        }
+    }
+}

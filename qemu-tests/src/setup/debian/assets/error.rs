@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Reasons that an asset is missing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::modules::ModulesError;
+use crate::setup::debian::archive::ArchiveError;
+
+/// Why a asset is not there.
+#[derive(Debug, Error)]
+pub enum AssetError {
+    /// There is nowhere to get it from.
+    #[error(
+        "there is no Debian archive among apt's sources to get arm64 kernels and busybox from; give `cargo qemu boot` \
+         your own by --kernel, --initrd and --rootfs, or set LITTLE_LOADER_DEBIAN_MIRROR to the URL of a Debian archive"
+    )]
+    NoArchive,
+    /// The archive could not be reached, or its lists lack a package.
+    #[error(
+        "{suites} of {uri} has no package {package} for arm64, or cannot be reached (`cargo qemu boot` also takes a kernel \
+         of your own, by --kernel, --initrd and --rootfs)"
+    )]
+    NoPackage {
+        /// The archive.
+        uri: String,
+        /// The suites that were looked at.
+        suites: String,
+        /// The package.
+        package: String,
+    },
+    /// A package could not be downloaded or unpacked.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The kernel package is not as expected.
+    #[error(transparent)]
+    Modules(#[from] ModulesError),
+    /// The cache could not be written.
+    #[error("cannot use {path}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> AssetError {
+    let path = path.to_owned();
+    move |source| AssetError::Io { path, source }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The files of each asset, out of its packages.
+
+use std::fs;
+use std::path::Path;
+
+use super::asset::Asset;
+use super::contents::Contents;
+use super::error::{AssetError, failed};
+use super::kernel;
+use super::modules;
+use super::package_lists::PackageLists;
+
+const INSTALLER: &str = "debian-installer-12-netboot-arm64";
+
+/// Fills `folder` with the files of `asset`; `tree` is an empty folder to unpack packages in.
+pub(super) fn extract(
+    asset: Asset,
+    lists: &PackageLists,
+    tree: &Path,
+    folder: &Path,
+) -> Result<Contents, AssetError> {
+    let take = |prefix: &str, name: &str| -> Result<(), AssetError> {
+        let from = modules::find_file(tree, prefix)?;
+        fs::rename(&from, folder.join(name)).map_err(failed(&from))
+    };
+    let one = |package: &str, pattern: &str, name: &str| -> Result<Contents, AssetError> {
+        let package = lists.newest(package)?;
+        lists.unpack(&package, &[pattern], tree)?;
+        take(name, name)?;
+        Ok(Contents {
+            packages: vec![package],
+            ..Contents::default()
+        })
+    };
+    match asset {
+        // It moved from /bin to /usr/bin in later releases.
+        Asset::Busybox => one("busybox-static", "*/bin/busybox", "busybox"),
+        Asset::UBoot => one("u-boot-qemu", "*/qemu_arm64/u-boot.bin", "u-boot.bin"),
+        Asset::Edk2 => one(
+            "qemu-efi-aarch64",
+            "*/qemu-efi-aarch64/QEMU_EFI.fd",
+            "QEMU_EFI.fd",
+        ),
+        Asset::Kernel(kernel) => kernel::extract(kernel, lists, tree, folder),
+        Asset::Installer => {
+            let package = lists.newest(INSTALLER)?;
+            // Beside the text interface there is the graphical one.
+            let patterns = ["*/text/*/arm64/linux", "*/text/*/arm64/initrd.gz"];
+            lists.unpack(&package, &patterns, tree)?;
+            take("linux", "linux")?;
+            take("initrd.gz", "initrd.gz")?;
+            Ok(Contents {
+                packages: vec![package],
+                ..Contents::default()
+            })
+        }
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A kernel and its modules, out of the kernel's packages.
+
+use std::fs;
+use std::path::Path;
+
+use super::contents::Contents;
+use super::error::{AssetError, failed};
+use super::modules;
+use super::package_lists::PackageLists;
+use crate::setup::debian::kernels::DebianKernel;
+
+/// Modules that the initrd loads, if they are not built in: disks on both transports, the network, and squashfs.
+const MODULES: [&str; 5] = [
+    "virtio_mmio",
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "squashfs",
+];
+
+/// Takes the kernel and its modules out of its packages. The package without a number depends on the real one, and
+/// that one, from Linux 7.2 on, on others that hold the kernel, its modules and lists of them.
+pub(super) fn extract(
+    kernel: DebianKernel,
+    lists: &PackageLists,
+    tree: &Path,
+    folder: &Path,
+) -> Result<Contents, AssetError> {
+    let newest = format!("linux-image-{}", kernel.flavour.name());
+    let depends = lists.depends(&lists.newest(&newest)?)?;
+    let image = depends
+        .into_iter()
+        .find(|package| package.starts_with("linux-image-"))
+        .ok_or_else(|| lists.lacks("linux-image-<release>"))?;
+    let image = lists.newest(&image)?;
+    let end = format!("-{}", image.name.trim_start_matches("linux-image-"));
+    let mut parts: Vec<String> = lists.depends(&image)?;
+    parts.retain(|name| name.starts_with("linux-") && name.ends_with(&end));
+    if parts.is_empty() {
+        let all = ["./boot/vmlinuz-*", "*/modules.builtin", "*.ko*"];
+        lists.unpack(&image, &all, tree)?;
+    }
+    let mut packages = vec![image];
+    for part in parts {
+        let wanted = match part.trim_end_matches(&end) {
+            "linux-base" => "*/modules.builtin",
+            "linux-binary" => "*/vmlinuz",
+            "linux-modules" => "*.ko*",
+            _ => continue,
+        };
+        let package = lists.newest(&part)?;
+        lists.unpack(&package, &[wanted], tree)?;
+        packages.push(package);
+    }
+    let vmlinuz = modules::find_file(tree, "vmlinuz")?;
+    fs::rename(&vmlinuz, folder.join("vmlinuz")).map_err(failed(&vmlinuz))?;
+    let loaded = modules::collect(tree, &wanted(kernel), folder)?;
+    let mut in_store = modules::collect(tree, on_demand(kernel), folder)?;
+    in_store.retain(|name| !loaded.contains(name));
+    Ok(Contents {
+        packages,
+        modules: loaded,
+        on_demand: in_store,
+    })
+}
+
+/// What the initrd must load.
+fn wanted(kernel: DebianKernel) -> Vec<&'static str> {
+    let mut modules = MODULES.to_vec();
+    if kernel == DebianKernel::STOCK {
+        modules.push("f2fs");
+    }
+    modules
+}
+
+/// What the root file system has in store.
+fn on_demand(kernel: DebianKernel) -> &'static [&'static str] {
+    if kernel == DebianKernel::STOCK {
+        // QEMU's watchdog.
+        &["i6300esb"]
+    } else {
+        &[]
+    }
+}

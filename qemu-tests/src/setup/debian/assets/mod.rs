@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Files from Debian's packages for arm64: the guest's kernels and busybox, other firmware, and the installer. The cache
+//! has a folder for each asset, with the files that are used and no others.
+
+mod asset;
+mod contents;
+mod error;
+mod extract;
+mod install;
+mod kernel;
+pub mod kit;
+mod modules;
+mod package_lists;
+
+pub use asset::Asset;
+pub use error::AssetError;
+pub(in crate::setup) use install::install;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The package lists of some suites, and packages by name.
+
+use std::fs;
+use std::path::Path;
+
+use super::contents::Package;
+use super::error::{AssetError, failed};
+use crate::setup::announce::announce;
+use crate::setup::debian::archive::Archive;
+use crate::setup::debian::sources::Source;
+use crate::setup::debian::unpack;
+
+/// The package lists of some suites.
+pub(super) struct PackageLists {
+    archive: Archive,
+    sources: Vec<Source>,
+}
+
+impl PackageLists {
+    pub(super) fn read(sources: Vec<Source>, cache: &Path) -> Result<Self, AssetError> {
+        let uri = &sources.first().ok_or(AssetError::NoArchive)?.uri;
+        announce(&format!(
+            "reading the arm64 package lists of {}, {uri}",
+            suites(&sources)
+        ));
+        let archive = Archive::open(cache, &sources, "arm64")?;
+        Ok(Self { archive, sources })
+    }
+
+    /// The suites that the lists are of.
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The newest version of a package.
+    pub(super) fn newest(&self, name: &str) -> Result<Package, AssetError> {
+        match self.archive.versions(name)?.into_iter().next() {
+            Some(version) => Ok(Package {
+                name: name.to_owned(),
+                version,
+            }),
+            None => Err(self.lacks(name)),
+        }
+    }
+
+    /// What a package depends on.
+    pub(super) fn depends(&self, package: &Package) -> Result<Vec<String>, AssetError> {
+        Ok(self.archive.depends(&package.name, &package.version)?)
+    }
+
+    /// Downloads a package and unpacks those of its files that match one of `patterns`.
+    pub(super) fn unpack(
+        &self,
+        package: &Package,
+        patterns: &[&str],
+        tree: &Path,
+    ) -> Result<(), AssetError> {
+        let (name, version) = (&package.name, &package.version);
+        announce(&format!("downloading {name} {version}"));
+        let file = self.archive.download(name, version)?;
+        unpack::files(&file, patterns, tree)?;
+        // A kernel package has 100 MB, and several may come.
+        fs::remove_file(&file).map_err(failed(&file))
+    }
+
+    /// That a package is not in the lists.
+    pub(super) fn lacks(&self, package: &str) -> AssetError {
+        let uri = self
+            .sources
+            .first()
+            .map_or_else(String::new, |source| source.uri.clone());
+        AssetError::NoPackage {
+            uri,
+            suites: suites(&self.sources),
+            package: package.to_owned(),
+        }
+    }
+}
+
+fn suites(sources: &[Source]) -> String {
+    let names: Vec<&str> = sources.iter().map(|source| source.suite.as_str()).collect();
+    names.join(", ")
+}
