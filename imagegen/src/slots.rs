@@ -105,7 +105,7 @@ pub fn plan(variables: &Variables) -> Result<Plan, SlotsError> {
 ///
 /// When the variables do not fit an environment.
 pub fn attempts(variables: &Variables) -> Result<Vec<Attempt>, SlotsError> {
-    Ok(plan(variables)?.attempts().collect())
+    Ok(plan(variables)?.attempts.to_vec())
 }
 
 /// Lets the loader's own code look at the variables.

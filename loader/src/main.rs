@@ -59,7 +59,7 @@ fn boot(dtb: DtbAddress, exception_level: u64) -> Result<Infallible, Fatal> {
     let overrides = fw_cfg::Overrides::read(machine.fw_cfg.and_then(mmu::map_device))?;
     let settings = build_settings::settings(overrides.env_lba)?;
     let (mut disk, mut environment) = find_environment::find(&machine, &settings)?;
-    let (ready, bootcount) = load_slot::first_bootable_slot(
+    let ready = load_slot::first_bootable_slot(
         &mut disk,
         &mut environment,
         &machine,
@@ -75,7 +75,7 @@ fn boot(dtb: DtbAddress, exception_level: u64) -> Result<Infallible, Fatal> {
         initrd: ready.loaded.initrd(),
         slot: ready.slot,
         reason: ready.reason,
-        bootcount,
+        bootcount: ready.bootcount,
     };
     let dtb = device_tree.tell_the_kernel(&machine, &told);
     drop(disk);

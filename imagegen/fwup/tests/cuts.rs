@@ -134,7 +134,7 @@ fn attempts(disk: &[u8], is_redundant: bool) -> Result<Vec<Slot>, String> {
     let env = writer.env();
     let variables = Variables::gather(&env);
     let plan = decide(&variables);
-    let slots = plan.attempts().map(|attempt| attempt.slot);
+    let slots = plan.attempts.iter().map(|attempt| attempt.slot);
     // Only what can be booted by its variables.
     let slots = slots.filter(|slot| SlotContents::read(variables.of(*slot)).is_ok());
     let slots: Vec<_> = slots.collect();

@@ -84,17 +84,12 @@ fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
     let plan = slots::plan(variables)?;
     // A slot may come twice, for a disk that cannot be written; here its first turn tells.
     let mut attempts: Vec<Attempt> = Vec::new();
-    for attempt in plan.attempts() {
+    for attempt in plan.attempts {
         if attempts.iter().all(|earlier| earlier.slot != attempt.slot) {
             attempts.push(attempt);
         }
     }
-    let oddities: Vec<_> = plan
-        .oddities
-        .iter()
-        .flatten()
-        .map(ToString::to_string)
-        .collect();
+    let oddities: Vec<_> = plan.oddities.iter().map(ToString::to_string).collect();
     let value = |name: &str| {
         variables
             .get(name)

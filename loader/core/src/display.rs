@@ -9,6 +9,24 @@ use core::fmt::{self, Write as _};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal(pub u64);
 
+/// The digits of the largest [`Decimal`].
+pub const MAX_DIGITS: usize = 20;
+
+impl Decimal {
+    /// Writes the digits to the end of a buffer, for a text that is not printed. Returns them.
+    pub fn write(self, buffer: &mut [u8; MAX_DIGITS]) -> &[u8] {
+        let (mut rest, mut start) = (self.0, MAX_DIGITS);
+        loop {
+            start -= 1;
+            buffer[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                return &buffer[start..];
+            }
+        }
+    }
+}
+
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         digits(f, self.0, 10, 1)
@@ -148,6 +166,9 @@ mod tests {
     fn numbers_are_written_as_the_standard_library_writes_them() {
         for number in [0, 7, 9, 10, 255, 4096, u64::MAX / 10, u64::MAX] {
             assert_eq!(Decimal(number).to_string(), std::format!("{number}"));
+            let mut digits = [0; MAX_DIGITS];
+            let digits = Decimal(number).write(&mut digits);
+            assert_eq!(digits, std::format!("{number}").as_bytes());
             assert_eq!(Hex(number, 1).to_string(), std::format!("{number:#x}"));
             assert_eq!(Hex(number, 8).to_string(), std::format!("{number:#010x}"));
         }

@@ -45,6 +45,8 @@ struct Row {
 struct Outcome {
     booted: Option<(Slot, Reason)>,
     changed: Changed,
+    /// The number that the kernel is told.
+    bootcount: u64,
 }
 
 /// Variables with the values they get.
@@ -52,12 +54,17 @@ type Changed = Vec<(&'static str, String)>;
 
 /// The rules, once more: as a list of questions, not as a plan.
 fn expected(row: &Row) -> Outcome {
-    let changed = |list: &[(&'static str, &str)]| {
-        list.iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect()
-    };
     let good = |slot: Slot| !row.bad[common::index(slot)];
+    let outcome = |slot, reason, changed, bootcount| Outcome {
+        booted: Some((slot, reason)),
+        changed,
+        bootcount,
+    };
+    let nothing = Outcome {
+        booted: None,
+        changed: vec![],
+        bootcount: 0,
+    };
     let Some(active) = row.active.and_then(|value| match value {
         "a" => Some(Slot::A),
         "b" => Some(Slot::B),
@@ -65,95 +72,111 @@ fn expected(row: &Row) -> Outcome {
     }) else {
         // No active slot: a, then b, and nothing is written.
         let slot = [Slot::A, Slot::B].into_iter().find(|slot| good(*slot));
-        return Outcome {
-            booted: slot.map(|slot| (slot, Reason::Fallback)),
-            changed: vec![],
-        };
+        return slot.map_or(nothing, |slot| outcome(slot, Reason::Fallback, vec![], 0));
     };
     let other = active.other();
     let other_may = !row.platform[common::index(active)] || row.platform[common::index(other)];
     let other_ok = other_may && good(other);
-    let name = other.name();
-
-    // What kind of boot is it?
-    let (on_trial, used_up, count_up, revert): (bool, bool, Changed, Changed) =
-        if let Some(upgrade) = row.upgrade {
-            let limit = match row.limit {
-                None | Some("0" | "1") => 1,
-                Some("3") => 3,
-                _ => 9,
-            };
-            // A count that is no number may be anything: the trial is over.
-            let count = match row.count {
-                None => Some(0),
-                Some(text) => text.parse::<u64>().ok(),
-            };
-            let next = count.map_or(0, |count| count.saturating_add(1));
-            (
-                upgrade == "1",
-                count.is_none_or(|count| count >= limit),
-                changed(&[("bootcount", &next.to_string())]),
-                changed(&[
-                    ("nerves_fw_active", name),
-                    ("upgrade_available", "0"),
-                    ("bootcount", "0"),
-                ]),
-            )
-        } else {
-            (
-                row.validated == Some("0"),
-                row.booted == Some("1"),
-                changed(&[("nerves_fw_booted", "1")]),
-                changed(&[
-                    ("nerves_fw_active", name),
-                    ("nerves_fw_validated", "1"),
-                    ("nerves_fw_booted", "1"),
-                ]),
-            )
-        };
-    let nothing = || Outcome {
-        booted: None,
-        changed: vec![],
-    };
-    if !on_trial {
+    let trial = trial(row, other);
+    if !trial.is_on {
         return if good(active) {
-            Outcome {
-                booted: Some((active, Reason::Active)),
-                changed: vec![],
-            }
+            outcome(active, Reason::Active, vec![], 0)
         } else if other_ok {
-            Outcome {
-                booted: Some((other, Reason::Fallback)),
-                changed: vec![],
-            }
+            outcome(other, Reason::Fallback, vec![], 0)
         } else {
-            nothing()
+            nothing
         };
     }
-    if !used_up && good(active) {
-        return Outcome {
-            booted: Some((active, Reason::Trial)),
-            changed: count_up,
-        };
+    if !trial.is_used_up && good(active) {
+        return outcome(active, Reason::Trial, trial.count_up, trial.boots + 1);
     }
     if other_ok {
-        return Outcome {
-            booted: Some((other, Reason::Reverted)),
-            changed: revert,
-        };
+        return outcome(other, Reason::Reverted, trial.revert, trial.boots);
     }
-    if used_up && good(active) {
+    if trial.is_used_up && good(active) {
         let reason = if other_may {
             Reason::Fallback
         } else {
             Reason::Trial
         };
-        return Outcome {
-            booted: Some((active, reason)),
-            changed: vec![],
-        };
+        return outcome(active, reason, vec![], trial.boots);
     }
-    nothing()
+    nothing
+}
+
+/// A trial of the active slot.
+struct Trial {
+    is_on: bool,
+    is_used_up: bool,
+    /// The boots that were counted.
+    boots: u64,
+    /// What counts one more boot.
+    count_up: Changed,
+    /// What goes back to the other slot.
+    revert: Changed,
+}
+
+/// What kind of boot is it?
+fn trial(row: &Row, other: Slot) -> Trial {
+    let owned = |list: &[(&'static str, &str)]| -> Changed {
+        list.iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect()
+    };
+    let Some(upgrade) = row.upgrade else {
+        // The older form.
+        let mut revert = owned(&[
+            ("nerves_fw_active", other.name()),
+            ("nerves_fw_validated", "1"),
+            ("nerves_fw_booted", "1"),
+        ]);
+        if matches!(row.count, Some("1" | "2")) {
+            revert.extend(owned(&[("bootcount", "0")]));
+        }
+        let is_used_up = row.booted == Some("1");
+        return Trial {
+            is_on: row.validated == Some("0"),
+            is_used_up,
+            boots: is_used_up.into(),
+            count_up: owned(&[("nerves_fw_booted", "1")]),
+            revert,
+        };
+    };
+    let limit = match row.limit {
+        None | Some("0" | "1") => 1,
+        Some("3") => 3,
+        _ => 9,
+    };
+    // A count that is no number may be anything: the trial is over.
+    let count = match row.count {
+        None => Some(0),
+        Some(text) => text.parse::<u64>().ok(),
+    };
+    let boots = count.unwrap_or(0);
+    let next = boots.saturating_add(1);
+    let mut count_up = owned(&[("bootcount", &next.to_string())]);
+    let mut revert = owned(&[
+        ("nerves_fw_active", other.name()),
+        ("upgrade_available", "0"),
+        ("bootcount", "0"),
+    ]);
+    // The older form follows: its trial ends with the last boot and with the revert.
+    if row.validated == Some("0") {
+        revert.extend(owned(&[("nerves_fw_validated", "1")]));
+    }
+    if row.booted == Some("0") {
+        revert.extend(owned(&[("nerves_fw_booted", "1")]));
+        if row.validated == Some("0") && next == limit {
+            count_up.extend(owned(&[("nerves_fw_booted", "1")]));
+        }
+    }
+    Trial {
+        is_on: upgrade == "1",
+        is_used_up: count.is_none_or(|count| count >= limit),
+        boots,
+        count_up,
+        revert,
+    }
 }
 
 fn disk(row: &Row) -> Disk {
@@ -230,7 +253,10 @@ fn every_combination_boots_and_writes_what_the_rules_say() {
         number += 1;
         let disk = disk(&row);
         let Boot {
-            result, operations, ..
+            result,
+            operations,
+            bootcount,
+            ..
         } = disk.boot();
         let after = disk.after(&operations);
         let changed: Vec<(&str, String)> = WRITTEN
@@ -249,7 +275,24 @@ fn every_combination_boots_and_writes_what_the_rules_say() {
             })
             .collect();
         wanted.sort_by_key(|(name, _)| WRITTEN.iter().position(|known| known == name));
-        assert_eq!((result, &changed), (expected.booted, &wanted), "{row:?}");
+        assert_eq!(
+            (result, &changed, bootcount),
+            (expected.booted, &wanted, expected.bootcount),
+            "{row:?}"
+        );
+        // After a revert no form says that a trial is on.
+        if matches!(result, Some((_, Reason::Reverted))) {
+            assert_ne!(
+                after.get("upgrade_available").as_deref(),
+                Some("1"),
+                "{row:?}"
+            );
+            assert_ne!(
+                after.get("nerves_fw_validated").as_deref(),
+                Some("0"),
+                "{row:?}"
+            );
+        }
         // Every write is flushed before the kernel starts, and nothing else changed.
         let writes = operations
             .iter()

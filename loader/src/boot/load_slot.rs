@@ -89,12 +89,12 @@ pub(crate) fn first_bootable_slot(
     device_tree: &mut DeviceTree,
     ram: &mut Ram,
     overrides: &Overrides,
-) -> Result<(Ready<Loaded>, u64), Fatal> {
+) -> Result<Ready<Loaded>, Fatal> {
     let plan = match overrides.slot {
         Some(slot) => forced(slot),
         None => decide(&Variables::gather(&environment.writer.env())),
     };
-    for oddity in plan.oddities.iter().flatten() {
+    for oddity in &plan.oddities {
         warning(format_args!("{oddity}"));
     }
     let mut slots = SlotsOnDisk {
@@ -111,7 +111,7 @@ pub(crate) fn first_bootable_slot(
     let mut failures = Failures::default();
     let ready = first_bootable(&plan, &mut environment.writer, &mut slots, &mut failures);
     let report = if ready.is_some() { warning } else { fatal };
-    for (slot, error) in failures.iter() {
+    for (slot, error) in &failures {
         report(format_args!("slot {slot}: {error}"));
     }
     if let Some(slot) = plan.barred.filter(|_| ready.is_none()) {
@@ -121,10 +121,7 @@ pub(crate) fn first_bootable_slot(
     }
     let ready = ready.ok_or(Fatal::NoSlot)?;
     ready.loaded.announce(ready.slot, ready.reason);
-    let bootcount = plan
-        .bootcount
-        .saturating_add(u64::from(ready.reason == Reason::Trial));
-    Ok((ready, bootcount))
+    Ok(ready)
 }
 
 impl Loaded {

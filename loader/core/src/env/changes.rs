@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The variables that the loader writes, and what it writes into them.
-
-use crate::slots::slot::Slot;
+//! The variables that the loader writes, and the values that it gives them.
 
 /// A number from 0 to 9, written as one digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +16,9 @@ impl Digit {
             .map(Self)
     }
 
-    fn text(self) -> u8 {
+    /// The digit as a character.
+    #[must_use]
+    pub fn text(self) -> u8 {
         b'0' + self.0
     }
 }
@@ -60,8 +60,8 @@ impl Known {
         }
     }
 
-    /// The values that the loader finds and leaves. Only these change in place; where the variable has another value, it
-    /// is written behind the last one, where it counts.
+    /// The values that change in place. A variable with another value is added again after the last variable, where it
+    /// counts.
     #[must_use]
     pub fn legal_values(self) -> &'static [u8] {
         match self {
@@ -72,55 +72,45 @@ impl Known {
     }
 }
 
-/// What to write: the new value of each variable that changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The variables to write, each with its new value. A variable that is missing and becomes `0` is not added: it means
+/// the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    list: [Option<(Known, u8)>; 3],
+    /// By variable, in the order of [`Known::ALL`].
+    values: [Option<u8>; Known::ALL.len()],
 }
 
 impl Changes {
-    /// A trial boot is counted.
+    /// These and one more. `value` is one of the variable's [`legal_values`](Known::legal_values).
     #[must_use]
-    pub fn count(count: Digit) -> Self {
-        Self {
-            list: [Some((Known::Bootcount, count.text())), None, None],
-        }
-    }
-
-    /// A trial boot of the older form is noted.
-    #[must_use]
-    pub fn booted() -> Self {
-        Self {
-            list: [Some((Known::Booted, b'1')), None, None],
-        }
-    }
-
-    /// Back to `slot`, in the form with a count.
-    #[must_use]
-    pub fn revert_bootcount(slot: Slot) -> Self {
-        Self {
-            list: [
-                Some((Known::Active, slot.name().as_bytes()[0])),
-                Some((Known::UpgradeAvailable, b'0')),
-                Some((Known::Bootcount, b'0')),
-            ],
-        }
-    }
-
-    /// Back to `slot`, in the older form.
-    #[must_use]
-    pub fn revert_validated(slot: Slot) -> Self {
-        Self {
-            list: [
-                Some((Known::Active, slot.name().as_bytes()[0])),
-                Some((Known::Validated, b'1')),
-                Some((Known::Booted, b'1')),
-            ],
-        }
+    pub fn with(mut self, known: Known, value: u8) -> Self {
+        debug_assert!(known.legal_values().contains(&value));
+        self.values[known as usize] = Some(value);
+        self
     }
 
     /// The variables with their new values.
     pub fn iter(&self) -> impl Iterator<Item = (Known, u8)> {
-        self.list.into_iter().flatten()
+        let changes = Known::ALL.into_iter().zip(self.values);
+        changes.filter_map(|(known, value)| Some((known, value?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_variable_has_its_own_place() {
+        for (index, known) in Known::ALL.into_iter().enumerate() {
+            assert_eq!(known as usize, index);
+            let value = known.legal_values()[0];
+            let changes = Changes::default().with(known, value);
+            let mut changes = changes.iter();
+            assert_eq!(
+                (changes.next(), changes.next()),
+                (Some((known, value)), None)
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The slot policy: from the environment's variables to the slots to try, in order, and what to write back before each.
+//! The slot policy: from the environment's variables to the slots to try, in order, and the changes to write before each.
 //!
 //! | state | first | then |
 //! | --- | --- | --- |
@@ -9,16 +9,30 @@
 //! | trial, count at the limit | the other slot, once the revert is written | the active one, nothing written |
 //! | active slot not known | a | b, nothing written |
 //!
-//! An attempt is made only with a slot whose kernel was looked at and found good; a write comes between that look and
-//! reading the kernel. So a slot that cannot be booted costs no write, and both bad leave the environment untouched.
+//! An attempt is made only with a slot whose kernel was checked and found good; a write comes between that check and
+//! reading the kernel. So a slot that cannot be booted costs no write, and if neither can, the environment stays as it is.
 //!
 //! The other slot is left out where the environment says that it must not be booted: Nerves unsets its
 //! `nerves_fw_platform` while the active slot keeps its own.
+//!
+//! A trial has two forms. If `upgrade_available` exists, only the form with `bootcount` counts, but the
+//! loader keeps the other form in agreement with it, in case another boot loader reads that one:
+//!
+//! | form that counts | its own variables | the other form's variables |
+//! | --- | --- | --- |
+//! | `bootcount`, a boot counted | `bootcount` | with the last boot, `nerves_fw_booted=0` becomes 1 where `nerves_fw_validated` is 0: now the trial is over in both forms |
+//! | `bootcount`, reverted | `upgrade_available=0`, `bootcount=0` | `nerves_fw_validated=0` and `nerves_fw_booted=0` become 1 |
+//! | `nerves_fw_validated`, a boot counted | `nerves_fw_booted=1` | none: without `upgrade_available` there is no such trial |
+//! | `nerves_fw_validated`, reverted | `nerves_fw_validated=1`, `nerves_fw_booted=1` | a `bootcount` of 1 to 9 becomes 0 |
+//!
+//! Variables of the other form change only in place: one that is missing stays missing, and one with an odd
+//! value keeps it. So they never need room in the block.
 
+use arrayvec::ArrayVec;
 use thiserror::Error;
 
 use crate::display::{Shown, Word, decimal};
-use crate::env::changes::{Changes, Digit};
+use crate::env::changes::{Changes, Digit, Known};
 use crate::slots::slot::{Reason, Slot};
 use crate::slots::variables::Variables;
 
@@ -29,7 +43,7 @@ const DEFAULT_LIMIT: u64 = 1;
 const HIGHEST_LIMIT: u64 = 9;
 
 /// The most attempts of a [`Plan`].
-pub const MAX_ATTEMPTS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// A slot to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,37 +52,28 @@ pub struct Attempt {
     pub slot: Slot,
     /// Why it would be booted.
     pub reason: Reason,
-    /// What must be written and flushed before its kernel is read.
+    /// The changes to write and flush before its kernel is read.
     pub changes: Option<Changes>,
     /// Whether to boot it although the changes could not be written. A trial that cannot be counted might go on for
     /// ever, so the other slot is tried first; a revert is followed even where it cannot be recorded.
     pub even_unrecorded: bool,
-}
-
-/// The slots to try, in order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    attempts: [Option<Attempt>; MAX_ATTEMPTS],
-    /// The slot that must not be booted, because the active one has a platform and it has none.
-    pub barred: Option<Slot>,
-    /// What is odd about the variables.
-    pub oddities: [Option<Oddity>; 3],
-    /// The count of trial boots before this one.
+    /// The boots of the trial: with this one where it is counted, else those before. 0 without a trial.
     pub bootcount: u64,
 }
 
-impl Plan {
-    /// The attempts in order.
-    pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
-        self.attempts.into_iter().flatten()
-    }
-
-    fn push(&mut self, attempt: Attempt) {
-        if let Some(free) = self.attempts.iter_mut().find(|place| place.is_none()) {
-            *free = Some(attempt);
-        }
-    }
+/// The slots to try.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The attempts, in order.
+    pub attempts: ArrayVec<Attempt, MAX_ATTEMPTS>,
+    /// The slot that must not be booted, because the active one has a platform and it has none.
+    pub barred: Option<Slot>,
+    /// The variables with odd values.
+    pub oddities: ArrayVec<Oddity, MAX_ODDITIES>,
 }
+
+/// The most oddities of a [`Plan`]: one of the trial, one of its limit, one of its count.
+const MAX_ODDITIES: usize = 3;
 
 /// A variable that has a value nobody writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -103,16 +108,23 @@ enum Trial {
     /// It is not.
     No,
     /// It may be tried once these changes are written.
-    Open(Changes),
+    Open {
+        count: Changes,
+        /// The boots of the trial, with this one.
+        bootcount: u64,
+    },
     /// It has used up its boots.
-    Over,
+    Over {
+        /// How many boots there were; 0 if that is not known.
+        bootcount: u64,
+    },
 }
 
 /// The plan for a slot that was asked for: that one, and nothing is written.
 #[must_use]
 pub fn forced(slot: Slot) -> Plan {
     let mut plan = Plan::default();
-    plan.push(plain(slot, Reason::Override));
+    plan.attempts.push(plain(slot, Reason::Override, 0));
     plan
 }
 
@@ -121,13 +133,13 @@ pub fn forced(slot: Slot) -> Plan {
 pub fn decide(variables: &Variables<'_>) -> Plan {
     let mut plan = Plan::default();
     let Some(active) = variables.active.and_then(Slot::from_value) else {
-        plan.oddities[0] = Some(
+        plan.oddities.push(
             variables
                 .active
                 .map_or(Oddity::NoActive, |value| Oddity::Active(Shown::new(value))),
         );
         for slot in [Slot::A, Slot::B] {
-            plan.push(plain(slot, Reason::Fallback));
+            plan.attempts.push(plain(slot, Reason::Fallback, 0));
         }
         return plan;
     };
@@ -135,69 +147,73 @@ pub fn decide(variables: &Variables<'_>) -> Plan {
     let may_boot_other =
         variables.of(active).platform.is_none() || variables.of(other).platform.is_some();
     plan.barred = (!may_boot_other).then_some(other);
-    let (trial, revert) = if variables.upgrade_available.is_some() {
+    let (trial, revert) = if let Some(value) = variables.upgrade_available {
         (
-            by_bootcount(variables, &mut plan),
-            Changes::revert_bootcount(other),
+            by_bootcount(variables, value, &mut plan),
+            revert_bootcount(variables, other),
         )
     } else {
         (
             by_validated(variables, &mut plan),
-            Changes::revert_validated(other),
+            revert_validated(variables, other),
         )
     };
-    let reverted = Attempt {
+    let reverted = |bootcount| Attempt {
         slot: other,
         reason: Reason::Reverted,
         changes: Some(revert),
         even_unrecorded: true,
+        bootcount,
     };
     match trial {
         Trial::No => {
-            plan.push(plain(active, Reason::Active));
+            plan.attempts.push(plain(active, Reason::Active, 0));
             if may_boot_other {
-                plan.push(plain(other, Reason::Fallback));
+                plan.attempts.push(plain(other, Reason::Fallback, 0));
             }
         }
-        Trial::Open(count) => {
-            plan.push(Attempt {
+        Trial::Open { count, bootcount } => {
+            plan.attempts.push(Attempt {
                 slot: active,
                 reason: Reason::Trial,
                 changes: Some(count),
                 even_unrecorded: !may_boot_other,
+                bootcount,
             });
             if may_boot_other {
-                plan.push(reverted);
+                plan.attempts.push(reverted(bootcount - 1));
                 // Only reached when the trial could not be counted and the other slot cannot be booted either.
-                plan.push(plain(active, Reason::Trial));
+                plan.attempts.push(plain(active, Reason::Trial, bootcount));
             }
         }
-        Trial::Over if may_boot_other => {
-            plan.push(reverted);
-            plan.push(plain(active, Reason::Fallback));
+        Trial::Over { bootcount } if may_boot_other => {
+            plan.attempts.push(reverted(bootcount));
+            plan.attempts
+                .push(plain(active, Reason::Fallback, bootcount));
         }
         // Nowhere to go back to.
-        Trial::Over => plan.push(plain(active, Reason::Trial)),
+        Trial::Over { bootcount } => plan.attempts.push(plain(active, Reason::Trial, bootcount)),
     }
     plan
 }
 
-fn plain(slot: Slot, reason: Reason) -> Attempt {
+fn plain(slot: Slot, reason: Reason, bootcount: u64) -> Attempt {
     Attempt {
         slot,
         reason,
         changes: None,
         even_unrecorded: true,
+        bootcount,
     }
 }
 
 /// The form with `upgrade_available`, `bootcount` and `bootlimit`.
-fn by_bootcount(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
-    match variables.upgrade_available {
-        Some(b"1") => {}
-        None | Some(b"0") => return Trial::No,
-        Some(odd) => {
-            plan.oddities[0] = Some(Oddity::Flag {
+fn by_bootcount(variables: &Variables<'_>, upgrade_available: &[u8], plan: &mut Plan) -> Trial {
+    match upgrade_available {
+        b"1" => {}
+        b"0" => return Trial::No,
+        odd => {
+            plan.oddities.push(Oddity::Flag {
                 name: "upgrade_available",
                 value: Shown::new(odd),
             });
@@ -209,11 +225,11 @@ fn by_bootcount(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
         Some(value) => match decimal(value) {
             Some(limit @ 1..=HIGHEST_LIMIT) => limit,
             Some(0) | None => {
-                plan.oddities[1] = Some(Oddity::Limit(Shown::new(value)));
+                plan.oddities.push(Oddity::Limit(Shown::new(value)));
                 DEFAULT_LIMIT
             }
             Some(_) => {
-                plan.oddities[1] = Some(Oddity::HighLimit(Shown::new(value)));
+                plan.oddities.push(Oddity::HighLimit(Shown::new(value)));
                 HIGHEST_LIMIT
             }
         },
@@ -223,15 +239,25 @@ fn by_bootcount(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
         Some(value) => match decimal(value) {
             Some(count) => count,
             None => {
-                plan.oddities[2] = Some(Oddity::Count(Shown::new(value)));
-                return Trial::Over;
+                plan.oddities.push(Oddity::Count(Shown::new(value)));
+                return Trial::Over { bootcount: 0 };
             }
         },
     };
-    plan.bootcount = count;
-    match count.checked_add(1).and_then(Digit::new) {
-        Some(next) if count < limit => Trial::Open(Changes::count(next)),
-        _ => Trial::Over,
+    let bootcount = count.saturating_add(1);
+    match Digit::new(bootcount) {
+        Some(digit) if count < limit => {
+            let mut changes = Changes::default().with(Known::Bootcount, digit.text());
+            let is_last = bootcount == limit;
+            if is_last && variables.validated == Some(b"0") && variables.booted == Some(b"0") {
+                changes = changes.with(Known::Booted, b'1');
+            }
+            Trial::Open {
+                count: changes,
+                bootcount,
+            }
+        }
+        _ => Trial::Over { bootcount: count },
     }
 }
 
@@ -241,7 +267,7 @@ fn by_validated(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
         Some(b"0") => {}
         None | Some(b"1") => return Trial::No,
         Some(odd) => {
-            plan.oddities[0] = Some(Oddity::Flag {
+            plan.oddities.push(Oddity::Flag {
                 name: "nerves_fw_validated",
                 value: Shown::new(odd),
             });
@@ -249,9 +275,47 @@ fn by_validated(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
         }
     }
     if variables.booted == Some(b"1") {
-        plan.bootcount = 1;
-        Trial::Over
+        Trial::Over { bootcount: 1 }
     } else {
-        Trial::Open(Changes::booted())
+        Trial::Open {
+            count: Changes::default().with(Known::Booted, b'1'),
+            bootcount: 1,
+        }
     }
+}
+
+/// Back to a slot, in the form with a count.
+fn revert_bootcount(variables: &Variables<'_>, to: Slot) -> Changes {
+    let mut changes = active(to)
+        .with(Known::UpgradeAvailable, b'0')
+        .with(Known::Bootcount, b'0');
+    for (known, value) in [
+        (Known::Validated, variables.validated),
+        (Known::Booted, variables.booted),
+    ] {
+        if value == Some(b"0") {
+            changes = changes.with(known, b'1');
+        }
+    }
+    changes
+}
+
+/// Back to a slot, in the older form.
+fn revert_validated(variables: &Variables<'_>, to: Slot) -> Changes {
+    let changes = active(to)
+        .with(Known::Validated, b'1')
+        .with(Known::Booted, b'1');
+    match variables.bootcount {
+        Some([b'1'..=b'9']) => changes.with(Known::Bootcount, b'0'),
+        _ => changes,
+    }
+}
+
+/// Another active slot.
+fn active(slot: Slot) -> Changes {
+    let value = match slot {
+        Slot::A => b'a',
+        Slot::B => b'b',
+    };
+    Changes::default().with(Known::Active, value)
 }

@@ -7,9 +7,11 @@
 //! 2. write and flush: a trial is counted before it can hang, a revert is recorded before it can be cut off;
 //! 3. read the kernel.
 
+use arrayvec::ArrayVec;
+
 use crate::env::block::Env;
 use crate::env::writer::{RecordError, Storage, Writer};
-use crate::slots::policy::{Attempt, MAX_ATTEMPTS, Plan};
+use crate::slots::policy::{Attempt, Plan};
 use crate::slots::slot::{Reason, Slot};
 
 /// What works on slots and on the disk.
@@ -46,64 +48,41 @@ pub struct Ready<L> {
     pub slot: Slot,
     /// Why it is this one.
     pub reason: Reason,
+    /// The boots of the trial: [`Attempt::bootcount`].
+    pub bootcount: u64,
     /// What was loaded.
     pub loaded: L,
 }
 
-/// Why slots were passed over, in the order in which they were tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failures<E> {
-    list: [Option<(Slot, E)>; MAX_ATTEMPTS],
-}
+/// The slots that were passed over and the error of each, in the order in which they were tried.
+pub type Failures<E> = ArrayVec<(Slot, E), MAX_FAILURES>;
 
-impl<E> Default for Failures<E> {
-    fn default() -> Self {
-        Self {
-            list: [const { None }; MAX_ATTEMPTS],
-        }
-    }
-}
+/// Each slot fails at most once.
+const MAX_FAILURES: usize = 2;
 
-impl<E> Failures<E> {
-    /// The slots and what is wrong with each.
-    pub fn iter(&self) -> impl Iterator<Item = &(Slot, E)> {
-        self.list.iter().flatten()
-    }
-
-    fn push(&mut self, slot: Slot, error: E) {
-        if let Some(free) = self.list.iter_mut().find(|place| place.is_none()) {
-            *free = Some((slot, error));
-        }
-    }
-
-    fn contains(&self, slot: Slot) -> bool {
-        self.iter().any(|(failed, _)| *failed == slot)
-    }
-}
-
-/// Tries the slots of a plan until one is loaded; `None` when none can be booted. `failures` tells which slots were passed
-/// over, and why.
+/// Tries the slots of a plan until one is loaded; `None` when none can be booted. The slots that were passed over are added
+/// to `failures`, which must be empty.
 pub fn first_bootable<S: Slots>(
     plan: &Plan,
     writer: &mut Writer<'_>,
     slots: &mut S,
     failures: &mut Failures<S::SlotError>,
 ) -> Option<Ready<S::Loaded>> {
-    for attempt in plan.attempts() {
-        if failures.contains(attempt.slot) {
+    for attempt in &plan.attempts {
+        if failures.iter().any(|(failed, _)| *failed == attempt.slot) {
             continue;
         }
         let checked = match slots.check(&writer.env(), attempt.slot) {
             Ok(checked) => checked,
             Err(error) => {
-                failures.push(attempt.slot, error);
+                failures.push((attempt.slot, error));
                 continue;
             }
         };
         if let Some(changes) = &attempt.changes
             && let Err(error) = writer.record(changes, slots)
         {
-            slots.unrecorded(&attempt, &error);
+            slots.unrecorded(attempt, &error);
             if !attempt.even_unrecorded {
                 continue;
             }
@@ -113,10 +92,11 @@ pub fn first_bootable<S: Slots>(
                 return Some(Ready {
                     slot: attempt.slot,
                     reason: attempt.reason,
+                    bootcount: attempt.bootcount,
                     loaded,
                 });
             }
-            Err(error) => failures.push(attempt.slot, error),
+            Err(error) => failures.push((attempt.slot, error)),
         }
     }
     None

@@ -12,7 +12,7 @@ use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::display::Decimal;
+use crate::display::{Decimal, MAX_DIGITS};
 use crate::kernel::command_line::CommandLine;
 use crate::slots::slot::{Reason, Slot};
 use crate::tree::fdt::{
@@ -45,9 +45,13 @@ const NAMES_SIZE: usize = {
     size
 };
 
-/// The most bytes that a DTB grows by, without the command line: the properties' headers, two addresses, and three texts
-/// of at most 12 bytes with their padding.
-const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER + 2 * 8 + 3 * 12 + NAMES_SIZE;
+/// The most bytes that a DTB grows by, without the command line: the properties' headers, two addresses, slot and reason
+/// (at most 12 bytes each with their padding), the boot count and the names.
+const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER
+    + 2 * 8
+    + 2 * 12
+    + (MAX_DIGITS + 1).next_multiple_of(4)
+    + NAMES_SIZE;
 
 /// The edited DTB would be larger than what Linux maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -81,7 +85,7 @@ pub struct Told<'a> {
     pub slot: Slot,
     /// `little-loader,reason`: [`Reason::name`].
     pub reason: Reason,
-    /// `little-loader,bootcount`: how many boots of a trial there were with this one, in decimal; `0` outside of a trial.
+    /// `little-loader,bootcount`: the boots of the trial, in decimal: [`Attempt::bootcount`](crate::slots::policy::Attempt::bootcount).
     pub bootcount: u64,
 }
 
@@ -98,14 +102,15 @@ pub fn edit(dtb: &mut [u8], chosen: usize, told: &Told<'_>) -> usize {
     let initrd = told
         .initrd
         .map(|initrd| [initrd.start().0.to_be_bytes(), initrd.end().0.to_be_bytes()]);
-    let bootcount = [b'0' + told.bootcount.min(9) as u8];
+    let mut digits = [0; MAX_DIGITS];
+    let bootcount = Decimal(told.bootcount).write(&mut digits);
     let values = [
         Some(told.command_line.as_bytes()),
         initrd.as_ref().map(|[start, _]| start.as_slice()),
         initrd.as_ref().map(|[_, end]| end.as_slice()),
         Some(told.slot.name().as_bytes()),
         Some(told.reason.name().as_bytes()),
-        Some(&bootcount),
+        Some(bootcount),
     ];
     let length = |index: usize, value: &[u8]| value.len() + usize::from(!INITRD.contains(&index));
 
@@ -244,6 +249,21 @@ mod tests {
             assert_eq!(value(name), before.property(name).unwrap().value());
         }
         assert_eq!(without_chosen(&dtb), without_chosen(VIRT));
+    }
+
+    #[test]
+    fn the_boot_count_is_written_in_full() {
+        let line = CommandLine::join([b"", b"", b""]).unwrap();
+        for bootcount in [0, 9, 10, 12, u64::MAX] {
+            let told = Told {
+                bootcount,
+                ..told(&line, None)
+            };
+            let dtb = edited(VIRT, &told);
+            let chosen = Fdt::new(&dtb).unwrap().find_node("/chosen").unwrap();
+            let property = chosen.property("little-loader,bootcount").unwrap();
+            assert_eq!(property.value(), std::format!("{bootcount}\0").as_bytes());
+        }
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub(crate) struct Boot {
     pub(crate) operations: Vec<Operation>,
     pub(crate) unrecorded: usize,
     pub(crate) repaired: bool,
+    /// The number that the kernel is told.
+    pub(crate) bootcount: u64,
 }
 
 pub(crate) fn index(slot: Slot) -> usize {
@@ -146,6 +148,7 @@ impl Disk {
             operations: Vec::new(),
             unrecorded: 0,
             repaired: false,
+            bootcount: 0,
         };
         let mut copies = self.copies.clone();
         let opened = match &mut copies[..] {
@@ -177,10 +180,15 @@ impl Disk {
         }
         let plan = decide(&Variables::gather(&writer.env()));
         let mut failures = Failures::default();
-        if let Some(Ready { slot, reason, .. }) =
-            first_bootable(&plan, &mut writer, &mut machine, &mut failures)
+        if let Some(Ready {
+            slot,
+            reason,
+            bootcount,
+            ..
+        }) = first_bootable(&plan, &mut writer, &mut machine, &mut failures)
         {
             boot.result = Some((slot, reason));
+            boot.bootcount = bootcount;
             let end = boot.operations.len();
             let place = match self.mutation {
                 Some(Mutation::StartFirst) => 0,

@@ -46,7 +46,7 @@ pub(crate) fn trial(
 }
 
 /// The forms of a trial, with the number of boots each allows.
-pub(crate) const FORMS: [(&[(&str, &str)], usize); 8] = [
+pub(crate) const FORMS: [(&[(&str, &str)], usize); 11] = [
     (&[("upgrade_available", "1"), ("bootcount", "0")], 1),
     (&[("upgrade_available", "1")], 1),
     (
@@ -72,6 +72,35 @@ pub(crate) const FORMS: [(&[(&str, &str)], usize); 8] = [
         1,
     ),
     (&[("nerves_fw_validated", "0")], 1),
+    // Both forms, as imagegen writes them.
+    (
+        &[
+            ("upgrade_available", "1"),
+            ("bootcount", "0"),
+            ("nerves_fw_validated", "0"),
+            ("nerves_fw_booted", "0"),
+        ],
+        1,
+    ),
+    // Sorted by name, as fwup writes them.
+    (
+        &[
+            ("bootlimit", "2"),
+            ("nerves_fw_booted", "0"),
+            ("nerves_fw_validated", "0"),
+            ("upgrade_available", "1"),
+        ],
+        2,
+    ),
+    // The older form, with a count that an earlier trial left.
+    (
+        &[
+            ("bootcount", "3"),
+            ("nerves_fw_validated", "0"),
+            ("nerves_fw_booted", "0"),
+        ],
+        1,
+    ),
 ];
 
 /// Redundant pairs in which slot b is on trial, with the boots each allows: either copy the newer one, the flags byte
@@ -156,17 +185,20 @@ fn check_left_behind(disk: &Disk, reason: Reason) -> Result<(), String> {
     if !is_whole {
         return Err("the environment is not valid after a boot".to_owned());
     }
-    let on_trial = disk.get("upgrade_available").map_or_else(
-        || disk.get("nerves_fw_validated").as_deref() == Some("0"),
-        |value| value == "1",
-    );
-    let counted = ["bootcount", "nerves_fw_booted"]
-        .into_iter()
-        .any(|name| disk.get(name).is_some_and(|value| value != "0"));
+    let is = |name: &str, value: &str| disk.get(name).as_deref() == Some(value);
+    let (by_count, by_validated) = (is("upgrade_available", "1"), is("nerves_fw_validated", "0"));
+    let counted = if by_count {
+        disk.get("bootcount").is_some_and(|count| count != "0")
+    } else {
+        by_validated && is("nerves_fw_booted", "1")
+    };
     match reason {
-        Reason::Trial if !(on_trial && counted) => Err("a trial was not counted".to_owned()),
-        Reason::Reverted if on_trial || disk.get("nerves_fw_active").as_deref() != Some("a") => {
+        Reason::Trial if !counted => Err("a trial was not counted".to_owned()),
+        Reason::Reverted if !is("nerves_fw_active", "a") => {
             Err("a revert was not recorded".to_owned())
+        }
+        Reason::Reverted if by_count || by_validated => {
+            Err("a form still says that the trial is on".to_owned())
         }
         _ => Ok(()),
     }
