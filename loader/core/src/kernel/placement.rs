@@ -343,6 +343,24 @@ mod tests {
     }
 
     #[test]
+    fn the_boundary_may_lie_in_another_piece_of_ram_than_the_image() {
+        let needs = KernelNeeds {
+            text_offset: Bytes(0x8_0000),
+            ..kernel(1_638_401)
+        };
+        let low = region(0x6dd_0000, 0x24_0000);
+        let high = region(0x705_0000, 0x113_0000);
+        let dtb = dtb(0x800_0000);
+        let placed = |ram: &[Region]| {
+            place(&memory(ram, &[]), &needs, InitrdNeeds::Nothing, &dtb).map(|placed| placed.kernel)
+        };
+        let kernel = |start| Ok(region(start, 1_638_912));
+        assert_eq!(placed(&[low, high]), kernel(0x708_0000));
+        // A boundary that is not in RAM is not a place.
+        assert_eq!(placed(&[high]), kernel(0x728_0000));
+    }
+
+    #[test]
     fn twelve_mib_fit_a_guest_of_64() {
         by_elf(&virt(64), &kernel(14 * MIB), Some(40 * MIB)).unwrap();
     }

@@ -87,27 +87,29 @@ impl Memory {
             && self.in_the_way(region).is_none()
     }
 
-    /// The lowest free region of `length` bytes that starts `offset` bytes behind a multiple of `alignment`, at or
-    /// above `from`. The multiple itself lies in RAM too.
+    /// The lowest free region of `length` bytes that starts `offset` bytes after a multiple of
+    /// `alignment`, at or above `from`. The multiple itself lies in RAM too, though not necessarily in
+    /// the same piece, and may be reserved.
     #[must_use]
     pub fn find(&self, length: Bytes, alignment: u64, offset: Bytes, from: Addr) -> Option<Region> {
-        self.ram.as_slice().iter().find_map(|ram| {
-            let mut lowest = ram.start().max(from);
+        let all = self.ram.as_slice();
+        all.iter().find_map(|ram| {
+            let mut lowest = ram.start().max(from).0.saturating_sub(offset.0);
             loop {
-                let base = lowest.0.checked_next_multiple_of(alignment)?;
-                let start = Addr(base.checked_add(offset.0)?);
-                let candidate = Region::new(start, length)?;
+                let base = lowest.checked_next_multiple_of(alignment)?;
+                let candidate = Region::new(Addr(base.checked_add(offset.0)?), length)?;
                 if !ram.contains(candidate) {
                     return None;
                 }
-                match self.in_the_way(candidate) {
-                    None => return Some(candidate),
-                    // The next base whose start lies behind what is in the way.
-                    Some(taken) => {
-                        let past = taken.end().0.saturating_sub(offset.0);
-                        lowest = Addr(past.max(base + 1));
-                    }
-                }
+                // The next base is a higher one: with its start after the reservation, or in RAM.
+                let next = match self.in_the_way(candidate) {
+                    Some(taken) => taken.end().0.saturating_sub(offset.0),
+                    None => match all.iter().find(|piece| piece.end().0 > base) {
+                        Some(piece) if piece.start().0 > base => piece.start().0,
+                        _ => return Some(candidate),
+                    },
+                };
+                lowest = next.max(base + 1);
             }
         })
     }
