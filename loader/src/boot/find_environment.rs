@@ -4,19 +4,20 @@
 //! one.
 
 use little_loader_core::disk::extent::Extent;
+use little_loader_core::disk::pci_plan::buses::{Buses, MAX_DISKS};
 use little_loader_core::display::{Decimal, Word};
 use little_loader_core::env::open::{self, Broken, CopyError};
 use little_loader_core::env::place::EnvCopy;
 use little_loader_core::env::writer::{Storage, Writer};
 use little_loader_core::settings::Settings;
 use little_loader_core::tree::machine::{MAX_TRANSPORTS, Machine};
-use little_loader_core::units::{Bytes, Lba};
+use little_loader_core::units::{Bytes, Count, Lba};
 use thiserror::Error;
 
 use crate::boot::fatal::Fatal;
 use crate::cpu::mmu;
-use crate::disk::block_device::{Disk, DiskError, DiskName};
-use crate::disk::pci::{Bus, MAX_DISKS};
+use crate::disk::pci::PciBus;
+use crate::disk::{Disk, DiskError, DiskName};
 use crate::machine::console::{fatal, say, trace, warning};
 use crate::machine::memory;
 
@@ -75,39 +76,55 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
             return Ok(found);
         }
     }
-    let mut left_out = (0, 0);
     if let Some(host) = &machine.pci {
-        let mut bus = Bus::open(host);
-        for place in bus.block_devices() {
-            let (name, disk) = Disk::open_pci(&mut bus, place);
-            if let Some(found) = search.consider(name, disk) {
-                return Ok(found);
+        if let Some(mut pci) = PciBus::open(host) {
+            let disks = pci.buses.disks().len();
+            for index in 0..disks {
+                let function = pci.buses.disks()[index];
+                let (name, disk) = Disk::open_pci(&mut pci, function);
+                if let Some(found) = search.consider(name, disk) {
+                    return Ok(found);
+                }
             }
+            warn_of_disks_left_out(&pci.buses);
+        } else {
+            warning(format_args!(
+                "PCI was not looked at: its memory at {} and {} cannot be mapped",
+                host.configuration, host.window
+            ));
         }
-        left_out = (bus.bridges_left_out, bus.disks_left_out);
     }
     if transports.left_out > 0 {
         warning(format_args!(
             "{} virtio transports beyond the first {} were not looked at",
-            Decimal(transports.left_out as u64),
-            Decimal(MAX_TRANSPORTS as u64)
-        ));
-    }
-    let (bridges, disks) = left_out;
-    if bridges > 0 {
-        warning(format_args!(
-            "what is behind {} PCI bridges was not looked at, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)",
-            Decimal(bridges as u64)
-        ));
-    }
-    if disks > 0 {
-        warning(format_args!(
-            "{} block devices on PCI beyond the first {} were not looked at",
-            Decimal(disks as u64),
-            Decimal(MAX_DISKS as u64)
+            Count::from(transports.left_out),
+            Count::from(MAX_TRANSPORTS)
         ));
     }
     search.report()
+}
+
+/// Reports which places of disks on PCI were not looked at.
+fn warn_of_disks_left_out(buses: &Buses) {
+    if buses.bridges_left_out > 0 {
+        warning(format_args!(
+            "what is behind {} PCI bridges was not looked at, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)",
+            Count::from(buses.bridges_left_out)
+        ));
+    }
+    if buses.expanders > 0 {
+        warning(format_args!(
+            "the buses of {} PCI expander bridges (pxb-pcie) were not looked at, since Linux finds them only with ACPI: attach the disk to the first bus (bus=pcie.0)",
+            Count::from(buses.expanders)
+        ));
+    }
+    if buses.disks_left_out > 0 {
+        warning(format_args!(
+            "{} block devices on PCI beyond the first {} were not looked at",
+            Count::from(buses.disks_left_out),
+            Count::from(MAX_DISKS)
+        ));
+    }
 }
 
 impl Search<'_> {
