@@ -11,7 +11,7 @@ use little_loader_core::env::writer::{Storage, Writer};
 use little_loader_core::units::{Bytes, Lba};
 use thiserror::Error;
 
-use crate::disk::block_device::{Disk, DiskError};
+use crate::disk::{Disk, DiskError};
 use crate::machine::console::{trace, warning};
 use crate::machine::memory;
 

@@ -4,6 +4,7 @@
 //! that holds a valid one.
 
 use arrayvec::ArrayVec;
+use little_loader_core::disk::pci_plan::buses::{Buses, MAX_DISKS};
 use little_loader_core::env::open::Opened;
 use little_loader_core::settings::Settings;
 use little_loader_core::tree::machine::{MAX_TRANSPORTS, Machine};
@@ -12,8 +13,8 @@ use little_loader_core::units::Count;
 use crate::boot::environment::{Buffers, Environment, NoEnvironment};
 use crate::boot::fatal::Fatal;
 use crate::cpu::mmu;
-use crate::disk::block_device::{Disk, DiskError, DiskName};
-use crate::disk::pci::{Bus, MAX_DISKS};
+use crate::disk::pci::PciBus;
+use crate::disk::{Disk, DiskError, DiskName};
 use crate::machine::console::{fatal, say, trace, warning};
 
 /// How many disks without an environment are listed; more are counted. They are kept on the stack.
@@ -82,36 +83,29 @@ impl Search {
                 return Some(found);
             }
         }
-        let mut left_out = (0, 0);
         if let Some(host) = &machine.pci {
-            let mut bus = Bus::open(host);
-            for place in bus.block_devices() {
-                let (name, disk) = Disk::open_pci(&mut bus, place);
-                if let Some(found) = self.consider(name, disk) {
-                    return Some(found);
+            if let Some(mut pci) = PciBus::open(host) {
+                let disks = pci.buses.disks().len();
+                for index in 0..disks {
+                    let function = pci.buses.disks()[index];
+                    let (name, disk) = Disk::open_pci(&mut pci, function);
+                    if let Some(found) = self.consider(name, disk) {
+                        return Some(found);
+                    }
                 }
+                warn_of_disks_left_out(&pci.buses);
+            } else {
+                warning(format_args!(
+                    "PCI was not searched: its memory at {} and {} cannot be mapped",
+                    host.configuration, host.window
+                ));
             }
-            left_out = (bus.bridges_left_out, bus.disks_left_out);
         }
         if transports.left_out > 0 {
             warning(format_args!(
-                "{} virtio transports beyond the first {} were not looked at",
+                "{} virtio transports beyond the first {} were not searched",
                 Count::from(transports.left_out),
                 Count::from(MAX_TRANSPORTS)
-            ));
-        }
-        let (bridges, disks) = left_out;
-        if bridges > 0 {
-            warning(format_args!(
-                "what is behind {} PCI bridges was not looked at, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)",
-                Count::from(bridges)
-            ));
-        }
-        if disks > 0 {
-            warning(format_args!(
-                "{} block devices on PCI beyond the first {} were not looked at",
-                Count::from(disks),
-                Count::from(MAX_DISKS)
             ));
         }
         None
@@ -148,5 +142,28 @@ impl Search {
                 disks: disks.into(),
             },
         }
+    }
+}
+
+/// Reports the disks on PCI that were not looked at.
+fn warn_of_disks_left_out(buses: &Buses) {
+    if buses.bridges_left_out > 0 {
+        warning(format_args!(
+            "the buses of {} PCI bridges were not searched, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)",
+            Count::from(buses.bridges_left_out)
+        ));
+    }
+    if buses.expanders > 0 {
+        warning(format_args!(
+            "the buses of {} PCI expander bridges (pxb-pcie) were not searched, since Linux finds them only with ACPI: attach the disk to the first bus (bus=pcie.0)",
+            Count::from(buses.expanders)
+        ));
+    }
+    if buses.disks_left_out > 0 {
+        warning(format_args!(
+            "{} block devices on PCI beyond the first {} were not searched",
+            Count::from(buses.disks_left_out),
+            Count::from(MAX_DISKS)
+        ));
     }
 }

@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::boot::environment::{Environment, EnvironmentOnDisk};
 use crate::boot::fatal::Fatal;
-use crate::disk::block_device::{Disk, DiskError};
+use crate::disk::{Disk, DiskError};
 use crate::machine::console::{fatal, say, trace, warning};
 use crate::machine::device_tree::DeviceTree;
 use crate::machine::fw_cfg::Overrides;

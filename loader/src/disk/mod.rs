@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The disk, as far as the blocks on it.
+//! Disks, and reading, writing and flushing their blocks.
 
-pub(crate) mod block_device;
+#[expect(
+    clippy::module_inception,
+    reason = "the file of the type that the others are for"
+)]
+mod disk;
+mod ecam;
 pub(crate) mod pci;
-pub(crate) mod virtio_blk;
-pub(crate) mod virtio_hal;
+mod virtio_blk;
+mod virtio_hal;
+
+pub(crate) use disk::{Disk, DiskError, DiskName};

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Requests to a virtio block device: one at a time, each with a time limit. Rings and transports are the driver crate's; its
-//! own block driver has a flush without an end, and does not tell what limits the device sets.
+//! Requests to a virtio block device: one at a time, each with a time limit. Rings and transports are
+//! the driver crate's; its own block driver waits for a flush for ever, and does not say which limits
+//! the device sets.
 //!
-//! On entry the transport belongs to a block device. A device that is dropped is reset, so that it writes nowhere afterwards.
+//! On entry the transport belongs to a block device. A device that is dropped is reset, so that it
+//! writes nowhere afterwards.
 //!
 //! Source: VIRTIO 1.2, sections 3.1.1 (initialization), 5.2 (block device).
 
+use core::mem::ManuallyDrop;
+
 use little_loader_core::disk::requests::{Limits, LimitsError};
-use little_loader_core::display::Decimal;
-use little_loader_core::units::{Bytes, Lba};
+use little_loader_core::disk::time_limit::{self, Seconds};
+use little_loader_core::units::{Bytes, Count, Lba};
 use thiserror::Error;
 use virtio_drivers::PAGE_SIZE;
 use virtio_drivers::queue::VirtQueue;
@@ -17,10 +21,8 @@ use virtio_drivers::transport::{DeviceStatus, SomeTransport, Transport};
 
 use crate::cpu::deadline::Deadline;
 use crate::disk::virtio_hal::LoaderHal;
-use crate::machine::console::warning;
-
-/// After how many seconds a request is given up.
-pub(crate) const TIMEOUT_SECONDS: u64 = 30;
+use crate::machine::console::{fatal, warning};
+use crate::machine::power;
 
 /// The only queue that is used, and its length: a request has at most three descriptors.
 const QUEUE: u16 = 0;
@@ -34,11 +36,13 @@ const FLUSH: u64 = 1 << 9;
 const VERSION_1: u64 = 1 << 32;
 const KNOWN_FEATURES: u64 = SIZE_MAX | READ_ONLY | BLK_SIZE | FLUSH | VERSION_1;
 
-/// Offsets of the configuration: the capacity's two halves, then what two of the features announce.
+/// Offsets in the configuration: the two halves of the capacity, then the fields of two features.
 const CAPACITY: usize = 0;
 const CAPACITY_HIGH: usize = 4;
 const SIZE_MAX_FIELD: usize = 8;
 const BLK_SIZE_FIELD: usize = 20;
+/// How often the capacity is read, until both halves are of the same configuration.
+const CAPACITY_READS: u32 = 100;
 
 /// Types of requests.
 const TYPE_READ: u8 = 0;
@@ -57,7 +61,12 @@ pub(crate) enum SetUpError {
     Features,
     #[error("cannot be set up: its configuration lacks a field")]
     Configuration,
-    #[error("cannot be set up: it takes no queue of {} requests", Decimal(QUEUE_SIZE as u64))]
+    #[error("cannot be set up: its capacity does not stop changing")]
+    ChangingCapacity,
+    #[error(
+        "cannot be set up: it takes no queue of {} requests",
+        Count::from(QUEUE_SIZE)
+    )]
     Queue,
     #[error(transparent)]
     Limits(#[from] LimitsError),
@@ -66,23 +75,21 @@ pub(crate) enum SetUpError {
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum RequestError {
-    /// The device says so.
     #[error("I/O error")]
     Io,
     #[error("not supported by the device")]
     Unsupported,
-    /// What came back is no answer to the request.
+    /// The device returned a buffer of another request.
     #[error("the device answered what was not asked")]
     Confused,
-    #[error("no answer for {} s: given up", Decimal(TIMEOUT_SECONDS))]
-    TimedOut,
-    /// It was given up before.
+    #[error("no answer for {0}: given up")]
+    TimedOut(Seconds),
     #[error("given up before, since it did not answer")]
     Gone,
 }
 
-/// What is asked of the device.
-pub(crate) enum Request<'a> {
+/// A request to the device.
+pub(super) enum Request<'a> {
     Read(&'a mut [u8]),
     Write(&'a [u8]),
     Flush,
@@ -90,7 +97,7 @@ pub(crate) enum Request<'a> {
 
 impl Request<'_> {
     /// The bytes that are read or written.
-    pub(crate) fn length(&self) -> Bytes {
+    pub(super) fn length(&self) -> Bytes {
         Bytes(match self {
             Self::Read(bytes) => bytes.len(),
             Self::Write(bytes) => bytes.len(),
@@ -98,8 +105,8 @@ impl Request<'_> {
         } as u64)
     }
 
-    /// The same for the first bytes, and for the rest.
-    pub(crate) fn split(self, at: usize) -> (Self, Self) {
+    /// The request for the first `at` bytes, and the one for the rest.
+    pub(super) fn split(self, at: usize) -> (Self, Self) {
         match self {
             Self::Read(bytes) => {
                 let (first, rest) = bytes.split_at_mut(at);
@@ -114,22 +121,57 @@ impl Request<'_> {
     }
 }
 
-/// A block device that takes requests. The transport comes first: dropped first, it resets the device before the rings'
-/// memory is given back.
-pub(crate) struct Device {
-    transport: SomeTransport<'static>,
+/// A transport whose device is reset when it is dropped: no device may write to buffers that are used
+/// otherwise. The driver crate's own way waits for ever.
+struct ResetOnDrop(ManuallyDrop<SomeTransport<'static>>);
+
+impl ResetOnDrop {
+    /// Resets the device and waits until it is done, after which it owns no buffer. A device that
+    /// keeps its buffers is the end of the boot.
+    fn reset(&mut self) {
+        self.0.set_status(DeviceStatus::empty());
+        let deadline = Deadline::after(time_limit::RESET.0);
+        while self.0.get_status() != DeviceStatus::empty() {
+            if deadline.has_passed() {
+                fatal(format_args!(
+                    "the disk does not end its reset within {}, and may still write to memory",
+                    time_limit::RESET
+                ));
+                power::off()
+            }
+        }
+    }
+}
+
+impl Drop for ResetOnDrop {
+    fn drop(&mut self) {
+        match *self.0 {
+            // The reset is over with the write, in QEMU and wherever else there are transports on
+            // MMIO; to read it back costs an exit from the guest.
+            SomeTransport::Mmio(_) => self.0.set_status(DeviceStatus::empty()),
+            SomeTransport::Pci(_) => self.reset(),
+        }
+    }
+}
+
+/// A block device that takes requests. The transport comes first: dropped first, it resets the device
+/// before the memory of the rings is given back.
+pub(super) struct VirtioBlk {
+    transport: ResetOnDrop,
     queue: VirtQueue<LoaderHal, QUEUE_SIZE>,
     features: u64,
     /// How many blocks of 512 bytes it has.
-    pub(crate) capacity: Lba,
+    pub(super) capacity: Lba,
     /// What it asks of requests.
-    pub(crate) limits: Limits,
+    pub(super) limits: Limits,
     is_gone: bool,
 }
 
-impl Device {
+impl VirtioBlk {
     /// Sets the device up.
-    pub(crate) fn new(mut transport: SomeTransport<'static>) -> Result<Self, SetUpError> {
+    pub(super) fn new(transport: SomeTransport<'static>) -> Result<Self, SetUpError> {
+        let mut guard = ResetOnDrop(ManuallyDrop::new(transport));
+        let transport = &mut *guard.0;
         let found = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
         transport.set_status(DeviceStatus::empty());
         transport.set_status(found);
@@ -143,20 +185,10 @@ impl Device {
         }
         transport.set_guest_page_size(PAGE_SIZE as u32);
 
-        let field = |offset| transport.read_config_space::<u32>(offset);
-        let capacity = || Ok(u64::from(field(CAPACITY)?) | u64::from(field(CAPACITY_HIGH)?) << 32);
-        // The legacy interface has no generation of the configuration.
-        let capacity = if is_legacy {
-            capacity()
-        } else {
-            transport.read_consistent(capacity)
-        }
-        .map_err(|_| SetUpError::Configuration)?;
+        let capacity = read_capacity(transport)?;
         let optional = |feature, offset| match features & feature {
             0 => Ok(None),
-            _ => field(offset)
-                .map(Some)
-                .map_err(|_| SetUpError::Configuration),
+            _ => read_field(transport, offset).map(Some),
         };
         let limits = Limits::new(
             optional(BLK_SIZE, BLK_SIZE_FIELD)?,
@@ -164,32 +196,32 @@ impl Device {
         )?;
 
         let mut queue =
-            VirtQueue::new(&mut transport, QUEUE, false, false).map_err(|_| SetUpError::Queue)?;
+            VirtQueue::new(transport, QUEUE, false, false).map_err(|_| SetUpError::Queue)?;
         // The answer is waited for in memory.
         queue.set_dev_notify(false);
         transport.finish_init();
         Ok(Self {
-            transport,
+            transport: guard,
             queue,
             features,
-            capacity: Lba(capacity),
+            capacity,
             limits,
             is_gone: false,
         })
     }
 
     /// Whether it takes no writes.
-    pub(crate) fn is_read_only(&self) -> bool {
+    pub(super) fn is_read_only(&self) -> bool {
         self.features & READ_ONLY != 0
     }
 
     /// Whether what was written may still be in a cache until it is flushed.
-    pub(crate) fn has_flush(&self) -> bool {
+    pub(super) fn has_flush(&self) -> bool {
         self.features & FLUSH != 0
     }
 
     /// Makes a request for the blocks from `lba` on, 0 for a flush, and waits for the answer.
-    pub(crate) fn request(&mut self, lba: Lba, request: Request<'_>) -> Result<(), RequestError> {
+    pub(super) fn request(&mut self, lba: Lba, request: Request<'_>) -> Result<(), RequestError> {
         let mut header = [0; 16];
         header[0] = match request {
             Request::Read(_) => TYPE_READ,
@@ -198,10 +230,14 @@ impl Device {
         };
         header[8..].copy_from_slice(&lba.0.to_le_bytes());
         let mut status = [STATUS_NONE];
+        let limit = match request {
+            Request::Flush => time_limit::flush(self.capacity),
+            _ => time_limit::transfer(request.length()),
+        };
         match request {
-            Request::Read(bytes) => self.ask(&[&header], &mut [bytes, &mut status]),
-            Request::Write(bytes) => self.ask(&[&header, bytes], &mut [&mut status]),
-            Request::Flush => self.ask(&[&header], &mut [&mut status]),
+            Request::Read(bytes) => self.ask(&[&header], &mut [bytes, &mut status], limit),
+            Request::Write(bytes) => self.ask(&[&header, bytes], &mut [&mut status], limit),
+            Request::Flush => self.ask(&[&header], &mut [&mut status], limit),
         }?;
         match status[0] {
             STATUS_OK => Ok(()),
@@ -210,32 +246,34 @@ impl Device {
         }
     }
 
-    /// Hands buffers to the device and waits until it gives them back, or takes them back by a reset.
+    /// Hands buffers to the device and waits until it gives them back, or takes them back by a reset
+    /// when it has not done so within the limit.
     fn ask<'a>(
         &mut self,
         inputs: &'a [&'a [u8]],
         outputs: &'a mut [&'a mut [u8]],
+        limit: Seconds,
     ) -> Result<(), RequestError> {
         if self.is_gone {
             return Err(RequestError::Gone);
         }
-        // SAFETY: the buffers are borrowed until this function returns, and it returns when they have been popped or the
-        // device has been reset.
+        // SAFETY: the buffers are borrowed until this function returns, and it returns when they have
+        // been popped, or after `give_up`: then the device is reset and owns none.
         let token =
             unsafe { self.queue.add(inputs, outputs) }.map_err(|_| RequestError::Confused)?;
         if self.queue.should_notify() {
-            self.transport.notify(QUEUE);
+            self.transport.0.notify(QUEUE);
         }
-        let deadline = Deadline::after(TIMEOUT_SECONDS);
+        let deadline = Deadline::after(limit.0);
         while !self.queue.can_pop() {
             if deadline.has_passed() {
-                // QEMU ends a reset only when its own requests to the host are over, so this may be the last line.
+                // QEMU ends a reset only when its own requests to the host are over, so this may be
+                // the last line.
                 warning(format_args!(
-                    "the disk has not answered for {} s and is reset; if nothing follows, the host's storage hangs",
-                    Decimal(TIMEOUT_SECONDS)
+                    "the disk has not answered for {limit} and is reset; if nothing follows, the host's storage hangs"
                 ));
                 self.give_up();
-                return Err(RequestError::TimedOut);
+                return Err(RequestError::TimedOut(limit));
             }
         }
         // SAFETY: the same buffers as above.
@@ -246,10 +284,35 @@ impl Device {
         Ok(())
     }
 
-    /// Resets the device, so that it no longer owns any buffer.
+    /// Resets the device, for good.
     fn give_up(&mut self) {
         self.is_gone = true;
-        self.transport.set_status(DeviceStatus::empty());
-        while self.transport.get_status() != DeviceStatus::empty() {}
+        self.transport.reset();
     }
+}
+
+/// Reads a field of the configuration.
+fn read_field(transport: &SomeTransport<'_>, offset: usize) -> Result<u32, SetUpError> {
+    transport
+        .read_config_space(offset)
+        .map_err(|_| SetUpError::Configuration)
+}
+
+/// Reads the capacity, both halves of which must be of the same generation of the configuration. The
+/// legacy interface has no generations.
+fn read_capacity(transport: &SomeTransport<'_>) -> Result<Lba, SetUpError> {
+    let is_legacy = transport.requires_legacy_layout();
+    let generation = || match is_legacy {
+        true => 0,
+        false => transport.read_config_generation(),
+    };
+    for _ in 0..CAPACITY_READS {
+        let before = generation();
+        let low = read_field(transport, CAPACITY)?;
+        let high = read_field(transport, CAPACITY_HIGH)?;
+        if generation() == before {
+            return Ok(Lba(u64::from(low) | u64::from(high) << 32));
+        }
+    }
+    Err(SetUpError::ChangingCapacity)
 }

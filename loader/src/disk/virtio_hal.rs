@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the virtio driver crate needs of us: pages for the rings, and addresses as the device sees them. Memory is mapped one
-//! to one, and the device reads and writes it through the same caches as we do, so that sharing a buffer is nothing to do.
+//! The memory that the virtio driver crate asks for: pages for the rings, and addresses as the device
+//! uses them. Memory is mapped one to one, and the device goes through the same caches as the CPU, so
+//! that nothing is to be done to share a buffer.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -10,40 +11,49 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::machine::memory;
 
-pub(crate) struct LoaderHal;
+pub(super) struct LoaderHal;
 
-/// How many pages of the pool are taken. A disk needs two, and one is open at a time.
-static PAGES_TAKEN: AtomicUsize = AtomicUsize::new(0);
+/// How many pages of the pool were handed out, from its start. A disk needs two, and one is open at
+/// a time.
+static PAGES_USED: AtomicUsize = AtomicUsize::new(0);
+/// How many of them were not given back yet.
+static PAGES_HELD: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: dma_alloc hands out each page of the pool once until all are given back; the linker script aligns the pool to
-// pages, and nothing else refers to it. Physical and virtual addresses are the same.
+// SAFETY: `dma_alloc` returns pages of the pool, which the linker script aligns to pages and nothing
+// else refers to. It takes the next ones each time and starts anew only when all were given back, so
+// that no two allocations overlap; one CPU runs. The memory is mapped one to one for CPU and device:
+// an address of RAM or of a mapped window is valid as it is.
 unsafe impl Hal for LoaderHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let pool = memory::dma();
-        let taken = PAGES_TAKEN.load(Ordering::Relaxed);
-        let start = pool.start().0 as usize + taken * PAGE_SIZE;
-        if start + pages * PAGE_SIZE > pool.end().0 as usize {
+        let used = PAGES_USED.load(Ordering::Relaxed);
+        let start = pool.start().0 as usize + used * PAGE_SIZE;
+        let length = pages * PAGE_SIZE;
+        let Some(address) =
+            NonNull::new(start as *mut u8).filter(|_| start + length <= pool.end().0 as usize)
+        else {
             // Address 0 tells the driver that there is no memory.
             return (0, NonNull::dangling());
-        }
-        PAGES_TAKEN.store(taken + pages, Ordering::Relaxed);
-        let Some(address) = NonNull::new(start as *mut u8) else {
-            return (0, NonNull::dangling());
         };
-        // SAFETY: these pages belong to the pool and nobody has them.
-        unsafe { address.write_bytes(0, pages * PAGE_SIZE) };
+        PAGES_USED.store(used + pages, Ordering::Relaxed);
+        let held = PAGES_HELD.load(Ordering::Relaxed);
+        PAGES_HELD.store(held + pages, Ordering::Relaxed);
+        // SAFETY: these pages lie in the pool, and nobody has them.
+        unsafe { address.write_bytes(0, length) };
         (start as PhysAddr, address)
     }
 
     unsafe fn dma_dealloc(_paddr: PhysAddr, _vaddr: NonNull<u8>, pages: usize) -> i32 {
-        // All pages of a disk come back together, before the next disk is opened.
-        PAGES_TAKEN.store(
-            PAGES_TAKEN.load(Ordering::Relaxed) - pages,
-            Ordering::Relaxed,
-        );
+        let held = PAGES_HELD.load(Ordering::Relaxed).saturating_sub(pages);
+        PAGES_HELD.store(held, Ordering::Relaxed);
+        if held == 0 {
+            PAGES_USED.store(0, Ordering::Relaxed);
+        }
         0
     }
 
+    // Only for registers within a BAR, which `PciBus` has placed in the host bridge's window, mapped
+    // as device memory.
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _size: usize) -> NonNull<u8> {
         NonNull::new(paddr as *mut u8).unwrap_or(NonNull::dangling())
     }

@@ -135,7 +135,7 @@ fn out_of_buses(context: &Context) -> Result<()> {
         "{serial}"
     );
     let mut running = behind(16).start()?;
-    running.expect("warning: what is behind 1 PCI bridges was not looked at")?;
+    running.expect("warning: the buses of 1 PCI bridges were not searched")?;
     let lines = fatal(running)?;
     ensure!(lines[0].starts_with("no block device: add"), "{lines:#?}");
     Ok(())
@@ -195,7 +195,7 @@ fn too_many(context: &Context) -> Result<()> {
         machine = machine.arguments(["-drive", &drive, "-device", &device]);
     }
     let mut running = machine.start()?;
-    running.expect("warning: 1 block devices on PCI beyond the first 64 were not looked at")?;
+    running.expect("warning: 1 block devices on PCI beyond the first 64 were not searched")?;
     let lines = fatal(running)?;
     ensure!(
         lines[0].starts_with("virtio-pci@00:01.0: ")

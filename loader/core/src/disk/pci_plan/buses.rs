@@ -111,10 +111,9 @@ impl Buses {
                     let bus = found.last();
                     // Until it is known how many there are, all buses from this one on are behind the bridge.
                     found.set_numbers(space, at.function, bus, highest);
-                    let devices = if any_capability(space, at.function, leads_to_one_device) {
-                        1
-                    } else {
-                        DEVICES_OF_A_BUS
+                    let devices = match any_capability(space, at.function, leads_to_one_device) {
+                        Ok(true) => 1,
+                        _ => DEVICES_OF_A_BUS,
                     };
                     above.push(at);
                     at = Position::start_of(bus, devices);
@@ -260,7 +259,13 @@ mod tests {
 
     #[test]
     fn capabilities_that_lead_in_a_circle_have_an_end() {
-        let mut machine = Machine::new(bus([Part::Circle(bus([Part::disk()]))]));
+        let mut machine = Machine::new(bus([Part::Bridge(bus([Part::disk()]))]));
+        let first = PciFunction {
+            bus: 0,
+            device: 0,
+            function: 0,
+        };
+        machine.make_capabilities_circular(first);
         let buses = Buses::number(&mut machine, 256);
         assert_eq!(names(&buses), ["01:00.0"]);
     }

@@ -48,28 +48,32 @@ pub trait ConfigurationSpace {
     fn write(&mut self, function: PciFunction, offset: u8, value: u32);
 }
 
+/// A list of capabilities that leads back to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EndlessList;
+
 /// Whether the first register of one of the function's capabilities meets a condition. The list is
-/// followed as far as it can be long: one that leads back to itself has an end, too.
+/// followed as far as one can be long.
 pub(crate) fn any_capability(
     space: &impl ConfigurationSpace,
     function: PciFunction,
     condition: impl Fn(u32) -> bool,
-) -> bool {
+) -> Result<bool, EndlessList> {
     if space.read(function, COMMAND) & CAPABILITY_LIST == 0 {
-        return false;
+        return Ok(false);
     }
     let mut next = space.read(function, CAPABILITY_POINTER);
     for _ in 0..MAX_CAPABILITIES {
         // The lowest two bits are reserved; the header has the first 64 bytes.
         let offset = (next & 0xfc) as u8;
         if offset < 0x40 {
-            break;
+            return Ok(false);
         }
         let capability = space.read(function, offset);
         if condition(capability) {
-            return true;
+            return Ok(true);
         }
         next = capability >> 8;
     }
-    false
+    Err(EndlessList)
 }

@@ -36,8 +36,6 @@ pub(super) enum Part {
     Bridge(Vec<(u8, Vec<Part>)>),
     /// A root port or the downstream port of a switch: only the device 0 behind it is looked at.
     Port(Vec<(u8, Vec<Part>)>),
-    /// A bridge whose list of capabilities never ends.
-    Circle(Vec<(u8, Vec<Part>)>),
 }
 
 impl Part {
@@ -125,7 +123,7 @@ impl Machine {
             }
             Part::Other => 0x1000_1af4,
             Part::Expander => 0x000b_1b36,
-            Part::Bridge(_) | Part::Port(_) | Part::Circle(_) => {
+            Part::Bridge(_) | Part::Port(_) => {
                 registers[3] |= 1 << 16;
                 writable[6] = 0x00ff_ffff;
                 writable[8] = 0xfff0_fff0;
@@ -133,18 +131,10 @@ impl Machine {
                 0x000c_1b36
             }
         };
-        match &part {
-            Part::Port(_) => {
-                registers[1] = 1 << 20;
-                registers[13] = 0x40;
-                registers[16] = 0x0042_0010;
-            }
-            Part::Circle(_) => {
-                registers[1] = 1 << 20;
-                registers[13] = 0x40;
-                registers[16] = 0x0000_4005;
-            }
-            _ => {}
+        if let Part::Port(_) = part {
+            registers[1] = 1 << 20;
+            registers[13] = 0x40;
+            registers[16] = 0x0042_0010;
         }
         let index = self.functions.len();
         self.functions.push(Function {
@@ -154,11 +144,21 @@ impl Machine {
             registers,
             writable,
             is_disk: matches!(part, Part::Disk(_)),
-            is_bridge: matches!(part, Part::Bridge(_) | Part::Port(_) | Part::Circle(_)),
+            is_bridge: matches!(part, Part::Bridge(_) | Part::Port(_)),
         });
-        if let Part::Bridge(below) | Part::Port(below) | Part::Circle(below) = part {
+        if let Part::Bridge(below) | Part::Port(below) = part {
             self.add_bus(Some(index), below);
         }
+    }
+
+    /// Gives a function two capabilities that lead to each other.
+    pub(super) fn make_capabilities_circular(&mut self, place: PciFunction) {
+        let index = self.part_at(place).unwrap();
+        let registers = &mut self.functions[index].registers;
+        registers[1] |= 1 << 20;
+        registers[13] = 0x40;
+        registers[16] = 0x4405;
+        registers[17] = 0x4005;
     }
 
     /// The bus before a bridge, the one behind it and the last one that it leads to.

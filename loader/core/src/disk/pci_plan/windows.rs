@@ -5,7 +5,7 @@
 use thiserror::Error;
 
 use super::buses::Buses;
-use super::configuration::{COMMAND, ConfigurationSpace, PciFunction};
+use super::configuration::{COMMAND, ConfigurationSpace, EndlessList, PciFunction, any_capability};
 use crate::units::{Addr, Bytes, Region};
 
 /// The first of six base address registers (BARs) of 4 bytes.
@@ -30,7 +30,7 @@ const END: u64 = 1 << 32;
 /// Command: memory accesses and DMA.
 const MEMORY_AND_DMA: u32 = 1 << 1 | 1 << 2;
 
-/// Why the registers of a device have no place.
+/// Why a device cannot be turned on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PlacementError {
     /// A base address register is of a reserved type, or its size is not a power of two.
@@ -39,6 +39,9 @@ pub enum PlacementError {
         /// Which of the six.
         index: u8,
     },
+    /// The driver would follow its list of capabilities for ever.
+    #[error("its list of capabilities leads back to itself")]
+    Capabilities,
     /// The window is full.
     #[error("no room for its registers of {size} in the PCI window {window}")]
     Window {
@@ -73,7 +76,8 @@ impl HostWindow {
     ///
     /// # Errors
     ///
-    /// When there is no room, or a register cannot be sized; the device stays off.
+    /// When there is no room, a register cannot be sized, or the list of capabilities has no end; the
+    /// device stays off.
     pub fn turn_on(
         &mut self,
         space: &mut impl ConfigurationSpace,
@@ -86,6 +90,10 @@ impl HostWindow {
             self.next = self.next.next_multiple_of(WINDOW_UNIT);
         }
         let start = self.next;
+        let no_match = |_| false;
+        if any_capability(space, device, no_match) == Err(EndlessList) {
+            return Err(PlacementError::Capabilities);
+        }
         space.write(device, COMMAND, 0);
         let mut index = 0;
         while index < BARS {
@@ -260,6 +268,17 @@ mod tests {
             let error = refused(window(0x1000_0000, 0x10_0000), bar);
             assert_eq!(error, "its base address register 0 cannot be sized");
         }
+    }
+
+    #[test]
+    fn capabilities_without_an_end_are_refused() {
+        let (mut machine, buses) = found(bus([Part::disk()]));
+        let disk = buses.disks()[0];
+        machine.make_capabilities_circular(disk);
+        let error = window(0x1000_0000, 0x10_0000)
+            .turn_on(&mut machine, &buses, disk)
+            .unwrap_err();
+        assert_eq!(error, PlacementError::Capabilities);
     }
 
     #[test]

@@ -2,66 +2,66 @@
 
 //! A disk: a virtio block device behind an MMIO transport, legacy or modern, or on PCI.
 //!
-//! On entry the devices are as QEMU reset them. A disk that is dropped is reset, so that it writes nowhere afterwards.
+//! On entry the devices are as QEMU reset them. A disk that is dropped is reset, so that it writes
+//! nowhere afterwards.
 //!
 //! Source: Virtual I/O Device (VIRTIO) 1.2, sections 4.1 (PCI), 4.2 (MMIO) and 5.2 (block device).
 
 use core::fmt;
 
 use little_loader_core::disk::extent::{Extent, ExtentError};
+use little_loader_core::disk::pci_plan::configuration::PciFunction;
 use little_loader_core::disk::requests::{LARGEST_BLOCK, Piece};
-use little_loader_core::display::{Decimal, bare_hex};
-use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba, Region};
+use little_loader_core::disk::time_limit::Seconds;
+use little_loader_core::display::bare_hex;
+use little_loader_core::units::{BLOCK_SIZE, Bytes, Count, Lba, Region};
 use thiserror::Error;
 use virtio_drivers::transport::mmio::{MmioError, MmioTransport};
 use virtio_drivers::transport::{DeviceType, DeviceTypeError, SomeTransport, Transport};
 
 use crate::cpu::mmu::DeviceMemory;
-use crate::disk::pci::{Bus, PciPlace, PciProblem};
-use crate::disk::virtio_blk::{Device, Request, RequestError, SetUpError, TIMEOUT_SECONDS};
+use crate::disk::pci::{PciBus, PciError};
+use crate::disk::virtio_blk::{Request, RequestError, SetUpError, VirtioBlk};
 
-/// Where in the window of an MMIO transport the device's configuration starts, in bytes (VIRTIO 1.2, 4.2.2).
+/// Where in the window of an MMIO transport the device's configuration starts, in bytes (VIRTIO 1.2,
+/// 4.2.2).
 const MMIO_CONFIGURATION: u64 = 0x100;
 
 /// Why a disk cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum DiskError {
-    /// The registers make no sense.
     #[error("not a virtio device that can be driven: unsupported version or registers")]
     Transport,
-    /// It is on PCI and cannot be turned on.
-    #[error("{0}")]
-    Pci(PciProblem),
-    /// The driver could not set the device up.
+    #[error(transparent)]
+    Pci(#[from] PciError),
     #[error(transparent)]
     SetUp(#[from] SetUpError),
-    /// The blocks are not on the disk.
     #[error(transparent)]
     Outside(#[from] ExtentError),
-    /// A request failed.
-    #[error("read error at block {lba} ({} blocks): {error}", Decimal(*blocks))]
+    #[error("read error at block {lba} ({blocks} blocks): {error}")]
     Read {
         lba: Lba,
-        blocks: u64,
+        blocks: Count,
         error: RequestError,
     },
-    /// A request failed.
-    #[error("write error at block {lba} ({} blocks): {error}", Decimal(*blocks))]
+    #[error("write error at block {lba} ({blocks} blocks): {error}")]
     Write {
         lba: Lba,
-        blocks: u64,
+        blocks: Count,
         error: RequestError,
     },
     /// What was written may not be on the disk.
     #[error("flush error: {0}")]
     Flush(RequestError),
-    /// The disk takes no writes.
     #[error("the disk is read-only")]
     ReadOnly,
-    /// A request was not answered.
-    #[error("no answer for {} s from block {lba} ({} blocks): given up", Decimal(TIMEOUT_SECONDS), Decimal(*blocks))]
-    TimedOut { lba: Lba, blocks: u64 },
-    /// A request was not answered before.
+    #[error("no answer for {limit} from block {lba} ({blocks} blocks): given up")]
+    TimedOut {
+        lba: Lba,
+        blocks: Count,
+        limit: Seconds,
+    },
+    /// An earlier request timed out.
     #[error("{}", RequestError::Gone)]
     Gone,
 }
@@ -70,7 +70,7 @@ pub(crate) enum DiskError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiskName {
     Mmio(Region),
-    Pci(PciPlace),
+    Pci(PciFunction),
 }
 
 impl fmt::Display for DiskName {
@@ -80,20 +80,21 @@ impl fmt::Display for DiskName {
                 f.write_str("virtio-mmio@")?;
                 bare_hex(f, registers.start().0, 1)
             }
-            Self::Pci(place) => place.fmt(f),
+            Self::Pci(function) => write!(f, "virtio-pci@{function}"),
         }
     }
 }
 
 /// A disk that can be read and written.
 pub(crate) struct Disk {
-    /// How many blocks it has.
+    /// How many blocks of 512 bytes it has.
     pub(crate) capacity: Lba,
-    device: Device,
+    device: VirtioBlk,
 }
 
 impl Disk {
-    /// Opens the block device of an MMIO transport; `None` when there is no device, or one of another kind.
+    /// Opens the block device of an MMIO transport; `None` when there is no device, or one of another
+    /// kind.
     pub(crate) fn open(registers: DeviceMemory) -> Option<(DiskName, Result<Self, DiskError>)> {
         let name = DiskName::Mmio(registers.region());
         let (header, configuration) = registers.split_at(Bytes(MMIO_CONFIGURATION))?;
@@ -108,16 +109,19 @@ impl Disk {
     }
 
     /// Opens a block device on PCI.
-    pub(crate) fn open_pci(bus: &mut Bus, place: PciPlace) -> (DiskName, Result<Self, DiskError>) {
+    pub(crate) fn open_pci(
+        bus: &mut PciBus,
+        function: PciFunction,
+    ) -> (DiskName, Result<Self, DiskError>) {
         let disk = bus
-            .transport(place)
+            .transport(function)
             .map_err(DiskError::Pci)
             .and_then(|transport| Self::set_up(transport.into()));
-        (DiskName::Pci(place), disk)
+        (DiskName::Pci(function), disk)
     }
 
     fn set_up(transport: SomeTransport<'static>) -> Result<Self, DiskError> {
-        let device = Device::new(transport)?;
+        let device = VirtioBlk::new(transport)?;
         Ok(Self {
             capacity: device.capacity,
             device,
@@ -129,8 +133,9 @@ impl Disk {
         self.transfer(lba, Request::Read(bytes))
     }
 
-    /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the rest of it is written as it
-    /// was read just before: a power cut can tear the disk's block, but leaves what was not to be changed as it is.
+    /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the rest of
+    /// that is written as it was read just before: a power cut can tear the disk's block, but leaves
+    /// as it is what was not to be changed.
     pub(crate) fn write(&mut self, lba: Lba, bytes: &[u8]) -> Result<(), DiskError> {
         if self.device.is_read_only() {
             return Err(DiskError::ReadOnly);
@@ -165,10 +170,22 @@ impl Disk {
                 Piece::Part { start, skip, .. } => self.part(start, skip, now),
             }
             .map_err(|error| match error {
-                RequestError::TimedOut => DiskError::TimedOut { lba, blocks },
+                RequestError::TimedOut(limit) => DiskError::TimedOut {
+                    lba,
+                    blocks: Count(blocks),
+                    limit,
+                },
                 RequestError::Gone => DiskError::Gone,
-                error if is_write => DiskError::Write { lba, blocks, error },
-                error => DiskError::Read { lba, blocks, error },
+                error if is_write => DiskError::Write {
+                    lba,
+                    blocks: Count(blocks),
+                    error,
+                },
+                error => DiskError::Read {
+                    lba,
+                    blocks: Count(blocks),
+                    error,
+                },
             })?;
             left -= blocks;
             lba = Lba(lba.0 + blocks);
