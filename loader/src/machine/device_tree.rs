@@ -10,8 +10,9 @@ use little_loader_core::tree::gic::Gic;
 use little_loader_core::tree::machine::{self, DtbError, GpioPowerOff, Machine, pack};
 use little_loader_core::units::{Addr, Bytes, Region};
 
-use crate::cpu::{el3, mmu};
+use crate::cpu::mmu;
 use crate::machine::console::{trace, warning};
+use crate::machine::gic;
 use crate::machine::memory::{self, DtbAddress, DtbMemory, Ram};
 use crate::machine::power::PowerOff;
 
@@ -121,7 +122,7 @@ impl DeviceTree {
             Decimal(machine.cpus as u64)
         ));
         if let Some(gic) = Gic::find(self.fdt())? {
-            el3::give_interrupts_away(&gic);
+            gic::give_interrupts_away(&gic);
         }
         Ok(())
     }

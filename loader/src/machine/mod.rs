@@ -5,5 +5,6 @@
 pub(crate) mod console;
 pub(crate) mod device_tree;
 pub(crate) mod fw_cfg;
+pub(crate) mod gic;
 pub(crate) mod memory;
 pub(crate) mod power;
