@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Checks the build-time settings, hands them to the code, and gives the linker its script.
+//! Checks the build settings, generates `built.rs` from them, and passes the linker its script.
 //!
 //! | environment variable | meaning | default |
 //! | --- | --- | --- |
-//! | `LITTLE_LOADER_ENV_LBA` | where the environment starts, in blocks of 512 bytes | 16 |
-//! | `LITTLE_LOADER_ENV_SIZE` | the size of one copy, in bytes | 131072 |
-//! | `LITTLE_LOADER_ENV_REDUNDANT_LBA` | where the second copy starts | none |
-//! | `LITTLE_LOADER_EL2` | entered at EL2: `auto`, `keep` or `drop`, see `core/src/kernel/entry_level.rs` | auto |
-//! | `LITTLE_LOADER_TRACE` | 1: the console narrates every step | 0 |
+//! | `LITTLE_LOADER_ENV_LBA` | first block of the environment, in blocks of 512 bytes | 16 |
+//! | `LITTLE_LOADER_ENV_SIZE` | size of one copy, in bytes, a multiple of 512 | 131072 |
+//! | `LITTLE_LOADER_ENV_REDUNDANT_LBA` | first block of the second copy | not set |
+//! | `LITTLE_LOADER_EL2` | the level for the kernel if entered at EL2: `auto`, `keep` or `drop`, see `core/src/kernel/entry_level.rs` | auto |
+//! | `LITTLE_LOADER_TRACE` | 1: log every step to the console | 0 |
 
 use std::fmt::Display;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn main() {
     if let Err(error) = settings.check() {
         stop(&error);
     }
-    // At most BUFFER_LIMIT, as was checked.
+    // `check` limits it to BUFFER_LIMIT, so it fits u32.
     settings.buffer_size = settings.place().total_size().0 as u32;
     let trace = match number::<u8>("LITTLE_LOADER_TRACE") {
         None | Some(0) => false,
@@ -49,9 +49,9 @@ fn main() {
     };
 
     let code = format!(
-        "/// What the build was told.\npub(crate) const BUILT: Settings = {settings:?};\n\
-         /// Whether the console narrates every step.\npub(crate) const TRACE: bool = {trace};\n\
-         /// What happens to an entry at EL2.\npub(crate) const EL2: El2Policy = El2Policy::{el2:?};\n"
+        "/// The settings of this build.\npub(crate) const BUILT: Settings = {settings:?};\n\
+         /// Whether to log every step to the console.\npub(crate) const TRACE: bool = {trace};\n\
+         /// The level for the kernel after an entry at EL2.\npub(crate) const EL2: El2Policy = El2Policy::{el2:?};\n"
     );
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     if let Err(error) = fs::write(Path::new(&out).join("built.rs"), code) {
@@ -61,7 +61,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let script = format!("{root}/../linker/loader.ld");
-    // As a whole path, so that a checkout that was moved is noticed.
+    // An absolute path, so that cargo rebuilds after the checkout was moved.
     println!("cargo::rerun-if-changed={script}");
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
         println!("cargo::rustc-link-arg-bins=-T{script}");
@@ -72,7 +72,7 @@ fn main() {
     }
 }
 
-/// The number in an environment variable, `None` when it is not set or empty.
+/// The number in an environment variable, `None` if it is not set or empty.
 fn number<T: FromStr>(name: &str) -> Option<T>
 where
     T::Err: Display,
