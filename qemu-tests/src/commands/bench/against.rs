@@ -133,7 +133,7 @@ fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
         "{}; booti {KERNEL_AT:#x} - {DTB_AT:#x}",
         read(KERNEL_AT, KERNEL_A, payload.len() as u64)
     );
-    let disk = qemu_tests::bench::disk(payload, bench.folder())?;
+    let disk = qemu_tests::bench::disks::bootable(payload, bench.folder())?;
     let kernel = machine("payload.flash", &command, "test.slot=a", disk)?;
 
     let setting = |name: &str| -> Result<String> {

@@ -239,7 +239,7 @@ fn disks(bench: &Bench, count: u32) -> Result<Machine> {
     for _ in 1..count {
         machine = machine.disk(Disk::new(&empty).read_only());
     }
-    let bootable = qemu_tests::bench::disk(bench.payload.bytes(), bench.folder())?;
+    let bootable = qemu_tests::bench::disks::bootable(bench.payload.bytes(), bench.folder())?;
     Ok(machine.disk(bootable))
 }
 

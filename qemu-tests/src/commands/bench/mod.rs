@@ -17,7 +17,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use qemu_tests::bench::budget::{self, Row};
-use qemu_tests::bench::{self, host, page, svg};
+use qemu_tests::bench::{disks, host, page, svg};
 use qemu_tests::build::{self, Loader, LoaderBuild};
 use qemu_tests::harness::machine::{Bus, Machine};
 use qemu_tests::harness::payload::Payload;
@@ -162,7 +162,7 @@ impl Bench {
 
     /// The machine with the payload on a disk.
     fn machine(&self, bus: Bus) -> Result<Machine> {
-        let disk = bench::disk(self.payload.bytes(), self.folder())?;
+        let disk = disks::bootable(self.payload.bytes(), self.folder())?;
         Ok(Machine::new(&self.loader.elf).disk(disk.bus(bus)))
     }
 }
