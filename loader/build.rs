@@ -16,21 +16,24 @@ use std::process::exit;
 use std::str::FromStr;
 use std::{env, fs};
 
+use little_loader_core::env::place::EnvPlace;
 use little_loader_core::kernel::entry_level::El2Policy;
 use little_loader_core::settings::{BUFFER_LIMIT, Settings};
+use little_loader_core::units::{Bytes, Lba};
 
 fn main() {
     let mut settings = Settings {
-        env_lba: number("LITTLE_LOADER_ENV_LBA").unwrap_or(16),
-        env_size: number("LITTLE_LOADER_ENV_SIZE").unwrap_or(128 << 10),
-        env_redundant_lba: number("LITTLE_LOADER_ENV_REDUNDANT_LBA"),
+        env: EnvPlace {
+            lba: Lba(number("LITTLE_LOADER_ENV_LBA").unwrap_or(16)),
+            size: Bytes(number("LITTLE_LOADER_ENV_SIZE").unwrap_or(128 << 10)),
+            redundant_lba: number("LITTLE_LOADER_ENV_REDUNDANT_LBA").map(Lba),
+        },
         buffer_size: BUFFER_LIMIT,
     };
     if let Err(error) = settings.check() {
         stop(&error);
     }
-    // `check` limits it to BUFFER_LIMIT, so it fits u32.
-    settings.buffer_size = settings.place().total_size().0 as u32;
+    settings.buffer_size = settings.env.total_size();
     let trace = match number::<u8>("LITTLE_LOADER_TRACE") {
         None | Some(0) => false,
         Some(1) => true,
@@ -67,7 +70,7 @@ fn main() {
         println!("cargo::rustc-link-arg-bins=-T{script}");
         println!(
             "cargo::rustc-link-arg-bins=--defsym=ENVIRONMENT_SIZE={}",
-            settings.buffer_size
+            settings.buffer_size.0
         );
     }
 }

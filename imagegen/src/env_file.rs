@@ -8,8 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use little_loader_core::env::block::{Env, EnvError, Format};
-use little_loader_core::env::place::{EnvCopy, newer};
-use little_loader_core::settings::{Settings, SettingsError};
+use little_loader_core::env::place::{EnvCopy, EnvPlace, newer};
+use little_loader_core::settings::SettingsError;
+use little_loader_core::units::{Bytes, Lba};
 
 use crate::variables::{Variables, VariablesError, seal};
 
@@ -49,14 +50,13 @@ impl Place {
 
     /// Checks the place as the loader checks its own settings; only a loader's buffer sets a limit to the size.
     fn check(&self) -> Result<(), EnvFileError> {
-        let env_size = u32::try_from(self.size).map_err(|_| EnvFileError::TooLarge(self.size))?;
-        let settings = Settings {
-            env_lba: self.lba,
-            env_size,
-            env_redundant_lba: self.redundant_lba,
-            buffer_size: u32::MAX,
+        let size = u32::try_from(self.size).map_err(|_| EnvFileError::TooLarge(self.size))?;
+        let place = EnvPlace {
+            lba: Lba(self.lba),
+            size: Bytes(size.into()),
+            redundant_lba: self.redundant_lba.map(Lba),
         };
-        settings.check()?;
+        place.check().map_err(SettingsError::from)?;
         Ok(())
     }
 

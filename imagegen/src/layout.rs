@@ -90,7 +90,8 @@ pub enum LayoutError {
     },
     /// The environment is larger than what a loader has room for.
     #[error(
-        "the environment has {size} bytes with all its copies; a loader has room for {BUFFER_LIMIT}: make it smaller"
+        "the environment has {size} bytes with all its copies; a loader has room for {}: make it smaller",
+        BUFFER_LIMIT.0
     )]
     EnvTooLarge {
         /// The size of all copies in bytes.
@@ -138,7 +139,7 @@ impl Layout {
         }
         let copies = 1 + u64::from(sizes.env_redundant_lba.is_some());
         let size = sizes.env_size.0.saturating_mul(copies);
-        if size > u64::from(BUFFER_LIMIT) {
+        if size > BUFFER_LIMIT.0 {
             return Err(LayoutError::EnvTooLarge { size });
         }
         let env_at = |lba| Blocks {

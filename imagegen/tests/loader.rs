@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use imagegen::loader_elf::{LOADER_BASE, LoaderElf, SectionSizes};
+use little_loader_core::env::place::EnvPlace;
 use little_loader_core::settings::{ENCODED_SIZE, SYMBOL, Settings};
+use little_loader_core::units::{Bytes, Lba};
 
 const CODE: &[u8] = b"sixteen of code.";
 const DATA: &[u8] = b"data";
@@ -20,10 +22,12 @@ const DATA_AT: usize = 0x100;
 const BSS: u64 = 0x1000;
 
 const BUILT: Settings = Settings {
-    env_lba: 16,
-    env_size: 131_072,
-    env_redundant_lba: None,
-    buffer_size: 131_072,
+    env: EnvPlace {
+        lba: Lba(16),
+        size: Bytes(131_072),
+        redundant_lba: None,
+    },
+    buffer_size: Bytes(131_072),
 };
 
 /// An ELF64 for AArch64: a segment of code and settings, one of data, a section for each and for the BSS, and the symbol.
@@ -196,9 +200,11 @@ fn settings_are_changed_in_place_and_nothing_else() {
         "env-redundant-lba=9000",
     ]);
     let changed = Settings {
-        env_lba: 8064,
-        env_size: 65_536,
-        env_redundant_lba: Some(9000),
+        env: EnvPlace {
+            lba: Lba(8064),
+            size: Bytes(65_536),
+            redundant_lba: Some(Lba(9000)),
+        },
         ..BUILT
     };
     assert_eq!(workshop.settings(), changed);
@@ -215,7 +221,10 @@ fn settings_are_changed_in_place_and_nothing_else() {
         "env-size=131072",
     ]);
     let changed = Settings {
-        env_lba: 8064,
+        env: EnvPlace {
+            lba: Lba(8064),
+            ..BUILT.env
+        },
         ..BUILT
     };
     assert_eq!(workshop.settings(), changed);
@@ -227,7 +236,10 @@ fn the_flat_binary_has_the_settings_and_no_bss() {
     workshop.ok(&["--set", "env-lba=64", "--flat", "loader.bin"]);
     let flat = fs::read(workshop.path("loader.bin")).expect("reading the flat binary");
     let settings = Settings {
-        env_lba: 64,
+        env: EnvPlace {
+            lba: Lba(64),
+            ..BUILT.env
+        },
         ..BUILT
     };
     let mut expected = vec![0; DATA_AT + DATA.len()];

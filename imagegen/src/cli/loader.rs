@@ -13,6 +13,7 @@ use fwup::output::Output;
 use imagegen::loader_elf::LoaderElf;
 use imagegen::size::Size;
 use little_loader_core::settings::Settings;
+use little_loader_core::units::{Bytes, Lba};
 use serde_json::json;
 
 use super::{show, show_json};
@@ -84,16 +85,18 @@ fn change(settings: &mut Settings, setting: &str) -> anyhow::Result<()> {
     let block = || {
         value
             .parse()
+            .map(Lba)
             .with_context(|| format!("--set {setting}: \"{value}\" is no block number"))
     };
     match name {
-        "env-lba" => settings.env_lba = block()?,
-        "env-redundant-lba" if value == "none" => settings.env_redundant_lba = None,
-        "env-redundant-lba" => settings.env_redundant_lba = Some(block()?),
+        "env-lba" => settings.env.lba = block()?,
+        "env-redundant-lba" if value == "none" => settings.env.redundant_lba = None,
+        "env-redundant-lba" => settings.env.redundant_lba = Some(block()?),
         "env-size" => {
             let size: Size = value.parse().with_context(|| format!("--set {setting}"))?;
-            settings.env_size = u32::try_from(size.0)
+            let size = u32::try_from(size.0)
                 .with_context(|| format!("--set {setting}: no loader has room for that"))?;
+            settings.env.size = Bytes(size.into());
         }
         _ => bail!("--set {setting}: the settings are env-lba, env-size and env-redundant-lba"),
     }
@@ -125,16 +128,17 @@ fn write(elf: &LoaderElf, settings: &Settings, out: &mut String) -> fmt::Result 
         "size              text {}, data {}, bss {}",
         elf.sizes.text, elf.sizes.data, elf.sizes.bss
     )?;
-    writeln!(out, "env-lba           {}", settings.env_lba)?;
-    writeln!(out, "env-size          {}", settings.env_size)?;
+    writeln!(out, "env-lba           {}", settings.env.lba)?;
+    writeln!(out, "env-size          {}", settings.env.size.0)?;
     let redundant = settings
-        .env_redundant_lba
+        .env
+        .redundant_lba
         .map_or_else(|| "none".to_owned(), |lba| lba.to_string());
     writeln!(out, "env-redundant-lba {redundant}")?;
     writeln!(
         out,
         "buffer            {} bytes for all copies",
-        settings.buffer_size
+        settings.buffer_size.0
     )?;
     Ok(())
 }
@@ -159,10 +163,10 @@ fn as_json(elf: &LoaderElf, settings: &Settings) -> serde_json::Value {
         "data": elf.sizes.data,
         "bss": elf.sizes.bss,
         "settings": {
-            "env_lba": settings.env_lba,
-            "env_size": settings.env_size,
-            "env_redundant_lba": settings.env_redundant_lba,
-            "buffer_size": settings.buffer_size,
+            "env_lba": settings.env.lba.0,
+            "env_size": settings.env.size.0,
+            "env_redundant_lba": settings.env.redundant_lba.map(|lba| lba.0),
+            "buffer_size": settings.buffer_size.0,
         },
     })
 }

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the command line of QEMU can change without another image or loader: files of QEMU's fw_cfg device under
+//! The overrides: settings of one guest that QEMU's command line gives, as files of its fw_cfg device under
 //! `opt/org.little-loader/`.
 //!
 //! | name | meaning |
 //! | --- | --- |
-//! | `slot` | `a` or `b`: this slot is booted, the environment does not matter for the choice, and no choice is written |
-//! | `append` | added to the kernel's command line, behind what `-append` gave |
+//! | `slot` | `a` or `b`: this slot is booted, whatever the environment says, and nothing is written for the choice |
+//! | `append` | added to the kernel's command line, after that of `-append` |
 //! | `env-lba` | the first block of the environment, in place of the built-in one, decimal |
+//!
+//! NULs at the end of a value are dropped, since a file written by a C program may end with one; a NUL before other bytes
+//! is an error, since the kernel would not see the rest.
 //!
 //! Source: QEMU, `docs/specs/fw_cfg.rst` (the file directory).
 
 use thiserror::Error;
 
-use crate::display::{Decimal, Shown, Word, decimal};
+use crate::display::{Shown, Word, decimal};
 use crate::settings::SettingsError;
 use crate::slots::slot::Slot;
+use crate::units::{Count, Lba};
 
 /// Where the files of Little Loader are.
 const FOLDER: &[u8] = b"opt/org.little-loader/";
@@ -52,39 +56,50 @@ pub struct Files {
 /// Why an override cannot be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum OverrideError {
-    /// A name below the folder that is not known.
+    /// A file of the folder has an unknown name.
     #[error("opt/org.little-loader/{0} is not known: slot, append and env-lba are")]
     Unknown(Shown),
     /// `env-lba` for a loader whose environment has a second copy, at this block.
     #[error(
-        "opt/org.little-loader/env-lba cannot move an environment with a second copy (at block {}): leave it out and use imagegen loader --set", Decimal(*.0)
+        "opt/org.little-loader/env-lba cannot move an environment with a second copy (at block {0}): leave it out and use imagegen loader --set"
     )]
-    SecondCopy(u64),
-    /// `env-lba` is where no environment can lie.
+    SecondCopy(Lba),
+    /// No environment can lie at the block of `env-lba`.
     #[error("opt/org.little-loader/env-lba: {0}")]
     Place(SettingsError),
-    /// The slot is none.
+    /// The value of `slot` is invalid.
     #[error("opt/org.little-loader/slot is {0}, neither a nor b")]
     Slot(Shown),
-    /// The block number is none.
+    /// The value of `env-lba` is invalid.
     #[error("opt/org.little-loader/env-lba is {0}, not a decimal number")]
     EnvLba(Shown),
+    /// The value of `append` would end early for the kernel.
+    #[error(
+        "opt/org.little-loader/append has a NUL at offset {offset}, before other bytes: the kernel would not see the rest"
+    )]
+    AppendNul {
+        /// The NUL's offset in bytes.
+        offset: Count,
+    },
     /// A file is too long.
-    #[error("opt/org.little-loader/{} has {} bytes; at most 2048 are possible", Word(name), Decimal(u64::from(*size)))]
+    #[error(
+        "opt/org.little-loader/{} has {size} bytes; at most 2048 are possible",
+        Word(name)
+    )]
     TooLong {
         /// The file, without its folder.
         name: &'static str,
         /// Its size in bytes.
-        size: u32,
+        size: Count,
     },
 }
 
 impl Files {
-    /// Finds the files in a directory, as much of it as was read.
+    /// Finds the files in a directory, or in the first part of one.
     ///
     /// # Errors
     ///
-    /// When one has a name that means nothing, or is too long.
+    /// When a file has an unknown name, or is too long.
     pub fn find(directory: &[u8]) -> Result<Self, OverrideError> {
         let mut files = Self::default();
         let count = directory
@@ -112,7 +127,7 @@ impl Files {
                 return Err(OverrideError::Unknown(Shown::new(name)));
             };
             if file.size as usize > MAX_VALUE {
-                let size = file.size;
+                let size = file.size.into();
                 return Err(OverrideError::TooLong { name, size });
             }
             *place = Some(file);
@@ -121,22 +136,46 @@ impl Files {
     }
 }
 
-/// Reads the slot of an override.
-///
-/// # Errors
-///
-/// When it is none.
-pub fn slot(value: &[u8]) -> Result<Slot, OverrideError> {
-    Slot::from_value(value).ok_or_else(|| OverrideError::Slot(Shown::new(value)))
+/// A value without the NULs at its end.
+fn without_nuls(value: &[u8]) -> &[u8] {
+    let length = value.iter().rposition(|byte| *byte != 0);
+    &value[..length.map_or(0, |last| last + 1)]
 }
 
-/// Reads the block number of an override.
+/// Reads the value of `slot`.
 ///
 /// # Errors
 ///
-/// When it is none.
-pub fn env_lba(value: &[u8]) -> Result<u64, OverrideError> {
-    decimal(value).ok_or_else(|| OverrideError::EnvLba(Shown::new(value)))
+/// When it is neither `a` nor `b`.
+pub fn slot(value: &[u8]) -> Result<Slot, OverrideError> {
+    Slot::from_value(without_nuls(value)).ok_or_else(|| OverrideError::Slot(Shown::new(value)))
+}
+
+/// Reads the value of `env-lba`.
+///
+/// # Errors
+///
+/// When it is not a decimal number.
+pub fn env_lba(value: &[u8]) -> Result<Lba, OverrideError> {
+    let number = decimal(without_nuls(value));
+    number
+        .map(Lba)
+        .ok_or_else(|| OverrideError::EnvLba(Shown::new(value)))
+}
+
+/// Reads the value of `append`: the bytes to add to the command line.
+///
+/// # Errors
+///
+/// When a NUL comes before other bytes.
+pub fn append(value: &[u8]) -> Result<&[u8], OverrideError> {
+    let text = without_nuls(value);
+    match text.iter().position(|byte| *byte == 0) {
+        None => Ok(text),
+        Some(offset) => Err(OverrideError::AppendNul {
+            offset: offset.into(),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -206,8 +245,24 @@ mod tests {
             "opt/org.little-loader/slot is \"c\", neither a nor b"
         );
         assert_eq!(slot(b"b"), Ok(Slot::B));
-        assert_eq!(env_lba(b"8064"), Ok(8064));
+        assert_eq!(env_lba(b"8064"), Ok(Lba(8064)));
         assert!(env_lba(b"0x10").is_err());
+    }
+
+    #[test]
+    fn nuls_end_a_value_and_split_none() {
+        assert_eq!(append(b"quiet serial=12"), Ok(&b"quiet serial=12"[..]));
+        assert_eq!(append(b"quiet\0\0"), Ok(&b"quiet"[..]));
+        assert_eq!(append(b"\0"), Ok(&b""[..]));
+        assert_eq!(append(b""), Ok(&b""[..]));
+        assert_eq!(
+            append(b"quiet\0serial=12\0").unwrap_err().to_string(),
+            "opt/org.little-loader/append has a NUL at offset 5, before other bytes: \
+             the kernel would not see the rest"
+        );
+        assert_eq!(slot(b"b\0"), Ok(Slot::B));
+        assert_eq!(env_lba(b"12\0"), Ok(Lba(12)));
+        assert!(slot(b"\0b").is_err());
     }
 
     proptest! {

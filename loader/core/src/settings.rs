@@ -26,68 +26,54 @@ pub const MAGIC: [u8; 8] = *b"LLSETv1\0";
 /// The size in bytes of the encoded settings.
 pub const ENCODED_SIZE: usize = 32;
 
-/// The most memory, in bytes, that all copies of the environment together may take: it lies beside the loader in the
+/// The most memory that all copies of the environment together may take: it lies beside the loader in the
 /// first 2 MiB of RAM.
-pub const BUFFER_LIMIT: u32 = 512 << 10;
+pub const BUFFER_LIMIT: Bytes = Bytes(512 << 10);
 
-/// The redundant LBA that means there is none.
+/// The redundant LBA of a single copy.
 const NO_LBA: u64 = u64::MAX;
 
 /// The settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the environment starts, in blocks of 512 bytes.
-    pub env_lba: u64,
-    /// The size of one copy in bytes: a multiple of 512, not 0.
-    pub env_size: u32,
-    /// Where the redundant copy starts, in blocks of 512 bytes, if there is one.
-    pub env_redundant_lba: Option<u64>,
-    /// The size in bytes of the buffer that was built into the loader.
-    pub buffer_size: u32,
+    /// Where the environment lies.
+    pub env: EnvPlace,
+    /// The size of the buffer that was built into the loader.
+    pub buffer_size: Bytes,
 }
 
 impl Settings {
-    /// Where the environment lies.
-    #[must_use]
-    pub fn place(&self) -> EnvPlace {
-        EnvPlace {
-            lba: Lba(self.env_lba),
-            size: Bytes(self.env_size.into()),
-            redundant_lba: self.env_redundant_lba.map(Lba),
-        }
-    }
-
     /// Checks that the settings can work.
     ///
     /// # Errors
     ///
     /// Those of [`EnvPlace::check`], and when the copies do not fit the buffer.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let place = self.place();
-        place.check()?;
-        let needed = place.total_size().0;
-        if needed > self.buffer_size.into() {
+        self.env.check()?;
+        let needed = self.env.total_size();
+        if needed > self.buffer_size {
             return Err(SettingsError::Buffer {
-                needed: Count(needed),
-                available: self.buffer_size.into(),
+                needed: Count(needed.0),
+                available: Count(self.buffer_size.0),
             });
         }
         Ok(())
     }
 
-    /// The bytes of the symbol.
+    /// The bytes of the symbol. The settings must have passed [`check`](Self::check), and the buffer must be
+    /// smaller than 4 GiB.
     #[must_use]
     pub const fn encode(&self) -> [u8; ENCODED_SIZE] {
-        let redundant = match self.env_redundant_lba {
-            Some(lba) => lba,
+        let redundant = match self.env.redundant_lba {
+            Some(lba) => lba.0,
             None => NO_LBA,
         };
         let mut bytes = [0; ENCODED_SIZE];
         put(&mut bytes, 0, &MAGIC);
-        put(&mut bytes, 8, &self.env_lba.to_le_bytes());
+        put(&mut bytes, 8, &self.env.lba.0.to_le_bytes());
         put(&mut bytes, 16, &redundant.to_le_bytes());
-        put(&mut bytes, 24, &self.env_size.to_le_bytes());
-        put(&mut bytes, 28, &self.buffer_size.to_le_bytes());
+        put(&mut bytes, 24, &(self.env.size.0 as u32).to_le_bytes());
+        put(&mut bytes, 28, &(self.buffer_size.0 as u32).to_le_bytes());
         bytes
     }
 
@@ -102,10 +88,12 @@ impl Settings {
         }
         let redundant = u64::from_le_bytes(take(bytes, 16));
         let settings = Self {
-            env_lba: u64::from_le_bytes(take(bytes, 8)),
-            env_size: u32::from_le_bytes(take(bytes, 24)),
-            env_redundant_lba: (redundant != NO_LBA).then_some(redundant),
-            buffer_size: u32::from_le_bytes(take(bytes, 28)),
+            env: EnvPlace {
+                lba: Lba(u64::from_le_bytes(take(bytes, 8))),
+                size: Bytes(u32::from_le_bytes(take(bytes, 24)).into()),
+                redundant_lba: (redundant != NO_LBA).then_some(Lba(redundant)),
+            },
+            buffer_size: Bytes(u32::from_le_bytes(take(bytes, 28)).into()),
         };
         settings.check()?;
         Ok(settings)
@@ -149,19 +137,24 @@ pub enum SettingsError {
 mod tests {
     use super::*;
 
+    const PLACE: EnvPlace = EnvPlace {
+        lba: Lba(16),
+        size: Bytes(131_072),
+        redundant_lba: None,
+    };
     const DEFAULT: Settings = Settings {
-        env_lba: 16,
-        env_size: 131_072,
-        env_redundant_lba: None,
-        buffer_size: 131_072,
+        env: PLACE,
+        buffer_size: Bytes(131_072),
     };
 
     #[test]
     fn settings_survive_encoding() {
         let redundant = Settings {
-            env_redundant_lba: Some(272),
-            buffer_size: 262_144,
-            ..DEFAULT
+            env: EnvPlace {
+                redundant_lba: Some(Lba(272)),
+                ..PLACE
+            },
+            buffer_size: Bytes(262_144),
         };
         for settings in [DEFAULT, redundant] {
             assert_eq!(Settings::decode(&settings.encode()), Ok(settings));
@@ -170,37 +163,54 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_work_are_refused() {
-        let refused = |settings: Settings| settings.check().unwrap_err();
+        let refused = |env, buffer_size| {
+            let settings = Settings {
+                env,
+                buffer_size: Bytes(buffer_size),
+            };
+            settings.check().unwrap_err()
+        };
         assert_eq!(
-            refused(Settings {
-                env_size: 1000,
-                ..DEFAULT
-            }),
+            refused(
+                EnvPlace {
+                    size: Bytes(1000),
+                    ..PLACE
+                },
+                131_072
+            ),
             EnvPlaceError::Size { size: Count(1000) }.into()
         );
         assert_eq!(
-            refused(Settings {
-                env_size: 0,
-                ..DEFAULT
-            }),
+            refused(
+                EnvPlace {
+                    size: Bytes(0),
+                    ..PLACE
+                },
+                131_072
+            ),
             EnvPlaceError::Size { size: Count(0) }.into()
         );
         assert_eq!(
-            refused(Settings {
-                env_size: 262_144,
-                ..DEFAULT
-            }),
+            refused(
+                EnvPlace {
+                    size: Bytes(262_144),
+                    ..PLACE
+                },
+                131_072
+            ),
             SettingsError::Buffer {
                 needed: Count(262_144),
                 available: Count(131_072)
             }
         );
         assert_eq!(
-            refused(Settings {
-                env_redundant_lba: Some(271),
-                buffer_size: 262_144,
-                ..DEFAULT
-            }),
+            refused(
+                EnvPlace {
+                    redundant_lba: Some(Lba(271)),
+                    ..PLACE
+                },
+                262_144
+            ),
             EnvPlaceError::Overlap {
                 lba: Lba(16),
                 redundant: Lba(271),
@@ -209,10 +219,13 @@ mod tests {
             .into()
         );
         assert_eq!(
-            refused(Settings {
-                env_lba: u64::MAX - 256,
-                ..DEFAULT
-            }),
+            refused(
+                EnvPlace {
+                    lba: Lba(u64::MAX - 256),
+                    ..PLACE
+                },
+                131_072
+            ),
             EnvPlaceError::Lba {
                 lba: Lba(u64::MAX - 256)
             }

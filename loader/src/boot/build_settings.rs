@@ -4,9 +4,11 @@
 
 use core::arch::asm;
 
+use little_loader_core::env::place::EnvPlace;
 use little_loader_core::kernel::entry_level::El2Policy;
 use little_loader_core::overrides::OverrideError;
 use little_loader_core::settings::{ENCODED_SIZE, Settings};
+use little_loader_core::units::{Bytes, Lba};
 
 use crate::boot::fatal::Fatal;
 
@@ -23,7 +25,7 @@ static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 ///
 /// When they were changed into something that cannot work, or the environment that is put elsewhere has a second copy: the
 /// second would stay where it is, and overwrite the first with its own.
-pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, Fatal> {
+pub(crate) fn settings(env_lba: Option<Lba>) -> Result<Settings, Fatal> {
     // They may have been changed in the ELF since it was built: behind an instruction that it cannot look into, the compiler
     // does not put the values of the build in their place.
     let mut address = &raw const LITTLE_LOADER_SETTINGS;
@@ -38,10 +40,10 @@ pub(crate) fn settings(env_lba: Option<u64>) -> Result<Settings, Fatal> {
     };
     settings.check()?;
     if let Some(lba) = env_lba {
-        if let Some(second) = settings.env_redundant_lba {
+        if let Some(second) = settings.env.redundant_lba {
             return Err(OverrideError::SecondCopy(second).into());
         }
-        settings.env_lba = lba;
+        settings.env.lba = lba;
         settings.check().map_err(OverrideError::Place)?;
     }
     Ok(settings)

@@ -42,7 +42,7 @@ struct Found {
 /// When no block device has a valid environment; the reason of each is printed.
 #[inline(never)]
 pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Environment), Fatal> {
-    let place = settings.place();
+    let place = settings.env;
     let mut search = Search {
         buffers: Buffers::take(place),
         passed_over: ArrayVec::new(),

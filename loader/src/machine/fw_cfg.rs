@@ -9,6 +9,7 @@ use aarch64_cpu::asm::barrier;
 use little_loader_core::display::Decimal;
 use little_loader_core::overrides::{self, ENTRY_SIZE, File, Files, MAX_VALUE, OverrideError};
 use little_loader_core::slots::slot::Slot;
+use little_loader_core::units::Lba;
 use safe_mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
@@ -50,7 +51,7 @@ pub(crate) struct Overrides {
     /// The slot to boot.
     pub(crate) slot: Option<Slot>,
     /// The environment's first block.
-    pub(crate) env_lba: Option<u64>,
+    pub(crate) env_lba: Option<Lba>,
     append: Value,
 }
 
@@ -99,11 +100,12 @@ impl Overrides {
         }
         if let Some(file) = files.env_lba {
             let lba = overrides::env_lba(device.value(file).as_bytes())?;
-            say!("override: environment at block {}", Decimal(lba));
+            say!("override: environment at block {lba}");
             all.env_lba = Some(lba);
         }
         if let Some(file) = files.append {
             all.append = device.value(file);
+            all.append.length = overrides::append(all.append.as_bytes())?.len();
             say!(
                 "override: append {} bytes",
                 Decimal(all.append.length as u64)
