@@ -260,8 +260,9 @@ impl Look {
             return Ok(());
         }
         let probe = self.read(lba, PROBE_SIZE as u64)?;
-        match ImageHeader::parse(&probe).and_then(|header| Ok((header, header.bytes_to_read()?))) {
-            Ok((header, length)) => {
+        match ImageHeader::parse(&probe) {
+            Ok(header) => {
+                let length = header.bytes_to_read();
                 let image = self.read(lba, length.0.min(BANNER_SEARCH))?;
                 let version = banner(&image).unwrap_or_else(|| "no version banner".to_owned());
                 let details = format!(

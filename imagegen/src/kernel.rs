@@ -32,7 +32,7 @@ pub enum KernelError {
     /// The file is a kernel for a PC.
     #[error("an x86 bzImage; give a kernel for arm64")]
     BzImage,
-    /// The header does not tell how long the kernel is.
+    /// The kernel is too old to say how much memory it needs.
     #[error(transparent)]
     NoSize(ImageError),
     /// It is longer or shorter than its header says.
@@ -105,12 +105,15 @@ impl Kernel {
         if bytes.get(0x202..0x206) == Some(b"HdrS") {
             return Err(KernelError::BzImage);
         }
-        let header = ImageHeader::parse(&bytes).map_err(KernelError::NoImage)?;
+        let header = ImageHeader::parse(&bytes).map_err(|error| match error {
+            ImageError::NoSize => KernelError::NoSize(error),
+            _ => KernelError::NoImage(error),
+        })?;
         if header.big_endian {
             return Err(KernelError::BigEndian);
         }
         let length = bytes.len() as u64;
-        let expected = header.bytes_to_read().map_err(KernelError::NoSize)?.0;
+        let expected = header.bytes_to_read().0;
         if header.file_size.is_some() && length < expected {
             return Err(KernelError::Truncated { length, expected });
         }
@@ -125,8 +128,7 @@ impl Kernel {
     /// the kernel needs.
     #[must_use]
     pub fn bytes_on_disk(&self) -> u64 {
-        let read = self.header.bytes_to_read().map_or(0, |bytes| bytes.0);
-        read.max(self.image.len() as u64)
+        self.header.bytes_to_read().0.max(self.image.len() as u64)
     }
 }
 
@@ -220,10 +222,13 @@ mod tests {
         let error = |bytes: &[u8]| Kernel::unpack(bytes.to_vec()).unwrap_err().to_string();
         assert_eq!(
             error(b"\x7fELF and so on, long enough to hold the sixty-four bytes of a header"),
-            "no raw arm64 Image but an ELF file; give a raw arm64 Image, an Image.gz or an EFI zboot vmlinuz"
+            "not a raw arm64 Image but an ELF file; give a raw arm64 Image, an Image.gz or an EFI zboot vmlinuz"
         );
         for (start, wanted) in [
-            (&[0; 4096][..], "no raw arm64 Image but only zeroes; give"),
+            (
+                &[0; 4096][..],
+                "not a raw arm64 Image but only zeroes; give",
+            ),
             (b"short", "5 bytes are too few for an Image; give"),
             (
                 &[b"\x27\x05\x19\x56".as_slice(), &[1; 64]].concat(),
@@ -246,7 +251,7 @@ mod tests {
         assert_eq!(error(&pc), "an x86 bzImage; give a kernel for arm64");
         let mut old = image(5000);
         old[16..24].fill(0);
-        assert!(error(&old).starts_with("image_size is 0 and there is no PE header"));
+        assert!(error(&old).starts_with("image_size is 0: a kernel from before v3.17"));
         let mut cut = gzip(&image(5000));
         cut.truncate(100);
         assert!(error(&cut).starts_with("cannot unpack the gzip data"));

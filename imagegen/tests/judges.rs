@@ -271,7 +271,7 @@ fn inspect_shows_what_is_there_and_what_is_wrong() {
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     for wanted in [
         "nerves_fw_active is \"c\", neither a nor b",
-        "slot a: at block 100 is no raw arm64 Image but only 0xff",
+        "slot a: at block 100 is not a raw arm64 Image but only 0xff",
         "b.kernel_lba is 99999999, beyond the image, which has 540944 blocks",
     ] {
         assert!(report.contains(wanted), "{wanted}: {report}");
@@ -302,7 +302,7 @@ fn errors_leave_no_image_and_no_half_changed_environment() {
         1,
     );
     assert!(
-        error.contains("kernel initrd: no raw arm64 Image"),
+        error.contains("kernel initrd: not a raw arm64 Image"),
         "{error}"
     );
     let error = workshop.fails(

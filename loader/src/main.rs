@@ -20,7 +20,7 @@ use core::convert::Infallible;
 use core::mem;
 
 use little_loader_core::display::{Decimal, Word};
-use little_loader_core::kernel::entry_level;
+use little_loader_core::kernel::entry_level::{self, ExceptionLevel};
 use little_loader_core::tree::edit::Told;
 
 use crate::boot::fatal::Fatal;
@@ -31,7 +31,8 @@ use crate::machine::{console, device_tree, fw_cfg, power};
 
 /// The first line of Rust: boots, or reports why it cannot and powers off.
 extern "C" fn start(dtb: DtbAddress, exception_level: u64) -> ! {
-    let error = match boot(dtb, exception_level) {
+    let entered = ExceptionLevel::from_current_el(exception_level);
+    let error = match boot(dtb, entered) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -40,18 +41,18 @@ extern "C" fn start(dtb: DtbAddress, exception_level: u64) -> ! {
 }
 
 /// A boot, step by step.
-fn boot(dtb: DtbAddress, exception_level: u64) -> Result<Infallible, Fatal> {
+fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
     // What is this machine?
-    power::entered_at(exception_level);
+    power::entered_at(entered);
     let mut device_tree = device_tree::find(dtb)?;
     let mut machine = device_tree.read()?;
     console::open(machine.console.and_then(mmu::map_device));
-    power::configure(device_tree.power_off(&machine, exception_level));
+    power::configure(device_tree.power_off(&machine, entered));
     reset::check_cpu()?;
     let mut ram = Ram::new(mem::take(&mut machine.memory))?;
     console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
-    device_tree.narrate(&machine, &ram, exception_level);
-    if exception_level == 3 {
+    device_tree.narrate(&machine, &ram, entered);
+    if entered == ExceptionLevel::El3 {
         device_tree.prepare_non_secure_state(&machine)?;
     }
 
@@ -69,7 +70,7 @@ fn boot(dtb: DtbAddress, exception_level: u64) -> Result<Infallible, Fatal> {
     )?;
 
     // Hand over.
-    let level = entry_level::of_kernel(exception_level, machine.cpus, build_settings::EL2);
+    let level = entry_level::of_kernel(entered, machine.cpus, build_settings::EL2);
     let told = Told {
         command_line: ready.loaded.command_line(),
         initrd: ready.loaded.initrd(),
@@ -79,12 +80,8 @@ fn boot(dtb: DtbAddress, exception_level: u64) -> Result<Infallible, Fatal> {
     };
     let dtb = device_tree.tell_the_kernel(&machine, &told);
     drop(disk);
-    console::say!(
-        "slot {}: entering the kernel at EL{}",
-        ready.slot,
-        Decimal(level)
-    );
-    let way = handoff::Way::from(exception_level, level);
+    console::say!("slot {}: entering the kernel at {level}", ready.slot);
+    let way = handoff::Way::from(entered, level);
     handoff::enter(way, &ready.loaded, &dtb)
 }
 

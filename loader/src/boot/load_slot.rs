@@ -196,18 +196,12 @@ impl Slots for SlotsOnDisk<'_> {
         let lba = contents.kernel_lba;
         let capacity = self.storage.disk.capacity;
         let header = probe(self.storage.disk, lba)?;
-        let length = header
-            .bytes_to_read()
-            .map_err(|error| LoadError::Image { lba, error })?;
+        let needs = KernelNeeds::from(&header);
+        let length = needs.bytes_to_read;
         let kernel = Extent { lba, length }.check("kernel", capacity)?;
         if let Some(initrd) = contents.initrd {
             initrd.check("initrd", capacity)?;
         }
-        let needs = KernelNeeds {
-            text_offset: header.text_offset,
-            image_size: header.image_size,
-            bytes_to_read: length,
-        };
         let initrd = match (contents.initrd, self.machine.initrd) {
             (Some(own), _) => InitrdNeeds::Bytes(own.length),
             (None, Some(lost)) if self.is_initrd_lost => return Err(LoadError::InitrdLost(lost)),

@@ -10,6 +10,7 @@
 use core::arch::{asm, naked_asm};
 
 use aarch64_cpu::asm::barrier;
+use little_loader_core::kernel::entry_level::ExceptionLevel;
 use little_loader_core::units::Region;
 
 use crate::boot::load_slot::Loaded;
@@ -37,10 +38,10 @@ pub(crate) enum Way {
 
 impl Way {
     /// The way of a loader that was entered at `entered` to a kernel that is entered at `level`.
-    pub(crate) fn from(entered: u64, level: u64) -> Self {
+    pub(crate) fn from(entered: ExceptionLevel, level: ExceptionLevel) -> Self {
         match (entered, level) {
-            (3, _) => Self::ByEl3,
-            (_, 2) => Self::ByEl2,
+            (ExceptionLevel::El3, _) => Self::ByEl3,
+            (_, ExceptionLevel::El2) => Self::ByEl2,
             _ => Self::Branch,
         }
     }

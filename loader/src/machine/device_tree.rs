@@ -4,6 +4,7 @@
 
 use aarch64_cpu::registers::{Readable, SCTLR_EL1};
 use little_loader_core::display::Decimal;
+use little_loader_core::kernel::entry_level::ExceptionLevel;
 use little_loader_core::tree::edit::{self, Told};
 use little_loader_core::tree::fdt::{Fdt, HEADER_SIZE};
 use little_loader_core::tree::gic::Gic;
@@ -73,11 +74,8 @@ impl DeviceTree {
     }
 
     /// Tells learners what was found; prints nothing in a build without trace.
-    pub(crate) fn narrate(&self, machine: &Machine, ram: &Ram, exception_level: u64) {
-        trace!(
-            "trace: entered at EL{exception_level}, DTB at {}",
-            self.region()
-        );
+    pub(crate) fn narrate(&self, machine: &Machine, ram: &Ram, entered: ExceptionLevel) {
+        trace!("trace: entered at {entered}, DTB at {}", self.region());
         for ram in ram.map().ram.as_slice() {
             trace!("trace: RAM {ram}, {}", ram.length());
         }
@@ -106,8 +104,8 @@ impl DeviceTree {
     }
 
     /// How to power off: by PSCI, or where there is none by a pin. Entered at EL3, there is nobody above to answer PSCI.
-    pub(crate) fn power_off(&self, machine: &Machine, exception_level: u64) -> PowerOff {
-        match machine.psci.filter(|_| exception_level < 3) {
+    pub(crate) fn power_off(&self, machine: &Machine, entered: ExceptionLevel) -> PowerOff {
+        match machine.psci.filter(|_| entered < ExceptionLevel::El3) {
             Some(conduit) => PowerOff::Psci(conduit),
             None => GpioPowerOff::find(self.fdt())
                 .and_then(|gpio| Some(PowerOff::Pin(gpio.pin, mmu::map_device(gpio.registers)?)))

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use aarch64_cpu::asm::wfi;
 use aarch64_cpu::registers::{CurrentEL, Readable};
+use little_loader_core::kernel::entry_level::ExceptionLevel;
 use little_loader_core::tree::machine::Conduit;
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field};
@@ -43,15 +44,15 @@ struct Registers {
 
 /// Takes what is usual for the exception level that the loader was entered at, until the DTB says more: QEMU answers HVC
 /// where the loader is the first at EL1, and SMC where it was given EL2; with EL3 there is a pin.
-pub(crate) fn entered_at(exception_level: u64) {
-    METHOD.store(usual_at(exception_level), Ordering::Relaxed);
+pub(crate) fn entered_at(entered: ExceptionLevel) {
+    METHOD.store(usual_at(entered), Ordering::Relaxed);
 }
 
-fn usual_at(exception_level: u64) -> u8 {
-    match exception_level {
-        1 => HVC,
-        2 => SMC,
-        _ => BY_PIN,
+fn usual_at(level: ExceptionLevel) -> u8 {
+    match level {
+        ExceptionLevel::El1 => HVC,
+        ExceptionLevel::El2 => SMC,
+        ExceptionLevel::El3 => BY_PIN,
     }
 }
 
@@ -86,7 +87,9 @@ pub(crate) fn configure(power_off: PowerOff) {
 pub(crate) fn off() -> ! {
     // What can fail here has nobody left to report to; halting is all that remains.
     let method = match METHOD.load(Ordering::Relaxed) {
-        UNKNOWN => usual_at(CurrentEL.read(CurrentEL::EL)),
+        UNKNOWN => usual_at(ExceptionLevel::from_current_el(
+            CurrentEL.read(CurrentEL::EL),
+        )),
         known => known,
     };
     let _ = match method {

@@ -86,7 +86,7 @@ pub(crate) fn tests() -> Vec<Test> {
             content(context, &[0xff; 4096], "only 0xff")
         }),
         ("kernel_of_no_known_kind", |context| {
-            let message = "kernel_lba 2048: no raw arm64 Image (magic 0x41414141 at offset 56, not 0x644d5241)";
+            let message = "kernel_lba 2048: not a raw arm64 Image (magic 0x41414141 at offset 56, not 0x644d5241)";
             slot(context, &[b'A'; 4096], message)
         }),
         ("kernel_too_big_for_ram", |context| {
@@ -278,7 +278,7 @@ fn content(context: &Context, bytes: &[u8], what: &str) -> Result<()> {
     slot(
         context,
         bytes,
-        &format!("kernel_lba 2048: no raw arm64 Image but {what}"),
+        &format!("kernel_lba 2048: not a raw arm64 Image but {what}"),
     )
 }
 

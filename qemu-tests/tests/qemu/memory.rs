@@ -445,7 +445,7 @@ fn bad_text_offset(context: &Context) -> Result<()> {
     let scratch = context.bootable()?.write(KERNEL_A, payload.bytes());
     let machine = context.machine().disk(context.disk(&scratch)?);
     let serial = console_text(&machine)?;
-    let message = "little-loader: warning: slot a: kernel_lba 2048: text_offset is 0x80040, no multiple of 4096";
+    let message = "little-loader: warning: slot a: kernel_lba 2048: text_offset is 0x80040, not a multiple of 4096";
     ensure!(serial.contains(message), "{serial}");
     let report = Report::parse(&serial)?;
     ensure!(report.get("bootargs")? == "test.slot=b", "{report:?}");

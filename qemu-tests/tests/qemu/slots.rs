@@ -30,7 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
             goes_back_at_once(
                 context,
                 |disk| disk.write(KERNEL_B, &[0xee; 4096]),
-                "no raw arm64 Image",
+                "not a raw arm64 Image",
             )
         }),
         ("truncated_disk_goes_back_at_once", |context| {

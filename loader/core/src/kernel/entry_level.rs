@@ -1,24 +1,64 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! At which exception level the kernel is entered.
+//! The exception level at which the kernel is entered.
 //!
-//! Linux wants all CPUs at one level and taints itself otherwise. Entered at EL2, PSCI starts the other CPUs at EL2 too, so
-//! a machine with several CPUs stays there; one CPU alone goes to EL1, as without `virtualization=on`. Entered at EL3 there
-//! is no PSCI, so there is one CPU, and it goes to EL1.
+//! Linux wants all CPUs at one level and taints itself otherwise. A loader entered at EL2 leaves the
+//! other CPUs to PSCI, which starts them at EL2 too, so a machine with several CPUs stays there; one
+//! CPU alone goes to EL1, as without `virtualization=on`. A loader entered at EL3 has no PSCI, so there
+//! is one CPU, and it goes to EL1.
 
-/// What the build was told to do when the loader is entered at EL2 (`LITTLE_LOADER_EL2`).
+use core::fmt;
+
+use crate::display::Word;
+
+/// An exception level in which the loader runs, or a kernel is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u64)]
+pub enum ExceptionLevel {
+    /// An operating system's.
+    El1 = 1,
+    /// A hypervisor's.
+    El2 = 2,
+    /// Firmware's.
+    El3 = 3,
+}
+
+impl ExceptionLevel {
+    /// The level of the field `EL` of CurrentEL (Arm ARM, C5.2.2). EL0 cannot read that register.
+    #[must_use]
+    pub const fn from_current_el(field: u64) -> Self {
+        match field {
+            3 => Self::El3,
+            2 => Self::El2,
+            _ => Self::El1,
+        }
+    }
+}
+
+impl fmt::Display for ExceptionLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::El1 => "EL1",
+            Self::El2 => "EL2",
+            Self::El3 => "EL3",
+        };
+        Word(name).fmt(f)
+    }
+}
+
+/// What a loader entered at EL2 does, a setting of the build (`LITTLE_LOADER_EL2`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum El2Policy {
-    /// `auto`: EL1 with one CPU, EL2 with several.
+    /// `auto`: the kernel is entered at EL1 with one CPU, at EL2 with several.
     Auto,
-    /// `keep`: EL2.
+    /// `keep`: at EL2.
     Keep,
-    /// `drop`: EL1.
+    /// `drop`: at EL1.
     Drop,
 }
 
 impl El2Policy {
-    /// The policy of a name.
+    /// The policy that the value of the setting names; `None` for any other text.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -30,30 +70,45 @@ impl El2Policy {
     }
 }
 
-/// The level of the kernel, 1 or 2, for a loader that was entered at `entered` on a machine with so many CPUs.
+/// The level of the kernel, EL1 or EL2, for a loader entered at `entered` on a machine with `cpus`
+/// CPUs.
 #[must_use]
-pub fn of_kernel(entered: u64, cpus: usize, policy: El2Policy) -> u64 {
+pub fn of_kernel(entered: ExceptionLevel, cpus: usize, policy: El2Policy) -> ExceptionLevel {
     match (entered, policy) {
-        (2, El2Policy::Keep) => 2,
-        (2, El2Policy::Auto) if cpus > 1 => 2,
-        _ => 1,
+        (ExceptionLevel::El2, El2Policy::Keep) => ExceptionLevel::El2,
+        (ExceptionLevel::El2, El2Policy::Auto) if cpus > 1 => ExceptionLevel::El2,
+        _ => ExceptionLevel::El1,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
+    use super::ExceptionLevel::{El1, El2, El3};
     use super::*;
 
     #[test]
     fn only_what_was_entered_at_el2_can_stay_there() {
         for policy in [El2Policy::Auto, El2Policy::Keep, El2Policy::Drop] {
-            assert_eq!(of_kernel(1, 4, policy), 1);
-            assert_eq!(of_kernel(3, 4, policy), 1);
+            assert_eq!(of_kernel(El1, 4, policy), El1);
+            assert_eq!(of_kernel(El3, 4, policy), El1);
         }
-        assert_eq!(of_kernel(2, 1, El2Policy::Auto), 1);
-        assert_eq!(of_kernel(2, 2, El2Policy::Auto), 2);
-        assert_eq!(of_kernel(2, 1, El2Policy::Keep), 2);
-        assert_eq!(of_kernel(2, 4, El2Policy::Drop), 1);
+        assert_eq!(of_kernel(El2, 1, El2Policy::Auto), El1);
+        assert_eq!(of_kernel(El2, 2, El2Policy::Auto), El2);
+        assert_eq!(of_kernel(El2, 1, El2Policy::Keep), El2);
+        assert_eq!(of_kernel(El2, 4, El2Policy::Drop), El1);
         assert_eq!(El2Policy::from_name("sometimes"), None);
+    }
+
+    #[test]
+    fn levels_are_read_and_shown_by_their_numbers() {
+        for (level, name) in [(El1, "EL1"), (El2, "EL2"), (El3, "EL3")] {
+            assert_eq!(ExceptionLevel::from_current_el(level as u64), level);
+            assert_eq!(level.to_string(), name);
+        }
+        assert!(El2 < El3);
     }
 }

@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The header of a raw arm64 Linux `Image`, and what is no Image.
+//! The header of a raw arm64 Linux `Image`, and the name of what was found instead of one.
 //!
-//! Source: Linux, `Documentation/arch/arm64/booting.rst`, section 4 ("Call the kernel image"), and for the end of the
-//! file the PE/COFF header that the EFI stub adds (Microsoft PE Format, sections "COFF File Header" and "Section Table").
+//! Kernels from v3.17 on are accepted. Older ones leave `image_size` 0: they do not say how much
+//! memory they need after the end of the file, and they build page tables in the memory before the
+//! Image, so no place is known to be safe for them.
+//!
+//! Sources: Linux, `Documentation/arch/arm64/booting.rst`, section 4 ("Call the kernel image"); for
+//! the end of the file the PE/COFF header that the EFI stub adds (Microsoft PE Format, sections "COFF
+//! File Header" and "Section Table").
 
 use thiserror::Error;
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::display::{Decimal, Hex};
-use crate::units::Bytes;
+use crate::display::Hex;
+use crate::units::{Bytes, Count};
 
-/// How many bytes of a file [`ImageHeader::parse`] should see: the header, and the PE header with its section table,
-/// which Linux keeps within the first page.
+/// How many bytes of a file [`ImageHeader::parse`] needs: the header, and the PE header with its
+/// section table, which Linux keeps within the first page.
 pub const PROBE_SIZE: usize = 4096;
 
 /// `ARM\x64`, the magic number of the header, little-endian.
 const MAGIC: u32 = 0x644d_5241;
 
-/// The text offset that counts when `image_size` is 0 (booting.rst: kernels before v3.17 leave it out).
-const LEGACY_TEXT_OFFSET: u64 = 0x8_0000;
-
-/// What `text_offset` is a multiple of, in bytes: kernels assume that they lie on a page, and even those built with a
-/// random offset have whole pages of it (Linux up to v5.8, `arch/arm64/Makefile`, `CONFIG_ARM64_RANDOMIZE_TEXT_OFFSET`).
+/// `text_offset` is a multiple of this, in bytes: kernels assume that they start on a page, and even
+/// a random offset is a number of whole pages (Linux up to v5.8, `arch/arm64/Makefile`,
+/// `CONFIG_ARM64_RANDOMIZE_TEXT_OFFSET`).
 const TEXT_OFFSET_ALIGNMENT: u64 = 4096;
 
-/// The 64-byte header as it stands in the file.
+/// The 64 bytes of the header.
 #[derive(FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct RawHeader {
@@ -76,8 +79,9 @@ impl PageSize {
         }
     }
 
-    /// Whether a CPU with this ID_AA64MMFR0_EL1 offers the page size (Arm ARM, D19.2.67: TGran4 in bits 31 to 28, TGran64
-    /// in bits 27 to 24, where 0b1111 means no; TGran16 in bits 23 to 20, where 0 means no).
+    /// Whether a CPU with this ID_AA64MMFR0_EL1 supports the page size (Arm ARM, D19.2.67: TGran4 in
+    /// bits 31 to 28, TGran64 in bits 27 to 24, where 0b1111 means no; TGran16 in bits 23 to 20, where
+    /// 0 means no).
     #[must_use]
     pub fn is_offered_by(self, id_aa64mmfr0_el1: u64) -> bool {
         let field = |shift: u32| (id_aa64mmfr0_el1 >> shift) & 0xf;
@@ -90,20 +94,21 @@ impl PageSize {
     }
 }
 
-/// What the header of an Image says.
+/// The fields of an Image's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageHeader {
-    /// How far behind a 2 MiB boundary the Image wants to lie, in bytes.
+    /// The distance in bytes of the Image from a 2 MiB boundary.
     pub text_offset: Bytes,
-    /// The memory the kernel needs from its start, BSS included, in bytes; 0 when the kernel is too old to say.
+    /// The memory in bytes that the kernel needs from its start, BSS included; never 0.
     pub image_size: Bytes,
-    /// Where the file ends, in bytes, by its PE header; `None` without one.
+    /// The length of the file in bytes by its PE header; `None` without one.
     pub file_size: Option<Bytes>,
     /// The kernel runs big-endian.
     pub big_endian: bool,
     /// The page size the kernel was built for.
     pub page_size: PageSize,
-    /// The 2 MiB boundary may be anywhere in memory; otherwise it should be as near the start of RAM as possible.
+    /// Flag bit 3, which kernels from v4.6 on set: the 2 MiB boundary may be anywhere in memory, and
+    /// the kernel uses the memory below it too.
     pub anywhere: bool,
 }
 
@@ -112,29 +117,30 @@ impl ImageHeader {
     ///
     /// # Errors
     ///
-    /// When these are not the first bytes of a raw arm64 Image: what they look like instead, where that can be told.
+    /// When these are not the first bytes of a raw arm64 Image, with what they look like instead, or
+    /// when the header is damaged or older than v3.17.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         let (header, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| ImageError::TooShort {
-            length: bytes.len(),
+            length: bytes.len().into(),
         })?;
         if header.magic.get() != MAGIC {
-            return Err(what_it_is(bytes, header.magic.get()));
+            return Err(identify(bytes, header.magic.get()));
         }
         if is_zboot(bytes) {
             return Err(ImageError::NotRaw(Content::EfiZboot));
         }
         let image_size = header.image_size.get();
-        let text_offset = if image_size == 0 {
-            LEGACY_TEXT_OFFSET
-        } else {
-            header.text_offset.get()
-        };
+        if image_size == 0 {
+            return Err(ImageError::NoSize);
+        }
+        let text_offset = header.text_offset.get();
         if !text_offset.is_multiple_of(TEXT_OFFSET_ALIGNMENT) {
+            let text_offset = Bytes(text_offset);
             return Err(ImageError::TextOffset { text_offset });
         }
         let flags = header.flags.get();
-        let file_size = pe_file_size(bytes, header.pe_offset.get() as usize)
-            .filter(|size| image_size == 0 || *size <= image_size);
+        let file_size =
+            pe_file_size(bytes, header.pe_offset.get() as usize).filter(|size| *size <= image_size);
         Ok(Self {
             text_offset: Bytes(text_offset),
             image_size: Bytes(image_size),
@@ -150,18 +156,11 @@ impl ImageHeader {
         })
     }
 
-    /// How many bytes must be read from the disk: to the end of the file where that is known, else all of the memory
-    /// the kernel needs.
-    ///
-    /// # Errors
-    ///
-    /// When neither is known.
-    pub fn bytes_to_read(&self) -> Result<Bytes, ImageError> {
-        match self.file_size {
-            Some(size) => Ok(size),
-            None if self.image_size.0 > 0 => Ok(self.image_size),
-            None => Err(ImageError::NoSize),
-        }
+    /// How many bytes to read from the disk: to the end of the file where that is known, else all of
+    /// the memory that the kernel needs.
+    #[must_use]
+    pub fn bytes_to_read(&self) -> Bytes {
+        self.file_size.unwrap_or(self.image_size)
     }
 }
 
@@ -186,7 +185,8 @@ fn is_zboot(bytes: &[u8]) -> bool {
     bytes.starts_with(b"MZ") && bytes.get(4..8) == Some(b"zimg")
 }
 
-fn what_it_is(bytes: &[u8], magic: u32) -> ImageError {
+/// Names what is there in place of an Image.
+fn identify(bytes: &[u8], magic: u32) -> ImageError {
     const KNOWN: [(&[u8], Content); 13] = [
         (b"\x1f\x8b", Content::Gzip),
         (b"\x7fELF", Content::Elf),
@@ -219,7 +219,7 @@ fn what_it_is(bytes: &[u8], magic: u32) -> ImageError {
     content.map_or(ImageError::BadMagic { magic }, ImageError::NotRaw)
 }
 
-/// What stands where an Image should.
+/// What was found in place of an Image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Content {
     /// Nothing was written there.
@@ -235,7 +235,7 @@ pub enum Content {
     #[error("an EFI zboot kernel")]
     EfiZboot,
     /// Another EFI program, or a kernel of another architecture.
-    #[error("an EFI program that is no arm64 Image")]
+    #[error("an EFI program that is not an arm64 Image")]
     Efi,
     /// An ELF file such as vmlinux.
     #[error("an ELF file")]
@@ -272,32 +272,34 @@ pub enum Content {
     Cpio,
 }
 
-/// Why bytes are no raw arm64 Image.
+/// Why bytes are not a raw arm64 Image that can be booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ImageError {
     /// Fewer bytes than a header has.
-    #[error("{} bytes are too few for an Image", Decimal(*length as u64))]
+    #[error("{length} bytes are too few for an Image")]
     TooShort {
-        /// How many there are.
-        length: usize,
+        /// The number of bytes.
+        length: Count,
     },
     /// Something else that was recognised.
-    #[error("no raw arm64 Image but {0}")]
+    #[error("not a raw arm64 Image but {0}")]
     NotRaw(Content),
     /// Something else that was not recognised.
-    #[error("no raw arm64 Image (magic {} at offset 56, not 0x644d5241)", Hex(u64::from(*magic), 8))]
+    #[error("not a raw arm64 Image (magic {} at offset 56, not 0x644d5241)", Hex(u64::from(*magic), 8))]
     BadMagic {
-        /// What stands at offset 56, read as a little-endian number.
+        /// The word at offset 56, little-endian.
         magic: u32,
     },
-    /// The kernel would not lie on a page.
-    #[error("text_offset is {}, no multiple of 4096: the header is damaged", Hex(*text_offset, 1))]
+    /// The kernel would not start on a page.
+    #[error("text_offset is {}, not a multiple of 4096: the header is damaged", Hex(text_offset.0, 1))]
     TextOffset {
-        /// What the header says, in bytes.
-        text_offset: u64,
+        /// The header's field.
+        text_offset: Bytes,
     },
-    /// The header does not tell how long the kernel is.
-    #[error("image_size is 0 and there is no PE header to tell the length (kernels before v3.17)")]
+    /// The header does not say how much memory the kernel needs.
+    #[error(
+        "image_size is 0: a kernel from before v3.17, which does not say how much memory it needs"
+    )]
     NoSize,
 }
 
@@ -340,10 +342,10 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_with_efi_stub_tells_its_file_size() {
+    fn a_kernel_with_efi_stub_has_its_file_size_in_the_header() {
         let header = ImageHeader::parse(&image(0, 0x20_0000, 0b1010, Some(0x12_3400))).unwrap();
         assert_eq!(header.file_size, Some(Bytes(0x12_3400)));
-        assert_eq!(header.bytes_to_read(), Ok(Bytes(0x12_3400)));
+        assert_eq!(header.bytes_to_read(), Bytes(0x12_3400));
         assert_eq!(header.page_size, PageSize::K4);
         assert!(header.anywhere);
         assert!(!header.big_endian);
@@ -352,7 +354,7 @@ mod tests {
     #[test]
     fn without_a_pe_header_all_of_image_size_is_read() {
         let header = ImageHeader::parse(&image(0x8_0000, 0x20_0000, 0b0111, None)).unwrap();
-        assert_eq!(header.bytes_to_read(), Ok(Bytes(0x20_0000)));
+        assert_eq!(header.bytes_to_read(), Bytes(0x20_0000));
         assert_eq!(header.text_offset, Bytes(0x8_0000));
         assert_eq!(header.page_size, PageSize::K64);
         assert!(header.big_endian);
@@ -362,14 +364,17 @@ mod tests {
     #[test]
     fn a_pe_header_that_contradicts_image_size_is_not_trusted() {
         let header = ImageHeader::parse(&image(0, 0x4_0000, 0, Some(0x5_0000))).unwrap();
-        assert_eq!(header.bytes_to_read(), Ok(Bytes(0x4_0000)));
+        assert_eq!(header.bytes_to_read(), Bytes(0x4_0000));
     }
 
     #[test]
-    fn a_kernel_of_unknown_length_is_refused() {
-        let header = ImageHeader::parse(&image(0, 0, 0, None)).unwrap();
-        assert_eq!(header.text_offset, Bytes(LEGACY_TEXT_OFFSET));
-        assert_eq!(header.bytes_to_read(), Err(ImageError::NoSize));
+    fn a_kernel_that_does_not_say_how_much_memory_it_needs_is_refused() {
+        for file_end in [None, Some(0x12_3400)] {
+            assert_eq!(
+                ImageHeader::parse(&image(0x8_0000, 0, 0, file_end)),
+                Err(ImageError::NoSize)
+            );
+        }
     }
 
     #[test]
@@ -380,34 +385,40 @@ mod tests {
         for text_offset in [1, 0x800, 0x8_0008, u64::MAX] {
             assert_eq!(
                 ImageHeader::parse(&image(text_offset, 0x20_0000, 0, None)),
-                Err(ImageError::TextOffset { text_offset })
+                Err(ImageError::TextOffset {
+                    text_offset: Bytes(text_offset)
+                })
             );
         }
-        // Not looked at in a header from before image_size.
-        ImageHeader::parse(&image(1, 0, 0, Some(0x12_3400))).unwrap();
     }
 
     #[test]
-    fn what_is_no_image_is_named() {
+    fn what_is_not_an_image_is_named() {
         let named = |start: &[u8]| {
             let mut bytes = vec![0; 512];
             bytes[..start.len()].copy_from_slice(start);
             ImageHeader::parse(&bytes).unwrap_err().to_string()
         };
-        assert_eq!(named(b""), "no raw arm64 Image but only zeroes");
-        assert_eq!(named(b"\x1f\x8b\x08"), "no raw arm64 Image but a gzip file");
+        assert_eq!(named(b""), "not a raw arm64 Image but only zeroes");
+        assert_eq!(
+            named(b"\x1f\x8b\x08"),
+            "not a raw arm64 Image but a gzip file"
+        );
         assert_eq!(
             named(b"MZ\0\0zimg"),
-            "no raw arm64 Image but an EFI zboot kernel"
+            "not a raw arm64 Image but an EFI zboot kernel"
         );
-        assert_eq!(named(b"\x7fELF\x02"), "no raw arm64 Image but an ELF file");
+        assert_eq!(
+            named(b"\x7fELF\x02"),
+            "not a raw arm64 Image but an ELF file"
+        );
         assert_eq!(
             ImageHeader::parse(&[0xff; 512]).unwrap_err(),
             ImageError::NotRaw(Content::Erased)
         );
         assert_eq!(
             named(b"hello"),
-            "no raw arm64 Image (magic 0x00000000 at offset 56, not 0x644d5241)"
+            "not a raw arm64 Image (magic 0x00000000 at offset 56, not 0x644d5241)"
         );
     }
 
@@ -424,7 +435,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic(
+        fn any_bytes_are_read_without_panic_and_no_size_exceeds_image_size(
             mut bytes in proptest::collection::vec(any::<u8>(), 0..700),
             magic: bool,
             pe_offset in 0_u32..700,
@@ -439,7 +450,7 @@ mod tests {
             if let Ok(header) = ImageHeader::parse(&bytes)
                 && let Some(size) = header.file_size
             {
-                    prop_assert!(header.image_size.0 == 0 || size <= header.image_size);
+                prop_assert!(size <= header.image_size);
             }
         }
     }

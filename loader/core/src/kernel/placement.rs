@@ -1,36 +1,63 @@
-// SPDX-License-Identifier: MIT OR Apache-2.0
-
-//! Where kernel, initrd and DTB go in memory.
+//! The places of kernel, initrd and DTB in memory.
 //!
-//! The rules are those of Linux, `Documentation/arch/arm64/booting.rst`: the Image lies `text_offset` bytes behind a
-//! 2 MiB boundary with all of `image_size` free, an initrd lies within one 1 GiB-aligned window of 32 GiB with it, and
-//! the DTB lies on an 8-byte boundary. Kernel and initrd go as low as they can: it is what kernels without the
-//! "anywhere" flag ask for, and it keeps the memory that a boot touches in as few 2 MiB blocks as possible. The DTB stays
-//! where it is, unless it has no room to grow there or is in the way.
+//! The rules are those of Linux, `Documentation/arch/arm64/booting.rst`:
+//!
+//! - The Image starts `text_offset` bytes after a 2 MiB boundary in RAM, with all of `image_size` free.
+//!   The memory between the two has no significance: it may be reserved, or not be RAM.
+//! - An initrd lies in one 1 GiB-aligned window of 32 GiB with the Image.
+//! - The DTB lies on an 8-byte boundary.
+//!
+//! A header says whether a kernel is from before v4.6, but not whether it is from before v4.2, so all
+//! of the older ones are placed by the rules for the oldest that is accepted, v3.17 (`booting.txt` of
+//! v3.17 and v4.5): the DTB lies in the 512 MiB from the Image's 2 MiB boundary and does not cross a
+//! 2 MiB boundary itself, and the initrd lies above the Image's boundary, since these kernels do not
+//! use the memory below it.
+//!
+//! Kernel and initrd go as low as they can: older kernels ask for it, and it keeps the memory that a
+//! boot touches in as few 2 MiB blocks as possible. The DTB stays where it is unless it cannot grow
+//! there, is in the way, or is out of an older kernel's reach.
 
 use thiserror::Error;
 
+use crate::kernel::image::ImageHeader;
 use crate::tree::memory_map::{Memory, TooManyRegions};
 use crate::units::{Addr, Bytes, Region};
 
-const KERNEL_ALIGNMENT: u64 = 2 << 20;
+/// The alignment of an Image's base, and the boundary that an older kernel's DTB does not cross.
+const BOUNDARY: u64 = 2 << 20;
 const PAGE: u64 = 4096;
 const WINDOW_ALIGNMENT: u64 = 1 << 30;
 const WINDOW_SIZE: u64 = 32 << 30;
+/// Where older kernels look for the DTB, in bytes from the Image's 2 MiB boundary.
+const DTB_REACH: u64 = 512 << 20;
 
-/// What a kernel needs.
+/// The memory that a kernel needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelNeeds {
-    /// How far behind a 2 MiB boundary it lies, in bytes.
+    /// Its distance from a 2 MiB boundary in bytes.
     pub text_offset: Bytes,
     /// The memory it needs, BSS included, in bytes.
     pub image_size: Bytes,
     /// How many bytes are read from the disk; whole blocks are written to memory.
     pub bytes_to_read: Bytes,
+    /// The kernel is v4.6 or newer: it uses memory below its boundary, and a DTB at any place.
+    pub anywhere: bool,
+}
+
+impl From<&ImageHeader> for KernelNeeds {
+    fn from(header: &ImageHeader) -> Self {
+        Self {
+            text_offset: header.text_offset,
+            image_size: header.image_size,
+            bytes_to_read: header.bytes_to_read(),
+            anywhere: header.anywhere,
+        }
+    }
 }
 
 impl KernelNeeds {
-    /// The memory that the kernel takes. A disk read ends with a whole block, which may be longer than what it asks for.
+    /// The memory that the kernel takes. A disk read ends with a whole block, which may end after
+    /// `image_size`.
     fn size(&self) -> Bytes {
         self.bytes_to_read
             .whole_blocks()
@@ -38,7 +65,47 @@ impl KernelNeeds {
     }
 
     fn find_in(&self, memory: &Memory) -> Option<Region> {
-        memory.find(self.size(), KERNEL_ALIGNMENT, self.text_offset, Addr(0))
+        memory.find(self.size(), BOUNDARY, self.text_offset, Addr(0))
+    }
+
+    /// The memory that a kernel placed at `kernel` can use for its initrd.
+    fn usable(&self, kernel: Region) -> Region {
+        let lowest = if self.anywhere {
+            Addr(0)
+        } else {
+            Addr(kernel.start().0 - self.text_offset.0)
+        };
+        Region::between(lowest, Addr(u64::MAX)).unwrap_or_default()
+    }
+
+    /// The memory in which a kernel placed at `kernel` finds its DTB.
+    fn dtb_reach(&self, kernel: Region) -> Region {
+        let usable = self.usable(kernel);
+        if self.anywhere {
+            usable
+        } else {
+            usable.prefix(Bytes(DTB_REACH))
+        }
+    }
+
+    /// Whether a kernel placed at `kernel` finds its DTB at `dtb`.
+    fn reaches(&self, kernel: Region, dtb: Region) -> bool {
+        self.dtb_reach(kernel).contains(dtb)
+            && (self.anywhere || dtb.start().0 / BOUNDARY == (dtb.end().0 - 1) / BOUNDARY)
+    }
+
+    /// The lowest place for a DTB that a kernel placed at `kernel` finds.
+    fn find_dtb(&self, memory: &Memory, kernel: Region, size: Bytes) -> Option<Region> {
+        // Aligned to the next power of two, it crosses no larger boundary.
+        let alignment = if self.anywhere {
+            PAGE
+        } else {
+            size.0.next_power_of_two().max(PAGE)
+        };
+        let reach = self.dtb_reach(kernel);
+        memory
+            .find(size, alignment, Bytes(0), reach.start())
+            .filter(|place| reach.contains(*place))
     }
 }
 
@@ -47,29 +114,29 @@ impl KernelNeeds {
 pub enum InitrdNeeds {
     /// There is none.
     Nothing,
-    /// It will be read from the disk: so many bytes.
+    /// It will be read from the disk: its length in bytes.
     Bytes(Bytes),
     /// QEMU has put it into memory, and there it stays.
     InMemory(Region),
 }
 
-/// What the DTB needs.
+/// The memory that the DTB needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DtbNeeds {
     /// Where it lies now.
     pub now: Region,
-    /// Its size in bytes once it is edited.
+    /// Its size in bytes after the edit, at most 2 MiB.
     pub size: Bytes,
 }
 
-/// Where everything goes.
+/// The places of kernel, initrd and DTB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// The kernel's memory, from its first byte.
     pub kernel: Region,
     /// The memory of an initrd that is read from the disk, in whole pages.
     pub initrd: Option<Region>,
-    /// The DTB's memory. It starts where the DTB lies now, or overlaps it nowhere.
+    /// The DTB's memory: it either starts where the DTB lies now, or does not overlap that.
     pub dtb: Region,
 }
 
@@ -124,8 +191,20 @@ pub enum PlacementError {
         /// All RAM.
         ram: Bytes,
     },
-    /// Kernel and initrd fit only too far from each other.
-    #[error("the initrd at {initrd} is not in the same 32 GiB window as the kernel at {kernel}")]
+    /// An older kernel would not find its DTB: what it can use is taken.
+    #[error(
+        "the kernel at {kernel} is from before v4.6 and needs the device tree within 512 MiB, where no {needed} are free; use a newer kernel, or a smaller initrd"
+    )]
+    DtbReach {
+        /// Where the kernel would lie.
+        kernel: Region,
+        /// The DTB's size in memory.
+        needed: Bytes,
+    },
+    /// Kernel and initrd fit only where the kernel cannot use the initrd.
+    #[error(
+        "the kernel at {kernel} cannot use an initrd at {initrd}: both must lie in one 32 GiB window, and for kernels before v4.6 the initrd above the kernel"
+    )]
     Window {
         /// Where the kernel would lie.
         kernel: Region,
@@ -137,7 +216,8 @@ pub enum PlacementError {
     TooManyRegions(#[from] TooManyRegions),
 }
 
-/// Places kernel, initrd and DTB. `memory` has neither an initrd in memory nor the DTB among its reservations.
+/// Places kernel, initrd and DTB. `memory` has neither an initrd in memory nor the DTB among its
+/// reservations.
 ///
 /// # Errors
 ///
@@ -157,95 +237,92 @@ pub fn place(
     };
     let stays = Region::new(dtb.now.start(), dtb.size).filter(|place| memory.is_free(*place));
     if let Some(place) = stays
-        && let Ok((kernel, initrd)) = beside(&memory.without(place)?, kernel, initrd)
+        && let rest = memory.without(place)?
+        && let Some(at) = kernel.find_in(&rest)
+        && kernel.reaches(at, place)
+        && let Ok(initrd) = place_initrd(&rest, kernel, at, initrd)
     {
         return Ok(Placement {
-            kernel,
+            kernel: at,
             initrd,
             dtb: place,
         });
     }
 
     // The DTB makes way. It is copied before anything is read, and not onto itself.
-    let (kernel, initrd) =
-        beside(memory, kernel, initrd).map_err(|error| match (error, initrd) {
-            (PlacementError::Kernel { needed, ram, .. }, InitrdNeeds::InMemory(initrd))
-                if kernel.find_in(all).is_some() =>
-            {
+    let at = kernel.find_in(memory).ok_or_else(|| {
+        let (needed, ram) = (kernel.size(), memory.ram.total());
+        match initrd {
+            InitrdNeeds::InMemory(initrd) if kernel.find_in(all).is_some() => {
                 PlacementError::InitrdInTheWay {
                     needed,
                     initrd,
                     ram,
                 }
             }
-            _ => error,
-        })?;
-    let mut rest = memory.without(kernel)?;
+            _ => PlacementError::Kernel {
+                needed,
+                largest: memory.largest_free(),
+                ram,
+            },
+        }
+    })?;
+    let initrd = place_initrd(memory, kernel, at, initrd)?;
+    let mut rest = memory.without(at)?;
     for taken in initrd.iter().chain([&dtb.now]) {
         rest.reserved.add(*taken)?;
     }
-    let dtb = rest
-        .find(dtb.size, PAGE, Bytes(0), Addr(0))
-        .ok_or_else(|| PlacementError::Dtb {
-            needed: dtb.size,
+    let needed = dtb.size;
+    let dtb = kernel.find_dtb(&rest, at, needed).ok_or_else(|| {
+        if rest.find(needed, PAGE, Bytes(0), Addr(0)).is_some() {
+            return PlacementError::DtbReach { kernel: at, needed };
+        }
+        PlacementError::Dtb {
+            needed,
             largest: rest.largest_free(),
             ram: rest.ram.total(),
-        })?;
+        }
+    })?;
     Ok(Placement {
-        kernel,
+        kernel: at,
         initrd,
         dtb,
     })
 }
 
-/// Places kernel and initrd in what is free.
-fn beside(
+/// Places an initrd that is read from the disk beside the kernel, which is placed at `at`; of one in
+/// memory, checks that the kernel can use it.
+fn place_initrd(
     memory: &Memory,
     kernel: &KernelNeeds,
+    at: Region,
     initrd: InitrdNeeds,
-) -> Result<(Region, Option<Region>), PlacementError> {
-    let kernel = kernel
-        .find_in(memory)
-        .ok_or_else(|| PlacementError::Kernel {
-            needed: kernel.size(),
-            largest: memory.largest_free(),
-            ram: memory.ram.total(),
-        })?;
-    match initrd {
-        InitrdNeeds::Nothing => Ok((kernel, None)),
-        InitrdNeeds::InMemory(initrd) => {
-            check_window(kernel, initrd)?;
-            Ok((kernel, None))
-        }
+) -> Result<Option<Region>, PlacementError> {
+    let usable = kernel.usable(at);
+    let (initrd, placed) = match initrd {
+        InitrdNeeds::Nothing => return Ok(None),
+        InitrdNeeds::InMemory(initrd) => (initrd, None),
         InitrdNeeds::Bytes(length) => {
-            let rest = memory.without(kernel)?;
-            let needed = Bytes(
-                length
-                    .0
-                    .max(1)
-                    .checked_next_multiple_of(PAGE)
-                    .unwrap_or(length.0),
-            );
-            let initrd = rest
-                .find(needed, PAGE, Bytes(0), kernel.end())
-                .or_else(|| rest.find(needed, PAGE, Bytes(0), Addr(0)))
+            let rest = memory.without(at)?;
+            let pages = length.0.max(1).checked_next_multiple_of(PAGE);
+            let needed = Bytes(pages.unwrap_or(length.0));
+            let find = |from| rest.find(needed, PAGE, Bytes(0), from);
+            let initrd = find(at.end())
+                .or_else(|| find(usable.start()))
                 .ok_or_else(|| PlacementError::Initrd {
                     needed,
                     largest: rest.largest_free(),
                     ram: rest.ram.total(),
                 })?;
-            check_window(kernel, initrd)?;
-            Ok((kernel, Some(initrd)))
+            (initrd, Some(initrd))
         }
+    };
+    let both = at.hull(initrd);
+    let window = both.start().0 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
+    if both.end().0 - window > WINDOW_SIZE || !usable.contains(initrd) {
+        return Err(PlacementError::Window { kernel: at, initrd });
     }
-}
-
-fn check_window(kernel: Region, initrd: Region) -> Result<(), PlacementError> {
-    let window_start = kernel.start().min(initrd.start()).0 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
-    if kernel.end().max(initrd.end()).0 - window_start > WINDOW_SIZE {
-        return Err(PlacementError::Window { kernel, initrd });
-    }
-    Ok(())
+    Ok(placed)
 }
 
 #[cfg(test)]
@@ -311,6 +388,7 @@ mod tests {
             text_offset: Bytes(0),
             image_size: Bytes(image_size),
             bytes_to_read: Bytes(image_size),
+            anywhere: true,
         }
     }
 
@@ -471,6 +549,60 @@ mod tests {
     }
 
     #[test]
+    fn an_older_kernel_gets_its_dtb_within_reach() {
+        let old = |text_offset, image_size| KernelNeeds {
+            text_offset: Bytes(text_offset),
+            anywhere: false,
+            ..kernel(image_size)
+        };
+        // An ELF's DTB lies below the boundary: it goes between that and the Image, or after it.
+        let below = dtb(0x4000_0000);
+        let nothing = InitrdNeeds::Nothing;
+        let placed = place(&virt(128), &old(0x8_0000, MIB), nothing, &below).unwrap();
+        assert_eq!(placed.kernel.start(), Addr(0x4028_0000));
+        assert_eq!(placed.dtb, region(0x4020_0000, 9216));
+        let placed = place(&virt(128), &old(0, MIB + 1), nothing, &below).unwrap();
+        assert_eq!(placed.kernel.start(), Addr(0x4020_0000));
+        assert_eq!(placed.dtb, region(0x4030_4000, 9216));
+        // That of the flat binary stays, unless it crosses a boundary or lies too far up.
+        for (now, place_of_dtb) in [
+            (0x4400_0000, 0x4400_0000),
+            (0x441f_e000, 0x4030_4000),
+            (0x6020_0000, 0x4030_4000),
+        ] {
+            let placed = place(&virt(1024), &old(0, MIB + 1), nothing, &dtb(now)).unwrap();
+            assert_eq!(placed.dtb.start(), Addr(place_of_dtb), "{now:#x}");
+        }
+        let initrd = InitrdNeeds::Bytes(Bytes(600 * MIB));
+        let error = place(&virt(1024), &old(0, MIB + 1), initrd, &below).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the kernel at 0x40200000..0x40300200 is from before v4.6 and needs the device tree within 512 MiB, where no 9 KiB are free; use a newer kernel, or a smaller initrd"
+        );
+        place(&virt(1024), &kernel(MIB), initrd, &below).unwrap();
+    }
+
+    #[test]
+    fn an_older_kernel_gets_no_initrd_below_it() {
+        let old = KernelNeeds {
+            anywhere: false,
+            ..kernel(30 * MIB)
+        };
+        let dtb = dtb(0x4010_0000);
+        let low = region(0x4010_0000, 2 * MIB);
+        let two = memory(&[low, region(0x4400_0000, 30 * MIB + 65536)], &[]);
+        let initrd = InitrdNeeds::Bytes(Bytes(MIB));
+        let placed = place(&two, &kernel(30 * MIB), initrd, &dtb).unwrap();
+        assert_eq!(placed.initrd, Some(region(0x4010_3000, MIB)));
+        let error = place(&two, &old, initrd, &dtb).unwrap_err();
+        assert!(matches!(error, PlacementError::Initrd { .. }), "{error}");
+        let in_memory = InitrdNeeds::InMemory(region(0x4018_0000, MIB));
+        place(&two, &kernel(30 * MIB), in_memory, &dtb).unwrap();
+        let error = place(&two, &old, in_memory, &dtb).unwrap_err();
+        assert!(matches!(error, PlacementError::Window { .. }), "{error}");
+    }
+
+    #[test]
     fn memory_nodes_that_touch_are_one_piece() {
         let two = memory(
             &[region(0x4400_0000, 64 * MIB), region(0x4000_0000, 64 * MIB)],
@@ -480,27 +612,39 @@ mod tests {
         by_elf(&two, &kernel(100 * MIB), None).unwrap();
     }
 
+    /// Pieces of memory within 150 MiB, or within 1.2 GiB.
     fn pieces() -> impl Strategy<Value = Vec<Region>> {
-        proptest::collection::vec((0_u64..2000, 0_u64..300), 0..12).prop_map(|list| {
+        let list = proptest::collection::vec((0_u64..2000, 0_u64..300), 0..12);
+        (prop_oneof![Just(1), Just(8_u64)], list).prop_map(|(scale, list)| {
             list.into_iter()
-                .map(|(start, length)| region(start * 65536, length * 65536))
+                .map(|(start, length)| region(start * scale * 65536, length * scale * 65536))
                 .collect()
         })
     }
 
+    /// Whether a kernel finds its DTB, by the letter of booting.rst.
+    fn is_found(needs: &KernelNeeds, kernel: Region, dtb: Region) -> bool {
+        let base = kernel.start().0 - needs.text_offset.0;
+        let (first, last) = (dtb.start().0, dtb.end().0 - 1);
+        needs.anywhere
+            || (first >= base && last - base < 512 * MIB && first / (2 * MIB) == last / (2 * MIB))
+    }
+
     proptest! {
         #[test]
-        fn what_is_placed_is_free_aligned_and_lowest(
+        fn what_is_placed_is_free_aligned_lowest_and_in_reach(
             ram in pieces(),
             reserved in pieces(),
             image_size in 1_u64..(40 * MIB),
             text_offset in prop_oneof![Just(0), Just(0x8_0000_u64)],
+            anywhere: bool,
             initrd in proptest::option::of((1_u64..(20 * MIB), proptest::option::of(0_u64..2000))),
             dtb_at in 0_u64..2000,
             dtb_size in 1_u64..200_000,
         ) {
             let memory = memory(&ram, &reserved);
-            let needs = KernelNeeds { text_offset: Bytes(text_offset), ..kernel(image_size) };
+            let text_offset = Bytes(text_offset);
+            let needs = KernelNeeds { text_offset, anywhere, ..kernel(image_size) };
             let dtb = DtbNeeds { now: region(dtb_at * 65536, dtb_size / 2), size: Bytes(dtb_size) };
             let initrd = match initrd {
                 None => InitrdNeeds::Nothing,
@@ -516,11 +660,11 @@ mod tests {
                     && !memory.reserved.as_slice().iter().chain(&in_memory).any(|piece| piece.overlaps(wanted))
             };
             // Every boundary in RAM tried one by one, lowest first.
-            let lowest = |but: Option<Region>| (0..80)
-                .map(|step| region(step * KERNEL_ALIGNMENT, 1))
+            let lowest = |except: Option<Region>| (0..640)
+                .map(|step| region(step * BOUNDARY, 1))
                 .filter(|base| memory.ram.as_slice().iter().any(|piece| piece.contains(*base)))
-                .map(|base| region(base.start().0 + text_offset, image_size.next_multiple_of(512)))
-                .find(|candidate| free(*candidate) && !but.is_some_and(|but| but.overlaps(*candidate)));
+                .map(|base| region(base.start().0 + text_offset.0, image_size.next_multiple_of(512)))
+                .find(|candidate| free(*candidate) && !except.is_some_and(|taken| taken.overlaps(*candidate)));
             let stays = Some(region(dtb.now.start().0, dtb_size)).filter(|stays| free(*stays));
             match place(&memory, &needs, initrd, &dtb) {
                 Ok(placement) => {
@@ -531,14 +675,20 @@ mod tests {
                         prop_assert_eq!(Some(kernel), lowest(None));
                         prop_assert!(!placement.dtb.overlaps(dtb.now));
                         // It moves only for a reason.
-                        prop_assert!(stays.is_none() || lowest(stays).is_none() || initrd != InitrdNeeds::Nothing);
+                        let could_stay = stays
+                            .and_then(|stays| lowest(Some(stays)).filter(|kernel| is_found(&needs, *kernel, stays)));
+                        prop_assert!(could_stay.is_none() || initrd != InitrdNeeds::Nothing);
                     }
                     prop_assert!(free(placement.dtb) && !placement.dtb.overlaps(kernel));
                     prop_assert!(placement.dtb.start().0.is_multiple_of(8) && placement.dtb.length().0 >= dtb_size);
+                    prop_assert!(is_found(&needs, kernel, placement.dtb));
                     prop_assert_eq!(placement.initrd.is_some(), matches!(initrd, InitrdNeeds::Bytes(_)));
                     if let (Some(at), InitrdNeeds::Bytes(length)) = (placement.initrd, initrd) {
                         prop_assert!(free(at) && !at.overlaps(kernel) && !at.overlaps(placement.dtb));
                         prop_assert!(at.start().0.is_multiple_of(4096) && at.length() >= length);
+                    }
+                    for initrd in placement.initrd.iter().chain(&in_memory) {
+                        prop_assert!(anywhere || initrd.start().0 >= kernel.start().0 - text_offset.0);
                     }
                 }
                 Err(PlacementError::Kernel { .. }) => prop_assert_eq!(lowest(None), None),
@@ -546,6 +696,22 @@ mod tests {
                     prop_assert!(in_memory.is_some() && lowest(None).is_none());
                 }
                 Err(PlacementError::Dtb { .. }) => prop_assert!(lowest(None).is_some()),
+                Err(PlacementError::DtbReach { kernel, .. }) => {
+                    prop_assert!(!anywhere && Some(kernel) == lowest(None));
+                    // Beside an initrd there may have been none either; without one, none is left.
+                    let step = dtb_size.next_power_of_two().max(4096);
+                    let mut places = (0..(1280 * MIB / step)).map(|at| region(at * step, dtb_size));
+                    let missed = places.any(|place| {
+                        free(place)
+                            && !place.overlaps(kernel)
+                            && !place.overlaps(dtb.now)
+                            && is_found(&needs, kernel, place)
+                    });
+                    prop_assert!(initrd != InitrdNeeds::Nothing || !missed);
+                }
+                Err(PlacementError::Window { kernel, initrd }) => {
+                    prop_assert!(!anywhere && initrd.start() < kernel.start());
+                }
                 Err(error) => prop_assert!(
                     matches!(initrd, InitrdNeeds::Bytes(_)) && lowest(None).is_some(), "{}", error
                 ),
