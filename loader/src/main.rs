@@ -84,8 +84,8 @@ fn boot(dtb: DtbAddress, exception_level: u64) -> Result<Infallible, Fatal> {
         ready.slot,
         Decimal(level)
     );
-    let way = handoff::Way::from(exception_level, level);
-    handoff::enter(way, &ready.loaded, &dtb)
+    let entry = handoff::KernelEntry::new(exception_level, level);
+    handoff::enter(entry, &ready.loaded, &dtb)
 }
 
 /// A panic is a bug in the loader: prints its place and powers off.
