@@ -81,8 +81,8 @@ fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
     let dtb = device_tree.tell_the_kernel(&machine, &told);
     drop(disk);
     console::say!("slot {}: entering the kernel at {level}", ready.slot);
-    let way = handoff::Way::from(entered, level);
-    handoff::enter(way, &ready.loaded, &dtb)
+    let entry = handoff::KernelEntry::new(entered, level);
+    handoff::enter(entry, &ready.loaded, &dtb)
 }
 
 /// A panic is a bug in the loader: prints its place and powers off.

@@ -8,6 +8,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod cpu;
 pub mod disk;
 pub mod display;
 pub mod env;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The report of an exception: the loader enables no interrupt and expects no exception, so each one is a bug or a broken
-//! machine, and is reported before the power goes off.
+//! The report of an exception. The loader enables no interrupts and expects no exceptions, so each one
+//! is a bug or a broken machine: it is reported, and the power goes off.
+//!
+//! An exception can come as soon as the vectors are set, which is before BSS is cleared. On a reboot BSS
+//! holds what the kernel left there, so statics that the report uses are in `.data`, which QEMU loads
+//! again.
 //!
 //! Source: Arm ARM (DDI 0487), D19.2.37 (ESR_ELx).
 
@@ -14,12 +18,15 @@ use little_loader_core::display::{Decimal, Hex, Word};
 
 use crate::machine::{console, power};
 
-/// Reports, on a stack of its own level: with the index in x4, ESR in x1, ELR in x2, FAR in x3.
+/// Reports the exception with the vector's index in x4, ESR in x1, ELR in x2 and FAR in x3.
+///
+/// # Safety
+///
+/// The code that the exception interrupted does not go on: the stack starts anew.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn stop() -> ! {
     naked_asm!(
-        "   adrp   x0, __stack_top",
-        "   add    x0, x0, :lo12:__stack_top",
+        "   adr    x0, __stack_top",
         "   mov    sp, x0",
         "   mov    x0, x4",
         "   b      {report}",
@@ -27,8 +34,9 @@ pub(crate) unsafe extern "C" fn stop() -> ! {
     )
 }
 
-/// Reports the exception and powers off. An exception on the way there means that the console or its address is bad:
-/// the second one is reported on the console that every virt machine has, the third only powers off.
+/// Reports the exception and powers off. An exception on the way there means that the console or its
+/// address is bad: the second one is reported on the console that every virt machine has, the third only
+/// powers off.
 extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
     const KINDS: [&str; 4] = [
         "synchronous exception",
@@ -36,6 +44,7 @@ extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
         "fast interrupt",
         "SError",
     ];
+    #[unsafe(link_section = ".data")]
     static SEEN: AtomicU8 = AtomicU8::new(0);
 
     let seen = SEEN.load(Ordering::Relaxed);
@@ -46,12 +55,13 @@ extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
         2 => power::off(),
         _ => power::halt(),
     }
-    let kind = KINDS[(index & 3) as usize];
-    let class = if index & 3 == 0 { class(esr) } else { "" };
+    // The vector table repeats the four kinds for each origin of an exception.
+    let kind = index as usize % KINDS.len();
+    let class = if kind == 0 { Class::of(esr).name() } else { "" };
     let level = CurrentEL.read(CurrentEL::EL);
     console::fatal(format_args!(
         "{} at EL{}{}, at {}: ESR {}, FAR {}",
-        Word(kind),
+        Word(KINDS[kind]),
         Decimal(level),
         Word(class),
         Hex(elr, 1),
@@ -61,18 +71,50 @@ extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
     power::off()
 }
 
-/// What the exception class of an ESR_ELx means, for those that code without FP, system calls and debugger can meet.
-fn class(esr: u64) -> &'static str {
-    match (esr >> 26) & 0x3f {
-        0x00 => ", undefined instruction",
-        0x07 => ", FP or SIMD",
-        0x16 => ", HVC",
-        0x17 => ", SMC",
-        0x18 => ", trapped system register",
-        0x20 | 0x21 => ", instruction abort",
-        0x22 => ", PC alignment",
-        0x24 | 0x25 => ", data abort",
-        0x26 => ", SP alignment",
-        _ => "",
+/// The lowest bit of ESR_ELx.EC, the exception class, which takes bits 31 to 26.
+pub(crate) const CLASS_SHIFT: u32 = 26;
+/// The immediate of the HVC or SMC instruction in the ESR_ELx of its exception.
+pub(crate) const CALL_IMMEDIATE: u64 = 0xffff;
+
+/// An exception class, the value of ESR_ELx.EC.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Class(pub(crate) u64);
+
+impl Class {
+    /// No other class fits.
+    const UNKNOWN: Self = Self(0x00);
+    /// FP, SIMD or SVE while it is trapped.
+    const FP: Self = Self(0x07);
+    /// HVC from AArch64.
+    pub(crate) const HVC: Self = Self(0x16);
+    /// SMC from AArch64.
+    pub(crate) const SMC: Self = Self(0x17);
+    /// MSR, MRS or a system instruction that is trapped.
+    const SYSTEM: Self = Self(0x18);
+    const INSTRUCTION_ABORT_FROM_LOWER: Self = Self(0x20);
+    const INSTRUCTION_ABORT: Self = Self(0x21);
+    const PC_ALIGNMENT: Self = Self(0x22);
+    const DATA_ABORT_FROM_LOWER: Self = Self(0x24);
+    const DATA_ABORT: Self = Self(0x25);
+    const SP_ALIGNMENT: Self = Self(0x26);
+
+    fn of(esr: u64) -> Self {
+        Self((esr >> CLASS_SHIFT) & 0x3f)
+    }
+
+    /// What the class means, for those that code without FP, system calls and debugger can meet.
+    fn name(self) -> &'static str {
+        match self {
+            Self::UNKNOWN => ", undefined instruction",
+            Self::FP => ", FP or SIMD",
+            Self::HVC => ", HVC",
+            Self::SMC => ", SMC",
+            Self::SYSTEM => ", trapped system register",
+            Self::INSTRUCTION_ABORT_FROM_LOWER | Self::INSTRUCTION_ABORT => ", instruction abort",
+            Self::PC_ALIGNMENT => ", PC alignment",
+            Self::DATA_ABORT_FROM_LOWER | Self::DATA_ABORT => ", data abort",
+            Self::SP_ALIGNMENT => ", SP alignment",
+            _ => "",
+        }
     }
 }

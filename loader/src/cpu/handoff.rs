@@ -3,13 +3,14 @@
 //! From the loader to the kernel's first instruction.
 //!
 //! On entry: kernel, initrd and DTB are in memory, and all DMA has stopped. On leaving, as Linux asks
-//! (`Documentation/arch/arm64/booting.rst`, section 4): x0 holds the DTB's address and x1 to x3 are 0, MMU and data cache
-//! are off, interrupts are masked, and what was loaded is clean to the point of coherency with no stale line of the
-//! instruction cache.
+//! (`Documentation/arch/arm64/booting.rst`, section 4): x0 holds the DTB's address and x1 to x3 are 0,
+//! MMU and data cache are off, interrupts are masked, and what was loaded is clean to the point of
+//! coherency with no stale line in the instruction cache.
 
 use core::arch::{asm, naked_asm};
 
 use aarch64_cpu::asm::barrier;
+use little_loader_core::cpu::registers::{CTR_EL0, field};
 use little_loader_core::kernel::entry_level::ExceptionLevel;
 use little_loader_core::units::Region;
 
@@ -20,28 +21,31 @@ use crate::cpu::mmu::SCTLR_ON;
 use crate::machine::console::trace;
 use crate::machine::device_tree::KernelDtb;
 
-/// How many cache lines a turn of the loop cleans. Under emulation each instruction counts, and a 12 MiB kernel has
-/// 200,000 lines.
-const LINES_PER_TURN: u64 = 8;
+/// How many cache lines each iteration cleans. Under emulation every instruction counts, and a 12 MiB
+/// kernel has 200,000 lines.
+const LINES_PER_ITERATION: u64 = 8;
 
-/// The way to the kernel.
+/// PSTATE.{D,A,I,F}, as DAIFSet takes them: debug exceptions, SError, IRQ and FIQ.
+const DAIF_ALL: u64 = 0b1111;
+
+/// The instruction that enters the kernel.
 #[derive(Clone, Copy)]
 #[repr(u64)]
-pub(crate) enum Way {
-    /// It is entered at EL1, where the loader is.
+pub(crate) enum KernelEntry {
+    /// A branch: the kernel runs at EL1, as the loader does.
     Branch = 1,
-    /// It is entered at EL2, by EL2.
-    ByEl2 = 2,
-    /// It is entered at EL1 in the non-secure state, by EL3.
-    ByEl3 = 3,
+    /// HVC to [`el2::handler`](crate::cpu::el2::handler): the kernel runs at EL2.
+    Hvc = 2,
+    /// SMC to [`el3::handler`](crate::cpu::el3::handler): the kernel runs at non-secure EL1.
+    Smc = 3,
 }
 
-impl Way {
-    /// The way of a loader that was entered at `entered` to a kernel that is entered at `level`.
-    pub(crate) fn from(entered: ExceptionLevel, level: ExceptionLevel) -> Self {
+impl KernelEntry {
+    /// For a loader that was entered at `entered`, and a kernel that is to run at `level`.
+    pub(crate) fn new(entered: ExceptionLevel, level: ExceptionLevel) -> Self {
         match (entered, level) {
-            (ExceptionLevel::El3, _) => Self::ByEl3,
-            (_, ExceptionLevel::El2) => Self::ByEl2,
+            (ExceptionLevel::El3, _) => Self::Smc,
+            (_, ExceptionLevel::El2) => Self::Hvc,
             _ => Self::Branch,
         }
     }
@@ -49,7 +53,7 @@ impl Way {
 
 /// Enters the kernel of a slot that was loaded, with its DTB. The disk is gone: nothing writes to
 /// memory any more.
-pub(crate) fn enter(way: Way, loaded: &Loaded, dtb: &KernelDtb) -> ! {
+pub(crate) fn enter(entry: KernelEntry, loaded: &Loaded, dtb: &KernelDtb) -> ! {
     let (kernel, dtb) = (loaded.kernel(), dtb.region());
     for region in [Some(kernel), loaded.initrd(), Some(dtb)]
         .into_iter()
@@ -61,25 +65,27 @@ pub(crate) fn enter(way: Way, loaded: &Loaded, dtb: &KernelDtb) -> ! {
     let (kernel, dtb) = (kernel.start(), dtb.start());
     trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
     // SAFETY: only a kernel that was checked and read to its end becomes a `Loaded`, and only a DTB
-    // that was edited for it a `KernelDtb`; both are clean to the point of coherency now. `way` comes
+    // that was edited for it a `KernelDtb`; both are clean to the point of coherency now. `entry` comes
     // from the level that the loader was entered at.
-    unsafe { jump(dtb.0, kernel.0, way) }
+    unsafe { jump(dtb.0, kernel.0, entry) }
 }
 
-/// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm ARM, D7.5.9).
+/// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm ARM,
+/// D7.5.9).
 fn clean_and_invalidate(region: Region) {
     let line = data_cache_line();
-    let turn = line * LINES_PER_TURN;
+    let iteration = line * LINES_PER_ITERATION;
     let mut address = region.start().0 / line * line;
-    while region.end().0.saturating_sub(address) >= turn {
-        // SAFETY: cleaning and invalidating changes no data, and all lines hold bytes of the region, which is mapped.
+    while region.end().0.saturating_sub(address) >= iteration {
+        // SAFETY: cleaning and invalidating changes no data, and all lines hold bytes of the region,
+        // which is mapped.
         unsafe {
             asm!(
                 ".rept {lines}",
                 "dc civac, {address}",
                 "add {address}, {address}, {line}",
                 ".endr",
-                lines = const LINES_PER_TURN,
+                lines = const LINES_PER_ITERATION,
                 address = inout(reg) address,
                 line = in(reg) line,
                 options(nostack),
@@ -94,24 +100,26 @@ fn clean_and_invalidate(region: Region) {
     barrier::dsb(barrier::SY);
 }
 
-/// The size in bytes of the smallest data cache line (CTR_EL0.DminLine; Arm ARM, D19.2.34).
+/// The size in bytes of the smallest data cache line (Arm ARM, D19.2.34: the binary logarithm of its words of 4 bytes).
 fn data_cache_line() -> u64 {
     let ctr: u64;
     // SAFETY: reading an identification register.
     unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
-    4 << ((ctr >> 16) & 0xf)
+    4 << field(ctr, CTR_EL0::DminLine)
 }
 
-/// Turns off MMU and caches and goes to the kernel.
+/// Turns off MMU and caches and enters the kernel.
 ///
 /// # Safety
 ///
-/// `kernel` is the first instruction of a kernel, and `dtb` the address of its DTB. The loader was entered at
-/// the level that the way leads by.
+/// The CPU is at EL1, and RAM, with this code in it, is mapped where it is. A kernel starts at `kernel`,
+/// and `dtb` is the address of its DTB; both are clean to the point of coherency, and no device writes to
+/// memory. For [`KernelEntry::Hvc`] the loader was entered at EL2, for [`KernelEntry::Smc`] at EL3, so
+/// that the handlers of these levels are in place.
 #[unsafe(naked)]
-unsafe extern "C" fn jump(dtb: u64, kernel: u64, way: Way) -> ! {
+unsafe extern "C" fn jump(dtb: u64, kernel: u64, entry: KernelEntry) -> ! {
     naked_asm!(
-        "   msr    daifset, #0b1111",
+        "   msr    daifset, #{daif}",
         "   mrs    x4, sctlr_el1",
         "   ldr    x3, ={sctlr_on}",
         "   bic    x4, x4, x3",
@@ -121,7 +129,7 @@ unsafe extern "C" fn jump(dtb: u64, kernel: u64, way: Way) -> ! {
         "   tlbi   vmalle1",
         "   dsb    sy",
         "   isb",
-        "   cmp    x2, #{by_el2}",
+        "   cmp    x2, #{hvc}",
         "   b.eq   1f",
         "   b.hi   2f",
         "   mov    x4, x1",
@@ -131,7 +139,8 @@ unsafe extern "C" fn jump(dtb: u64, kernel: u64, way: Way) -> ! {
         "   br     x4",
         "1: hvc    #{hvc_enter}",
         "2: smc    #{smc_enter}",
-        by_el2 = const Way::ByEl2 as u64,
+        daif = const DAIF_ALL,
+        hvc = const KernelEntry::Hvc as u64,
         smc_enter = const SMC_ENTER,
         hvc_enter = const HVC_ENTER,
         sctlr_on = const SCTLR_ON,

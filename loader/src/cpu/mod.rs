@@ -9,4 +9,5 @@ pub(crate) mod exceptions;
 pub(crate) mod handoff;
 pub(crate) mod mmu;
 pub(crate) mod reset;
+mod system_registers;
 pub(crate) mod vectors;

@@ -2,7 +2,8 @@
 
 //! From reset to the first line of Rust.
 //!
-//! On entry: one of QEMU's two ways to start us (Linux, `Documentation/arch/arm64/booting.rst` for the flat binary).
+//! On entry: one of QEMU's two ways to start us (for the flat binary: Linux,
+//! `Documentation/arch/arm64/booting.rst`).
 //!
 //! | | ELF | flat binary |
 //! | --- | --- | --- |
@@ -16,15 +17,16 @@
 use core::arch::{global_asm, naked_asm};
 
 use aarch64_cpu::registers::{CurrentEL, ID_AA64ISAR0_EL1, MPIDR_EL1, Readable};
+use little_loader_core::cpu::features::FEAT_CRC32;
 
 use crate::boot::fatal::Fatal;
 use crate::cpu::{el2, el3, mmu, vectors};
 
-/// How far behind the start of RAM the flat binary wants to lie, in bytes: where linker/loader.ld puts it.
+/// The flat binary's place, in bytes from the start of RAM; linker/loader.ld links it there.
 const TEXT_OFFSET: u64 = 0x10_0000;
 
-/// Image header flags: little-endian, 4 KiB pages, anywhere in memory.
-const FLAGS: u64 = 0b1010;
+/// Image header flags: little-endian (bit 0 is 0), 4 KiB pages (1 in bits 2:1), anywhere in memory (bit 3).
+const FLAGS: u64 = 1 << 1 | 1 << 3;
 
 // The 64-byte Image header (booting.rst, section 4) makes QEMU pass the DTB and place us at TEXT_OFFSET.
 global_asm!(
@@ -44,15 +46,16 @@ global_asm!(
     flags = const FLAGS,
 );
 
-/// The first instructions.
+/// The first instructions. A branch at the start of the Image header leads here, in the state that the
+/// module's table shows.
 #[unsafe(naked)]
 #[unsafe(link_section = ".text.first")]
 extern "C" fn reset() -> ! {
     naked_asm!(
-        // Keep what we were given: x19 = DTB address or 0, x20 = exception level. x21 = the vectors of all levels.
+        // Keep what we were given: x19 = DTB address or 0, x20 = exception level. x21 = the vectors of
+        // all levels. What is called below does not change them.
         "   mov    x19, x0",
-        "   adrp   x21, {vectors} - {skipped}",
-        "   add    x21, x21, :lo12:{vectors} - {skipped}",
+        "   adr    x21, {vectors} - {skipped}",
         "   mrs    x20, CurrentEL",
         "   lsr    x20, x20, #{el_shift}",
         "   and    x20, x20, #{el_mask}",
@@ -65,12 +68,12 @@ extern "C" fn reset() -> ! {
         "   bl     {enable_mmu}",
         "   b      4f",
 
-        // EL2: on at EL1. What the kernel is entered at is decided when the DTB has told how many CPUs there are.
+        // EL2: continue at EL1. The kernel's level is decided later, by the DTB's number of CPUs.
         "2: mov    x0, x21",
         "   bl     {drop_to_el1}",
         "   b      1b",
 
-        // EL3: every CPU arrives here at once. The first one goes on, at EL1 too, the others sleep.
+        // EL3: every CPU arrives here at once. The first one continues, at EL1 too; the others sleep.
         "3: mrs    x1, mpidr_el1",
         "   ldr    x2, ={affinity}",
         "   tst    x1, x2",
@@ -80,13 +83,10 @@ extern "C" fn reset() -> ! {
         "   b      1b",
 
         // Stack and BSS. The linker script aligns both ends to 16 bytes.
-        "4: adrp   x1, __stack_top",
-        "   add    x1, x1, :lo12:__stack_top",
+        "4: adr    x1, __stack_top",
         "   mov    sp, x1",
-        "   adrp   x1, __bss_start",
-        "   add    x1, x1, :lo12:__bss_start",
-        "   adrp   x2, __bss_end",
-        "   add    x2, x2, :lo12:__bss_end",
+        "   adr    x1, __bss_start",
+        "   adr    x2, __bss_end",
         "0: cmp    x1, x2",
         "   b.hs   5f",
         "   stp    xzr, xzr, [x1], #16",
@@ -108,20 +108,19 @@ extern "C" fn reset() -> ! {
     )
 }
 
-/// The affinity fields of MPIDR_EL1: 0 for the first CPU (Arm ARM, D19.2.100).
+/// The affinity fields of MPIDR_EL1, which are 0 for the first CPU (Arm ARM, D19.2.100).
 const AFFINITY: u64 = MPIDR_EL1::Aff0.mask << MPIDR_EL1::Aff0.shift
     | MPIDR_EL1::Aff1.mask << MPIDR_EL1::Aff1.shift
     | MPIDR_EL1::Aff2.mask << MPIDR_EL1::Aff2.shift
     | MPIDR_EL1::Aff3.mask << MPIDR_EL1::Aff3.shift;
 
-/// Checks that this is a CPU that the rest of the loader was made for.
+/// Checks that the CPU has the instructions that the rest of the loader was compiled for.
 ///
 /// # Errors
 ///
-/// When it is not; the console tells what to change.
+/// [`Fatal::NoCrc32`] without FEAT_CRC32.
 pub(crate) fn check_cpu() -> Result<(), Fatal> {
-    // Arm ARM, D19.2.61: the field CRC32, bits 19 to 16, is 0 where there are none.
-    if (ID_AA64ISAR0_EL1.get() >> 16) & 0xf == 0 {
+    if !FEAT_CRC32.is_in(ID_AA64ISAR0_EL1.get()) {
         return Err(Fatal::NoCrc32);
     }
     Ok(())

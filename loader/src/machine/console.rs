@@ -39,6 +39,7 @@ const TIMEOUT_SECONDS: u64 = 1;
 /// The address of the registers; 0 when the machine has no PL011 as its console.
 static PL011: AtomicUsize = AtomicUsize::new(DEFAULT_PL011);
 /// How many bytes still fit the FIFO for sure.
+#[unsafe(link_section = ".data")]
 static ROOM: AtomicU8 = AtomicU8::new(0);
 
 /// The registers up to the control register.

@@ -30,9 +30,11 @@ const BY_PIN: u8 = 3;
 const SECURE_PL061: usize = 0x090b_0000;
 
 /// How to power off.
+#[unsafe(link_section = ".data")]
 static METHOD: AtomicU8 = AtomicU8::new(UNKNOWN);
 /// The PL061 whose pin ends the machine.
 static PL061: AtomicUsize = AtomicUsize::new(SECURE_PL061);
+#[unsafe(link_section = ".data")]
 static PIN: AtomicU8 = AtomicU8::new(0);
 
 /// The registers of a PL061: the data register 256 times, the address choosing the pins, then the direction.

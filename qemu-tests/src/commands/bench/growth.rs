@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use little_loader_core::units::Bytes;
 use serde::Serialize;
 
 use qemu_tests::bench::accesses::accesses;
@@ -204,7 +205,7 @@ fn environment(bench: &Bench, large: &Path, kib: u32) -> Result<(Machine, PathBu
     let mut elf = build::read_elf(large)?;
     let size = kib << 10;
     let mut settings = elf.settings()?;
-    settings.env_size = size;
+    settings.env.size = Bytes(size.into());
     elf.set_settings(settings)?;
     let loader = bench.folder().join("set.elf");
     fs::write(&loader, elf.bytes())?;

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the set-up code needs of a CPU.
+
+use crate::cpu::features::Feature;
+use crate::cpu::registers::Register;
+
+/// The system registers of the CPU that runs.
+pub trait SystemRegisters {
+    /// Reads a register.
+    fn read<const REGISTER: u16>(&self, register: Register<REGISTER>) -> u64;
+
+    /// Writes a register. Instructions that follow may still see the old value, until
+    /// [`synchronize`](Self::synchronize).
+    fn write<const REGISTER: u16>(&mut self, register: Register<REGISTER>, value: u64);
+
+    /// Makes the effects of all writes visible to what follows (ISB).
+    fn synchronize(&mut self);
+
+    /// Whether the CPU has the feature.
+    fn has<const REGISTER: u16, const FIELD: u64, const LEAST: u64, const END: u64>(
+        &self,
+        feature: Feature<REGISTER, FIELD, LEAST, END>,
+    ) -> bool {
+        feature.is_in(self.read(Register::<REGISTER>))
+    }
+}
+
+/// `bits!(cpu, REGISTER { FEATURE => BIT | BIT, … })`: the value that has the bits of each row whose
+/// feature the CPU has.
+macro_rules! bits {
+    ($cpu:ident, $register:ident { $( $feature:ident => $($bit:ident)|+ ),+ $(,)? }) => {{
+        let mut value: u64 = 0;
+        $(
+            if $cpu.has($feature) {
+                value |= $( $register::$bit )|+;
+            }
+        )+
+        value
+    }};
+}
+
+pub(crate) use bits;

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! EL2 before a kernel runs at EL1: nothing that Linux uses is trapped.
+//!
+//! Source: Linux, `Documentation/arch/arm64/booting.rst`, section 4, for an entry at EL1. Left out:
+//! GICv5, auxiliary activity monitors, and HCRX_EL2.MCE2, which needs a hypervisor.
+
+use crate::cpu::access::{SystemRegisters, bits};
+use crate::cpu::features::*;
+use crate::cpu::registers::{self, *};
+
+/// Sets up a CPU that runs at EL2, so that an exception return leads to EL1 with MMU and caches off and
+/// interrupts masked; VBAR_EL2 and ELR_EL2 are the caller's. Registers that the CPU does not have are
+/// not touched.
+pub fn set_up(cpu: &mut impl SystemRegisters) {
+    let sctlr = bits!(cpu, SCTLR_EL2 { FEAT_SME => EnTP2 });
+    cpu.write(SCTLR_EL2, SCTLR_EL2_MMU_OFF | sctlr);
+    let is_e2h = set_hypervisor_configuration(cpu);
+    set_timers(cpu, is_e2h);
+    set_vector_units(cpu, is_e2h);
+    set_monitors(cpu);
+    if cpu.has(FEAT_FGT) {
+        set_fine_grained_traps(cpu);
+    }
+    if cpu.has(FEAT_FGT2) {
+        set_second_fine_grained_traps(cpu);
+    }
+    if cpu.has(FEAT_HCX) {
+        // Instructions and registers that are off while these bits are 0.
+        let hcrx = bits!(cpu, HCRX_EL2 {
+            FEAT_LS64 => EnALS,
+            FEAT_LS64_V => EnASR,
+            FEAT_MOPS => MSCEn,
+            FEAT_TCR2 => TCR2En,
+            FEAT_SCTLR2 => SCTLR2En,
+            FEAT_GCS => GCSEn,
+            FEAT_FPMR => EnFPM,
+        });
+        cpu.write(HCRX_EL2, hcrx);
+    }
+    if cpu.has(FEAT_GCS) {
+        cpu.write(GCSCR_EL2, 0);
+        if is_e2h {
+            cpu.write(GCSCR_EL12, 0);
+        } else {
+            cpu.write(GCSCR_EL1, 0);
+        }
+        cpu.write(GCSCRE0_EL1, 0);
+    }
+    if cpu.has(FEAT_GICv3) {
+        set_interrupt_controller(cpu);
+    }
+    // With E2H, EL2 reaches its own registers by the names of EL1's.
+    if is_e2h {
+        cpu.write(SCTLR_EL12, SCTLR_EL1_MMU_OFF);
+    } else {
+        cpu.write(SCTLR_EL1, SCTLR_EL1_MMU_OFF);
+    }
+    cpu.write(SPSR_EL2, SPSR_EL1H_MASKED);
+}
+
+/// Sets HCR_EL2 and what belongs to it. Returns whether E2H is 1, so that registers of EL2 have the
+/// layout that FEAT_VHE gave them.
+fn set_hypervisor_configuration(cpu: &mut impl SystemRegisters) -> bool {
+    let mut hcr = HCR_EL2::RW
+        | bits!(cpu, HCR_EL2 {
+            FEAT_PACQARMA5 => API | APK,
+            FEAT_PACIMP => API | APK,
+            FEAT_PACQARMA3 => API | APK,
+            FEAT_MTE2 => ATA,
+        });
+    // Where E2H can only be 1, it may read as 1 only once it was written (Linux,
+    // `arch/arm64/include/asm/el2_setup.h`).
+    if !cpu.has(FEAT_E2H0) {
+        hcr |= HCR_EL2::E2H;
+    }
+    cpu.write(HCR_EL2, hcr);
+    cpu.synchronize();
+    let is_e2h = cpu.read(HCR_EL2) & HCR_EL2::E2H != 0;
+    cpu.write(HSTR_EL2, 0);
+    cpu.write(VTTBR_EL2, 0);
+    // EL1 sees the identification that EL2 sees.
+    cpu.write(VPIDR_EL2, cpu.read(MIDR_EL1));
+    cpu.write(VMPIDR_EL2, cpu.read(MPIDR_EL1));
+    is_e2h
+}
+
+/// EL1 has the physical counter and timer, and a virtual counter without an offset.
+fn set_timers(cpu: &mut impl SystemRegisters, is_e2h: bool) {
+    let cnthctl = if is_e2h {
+        CNTHCTL_EL2_E2H::EL1PCTEN | CNTHCTL_EL2_E2H::EL1PTEN
+    } else {
+        CNTHCTL_EL2::EL1PCTEN | CNTHCTL_EL2::EL1PCEN
+    };
+    cpu.write(CNTHCTL_EL2, cnthctl);
+    cpu.write(CNTVOFF_EL2, 0);
+}
+
+/// EL1 has FPU, SVE and SME, with the longest vectors of this CPU.
+fn set_vector_units(cpu: &mut impl SystemRegisters, is_e2h: bool) {
+    let cptr = if is_e2h {
+        CPTR_EL2_E2H::FPEN
+            | bits!(cpu, CPTR_EL2_E2H {
+                FEAT_SVE => ZEN,
+                FEAT_SME => SMEN,
+            })
+    } else {
+        CPTR_EL2_RES1
+            & !bits!(cpu, CPTR_EL2 {
+                FEAT_SVE => TZ,
+                FEAT_SME => TSM,
+            })
+    };
+    cpu.write(CPTR_EL2, cptr);
+    cpu.synchronize();
+    if cpu.has(FEAT_SVE) {
+        cpu.write(ZCR_EL2, ZCR_EL2::LEN);
+    }
+    if cpu.has(FEAT_SME) {
+        // FA64 and EZT0 are RES0 where the CPU has not what they turn on.
+        let smcr = SMCR_EL2::LEN | SMCR_EL2::FA64 | SMCR_EL2::EZT0;
+        cpu.write(SMCR_EL2, cpu.read(SMCR_EL2) | smcr);
+    }
+}
+
+/// EL1 has all performance counters, statistical profiling, trace buffer and branch records. Activity
+/// monitors are started by the highest exception level.
+fn set_monitors(cpu: &mut impl SystemRegisters) {
+    let mut mdcr = bits!(cpu, MDCR_EL2 {
+        FEAT_SPE => E2PB,
+        FEAT_TRBE => E2TB,
+    });
+    if cpu.has(FEAT_PMUv3) {
+        // HPMN, the number of counters that EL1 has, starts at bit 0.
+        mdcr |= registers::field(cpu.read(PMCR_EL0), PMCR_EL0::N);
+    }
+    cpu.write(MDCR_EL2, mdcr);
+    if cpu.has(FEAT_BRBE) {
+        cpu.write(BRBCR_EL2, BRBCR_EL2::CC | BRBCR_EL2::MPRED);
+    }
+    if cpu.has(FEAT_AMUv1) && !cpu.has(EL3) {
+        cpu.write(AMCNTENSET0_EL0, AMCNTENSET0_EL0::P);
+    }
+}
+
+/// No trap of FEAT_FGT: a bit traps while it is 1, or while it is 0 when its name starts with n.
+fn set_fine_grained_traps(cpu: &mut impl SystemRegisters) {
+    let hfgrtr = bits!(cpu, HFGRTR_EL2 {
+        FEAT_SME => nTPIDR2_EL0 | nSMPRI_EL1,
+        FEAT_S1PIE => nPIR_EL1 | nPIRE0_EL1,
+        FEAT_S1POE => nPOR_EL1 | nPOR_EL0,
+        FEAT_GCS => nGCS_EL1 | nGCS_EL0,
+    });
+    cpu.write(HFGRTR_EL2, hfgrtr);
+    cpu.write(HFGWTR_EL2, hfgrtr);
+    let hfgitr = bits!(cpu, HFGITR_EL2 {
+        FEAT_BRBE => nBRBIALL | nBRBINJ,
+        FEAT_GCS => nGCSEPP | nGCSSTR_EL1 | nGCSPUSHM_EL1,
+    });
+    cpu.write(HFGITR_EL2, hfgitr);
+    let hdfgrtr = bits!(cpu, HDFGRTR_EL2 {
+        FEAT_BRBE => nBRBDATA | nBRBCTL | nBRBIDR,
+        FEAT_SPEv1p2 => nPMSNEVFR_EL1,
+    });
+    cpu.write(HDFGRTR_EL2, hdfgrtr);
+    cpu.write(HDFGWTR_EL2, hdfgrtr & !HDFGRTR_EL2::nBRBIDR);
+    if cpu.has(FEAT_AMUv1) {
+        cpu.write(HAFGRTR_EL2, 0);
+    }
+}
+
+/// No trap of FEAT_FGT2.
+fn set_second_fine_grained_traps(cpu: &mut impl SystemRegisters) {
+    let mut hdfgrtr2 = bits!(cpu, HDFGRTR2_EL2 {
+        FEAT_PMUv3p9 => nPMICNTR_EL0 | nPMICFILTR_EL0 | nPMUACR_EL1,
+    });
+    if cpu.has(FEAT_SPE) {
+        hdfgrtr2 |= bits!(cpu, HDFGRTR2_EL2 { FEAT_SPE_FDS => nPMSDSFR_EL1 });
+    }
+    cpu.write(HDFGRTR2_EL2, hdfgrtr2);
+    cpu.write(HDFGWTR2_EL2, hdfgrtr2);
+    cpu.write(HFGRTR2_EL2, 0);
+    cpu.write(HFGWTR2_EL2, 0);
+    cpu.write(HFGITR2_EL2, 0);
+}
+
+/// EL1 has the system registers of a GICv3.
+fn set_interrupt_controller(cpu: &mut impl SystemRegisters) {
+    let sre = cpu.read(ICC_SRE_EL2);
+    cpu.write(ICC_SRE_EL2, sre | ICC_SRE_EL2::SRE | ICC_SRE_EL2::Enable);
+    cpu.synchronize();
+    // SRE stays 0 where the machine has a GICv2, and these registers are then undefined.
+    if cpu.read(ICC_SRE_EL2) & ICC_SRE_EL2::SRE != 0 {
+        cpu.write(ICH_HCR_EL2, 0);
+    }
+}

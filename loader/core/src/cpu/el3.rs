@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! EL3 before a kernel runs in the non-secure state: nothing that Linux uses is trapped.
+//!
+//! Source: Linux, `Documentation/arch/arm64/booting.rst`, section 4, "If EL3 is present".
+
+use crate::cpu::access::{SystemRegisters, bits};
+use crate::cpu::features::*;
+use crate::cpu::registers::*;
+
+/// SCR_EL3 while the loader runs: lower levels are AArch64 and secure.
+pub const SCR_SECURE: u64 = SCR_EL3::RES1 | SCR_EL3::RW;
+
+/// Sets up a CPU that runs at EL3, so that an exception return leads to the non-secure state, to EL2
+/// where the CPU has it and else to EL1, with interrupts masked; ELR_EL3 is the caller's. Registers
+/// that the CPU does not have are not touched. Returns whether it is EL2.
+pub fn set_up(cpu: &mut impl SystemRegisters) -> bool {
+    // Lower levels are AArch64 and not secure, and cannot call EL3.
+    let scr = SCR_SECURE | SCR_EL3::NS | SCR_EL3::SMD;
+    let scr = scr
+        | bits!(cpu, SCR_EL3 {
+            FEAT_PACQARMA5 => API | APK,
+            FEAT_PACIMP => API | APK,
+            FEAT_PACQARMA3 => API | APK,
+            FEAT_MTE2 => ATA,
+            FEAT_FGT => FGTEn,
+            FEAT_FGT2 => FGTEn2,
+            FEAT_ECV => ECVEn,
+            FEAT_HCX => HXEn,
+            FEAT_GCS => GCSEn,
+            FEAT_SME => EnTP2,
+            FEAT_TCR2 => TCR2En,
+            FEAT_SCTLR2 => SCTLR2En,
+            FEAT_S1PIE => PIEn,
+            FEAT_S1POE => PIEn,
+            FEAT_FPMR => EnFPM,
+        });
+    cpu.write(SCR_EL3, scr);
+    set_vector_units(cpu);
+    set_monitors(cpu);
+    if cpu.has(FEAT_GICv3) {
+        let sre = cpu.read(ICC_SRE_EL3);
+        cpu.write(ICC_SRE_EL3, sre | ICC_SRE_EL3::SRE | ICC_SRE_EL3::Enable);
+    }
+    if cpu.has(EL2) {
+        cpu.write(SCTLR_EL2, SCTLR_EL2_MMU_OFF);
+        cpu.write(SPSR_EL3, SPSR_EL2H_MASKED);
+        true
+    } else {
+        cpu.write(SPSR_EL3, SPSR_EL1H_MASKED);
+        false
+    }
+}
+
+/// SVE and SME are not trapped, and have the longest vectors of this CPU.
+fn set_vector_units(cpu: &mut impl SystemRegisters) {
+    let cptr = bits!(cpu, CPTR_EL3 {
+        FEAT_SVE => EZ,
+        FEAT_SME => ESM,
+    });
+    cpu.write(CPTR_EL3, cptr);
+    cpu.synchronize();
+    if cpu.has(FEAT_SVE) {
+        cpu.write(ZCR_EL3, ZCR_EL3::LEN);
+    }
+    if cpu.has(FEAT_SME) {
+        // FA64 and EZT0 are RES0 where the CPU has not what they turn on.
+        cpu.write(SMCR_EL3, SMCR_EL3::LEN | SMCR_EL3::FA64 | SMCR_EL3::EZT0);
+    }
+}
+
+/// Debug, performance counters, profiling, trace: nothing is trapped. Activity monitors run.
+fn set_monitors(cpu: &mut impl SystemRegisters) {
+    let mut mdcr = bits!(cpu, MDCR_EL3 {
+        FEAT_PMUv3p9 => EnPM2,
+        FEAT_SPE => NSPB,
+        FEAT_SPEv1p2 => EnPMSN,
+        FEAT_TRBE => NSTB,
+        FEAT_BRBE => SBRBE,
+    });
+    if cpu.has(FEAT_SPE) {
+        mdcr |= bits!(cpu, MDCR_EL3 { FEAT_SPE_FDS => EnPMS3 });
+    }
+    cpu.write(MDCR_EL3, mdcr);
+    if cpu.has(FEAT_AMUv1) {
+        cpu.write(AMCNTENSET0_EL0, AMCNTENSET0_EL0::P);
+    }
+}
