@@ -211,7 +211,7 @@ impl Slots for SlotsOnDisk<'_> {
         let now = self.device_tree.region();
         let dtb = DtbNeeds {
             now,
-            size: edit::room(now.length().0 as usize, &command_line)?,
+            size: edit::size_after(now.length().0 as usize, &command_line)?,
         };
         let placement = place(self.ram.map(), &needs, initrd, &dtb)?;
         trace!("trace: the kernel's memory will be {}", placement.kernel);
