@@ -21,7 +21,7 @@ use core::mem;
 
 use little_loader_core::display::{Decimal, Word};
 use little_loader_core::kernel::entry_level::{self, ExceptionLevel};
-use little_loader_core::tree::edit::Told;
+use little_loader_core::tree::edit::ChosenProperties;
 
 use crate::boot::fatal::Fatal;
 use crate::boot::{build_settings, find_environment, load_slot};
@@ -71,14 +71,14 @@ fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
 
     // Hand over.
     let level = entry_level::of_kernel(entered, machine.cpus, build_settings::EL2);
-    let told = Told {
+    let chosen = ChosenProperties {
         command_line: ready.loaded.command_line(),
         initrd: ready.loaded.initrd(),
         slot: ready.slot,
         reason: ready.reason,
         bootcount: ready.bootcount,
     };
-    let dtb = device_tree.tell_the_kernel(&machine, &told);
+    let dtb = device_tree.tell_the_kernel(&machine, &chosen);
     drop(disk);
     console::say!("slot {}: entering the kernel at {level}", ready.slot);
     let entry = handoff::KernelEntry::new(entered, level);

@@ -4,7 +4,7 @@
 
 use little_loader_core::overrides::OverrideError;
 use little_loader_core::settings::SettingsError;
-use little_loader_core::tree::machine::DtbError;
+use little_loader_core::tree::error::DtbError;
 use little_loader_core::tree::memory_map::TooManyRegions;
 use little_loader_core::units::Count;
 use thiserror::Error;

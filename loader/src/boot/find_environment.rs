@@ -7,7 +7,8 @@ use arrayvec::ArrayVec;
 use little_loader_core::disk::pci_plan::buses::{Buses, MAX_DISKS};
 use little_loader_core::env::open::Opened;
 use little_loader_core::settings::Settings;
-use little_loader_core::tree::machine::{MAX_TRANSPORTS, Machine};
+use little_loader_core::tree::machine::Machine;
+use little_loader_core::tree::transports::MAX_TRANSPORTS;
 use little_loader_core::units::Count;
 
 use crate::boot::environment::{Buffers, Environment, NoEnvironment};

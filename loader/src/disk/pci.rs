@@ -12,7 +12,7 @@
 use little_loader_core::disk::pci_plan::buses::Buses;
 use little_loader_core::disk::pci_plan::configuration::PciFunction;
 use little_loader_core::disk::pci_plan::windows::{HostWindow, PlacementError};
-use little_loader_core::tree::machine::PciHost;
+use little_loader_core::tree::pci_host::PciHost;
 use thiserror::Error;
 use virtio_drivers::transport::pci::bus::PciRoot;
 use virtio_drivers::transport::pci::{PciTransport, VirtioPciError};

@@ -5,10 +5,14 @@
 use aarch64_cpu::registers::{Readable, SCTLR_EL1};
 use little_loader_core::display::Decimal;
 use little_loader_core::kernel::entry_level::ExceptionLevel;
-use little_loader_core::tree::edit::{self, Told};
-use little_loader_core::tree::fdt::{Fdt, HEADER_SIZE};
+use little_loader_core::tree::edit::{self, ChosenProperties};
+use little_loader_core::tree::error::DtbError;
+use little_loader_core::tree::fdt::Fdt;
+use little_loader_core::tree::format::HEADER_SIZE;
 use little_loader_core::tree::gic::Gic;
-use little_loader_core::tree::machine::{self, DtbError, GpioPowerOff, Machine, pack};
+use little_loader_core::tree::header::{self, pack};
+use little_loader_core::tree::machine::Machine;
+use little_loader_core::tree::power_pin::GpioPowerOff;
 use little_loader_core::units::{Addr, Bytes, Region};
 
 use crate::cpu::mmu;
@@ -44,13 +48,13 @@ impl KernelDtb {
 ///
 /// When there is none, or it is corrupt.
 pub(crate) fn find(passed: DtbAddress) -> Result<DeviceTree, DtbError> {
-    let (header, most) = (Bytes(HEADER_SIZE as u64), Bytes(machine::MAX_SIZE));
+    let (header, most) = (Bytes(HEADER_SIZE as u64), Bytes(header::MAX_SIZE));
     let mut memory = DtbMemory::at(passed, RAM_BASE, header, most).ok_or(DtbError::NotRam)?;
     let at = memory.region().start();
     let header = memory.bytes().first_chunk();
-    let size = machine::total_size(header.ok_or(DtbError::NotRam)?, at)?;
+    let size = header::total_size(header.ok_or(DtbError::NotRam)?, at)?;
     if !memory.resize(Bytes(size as u64)) {
-        let size = size as u32;
+        let size = size.into();
         return Err(DtbError::Size { at, size });
     }
     let length = pack(memory.bytes_mut()).len();
@@ -143,8 +147,12 @@ impl DeviceTree {
     }
 
     /// Writes what the kernel is told into the DTB.
-    pub(crate) fn tell_the_kernel(mut self, machine: &Machine, told: &Told<'_>) -> KernelDtb {
-        let size = edit::edit(self.memory.bytes_mut(), machine.chosen, told);
+    pub(crate) fn tell_the_kernel(
+        mut self,
+        machine: &Machine,
+        properties: &ChosenProperties<'_>,
+    ) -> KernelDtb {
+        let size = edit::write_chosen(self.memory.bytes_mut(), machine.chosen, properties);
         let region = self.memory.region().prefix(Bytes(size as u64));
         trace!("trace: DTB of {size} bytes at {}", region.start());
         KernelDtb(region)

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use aarch64_cpu::asm::wfi;
 use aarch64_cpu::registers::{CurrentEL, Readable};
 use little_loader_core::kernel::entry_level::ExceptionLevel;
-use little_loader_core::tree::machine::Conduit;
+use little_loader_core::tree::psci::Conduit;
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{UniqueMmioPointer, field};
 use smccc::{Hvc, Smc, psci};

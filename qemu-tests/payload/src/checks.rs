@@ -8,9 +8,11 @@ use core::ptr::NonNull;
 use aarch64_cpu::registers::{CNTFRQ_EL0, Readable, SCTLR_EL1};
 use dtoolkit::fdt::{Fdt, FdtNode};
 use dtoolkit::{Node, Property};
-use little_loader_core::tree::fdt::HEADER_SIZE;
-use little_loader_core::tree::machine::{self, Conduit, Machine};
+use little_loader_core::tree::format::HEADER_SIZE;
+use little_loader_core::tree::header;
+use little_loader_core::tree::machine::Machine;
 use little_loader_core::tree::memory_map::Memory;
+use little_loader_core::tree::psci::Conduit;
 use little_loader_core::units::{Addr, Bytes, Region};
 use safe_mmio::fields::ReadPure;
 use safe_mmio::{UniqueMmioPointer, field_shared};
@@ -104,7 +106,7 @@ fn report_appended(entry: &Entry) {
 
 fn dtb_bytes(at: u64) -> Option<&'static [u8]> {
     let header = bytes(Addr(at), HEADER_SIZE as u64)?.first_chunk()?;
-    match machine::total_size(header, Addr(at)) {
+    match header::total_size(header, Addr(at)) {
         Ok(size) => bytes(Addr(at), size as u64),
         Err(error) => {
             check("tree", error, false, "a device tree of at most 2 MiB");

@@ -6,7 +6,7 @@
 
 use core::ptr::NonNull;
 
-use little_loader_core::tree::machine::PciHost;
+use little_loader_core::tree::pci_host::PciHost;
 use safe_mmio::UniqueMmioPointer;
 use safe_mmio::fields::ReadPure;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernel's command line: what the slot says, then what QEMU's command line adds.
+//! The kernel's command line: the slot's arguments, then those of QEMU's command line.
 
 use thiserror::Error;
 
-use crate::display::Decimal;
+use crate::units::Count;
 
 /// The longest command line in bytes, without its NUL: `COMMAND_LINE_SIZE` of arm64 is 2048 with it
 /// (Linux, `arch/arm64/include/uapi/asm/setup.h`).
@@ -13,11 +13,11 @@ pub const MAX_COMMAND_LINE: usize = 2047;
 /// The command line is too long for Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the command line has {} bytes; Linux takes at most 2047: shorten kernel_args or -append", Decimal(*length as u64)
+    "the command line has {length} bytes; Linux takes at most 2047: shorten kernel_args or -append"
 )]
 pub struct CommandLineTooLong {
     /// Its length in bytes, without the NUL.
-    pub length: usize,
+    pub length: Count,
 }
 
 /// The command line of the kernel.
@@ -28,8 +28,8 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Joins the slot's arguments, those of `-append` and those of an override, with a space between those that are not
-    /// empty.
+    /// Joins the slot's arguments, those of `-append` and those of an override, with one space between
+    /// those that are not empty.
     ///
     /// # Errors
     ///
@@ -40,6 +40,7 @@ impl CommandLine {
         let length = parts.clone().map(|part| part.len() + 1).sum::<usize>();
         let length = length.saturating_sub(1);
         if length > MAX_COMMAND_LINE {
+            let length = length.into();
             return Err(CommandLineTooLong { length });
         }
         let mut line = Self {
@@ -84,6 +85,11 @@ mod tests {
         assert_eq!(joined([b"", b"", b""]), b"");
         assert_eq!(joined([&[b'x'; 2047], b"", b""]).len(), 2047);
         let error = CommandLine::join([&[b'x'; 2000], &[b'y'; 40], &[b'z'; 6]]).unwrap_err();
-        assert_eq!(error, CommandLineTooLong { length: 2048 });
+        assert_eq!(
+            error,
+            CommandLineTooLong {
+                length: Count(2048)
+            }
+        );
     }
 }

@@ -182,7 +182,7 @@ impl<'a> SlotCheck<'a> {
         let initrd = qemu_initrd.or_own(self.contents.initrd)?;
         let dtb = DtbNeeds {
             now: dtb,
-            size: edit::room(dtb.length().0 as usize, &self.command_line)?,
+            size: edit::size_after(dtb.length().0 as usize, &self.command_line)?,
         };
         Ok(CheckedSlot {
             kernel,
@@ -334,7 +334,7 @@ mod tests {
             checked.command_line.as_bytes(),
             b"console=ttyAMA0 quiet serial=1"
         );
-        let room = edit::room(8192, &checked.command_line).unwrap();
+        let room = edit::size_after(8192, &checked.command_line).unwrap();
         assert_eq!(checked.placement.dtb, region(0x4000_0000, room.0));
     }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the kernel is told: the edits of the DTB's `/chosen` node, in place.
+//! The edit of the DTB for the kernel: the properties of `/chosen`, written in place.
 //!
-//! Old properties become NOP tokens, the new ones go in front of the rest, and their names behind all other strings. So
-//! all that follows the node's name moves once, and the size of the result is known before anything is changed.
-//! Everything else stays as it is, `kaslr-seed` and `rng-seed` included.
+//! Old properties become NOP tokens, the new ones go before all others, and their names after all other
+//! strings. So everything that follows the node's name moves once, and the size of the result is known
+//! before anything is changed. All other properties stay as they are, `kaslr-seed` and `rng-seed`
+//! included.
 //!
-//! Source: Devicetree Specification 0.4, chapter 5 (the flattened format).
+//! Source: Devicetree Specification 0.4, chapter 5 (the flattened format) and 3.6 (`/chosen`).
 
 use core::ops::Range;
 
@@ -15,12 +16,12 @@ use thiserror::Error;
 use crate::display::{Decimal, MAX_DIGITS};
 use crate::kernel::command_line::CommandLine;
 use crate::slots::slot::{Reason, Slot};
-use crate::tree::fdt::{
+use crate::tree::format::{
     NOP, OFF_DT_STRINGS, PROP, PROPERTY_HEADER, SIZE_DT_STRINGS, SIZE_DT_STRUCT, TOTALSIZE, padded,
     put_word, word,
 };
-use crate::tree::machine::MAX_SIZE;
-use crate::units::{Bytes, Region};
+use crate::tree::header::MAX_SIZE;
+use crate::units::{Bytes, Count, Region};
 
 /// The properties that are written, with the NUL that ends a name in the strings block.
 const NAMES: [&[u8]; 6] = [
@@ -32,7 +33,7 @@ const NAMES: [&[u8]; 6] = [
     b"little-loader,bootcount\0",
 ];
 
-/// The two of them that are addresses, and there only with an initrd; the others are texts that end with a NUL.
+/// The two of them that are addresses, and present only with an initrd; the others are strings.
 const INITRD: Range<usize> = 1..3;
 
 /// The bytes of all names.
@@ -53,30 +54,31 @@ const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER
     + (MAX_DIGITS + 1).next_multiple_of(4)
     + NAMES_SIZE;
 
-/// The edited DTB would be larger than what Linux maps.
+/// The edited DTB would be larger than Linux accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the device tree has {} bytes with the command line; Linux takes at most 2 MiB", Decimal(*size as u64))]
+#[error("the device tree has {size} bytes with the command line; Linux takes at most 2 MiB")]
 pub struct TreeTooLarge {
     /// Its size in bytes.
-    pub size: usize,
+    pub size: Count,
 }
 
-/// The room in bytes for a packed DTB of `size` bytes once [`edit`] has told it `command_line`.
+/// The most bytes that a packed DTB of `size` bytes can have after [`write_chosen`] with this command
+/// line.
 ///
 /// # Errors
 ///
-/// When Linux would not take it.
-pub fn room(size: usize, command_line: &CommandLine) -> Result<Bytes, TreeTooLarge> {
+/// When Linux would not accept a DTB of that size.
+pub fn size_after(size: usize, command_line: &CommandLine) -> Result<Bytes, TreeTooLarge> {
     let size = size + MAX_GROWTH + padded(command_line.with_nul().len());
     if size as u64 > MAX_SIZE {
-        return Err(TreeTooLarge { size });
+        return Err(TreeTooLarge { size: size.into() });
     }
     Ok(Bytes(size as u64))
 }
 
-/// What the kernel is told.
+/// The properties of `/chosen` that the loader writes.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct ChosenProperties<'a> {
     /// `bootargs`
     pub command_line: &'a CommandLine,
     /// `linux,initrd-start` and `linux,initrd-end`
@@ -89,27 +91,28 @@ pub struct Told<'a> {
     pub bootcount: u64,
 }
 
-/// Writes what the kernel is told into `/chosen` and returns the DTB's new size in bytes. All but the initrd's addresses
-/// are strings, so that userspace reads them as text under `/proc/device-tree/chosen`.
+/// Writes the properties into `/chosen` and returns the DTB's new size in bytes. All except the
+/// initrd's addresses are strings, so that userspace reads them as text under
+/// `/proc/device-tree/chosen`.
 ///
-/// `dtb` is a packed DTB with [`room`] behind it, from which [`Machine`](crate::tree::machine::Machine) was read; `chosen` is what
-/// that says of it.
+/// `dtb` is a packed DTB from which a [`Machine`](crate::tree::machine::Machine) was read, followed by
+/// enough bytes for [`size_after`]; `chosen` is the machine's field.
 ///
 /// # Panics
 ///
-/// When `dtb` is something else.
-pub fn edit(dtb: &mut [u8], chosen: usize, told: &Told<'_>) -> usize {
-    let initrd = told
+/// When `dtb` is anything else.
+pub fn write_chosen(dtb: &mut [u8], chosen: usize, properties: &ChosenProperties<'_>) -> usize {
+    let initrd = properties
         .initrd
         .map(|initrd| [initrd.start().0.to_be_bytes(), initrd.end().0.to_be_bytes()]);
     let mut digits = [0; MAX_DIGITS];
-    let bootcount = Decimal(told.bootcount).write(&mut digits);
+    let bootcount = Decimal(properties.bootcount).write(&mut digits);
     let values = [
-        Some(told.command_line.as_bytes()),
+        Some(properties.command_line.as_bytes()),
         initrd.as_ref().map(|[start, _]| start.as_slice()),
         initrd.as_ref().map(|[_, end]| end.as_slice()),
-        Some(told.slot.name().as_bytes()),
-        Some(told.reason.name().as_bytes()),
+        Some(properties.slot.name().as_bytes()),
+        Some(properties.reason.name().as_bytes()),
         Some(bootcount),
     ];
     let length = |index: usize, value: &[u8]| value.len() + usize::from(!INITRD.contains(&index));
@@ -149,7 +152,8 @@ pub fn edit(dtb: &mut [u8], chosen: usize, told: &Told<'_>) -> usize {
     strings + name_at
 }
 
-/// Makes NOP tokens of the properties that will be written anew. An initrd that QEMU loaded stays unless there is another.
+/// Makes NOP tokens of the properties that will be written. An initrd that QEMU loaded stays unless
+/// there is another.
 fn remove(dtb: &mut [u8], chosen: usize, has_initrd: bool) {
     let strings = word(dtb, OFF_DT_STRINGS) as usize;
     let mut at = chosen;
@@ -189,13 +193,14 @@ mod tests {
     use super::*;
     use crate::kernel::command_line::MAX_COMMAND_LINE;
     use crate::tree::fdt;
-    use crate::tree::machine::{Machine, pack};
+    use crate::tree::header::pack;
+    use crate::tree::machine::Machine;
     use crate::units::{Addr, Bytes};
 
     const VIRT: &[u8] = include_bytes!("../../tests/fixtures/virt.dtb");
 
-    fn told(command_line: &CommandLine, initrd: Option<Region>) -> Told<'_> {
-        Told {
+    fn properties(command_line: &CommandLine, initrd: Option<Region>) -> ChosenProperties<'_> {
+        ChosenProperties {
             command_line,
             initrd,
             slot: Slot::B,
@@ -204,22 +209,22 @@ mod tests {
         }
     }
 
-    /// The DTB as QEMU leaves it, 1 MiB, edited; returned as the kernel gets it.
-    fn edited(source: &[u8], told: &Told<'_>) -> Vec<u8> {
+    /// Edits the DTB as QEMU leaves it, in 1 MiB; returns it as the kernel gets it.
+    fn edited(source: &[u8], properties: &ChosenProperties<'_>) -> Vec<u8> {
         let mut dtb = vec![0xee; 1 << 20];
         dtb[..source.len()].copy_from_slice(source);
         dtb[4..8].copy_from_slice(&(1_u32 << 20).to_be_bytes());
         let packed = pack(&mut dtb);
         let packed_size = packed.len();
         let machine = Machine::read(fdt::Fdt::new(packed).unwrap()).unwrap();
-        let room = room(packed_size, told.command_line).unwrap().0 as usize;
-        let size = edit(&mut dtb[..room], machine.chosen, told);
+        let room = size_after(packed_size, properties.command_line).unwrap().0 as usize;
+        let size = write_chosen(&mut dtb[..room], machine.chosen, properties);
         assert!(size <= room);
         dtb.truncate(size);
         dtb
     }
 
-    /// Everything in the tree but `/chosen`, as text.
+    /// Everything in the tree except `/chosen`, as text.
     fn without_chosen(dtb: &[u8]) -> String {
         let fdt = Fdt::new(dtb).unwrap();
         fdt.root()
@@ -233,7 +238,7 @@ mod tests {
     fn the_edited_dtb_is_packed_valid_and_otherwise_unchanged() {
         let line = CommandLine::join([b"console=ttyAMA0 root=/dev/vda1", b"quiet", b""]).unwrap();
         let initrd = Region::new(Addr(0x4500_0000), Bytes(0x1234)).unwrap();
-        let dtb = edited(VIRT, &told(&line, Some(initrd)));
+        let dtb = edited(VIRT, &properties(&line, Some(initrd)));
         assert!(dtb.len() < VIRT.len() + 300);
         let fdt = Fdt::new(&dtb).unwrap();
         let chosen = fdt.find_node("/chosen").unwrap();
@@ -255,9 +260,9 @@ mod tests {
     fn the_boot_count_is_written_in_full() {
         let line = CommandLine::join([b"", b"", b""]).unwrap();
         for bootcount in [0, 9, 10, 12, u64::MAX] {
-            let told = Told {
+            let told = ChosenProperties {
                 bootcount,
-                ..told(&line, None)
+                ..properties(&line, None)
             };
             let dtb = edited(VIRT, &told);
             let chosen = Fdt::new(&dtb).unwrap().find_node("/chosen").unwrap();
@@ -270,10 +275,10 @@ mod tests {
     fn a_property_occurs_once_however_often_it_is_written() {
         let line = CommandLine::join([b"first", b"", b""]).unwrap();
         let initrd = Region::new(Addr(0x4500_0000), Bytes(0x1234)).unwrap();
-        let once = edited(VIRT, &told(&line, Some(initrd)));
+        let once = edited(VIRT, &properties(&line, Some(initrd)));
         let line = CommandLine::join([b"second", b"", b""]).unwrap();
         let initrd = Region::new(Addr(0x4600_0000), Bytes(1)).unwrap();
-        let twice = edited(&once, &told(&line, Some(initrd)));
+        let twice = edited(&once, &properties(&line, Some(initrd)));
         let chosen = Fdt::new(&twice).unwrap().find_node("/chosen").unwrap();
         for name in NAMES {
             let name = str::from_utf8(&name[..name.len() - 1]).unwrap();
@@ -285,15 +290,15 @@ mod tests {
         }
         let start = chosen.property("linux,initrd-start").unwrap();
         assert_eq!(start.value(), 0x4600_0000_u64.to_be_bytes());
-        // What nobody places again stays.
-        let third = edited(&twice, &told(&line, None));
+        // An initrd that is not replaced stays.
+        let third = edited(&twice, &properties(&line, None));
         let chosen = Fdt::new(&third).unwrap().find_node("/chosen").unwrap();
         let start = chosen.property("linux,initrd-start").unwrap();
         assert_eq!(start.value(), 0x4600_0000_u64.to_be_bytes());
     }
 
     #[test]
-    fn the_room_is_enough_for_every_reason() {
+    fn the_size_after_is_enough_for_every_reason() {
         let line = CommandLine::join([&[b'x'; MAX_COMMAND_LINE], b"", b""]).unwrap();
         let initrd = Region::new(Addr(0x4500_0000), Bytes(1));
         for reason in [
@@ -305,18 +310,18 @@ mod tests {
         ] {
             edited(
                 VIRT,
-                &Told {
+                &ChosenProperties {
                     reason,
                     bootcount: u64::MAX,
-                    ..told(&line, initrd)
+                    ..properties(&line, initrd)
                 },
             );
         }
         let two_mib = MAX_SIZE as usize;
         assert_eq!(
-            room(two_mib - 2000, &line),
+            size_after(two_mib - 2000, &line),
             Err(TreeTooLarge {
-                size: two_mib - 2000 + MAX_GROWTH + 2048
+                size: (two_mib - 2000 + MAX_GROWTH + 2048).into()
             })
         );
     }
@@ -329,7 +334,7 @@ mod tests {
         ) {
             let line = CommandLine::join([&args, b"", b""]).unwrap();
             let initrd = initrd.then(|| Region::new(Addr(0x4500_0000), Bytes(1)).unwrap());
-            let dtb = edited(VIRT, &told(&line, initrd));
+            let dtb = edited(VIRT, &properties(&line, initrd));
             let fdt = Fdt::new(&dtb).unwrap();
             let chosen = fdt.find_node("/chosen").unwrap();
             let bootargs = chosen.property("bootargs").unwrap();

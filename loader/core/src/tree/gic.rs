@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The interrupt controller in the device tree. Only a loader entered at EL3 needs it; the kernel finds its own.
+//! The interrupt controller in the device tree. Only a loader entered at EL3 needs it.
 
+use crate::tree::error::DtbError;
 use crate::tree::fdt::Fdt;
-use crate::tree::machine::{self, DtbError, Windows};
+use crate::tree::reg::RegEntries;
 use crate::units::Region;
 
 /// The registers of a GIC (Linux, `Documentation/devicetree/bindings/interrupt-controller/arm,gic.yaml` and
@@ -24,16 +25,16 @@ impl Gic {
     /// When its `reg` cannot be read.
     pub fn find(fdt: Fdt<'_>) -> Result<Option<Self>, DtbError> {
         for node in fdt.root().children() {
-            let is = |name| machine::is_compatible(node, name);
+            let is = |name| node.is_compatible(name);
             let is_v3 = is(b"arm,gic-v3");
             if !is_v3 && !is(b"arm,cortex-a15-gic") && !is(b"arm,gic-400") {
                 continue;
             }
-            let mut windows = Windows::of(node);
-            let Some(distributor) = windows.next()? else {
+            let mut entries = RegEntries::of(node);
+            let Some(distributor) = entries.next()? else {
                 continue;
             };
-            let second = windows.next()?;
+            let second = entries.next()?;
             if !is_v3 && second.is_none() {
                 continue;
             }

@@ -1,230 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the loader needs to know of the machine, read from the flattened device tree (DTB) in one walk.
+//! The machine as the device tree describes it, as far as the loader needs to know it, read in one walk.
 //!
-//! Source: Devicetree Specification 0.4, chapters 2.3 (standard properties), 3.4 to 3.6 (memory, reserved-memory,
-//! chosen) and 5 (the flattened format).
+//! Source: Devicetree Specification 0.4, chapters 2.3 (standard properties) and 3.4 to 3.8 (memory,
+//! reserved-memory, chosen, cpus).
 
 use core::ops::Range;
 
-use arrayvec::ArrayVec;
-use thiserror::Error;
+use crate::tree::console::pl011;
+use crate::tree::error::DtbError;
+use crate::tree::fdt::Fdt;
+use crate::tree::format::{number, until_nul};
+use crate::tree::memory_map::Memory;
+use crate::tree::node::{Node, is_okay};
+use crate::tree::pci_host::PciHost;
+use crate::tree::psci::Conduit;
+use crate::tree::reg::{RegEntries, region};
+use crate::tree::transports::Transports;
+use crate::units::Region;
 
-use crate::display::{Decimal, Hex, Word};
-use crate::tree::fdt::{
-    Cells, Fdt, FdtError, HEADER_SIZE, MAGIC, Node, OFF_DT_STRINGS, SIZE_DT_STRINGS, TOTALSIZE,
-    number, put_word, until_nul, word,
-};
-use crate::tree::memory_map::{Memory, TooManyRegions};
-use crate::units::{Addr, Bytes, Region};
-
-/// The largest DTB that is taken, in bytes: the kernel maps no more (booting.rst, section 2).
-pub const MAX_SIZE: u64 = 2 << 20;
-
-/// The most virtio transports that are looked at. QEMU's virt machine has 32.
-pub const MAX_TRANSPORTS: usize = 64;
-
-/// Why there is no usable DTB.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum DtbError {
-    /// Something else stands there.
-    #[error("no device tree at {at}: found {}, expected 0xd00dfeed", Hex(u64::from(*found), 8))]
-    Missing {
-        /// Where it was looked for.
-        at: Addr,
-        /// The first four bytes, read as a big-endian number.
-        found: u32,
-    },
-    /// The address is not one of RAM.
-    #[error("no device tree: the address for it is not in RAM, or is the loader's own")]
-    NotRam,
-    /// The header's size cannot be right.
-    #[error("the device tree at {at} says it has {} bytes; between 40 and 2 MiB are possible", Decimal(u64::from(*size)))]
-    Size {
-        /// Where it lies.
-        at: Addr,
-        /// The size in its header.
-        size: u32,
-    },
-    /// It does not parse.
-    #[error("corrupt device tree: {0}")]
-    Corrupt(#[from] FdtError),
-    /// A property has a value of the wrong form.
-    #[error(
-        "device tree: {} of {} bytes is no list of whole entries, each of {} cells",
-        Word(property), Decimal(*length as u64), Decimal(u64::from(*cells))
-    )]
-    Property {
-        /// Its name.
-        property: &'static str,
-        /// The length of its value in bytes.
-        length: usize,
-        /// The cells of 4 bytes of an entry.
-        cells: u32,
-    },
-    /// Addresses or sizes have no form that the loader reads.
-    #[error("device tree: addresses of {} and sizes of {} cells; 1 and 2 are possible", Decimal(u64::from(*address)), Decimal(u64::from(*size)))]
-    Cells {
-        /// The cells of an address.
-        address: u32,
-        /// The cells of a size.
-        size: u32,
-    },
-    /// There is no RAM in it.
-    #[error("the device tree has no memory node with device_type \"memory\"")]
-    NoMemory,
-    /// A region reaches past the end of the address space.
-    #[error("device tree: {} bytes at {start} do not fit the address space", Hex(*length, 1))]
-    BadRegion {
-        /// The region's start.
-        start: Addr,
-        /// The region's length in bytes.
-        length: u64,
-    },
-    /// The memory has more pieces than the loader keeps.
-    #[error(transparent)]
-    Regions(#[from] TooManyRegions),
-    /// There is no `/chosen`.
-    #[error("the device tree has no /chosen node to put the command line into")]
-    NoChosen,
-}
-
-/// Reads the size of the DTB from its first bytes.
-///
-/// # Errors
-///
-/// When these are not the first bytes of a DTB, or its size is out of range.
-pub fn total_size(header: &[u8; HEADER_SIZE], at: Addr) -> Result<usize, DtbError> {
-    let found = word(header, 0);
-    if found != MAGIC {
-        return Err(DtbError::Missing { at, found });
-    }
-    let size = word(header, TOTALSIZE);
-    match usize::try_from(size) {
-        Ok(bytes) if (HEADER_SIZE..=MAX_SIZE as usize).contains(&bytes) => Ok(bytes),
-        _ => Err(DtbError::Size { at, size }),
-    }
-}
-
-/// Cuts off the slack behind what a DTB uses, and returns what is left. QEMU leaves about 1 MiB of it, and the kernel
-/// reserves as much as the header says.
-///
-/// The strings lie last in what is left; [`Fdt::new`] refuses a tree with a block behind them.
-pub fn pack(dtb: &mut [u8]) -> &mut [u8] {
-    let used = word(dtb, OFF_DT_STRINGS).saturating_add(word(dtb, SIZE_DT_STRINGS));
-    let length = used as usize;
-    if !(HEADER_SIZE..=dtb.len()).contains(&length) {
-        return dtb;
-    }
-    put_word(dtb, TOTALSIZE, used);
-    &mut dtb[..length]
-}
-
-/// How the firmware is called (Linux, `Documentation/devicetree/bindings/arm/psci.yaml`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduit {
-    /// By the HVC instruction.
-    Hvc,
-    /// By the SMC instruction.
-    Smc,
-}
-
-/// A pin of a PL061 that powers the machine off when it is driven high.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GpioPowerOff {
-    /// The register window of the PL061.
-    pub registers: Region,
-    /// The pin's number, 0 to 7.
-    pub pin: u8,
-}
-
-impl GpioPowerOff {
-    /// Finds the pin: QEMU's virt machine has it with `secure=on`, where it has no PSCI.
-    #[must_use]
-    pub fn find(fdt: Fdt<'_>) -> Option<Self> {
-        let gpios = fdt.find(b"/gpio-poweroff")?.property(b"gpios")?;
-        let (phandle, rest) = gpios.split_first_chunk::<4>()?;
-        let pin = u8::try_from(word(rest, 0)).ok()?;
-        let mut nodes = fdt.root().children();
-        let controller = nodes.find(|node| node.property(b"phandle") == Some(phandle))?;
-        let registers = Windows::of(controller).next().ok()??;
-        (pin < 8).then_some(Self { registers, pin })
-    }
-}
-
-/// A PCI host bridge with a flat configuration space (Linux, `Documentation/devicetree/bindings/pci/host-generic-pci.yaml`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PciHost {
-    /// The configuration space (ECAM).
-    pub configuration: Region,
-    /// Where devices' registers can be put: a window of 32-bit addresses that are the same on the bus and for the CPU.
-    pub window: Region,
-}
-
-impl PciHost {
-    /// Reads `reg` and `ranges` of the bridge's node.
-    fn read(configuration: Region, ranges: &[u8]) -> Result<Option<Self>, DtbError> {
-        // Bits 25 and 24 of an address' first cell: 32-bit memory.
-        const MEMORY_32: u32 = 0b10 << 24;
-        // A PCI address of three cells, one of the CPU and a size of two each.
-        const ENTRY: usize = 7 * 4;
-        let (entries, []) = ranges.as_chunks::<ENTRY>() else {
-            return Err(DtbError::Property {
-                property: "ranges",
-                length: ranges.len(),
-                cells: 7,
-            });
-        };
-        for entry in entries {
-            let (on_bus, for_cpu) = (number(&entry[4..12]), number(&entry[12..20]));
-            if word(entry, 0) & (0b11 << 24) == MEMORY_32 && on_bus == for_cpu {
-                let window = region(for_cpu, number(&entry[20..]))?;
-                return Ok(Some(Self {
-                    configuration,
-                    window,
-                }));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// The virtio-mmio transports of the machine, highest address first: on QEMU's virt machine that is the order in which
-/// devices stand on its command line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Transports {
-    list: ArrayVec<Region, MAX_TRANSPORTS>,
-    /// How many transports there are beyond those kept.
-    pub left_out: usize,
-}
-
-impl Transports {
-    /// The register windows, highest address first.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Region] {
-        &self.list
-    }
-
-    fn add(&mut self, region: Region) {
-        let at = self
-            .list
-            .partition_point(|old| old.start() > region.start());
-        if self.list.try_insert(at, region).is_err() {
-            self.left_out += 1;
-        }
-    }
-}
-
-/// What the device tree says of the machine.
+/// The machine.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// RAM, and what the device tree reserves of it: `/memreserve/` and `/reserved-memory`.
+    /// RAM, and the regions that `/memreserve/` and `/reserved-memory` reserve.
     pub memory: Memory,
     /// The initrd that QEMU loaded: with the flat binary, and `-initrd`.
     pub initrd: Option<Region>,
     /// How to call PSCI, if the machine has it.
     pub psci: Option<Conduit>,
-    /// The register window of the PL011 that `/chosen/stdout-path` names.
+    /// The registers of the PL011 that `/chosen/stdout-path` names.
     pub console: Option<Region>,
     /// The virtio-mmio transports.
     pub transports: Transports,
@@ -232,11 +36,12 @@ pub struct Machine {
     pub fw_cfg: Option<Region>,
     /// The PCI host bridge, where there is one that can be used.
     pub pci: Option<PciHost>,
-    /// Where in the DTB the text of `/chosen/bootargs` lies, without its NUL: what QEMU's `-append` gave, any bytes.
+    /// The place in the DTB of the text of `/chosen/bootargs`, in bytes, without its NUL: QEMU's
+    /// `-append`. The text may be any bytes.
     pub bootargs: Range<usize>,
-    /// Where in the DTB the properties of `/chosen` begin, in bytes.
+    /// The offset in the DTB of the properties of `/chosen`, in bytes.
     pub chosen: usize,
-    /// How many CPUs there are.
+    /// The number of CPUs.
     pub cpus: usize,
 }
 
@@ -245,7 +50,7 @@ impl Machine {
     ///
     /// # Errors
     ///
-    /// When a property that is needed has the wrong form, or there is no RAM or no `/chosen`.
+    /// When a property that is needed has the wrong form, or RAM or `/chosen` is missing.
     pub fn read(fdt: Fdt<'_>) -> Result<Self, DtbError> {
         let mut machine = Self::default();
         for (address, size) in fdt.reservations() {
@@ -272,17 +77,17 @@ impl Machine {
     }
 
     fn read_reserved(&mut self, node: Node<'_>) -> Result<(), DtbError> {
-        for child in node.children().filter(is_enabled) {
-            // A child without `reg` asks for memory anywhere; that is the kernel's to find.
-            let mut windows = Windows::of(child);
-            while let Some(reserved) = windows.next()? {
+        for child in node.children().filter(Node::is_enabled) {
+            // A child without `reg` asks for memory at any place, which the kernel finds.
+            let mut entries = RegEntries::of(child);
+            while let Some(reserved) = entries.next()? {
                 self.memory.reserved.add(reserved)?;
             }
         }
         Ok(())
     }
 
-    /// Reads a node below the root in one walk over its properties: each walk costs, and there are many nodes.
+    /// Reads a node below the root, in one walk over its properties: there are many nodes.
     #[inline(never)]
     fn read_device(&mut self, node: Node<'_>) -> Result<(), DtbError> {
         let [device_type, compatible, status, reg, ranges, method] = node.values([
@@ -293,32 +98,25 @@ impl Machine {
             b"ranges",
             b"method",
         ]);
-        let kind = if device_type == Some(b"memory\0") {
-            Some(Kind::Memory)
+        let device = if device_type == Some(b"memory\0") {
+            Some(Device::Memory)
         } else {
-            compatible.and_then(Kind::of_compatible)
+            compatible.and_then(Device::of_compatible)
         };
-        let Some(kind) = kind.filter(|_| status.is_none_or(is_okay)) else {
+        let Some(device) = device.filter(|_| status.is_none_or(is_okay)) else {
             return Ok(());
         };
-        if let Kind::Psci = kind {
-            self.psci = match method {
-                Some(name) if name == b"hvc\0" => Some(Conduit::Hvc),
-                Some(name) if name == b"smc\0" => Some(Conduit::Smc),
-                _ => None,
-            };
+        if let Device::Psci = device {
+            self.psci = method.and_then(Conduit::of_method);
         }
-        let mut windows = Windows {
-            rest: reg.unwrap_or_default(),
-            cells: node.cells,
-        };
-        while let Some(region) = windows.next()? {
-            match (&kind, ranges) {
-                (Kind::Memory, _) => self.memory.ram.add(region)?,
-                (Kind::VirtioMmio, _) => self.transports.add(region),
-                (Kind::FwCfg, _) => self.fw_cfg = Some(region),
-                (Kind::PciHost, Some(ranges)) => self.pci = PciHost::read(region, ranges)?,
-                (Kind::PciHost, None) | (Kind::Psci, _) => {}
+        let mut entries = RegEntries::new(reg, node.cells);
+        while let Some(region) = entries.next()? {
+            match (device, ranges) {
+                (Device::Memory, _) => self.memory.ram.add(region)?,
+                (Device::VirtioMmio, _) => self.transports.add(region),
+                (Device::FwCfg, _) => self.fw_cfg = Some(region),
+                (Device::PciHost, Some(ranges)) => self.pci = PciHost::read(region, ranges)?,
+                (Device::PciHost, None) | (Device::Psci, _) => {}
             }
         }
         Ok(())
@@ -339,7 +137,8 @@ impl Machine {
         if let Some(path) = stdout_path {
             self.console = pl011(fdt, path)?;
         }
-        if let (Some(start), Some(end)) = (initrd_start.and_then(cells), initrd_end.and_then(cells))
+        if let (Some(start), Some(end)) =
+            (initrd_start.and_then(address), initrd_end.and_then(address))
             && start < end
         {
             self.initrd = Some(region(start, end - start)?);
@@ -348,9 +147,9 @@ impl Machine {
     }
 }
 
-/// The nodes below the root that matter.
+/// The devices below the root that the loader uses.
 #[derive(Clone, Copy)]
-enum Kind {
+enum Device {
     Memory,
     VirtioMmio,
     PciHost,
@@ -358,108 +157,34 @@ enum Kind {
     Psci,
 }
 
-impl Kind {
-    fn of_compatible(value: &[u8]) -> Option<Self> {
-        const NAMES: [(&[u8], Kind); 6] = [
-            (b"virtio,mmio", Kind::VirtioMmio),
-            (b"pci-host-ecam-generic", Kind::PciHost),
-            (b"qemu,fw-cfg-mmio", Kind::FwCfg),
-            (b"arm,psci", Kind::Psci),
-            (b"arm,psci-0.2", Kind::Psci),
-            (b"arm,psci-1.0", Kind::Psci),
+impl Device {
+    /// The device with this value of `compatible`.
+    fn of_compatible(compatible: &[u8]) -> Option<Self> {
+        const NAMES: [(&[u8], Device); 6] = [
+            (b"virtio,mmio", Device::VirtioMmio),
+            (b"pci-host-ecam-generic", Device::PciHost),
+            (b"qemu,fw-cfg-mmio", Device::FwCfg),
+            (b"arm,psci", Device::Psci),
+            (b"arm,psci-0.2", Device::Psci),
+            (b"arm,psci-1.0", Device::Psci),
         ];
-        value.split(|byte| *byte == 0).find_map(|name| {
+        compatible.split(|byte| *byte == 0).find_map(|name| {
             let known = NAMES.iter().find(|(known, _)| *known == name);
-            known.map(|(_, kind)| *kind)
+            known.map(|(_, device)| *device)
         })
     }
 }
 
-/// Whether the node's `compatible` has this name.
-pub(crate) fn is_compatible(node: Node<'_>, name: &[u8]) -> bool {
-    let names = node.property(b"compatible").unwrap_or_default();
-    names.split(|byte| *byte == 0).any(|own| own == name)
-}
-
-/// The CPUs below `/cpus`, which also holds nodes of other kinds.
+/// The number of CPUs below `/cpus`, which has children of other kinds too.
 fn count_cpus(cpus: Node<'_>) -> usize {
     cpus.children()
         .filter(|node| node.name_without_address() == b"cpu")
         .count()
 }
 
-/// Whether the node's device can be used: no `status`, or "okay".
-fn is_enabled(node: &Node<'_>) -> bool {
-    node.property(b"status").is_none_or(is_okay)
-}
-
-fn is_okay(status: &[u8]) -> bool {
-    status == b"okay\0" || status == b"ok\0"
-}
-
-/// The regions of a `reg`.
-pub(crate) struct Windows<'a> {
-    rest: &'a [u8],
-    cells: Cells,
-}
-
-impl<'a> Windows<'a> {
-    /// Those of a node, none where it has no `reg`.
-    pub(crate) fn of(node: Node<'a>) -> Self {
-        Self {
-            rest: node.property(b"reg").unwrap_or_default(),
-            cells: node.cells,
-        }
-    }
-
-    /// The next one.
-    pub(crate) fn next(&mut self) -> Result<Option<Region>, DtbError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let Cells { address, size } = self.cells;
-        if !(1..=2).contains(&address) || !(1..=2).contains(&size) {
-            return Err(DtbError::Cells { address, size });
-        }
-        let cells = address + size;
-        let Some((entry, rest)) = self.rest.split_at_checked(cells as usize * 4) else {
-            return Err(DtbError::Property {
-                property: "reg",
-                length: self.rest.len(),
-                cells,
-            });
-        };
-        self.rest = rest;
-        let (address, size) = entry.split_at(address as usize * 4);
-        region(number(address), number(size)).map(Some)
-    }
-}
-
-fn region(start: u64, length: u64) -> Result<Region, DtbError> {
-    let start = Addr(start);
-    Region::new(start, Bytes(length)).ok_or(DtbError::BadRegion { start, length })
-}
-
-/// A number of one or two cells: QEMU wrote `linux,initrd-start` as one before 8.0.
-fn cells(value: &[u8]) -> Option<u64> {
+/// An address of one or two cells: QEMU wrote `linux,initrd-start` as one before 8.0.
+fn address(value: &[u8]) -> Option<u64> {
     matches!(value.len(), 4 | 8).then(|| number(value))
-}
-
-/// The registers of the PL011 that a stdout-path names, directly or by an alias; `None` when it is another device.
-fn pl011(fdt: Fdt<'_>, stdout_path: &[u8]) -> Result<Option<Region>, DtbError> {
-    let path = until_nul(stdout_path);
-    let path = path.split(|byte| *byte == b':').next().unwrap_or_default();
-    let node = if path.starts_with(b"/") {
-        fdt.find(path)
-    } else {
-        fdt.find(b"/aliases")
-            .and_then(|aliases| aliases.property(path))
-            .and_then(|path| fdt.find(until_nul(path)))
-    };
-    match node.filter(is_enabled) {
-        Some(node) if is_compatible(node, b"arm,pl011") => Windows::of(node).next(),
-        _ => Ok(None),
-    }
 }
 
 #[cfg(test)]
@@ -471,8 +196,13 @@ mod tests {
     use super::*;
     use crate::kernel::command_line::CommandLine;
     use crate::slots::slot::{Reason, Slot};
-    use crate::tree::edit::{self, Told};
-    use crate::tree::fdt::SIZE_DT_STRUCT;
+    use crate::tree::edit::{self, ChosenProperties};
+    use crate::tree::format::{NOP, SIZE_DT_STRUCT, TOTALSIZE, put_word, word};
+    use crate::tree::gic::Gic;
+    use crate::tree::power_pin::GpioPowerOff;
+    use crate::tree::sample_tree::SampleTree;
+    use crate::tree::work;
+    use crate::units::{Addr, Bytes};
 
     /// `qemu-system-aarch64 -M virt,dumpdtb=virt.dtb -m 128 -append "quiet loglevel=3"`, QEMU 7.2, then packed by
     /// `dtc -I dtb -O dtb`.
@@ -506,19 +236,6 @@ mod tests {
         assert_eq!(transports.len(), 32);
         assert_eq!(transports[0], region(0xa00_3e00, 0x200));
         assert_eq!(transports[31], region(0xa00_0000, 0x200));
-    }
-
-    #[test]
-    fn a_power_off_pin_is_found_by_its_phandle() {
-        assert_eq!(GpioPowerOff::find(Fdt::new(VIRT).unwrap()), None);
-        let pin = GpioPowerOff::find(Fdt::new(ODD).unwrap()).unwrap();
-        assert_eq!(
-            pin,
-            GpioPowerOff {
-                registers: region(0x90b_0000, 0x1000),
-                pin: 3
-            }
-        );
     }
 
     #[test]
@@ -568,23 +285,10 @@ mod tests {
         assert_eq!(error, DtbError::NoChosen);
     }
 
-    #[test]
-    fn slack_is_cut_off() {
-        let mut raw = std::vec::Vec::from(VIRT);
-        raw.resize(1 << 20, 0xee);
-        put_word(&mut raw, TOTALSIZE, 1 << 20);
-        let packed = pack(&mut raw);
-        assert_eq!(packed.len(), VIRT.len());
-        Fdt::new(packed).unwrap();
-        // Strings that end beyond the tree: for Fdt::new to refuse.
-        put_word(&mut raw, SIZE_DT_STRINGS, 2 << 20);
-        assert!(Fdt::new(pack(&mut raw)).is_err());
-    }
-
     /// What can be read can be edited: without a panic, to a tree that is still one.
     fn edit(dtb: &[u8], machine: &Machine) {
         let line = CommandLine::join([b"quiet", b"", b""]).unwrap();
-        let told = Told {
+        let properties = ChosenProperties {
             command_line: &line,
             initrd: Some(region(0x4500_0000, 0x1000)),
             slot: Slot::A,
@@ -592,8 +296,8 @@ mod tests {
             bootcount: 0,
         };
         let mut edited = std::vec::Vec::from(dtb);
-        edited.resize(edit::room(dtb.len(), &line).unwrap().0 as usize, 0);
-        let size = edit::edit(&mut edited, machine.chosen, &told);
+        edited.resize(edit::size_after(dtb.len(), &line).unwrap().0 as usize, 0);
+        let size = edit::write_chosen(&mut edited, machine.chosen, &properties);
         let fdt = Fdt::new(&edited[..size]).unwrap();
         let chosen = fdt.find(b"/chosen").unwrap();
         assert_eq!(chosen.property(b"bootargs"), Some(&b"quiet\0"[..]));
@@ -623,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_flipped_byte_is_an_error_or_a_machine() {
+    fn every_cut_is_an_error_and_every_flipped_byte_an_error_or_an_editable_machine() {
         for length in 0..ODD.len() {
             assert!(Fdt::new(&ODD[..length]).is_err());
         }
@@ -641,22 +345,99 @@ mod tests {
         }
     }
 
+    /// All that a boot reads of a tree, whatever is in it.
+    fn read_all(dtb: &[u8]) {
+        let fdt = Fdt::new(dtb).unwrap();
+        let _ = GpioPowerOff::find(fdt);
+        let _ = Gic::find(fdt);
+        if let Ok(machine) = Machine::read(fdt) {
+            edit(dtb, &machine);
+        }
+    }
+
     #[test]
-    fn the_size_is_read_from_the_header_and_checked() {
-        let mut header: [u8; HEADER_SIZE] = VIRT[..HEADER_SIZE].try_into().unwrap();
-        assert_eq!(total_size(&header, Addr(0)), Ok(VIRT.len()));
-        header[4] = 0x10;
-        assert!(matches!(
-            total_size(&header, Addr(0)),
-            Err(DtbError::Size { .. })
-        ));
-        assert_eq!(
-            total_size(&[0; HEADER_SIZE], Addr(0x4000_0000)),
-            Err(DtbError::Missing {
-                at: Addr(0x4000_0000),
-                found: 0
-            })
-        );
+    fn a_tree_is_read_in_steps_in_proportion_to_its_size() {
+        /// Adds something `count` times.
+        fn repeat(
+            tree: SampleTree,
+            count: usize,
+            add: impl Fn(SampleTree, usize) -> SampleTree,
+        ) -> SampleTree {
+            (0..count).fold(tree, add)
+        }
+        let with_memory = || {
+            SampleTree::default()
+                .begin(b"")
+                .property(b"compatible", b"x\0")
+                .begin(b"memory")
+                .property(b"device_type", b"memory\0")
+                .property(b"reg", &[0, 0, 0, 0, 0x40, 0, 0, 0, 0x40, 0, 0, 0])
+                .end()
+        };
+        let start = |stdout_path: &[u8]| {
+            let tree = with_memory().begin(b"chosen");
+            tree.property(b"stdout-path", stdout_path).end()
+        };
+        // Within the long string, after the names of the nodes above.
+        let one_long_name = |tree: SampleTree, _| tree.property_at(200, b"");
+        let long_name = |tree: SampleTree| tree.strings(&[b'x'; 30_000]).strings(b"\0").end();
+        let many = 4000;
+        let path = "/a".repeat(many);
+        let names = "b\0".repeat(many);
+        let nested = repeat(start(path.as_bytes()), many, |tree, _| tree.begin(b"a"));
+        let trees = [
+            // Properties that share one long string: in a node that is searched for an alias, in one
+            // that is edited, and in another.
+            long_name(repeat(
+                start("x".repeat(30_000).as_bytes()).begin(b"aliases"),
+                many,
+                one_long_name,
+            )),
+            long_name(repeat(with_memory().begin(b"chosen"), many, one_long_name)),
+            long_name(repeat(
+                start(b"/none").begin(b"device"),
+                many,
+                one_long_name,
+            )),
+            // Nodes within nodes, with a path through all of them.
+            repeat(nested, many, |tree, _| tree.end()),
+            // Nodes beside each other, with many names in each.
+            repeat(start(b"/none"), 40, |tree, _| {
+                tree.begin(b"a@1")
+                    .property(b"compatible", names.as_bytes())
+                    .end()
+            }),
+            // One long name.
+            start(b"/none").begin(path.as_bytes()).end(),
+            // Reservations, more than the loader keeps, and all of one piece.
+            repeat(
+                start(b"/none").begin(b"reserved-memory"),
+                many,
+                |tree, _| tree.begin(b"a").property(b"reg", &[0; 12]).end(),
+            )
+            .end(),
+            repeat(
+                start(b"/none").begin(b"reserved-memory"),
+                many,
+                |tree, index| {
+                    let start = (index as u32 * 16).to_be_bytes();
+                    let reg = [&[0; 4], &start[..], &[0, 0, 0, 1]].concat();
+                    tree.begin(b"a").property(b"reg", &reg).end()
+                },
+            )
+            .end(),
+            // Tokens without a meaning.
+            repeat(start(b"/none"), many, |tree, _| tree.word(NOP)),
+        ];
+        for (index, tree) in trees.into_iter().enumerate() {
+            let dtb = tree.end().finish();
+            let steps = work::of(|| read_all(&dtb));
+            assert!(
+                steps < 16 * dtb.len(),
+                "tree {index}: {steps} steps for {} bytes",
+                dtb.len()
+            );
+        }
     }
 
     /// What damage puts in place of a word: anything, a token or another small number, or another word of the tree.
@@ -671,7 +452,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damaged_words_are_an_error_or_a_machine(
+        fn damaged_words_are_an_error_or_an_editable_machine(
             is_odd: bool,
             damages in proptest::collection::vec(damage(), 1..4),
         ) {

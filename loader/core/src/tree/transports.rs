@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The virtio-mmio transports in the device tree.
+
+use arrayvec::ArrayVec;
+
+use crate::units::Region;
+
+/// The most virtio transports that are looked at. QEMU's virt machine has 32.
+pub const MAX_TRANSPORTS: usize = 64;
+
+/// The virtio-mmio transports of the machine, highest address first: on QEMU's virt machine that is
+/// the order in which the devices are on its command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transports {
+    list: ArrayVec<Region, MAX_TRANSPORTS>,
+    /// The number of transports beyond those kept.
+    pub left_out: usize,
+}
+
+impl Transports {
+    /// The registers of each transport, highest address first.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Region] {
+        &self.list
+    }
+
+    /// Adds a transport, or counts it when the list is full.
+    pub(super) fn add(&mut self, registers: Region) {
+        let at = self
+            .list
+            .partition_point(|old| old.start() > registers.start());
+        if self.list.try_insert(at, registers).is_err() {
+            self.left_out += 1;
+        }
+    }
+}
