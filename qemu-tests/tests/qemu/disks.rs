@@ -147,7 +147,10 @@ fn out_of_buses(context: &Context) -> Result<()> {
 fn behind_an_expander(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
-    let drive = format!("if=none,id=expanded,format=raw,snapshot=on,file={}", image.display());
+    let drive = format!(
+        "if=none,id=expanded,format=raw,snapshot=on,file={}",
+        image.display()
+    );
     let machine = context.machine().arguments(["-drive", &drive]);
     let machine = [
         "pxb-pcie,id=expander,bus_nr=128,bus=pcie.0",
