@@ -17,7 +17,7 @@ use thiserror::Error;
 use virtio_drivers::transport::pci::bus::PciRoot;
 use virtio_drivers::transport::pci::{PciTransport, VirtioPciError};
 
-use crate::cpu::mmu::{self, DeviceMemory};
+use crate::cpu::mmu;
 use crate::disk::ecam::{Ecam, of_driver};
 use crate::disk::virtio_hal::LoaderHal;
 
@@ -40,8 +40,6 @@ impl From<VirtioPciError> for PciError {
 pub(crate) struct PciBus {
     ecam: Ecam<'static>,
     window: HostWindow,
-    /// The memory of the window, which the transports of this bus use.
-    _window_memory: DeviceMemory,
     /// The buses and what is on them.
     pub(crate) buses: Buses,
 }
@@ -52,13 +50,12 @@ impl PciBus {
     #[inline(never)]
     pub(crate) fn open(host: &PciHost) -> Option<Self> {
         let mut ecam = Ecam::new(mmu::map_device(host.configuration)?)?;
-        let window_memory = mmu::map_device(host.window)?;
+        let window = mmu::map_device(host.window)?.region();
         let room = ecam.buses();
         let buses = Buses::number(&mut ecam, room);
         Some(Self {
             ecam,
-            window: HostWindow::new(window_memory.region()),
-            _window_memory: window_memory,
+            window: HostWindow::new(window),
             buses,
         })
     }

@@ -57,14 +57,14 @@ const STATUS_NONE: u8 = 0xff;
 /// Why a device cannot be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum SetUpError {
-    #[error("cannot be set up: it does not take the driver's features")]
+    #[error("cannot be set up: it rejects the driver's features")]
     Features,
     #[error("cannot be set up: its configuration lacks a field")]
     Configuration,
     #[error("cannot be set up: its capacity does not stop changing")]
     ChangingCapacity,
     #[error(
-        "cannot be set up: it takes no queue of {} requests",
+        "cannot be set up: its queue has fewer than {} entries",
         Count::from(QUEUE_SIZE)
     )]
     Queue,
@@ -79,12 +79,11 @@ pub(crate) enum RequestError {
     Io,
     #[error("not supported by the device")]
     Unsupported,
-    /// The device returned a buffer of another request.
-    #[error("the device answered what was not asked")]
+    #[error("the device returned a buffer of another request")]
     Confused,
     #[error("no answer for {0}: given up")]
     TimedOut(Seconds),
-    #[error("given up before, since it did not answer")]
+    #[error("not used after a request without an answer")]
     Gone,
 }
 

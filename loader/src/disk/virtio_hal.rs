@@ -7,8 +7,11 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use little_loader_core::units::{Addr, Bytes, Region};
+use safe_mmio::UniqueMmioPointer;
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
+use crate::cpu::mmu::{self, DeviceMemory};
 use crate::machine::memory;
 
 pub(super) struct LoaderHal;
@@ -21,8 +24,8 @@ static PAGES_HELD: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: `dma_alloc` returns pages of the pool, which the linker script aligns to pages and nothing
 // else refers to. It takes the next ones each time and starts anew only when all were given back, so
-// that no two allocations overlap; one CPU runs. The memory is mapped one to one for CPU and device:
-// an address of RAM or of a mapped window is valid as it is.
+// that no two allocations overlap; one CPU runs. `mmio_phys_to_virt` returns pointers to memory that is
+// mapped as device memory. CPU and device use the same addresses, so that `share` has nothing to do.
 unsafe impl Hal for LoaderHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let pool = memory::dma();
@@ -52,10 +55,14 @@ unsafe impl Hal for LoaderHal {
         0
     }
 
-    // Only for registers within a BAR, which `PciBus` has placed in the host bridge's window, mapped
-    // as device memory.
-    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _size: usize) -> NonNull<u8> {
-        NonNull::new(paddr as *mut u8).unwrap_or(NonNull::dangling())
+    // The driver crate asks for registers within a BAR, which lies in the host bridge's window: that
+    // is mapped already.
+    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
+        let memory = Region::new(Addr(paddr), Bytes(size as u64)).and_then(mmu::map_device);
+        match memory.and_then(DeviceMemory::slice) {
+            Some(mut registers) => UniqueMmioPointer::<[u8]>::ptr_nonnull(&mut registers).cast(),
+            None => panic!("registers that are not device memory"),
+        }
     }
 
     unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {

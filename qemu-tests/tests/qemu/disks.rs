@@ -26,7 +26,7 @@ use crate::slots::{told, updated};
 use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 17] = [
+    let tests: [(&str, Scenario); 18] = [
         ("behind_a_root_port", |context| {
             let place = "virtio-pci@01:00.0";
             found_at(context, "highmem=on", Bus::PciRootPort, place)
@@ -41,6 +41,7 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         ("behind_a_switch", switch),
         ("more_ports_than_buses", out_of_buses),
+        ("behind_an_expander_bridge", behind_an_expander),
         ("order_of_many_on_mmio_and_pci", many),
         ("more_on_pci_than_are_kept", too_many),
         ("linux_behind_a_root_port", |context| {
@@ -138,6 +139,39 @@ fn out_of_buses(context: &Context) -> Result<()> {
     running.expect("warning: the buses of 1 PCI bridges were not searched")?;
     let lines = fatal(running)?;
     ensure!(lines[0].starts_with("no block device: add"), "{lines:#?}");
+    Ok(())
+}
+
+/// A disk on the root bus of an expander bridge is not searched, and the loader says so; a disk on the
+/// first bus is found beside it.
+fn behind_an_expander(context: &Context) -> Result<()> {
+    let image = context.path("disk.img");
+    context.bootable()?.create(&image)?;
+    let drive = format!(
+        "if=none,id=expanded,format=raw,snapshot=on,file={}",
+        image.display()
+    );
+    let machine = context.machine().arguments(["-drive", &drive]);
+    let machine = [
+        "pxb-pcie,id=expander,bus_nr=128,bus=pcie.0",
+        "pcie-root-port,id=below,bus=expander,chassis=1",
+        "virtio-blk-pci,bus=below,drive=expanded",
+    ]
+    .into_iter()
+    .fold(machine, |machine, device| {
+        machine.arguments(["-device", device])
+    });
+    let mut running = machine.start()?;
+    running.expect(
+        "warning: the buses of 1 PCI expander bridges (pxb-pcie) were not searched, since Linux finds them only \
+         with ACPI: attach the disk to the first bus (bus=pcie.0)",
+    )?;
+    let lines = fatal(running)?;
+    ensure!(lines[0].starts_with("no block device: add"), "{lines:#?}");
+
+    let disk = Disk::new(&image).snapshot().bus(Bus::Pci);
+    let serial = boot(&machine.disk(disk))?;
+    ensure!(!serial.contains("expander"), "{serial}");
     Ok(())
 }
 
@@ -363,7 +397,7 @@ fn stalled_flush(context: &Context) -> Result<()> {
     let mut monitor = UnixStream::connect(&socket)?;
     monitor.write_all(b"qemu-io disk0 \"break flush_to_disk held\"\ncont\n")?;
     running.expect(
-        "little-loader: warning: the disk has not answered for 30 s and is reset; if nothing follows, the host's \
+        "little-loader: warning: the disk has not answered for 34 s and is reset; if nothing follows, the host's \
          storage hangs",
     )?;
     ensure!(!running.serial().contains("slot "), "{}", running.log());
