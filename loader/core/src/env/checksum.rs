@@ -20,6 +20,7 @@ pub(crate) fn checksum(data: &[u8]) -> u32 {
 
 /// The effect on the checksum of replacing `old` by `new`, of the same length, `after` bytes before
 /// the end of the data.
+#[inline(never)]
 pub(crate) fn effect(old: &[u8], new: &[u8], after: usize) -> u32 {
     debug_assert_eq!(old.len(), new.len());
     let mut crc = Hasher::new_with_initial(checksum(old) ^ checksum(new));

@@ -43,6 +43,9 @@ const ADDED_ANEW: usize = 3;
 /// The most values that a variable has.
 const MAX_VALUES: usize = 10;
 
+/// The most entries that are taken for the start of an added variable.
+const MAX_BEGUN: usize = 4;
+
 /// How many states have the stored checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
@@ -67,6 +70,7 @@ pub fn repair(block: &mut [u8], stored: u32, computed: u32) -> Repair {
         wanted: stored ^ computed,
         found: None,
         is_ambiguous: false,
+        begun: 0,
     };
     search.run();
     match (search.found, search.is_ambiguous) {
@@ -129,6 +133,7 @@ impl State {
 }
 
 /// Whether an added variable starts here whose end, the end mark included, lies in the next sector.
+#[inline(never)]
 fn is_begun(block: &[u8], start: usize) -> bool {
     let in_sector = SECTOR - start % SECTOR;
     ADDED.into_iter().any(|(known, value)| {
@@ -186,59 +191,56 @@ struct Search<'a> {
     wanted: u32,
     found: Option<State>,
     is_ambiguous: bool,
+    /// How many entries begin as an added variable does.
+    begun: usize,
 }
 
 impl Search<'_> {
     fn run(&mut self) {
         // Where the variables ended before the write: at the end mark, or, where the cut left a part of an added variable,
         // before the last one or two entries that the block seems to have now.
-        let end = end_of_entries(self.block, FORMAT);
         let (mut last, mut last_but_one) = (None, None);
-        // What follows may be bytes of another writer, in any number of entries.
-        let mut begun = [None; 4];
         for entry in entries(self.block, FORMAT) {
             last_but_one = last;
             last = Some(entry.start);
-            if is_begun(self.block, entry.start)
-                && let Some(free) = begun.iter_mut().find(|place| place.is_none())
-            {
-                *free = last;
+            // What follows may be bytes of another writer, in any number of entries.
+            if self.begun < MAX_BEGUN && is_begun(self.block, entry.start) {
+                self.begun += 1;
+                self.try_end(entry.start, true);
             }
         }
-        for end in begun.into_iter().flatten() {
-            let variables = Variables::ending_at(self.block, end);
-            self.try_before_stale_bytes(&variables);
-        }
+        let end = end_of_entries(self.block, FORMAT);
         for end in [Some(end), last, last_but_one].into_iter().flatten() {
-            let variables = Variables::ending_at(self.block, end);
-            let tail_length = TAIL.min(self.block.len() - end);
-            for padding in PADDING {
-                let mut bare = [padding; TAIL];
-                bare[0] = 0;
-                self.try_tail(&variables, bare, tail_length);
-                for (known, value) in variables.added {
-                    if entry_length(*known) < tail_length {
-                        let mut added = [padding; TAIL];
-                        write_entry(&mut added, *known, *value);
-                        self.try_tail(&variables, added, tail_length);
-                    }
-                }
-            }
-            self.try_before_stale_bytes(&variables);
-            // The block as it is, with all that follows its end mark.
-            self.try_tail(&variables, [0; TAIL], 0);
+            self.try_end(end, false);
         }
     }
 
-    /// Tries the added variables before bytes that another writer left after the end mark.
-    fn try_before_stale_bytes(&mut self, variables: &Variables) {
+    /// Tries the states in which the variables ended at an offset before the write: with stale bytes of another writer
+    /// after them only, or also with padding.
+    #[inline(never)]
+    fn try_end(&mut self, end: usize, only_stale: bool) {
+        let variables = &Variables::ending_at(self.block, end);
+        let room = self.block.len() - end;
         for (known, value) in variables.added {
+            let mut added = [0; TAIL];
+            write_entry(&mut added, *known, *value);
             let length = entry_length(*known) + 1;
-            if variables.end + length <= self.block.len() {
-                let mut added = [0; TAIL];
-                write_entry(&mut added, *known, *value);
+            if length <= room {
                 self.try_tail(variables, added, length);
+                for padding in PADDING.into_iter().filter(|_| !only_stale) {
+                    added[length..].fill(padding);
+                    self.try_tail(variables, added, TAIL.min(room));
+                }
             }
+        }
+        if !only_stale {
+            for padding in PADDING {
+                let mut bare = [padding; TAIL];
+                bare[0] = 0;
+                self.try_tail(variables, bare, TAIL.min(room));
+            }
+            // The block as it is, with all that follows its end mark.
+            self.try_tail(variables, [0; TAIL], 0);
         }
     }
 
