@@ -3,23 +3,22 @@
 //! Loads a slot: checks its kernel, places it and its initrd, and reads both straight to their places.
 
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, Readable};
-use little_loader_core::disk::extent::{Extent, ExtentError};
-use little_loader_core::display::{Decimal, Word};
+use little_loader_core::disk::extent::Extent;
+use little_loader_core::display::Word;
 use little_loader_core::env::block::Env;
 use little_loader_core::env::place::EnvCopy;
 use little_loader_core::env::writer::{RecordError, Storage};
-use little_loader_core::kernel::command_line::{CommandLine, CommandLineTooLong};
-use little_loader_core::kernel::image::{ImageError, ImageHeader, PROBE_SIZE};
-use little_loader_core::kernel::placement::{
-    DtbNeeds, InitrdNeeds, KernelNeeds, Placement, PlacementError, place,
+use little_loader_core::kernel::command_line::CommandLine;
+use little_loader_core::kernel::image::PROBE_SIZE;
+use little_loader_core::slots::check::{
+    CheckError, CheckedSlot, QemuInitrd, SlotCheck, Surroundings,
 };
 use little_loader_core::slots::policy::{Attempt, decide, forced};
 use little_loader_core::slots::run_plan::{Failures, Ready, Slots, first_bootable};
 use little_loader_core::slots::slot::{Reason, Slot};
-use little_loader_core::slots::variables::{SlotContents, SlotError, Variables};
-use little_loader_core::tree::edit::{self, TreeTooLarge};
+use little_loader_core::slots::variables::Variables;
 use little_loader_core::tree::machine::Machine;
-use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba, Region};
+use little_loader_core::units::{BLOCK_SIZE, Bytes, Count, Region};
 use thiserror::Error;
 
 use crate::boot::environment::{Environment, EnvironmentOnDisk};
@@ -34,39 +33,11 @@ use crate::machine::memory::Ram;
 #[derive(Debug, Error)]
 pub(crate) enum LoadError {
     #[error(transparent)]
-    Variables(#[from] SlotError),
-    #[error(transparent)]
-    Extent(#[from] ExtentError),
+    Check(#[from] CheckError),
     #[error(transparent)]
     Disk(#[from] DiskError),
-    #[error("kernel_lba {lba}: {error}")]
-    Image { lba: Lba, error: ImageError },
-    #[error("kernel_lba {lba}: the kernel is big-endian; only little-endian ones can be booted")]
-    BigEndian { lba: Lba },
-    #[error(
-        "kernel_lba {lba}: the kernel uses pages of {} KiB, which this CPU does not offer: use another -cpu or kernel", Decimal(u64::from(*kib))
-    )]
-    PageSize { lba: Lba, kib: u32 },
-    #[error(transparent)]
-    Placement(#[from] PlacementError),
-    #[error(transparent)]
-    CommandLine(#[from] CommandLineTooLong),
-    #[error(transparent)]
-    Tree(#[from] TreeTooLarge),
     #[error("the place for it at {0} is beyond 1 TiB, where the loader maps no RAM: lower -m")]
     Unmapped(Region),
-    #[error(
-        "QEMU's initrd at {0} was overwritten while the other slot was loaded: put an initrd on the disk"
-    )]
-    InitrdLost(Region),
-}
-
-/// A slot that was looked at: what to read, and to where.
-pub(crate) struct Checked {
-    kernel: Extent,
-    placement: Placement,
-    initrd: Option<Extent>,
-    command_line: CommandLine,
 }
 
 /// A slot in memory, checked and ready to be entered. Only this module makes one.
@@ -106,7 +77,7 @@ pub(crate) fn first_bootable_slot(
         device_tree,
         ram,
         more_append: overrides.append(),
-        is_initrd_lost: false,
+        qemu_initrd: machine.initrd.into(),
     };
     let mut failures = Failures::default();
     let ready = first_bootable(&plan, &mut environment.writer, &mut slots, &mut failures);
@@ -149,7 +120,7 @@ impl Loaded {
         );
         say!(
             "command line: {} bytes",
-            Decimal(self.command_line.as_bytes().len() as u64)
+            Count::from(self.command_line.as_bytes().len())
         );
         trace!(
             "trace: command line: {}",
@@ -166,8 +137,7 @@ struct SlotsOnDisk<'a> {
     ram: &'a mut Ram,
     /// What an override adds to the command line.
     more_append: &'a [u8],
-    /// Whether a slot with an initrd of its own was loaded over the one that QEMU put into memory.
-    is_initrd_lost: bool,
+    qemu_initrd: QemuInitrd,
 }
 
 impl Storage for SlotsOnDisk<'_> {
@@ -183,59 +153,50 @@ impl Storage for SlotsOnDisk<'_> {
 }
 
 impl Slots for SlotsOnDisk<'_> {
-    type Checked = Checked;
+    type Checked = CheckedSlot;
     type Loaded = Loaded;
     type SlotError = LoadError;
 
     #[inline(never)]
-    fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Checked, LoadError> {
-        let variables = Variables::gather(env);
-        let contents = SlotContents::read(variables.of(slot))?;
-        let append = self.device_tree.append(self.machine);
-        let command_line = CommandLine::join([contents.kernel_args, append, self.more_append])?;
-        let lba = contents.kernel_lba;
-        let capacity = self.storage.disk.capacity;
-        let header = probe(self.storage.disk, lba)?;
-        let needs = KernelNeeds::from(&header);
-        let length = needs.bytes_to_read;
-        let kernel = Extent { lba, length }.check("kernel", capacity)?;
-        if let Some(initrd) = contents.initrd {
-            initrd.check("initrd", capacity)?;
-        }
-        let initrd = match (contents.initrd, self.machine.initrd) {
-            (Some(own), _) => InitrdNeeds::Bytes(own.length),
-            (None, Some(lost)) if self.is_initrd_lost => return Err(LoadError::InitrdLost(lost)),
-            (None, Some(in_memory)) => InitrdNeeds::InMemory(in_memory),
-            (None, None) => InitrdNeeds::Nothing,
+    fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<CheckedSlot, LoadError> {
+        let surroundings = Surroundings {
+            capacity: self.storage.disk.capacity,
+            memory: self.ram.map(),
+            dtb: self.device_tree.region(),
+            id_aa64mmfr0_el1: ID_AA64MMFR0_EL1.get(),
+            qemu_initrd: self.qemu_initrd,
+            append: [self.device_tree.append(self.machine), self.more_append],
         };
-        let now = self.device_tree.region();
-        let dtb = DtbNeeds {
-            now,
-            size: edit::room(now.length().0 as usize, &command_line)?,
-        };
-        let placement = place(self.ram.map(), &needs, initrd, &dtb)?;
-        trace!("trace: the kernel's memory will be {}", placement.kernel);
-        Ok(Checked {
-            kernel,
-            placement,
-            initrd: contents.initrd,
-            command_line,
-        })
+        let check = SlotCheck::new(Variables::gather(env).of(slot), surroundings)?;
+        let Extent { lba, length } = check.header();
+        let mut bytes = [0; PROBE_SIZE];
+        let bytes = &mut bytes[..length.0 as usize];
+        self.storage.disk.read(lba, bytes)?;
+        let checked = check.finish(bytes, |header| {
+            trace!(
+                "trace: Image at block {lba}: text_offset {:#x}, image_size {}, flags: pages of {} KiB, anywhere: {}",
+                header.text_offset.0,
+                header.image_size,
+                header.page_size.kib().unwrap_or_default(),
+                header.anywhere
+            );
+        })?;
+        trace!(
+            "trace: the kernel's memory will be {}",
+            checked.placement.kernel
+        );
+        Ok(checked)
     }
 
     #[inline(never)]
-    fn load(&mut self, checked: Checked) -> Result<Loaded, LoadError> {
+    fn load(&mut self, checked: CheckedSlot) -> Result<Loaded, LoadError> {
         let places = checked.placement;
-        let taken = [Some(places.kernel), places.initrd, Some(places.dtb)];
-        self.is_initrd_lost |= self.machine.initrd.is_some_and(|initrd| {
-            let mut taken = taken.into_iter().flatten();
-            taken.any(|place| place.overlaps(initrd))
-        });
+        self.qemu_initrd = self.qemu_initrd.after_loading(&places);
         if !self.device_tree.settle(places.dtb, self.ram) {
             return Err(LoadError::Unmapped(places.dtb));
         }
-        let kernel = self.read_to(checked.kernel, checked.placement.kernel)?;
-        let initrd = match checked.initrd.zip(checked.placement.initrd) {
+        let kernel = self.read_to(checked.kernel, places.kernel)?;
+        let initrd = match checked.initrd.zip(places.initrd) {
             Some((extent, place)) => Some(self.read_to(extent, place)?),
             None => None,
         };
@@ -271,34 +232,4 @@ impl SlotsOnDisk<'_> {
         self.storage.disk.read(extent.lba, bytes)?;
         Ok(place.prefix(extent.length))
     }
-}
-
-/// Reads the header of the kernel and checks that this CPU can run it.
-fn probe(disk: &mut Disk, lba: Lba) -> Result<ImageHeader, LoadError> {
-    let one_block = Extent {
-        lba,
-        length: Bytes(BLOCK_SIZE),
-    };
-    one_block.check("kernel", disk.capacity)?;
-    let mut bytes = [0; PROBE_SIZE];
-    // A small kernel may end with the disk.
-    let on_disk = Bytes((disk.capacity.0 - lba.0).saturating_mul(BLOCK_SIZE));
-    let bytes = &mut bytes[..PROBE_SIZE.min(on_disk.0 as usize)];
-    disk.read(lba, bytes)?;
-    let header = ImageHeader::parse(bytes).map_err(|error| LoadError::Image { lba, error })?;
-    trace!(
-        "trace: Image at block {lba}: text_offset {:#x}, image_size {}, flags: pages of {} KiB, anywhere: {}",
-        header.text_offset.0,
-        header.image_size,
-        header.page_size.kib().unwrap_or_default(),
-        header.anywhere
-    );
-    if header.big_endian {
-        return Err(LoadError::BigEndian { lba });
-    }
-    if !header.page_size.is_offered_by(ID_AA64MMFR0_EL1.get()) {
-        let kib = header.page_size.kib().unwrap_or_default();
-        return Err(LoadError::PageSize { lba, kib });
-    }
-    Ok(header)
 }

@@ -2,6 +2,7 @@
 
 //! Which slot is booted, and what is known of it.
 
+pub mod check;
 pub mod policy;
 pub mod run_plan;
 pub mod slot;
