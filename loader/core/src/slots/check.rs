@@ -155,7 +155,6 @@ impl<'a> SlotCheck<'a> {
         read: impl FnOnce(&ImageHeader),
     ) -> Result<CheckedSlot, CheckError> {
         let lba = self.contents.kernel_lba;
-        let image = |error| CheckError::Image { lba, error };
         let Surroundings {
             capacity,
             memory,
@@ -164,7 +163,8 @@ impl<'a> SlotCheck<'a> {
             qemu_initrd,
             ..
         } = self.surroundings;
-        let header = ImageHeader::parse(header).map_err(image)?;
+        let header =
+            ImageHeader::parse(header).map_err(|error| CheckError::Image { lba, error })?;
         read(&header);
         if header.big_endian {
             return Err(CheckError::BigEndian { lba });
@@ -202,7 +202,7 @@ pub enum CheckError {
     /// A part of it reaches beyond the end of the disk.
     #[error(transparent)]
     Extent(#[from] ExtentError),
-    /// There is no kernel at this block, or one without a size.
+    /// There is no Image at this block, or one that cannot be booted.
     #[error("kernel_lba {lba}: {error}")]
     Image {
         /// The kernel's first block.
