@@ -9,9 +9,9 @@ use crate::cpu::access::{SystemRegisters, bits};
 use crate::cpu::features::*;
 use crate::cpu::registers::{self, *};
 
-/// Sets up a CPU that runs at EL2, so that an exception return leads to EL1 with MMU and caches off and
-/// interrupts masked; VBAR_EL2 and ELR_EL2 are the caller's. Registers that the CPU does not have are
-/// not touched.
+/// Sets up a CPU that runs at EL2, so that an exception return leads to EL1 with MMU and caches off
+/// and interrupts masked; VBAR_EL2 and ELR_EL2 are the caller's. Registers that the CPU does not
+/// have are not touched.
 pub fn set_up(cpu: &mut impl SystemRegisters) {
     let sctlr = bits!(cpu, SCTLR_EL2 { FEAT_SME => EnTP2 });
     cpu.write(SCTLR_EL2, SCTLR_EL2_MMU_OFF | sctlr);
@@ -117,14 +117,14 @@ fn set_vector_units(cpu: &mut impl SystemRegisters, is_e2h: bool) {
         cpu.write(ZCR_EL2, ZCR_EL2::LEN);
     }
     if cpu.has(FEAT_SME) {
-        // FA64 and EZT0 are RES0 where the CPU has not what they turn on.
+        // FA64 and EZT0 are RES0 on a CPU without FEAT_SME_FA64 and FEAT_SME2.
         let smcr = SMCR_EL2::LEN | SMCR_EL2::FA64 | SMCR_EL2::EZT0;
         cpu.write(SMCR_EL2, cpu.read(SMCR_EL2) | smcr);
     }
 }
 
-/// EL1 has all performance counters, statistical profiling, trace buffer and branch records. Activity
-/// monitors are started by the highest exception level.
+/// EL1 has all performance counters, statistical profiling, trace buffer and branch records.
+/// Activity monitors are started by the highest exception level.
 fn set_monitors(cpu: &mut impl SystemRegisters) {
     let mut mdcr = bits!(cpu, MDCR_EL2 {
         FEAT_SPE => E2PB,

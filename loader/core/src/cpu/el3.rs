@@ -11,9 +11,9 @@ use crate::cpu::registers::*;
 /// SCR_EL3 while the loader runs: lower levels are AArch64 and secure.
 pub const SCR_SECURE: u64 = SCR_EL3::RES1 | SCR_EL3::RW;
 
-/// Sets up a CPU that runs at EL3, so that an exception return leads to the non-secure state, to EL2
-/// where the CPU has it and else to EL1, with interrupts masked; ELR_EL3 is the caller's. Registers
-/// that the CPU does not have are not touched. Returns whether it is EL2.
+/// Sets up a CPU that runs at EL3, so that an exception return leads to the non-secure state, to
+/// EL2 where the CPU has it and else to EL1, with interrupts masked; ELR_EL3 is the caller's.
+/// Registers that the CPU does not have are not touched. Returns whether it is EL2.
 pub fn set_up(cpu: &mut impl SystemRegisters) -> bool {
     // Lower levels are AArch64 and not secure, and cannot call EL3.
     let scr = SCR_SECURE | SCR_EL3::NS | SCR_EL3::SMD;
@@ -64,7 +64,7 @@ fn set_vector_units(cpu: &mut impl SystemRegisters) {
         cpu.write(ZCR_EL3, ZCR_EL3::LEN);
     }
     if cpu.has(FEAT_SME) {
-        // FA64 and EZT0 are RES0 where the CPU has not what they turn on.
+        // FA64 and EZT0 are RES0 on a CPU without FEAT_SME_FA64 and FEAT_SME2.
         cpu.write(SMCR_EL3, SMCR_EL3::LEN | SMCR_EL3::FA64 | SMCR_EL3::EZT0);
     }
 }

@@ -74,8 +74,8 @@ impl SystemRegisters for FakeCpu {
     fn synchronize(&mut self) {}
 }
 
-/// A CPU with every feature of the table, E2H included: fields of identification registers are 15, except
-/// those where 15 means that something is missing. FEAT_PMUv3p9 has 31 counters.
+/// A CPU with every feature of the table, E2H included: fields of identification registers are 15,
+/// except those where 15 means that something is missing. FEAT_PMUv3p9 has 31 counters.
 pub(super) fn cpu_with_everything() -> FakeCpu {
     use registers::*;
     FakeCpu::new()

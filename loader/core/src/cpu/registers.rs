@@ -10,8 +10,8 @@
     reason = "registers and bits have the names that the architecture gives them"
 )]
 
-/// A system register, by its encoding: op0, op1, CRn, CRm and op2, as bits 19 to 5 of MRS and MSR have
-/// them (Arm ARM, C6.2, "MRS").
+/// A system register, by its encoding: op0, op1, CRn, CRm and op2, as bits 19 to 5 of MRS and MSR
+/// have them (Arm ARM, C6.2, "MRS").
 #[derive(Clone, Copy, Debug)]
 pub struct Register<const ENCODING: u16>;
 
@@ -41,7 +41,8 @@ pub const fn field(value: u64, mask: u64) -> u64 {
     (value & mask) >> mask.trailing_zeros()
 }
 
-/// A register `NAME` becomes a constant, `NAME`, and a module with a mask for each field, `NAME::FIELD`.
+/// A register `NAME` becomes a constant, `NAME`, and a module with a mask for each field,
+/// `NAME::FIELD`.
 macro_rules! registers {
     ($(
         $(#[$about:meta])*
@@ -376,7 +377,8 @@ registers! {
     }
 }
 
-/// SCTLR_EL1 with MMU and caches off, little-endian: the bits that are RES1 without optional features.
+/// SCTLR_EL1 with MMU and caches off, little-endian: the bits that are RES1 without optional
+/// features.
 pub const SCTLR_EL1_MMU_OFF: u64 = SCTLR_EL1::EOS
     | SCTLR_EL1::TSCXT
     | SCTLR_EL1::EIS
@@ -384,7 +386,8 @@ pub const SCTLR_EL1_MMU_OFF: u64 = SCTLR_EL1::EOS
     | SCTLR_EL1::nTLSMD
     | SCTLR_EL1::LSMAOE;
 
-/// SCTLR_EL2 with MMU and caches off, little-endian: the bits that are RES1 without optional features.
+/// SCTLR_EL2 with MMU and caches off, little-endian: the bits that are RES1 without optional
+/// features.
 pub const SCTLR_EL2_MMU_OFF: u64 = SCTLR_EL2::SA0
     | SCTLR_EL2::CP15BEN
     | SCTLR_EL2::EOS
