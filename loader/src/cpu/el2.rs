@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Entered at EL2 (`virtualization=on`): the loader itself runs at EL1, whatever the kernel's level.
+//! Entered at EL2 (`virtualization=on`): the loader itself runs at EL1, whatever the kernel's
+//! level.
 //!
-//! On entry: EL2 as QEMU resets it, or as `el3.rs` left it. On leaving [`drop_to_el1`]: at EL1, with
-//! nothing trapped to EL2 that Linux uses; little_loader_core's `cpu/el2.rs` has the registers.
+//! On entry: EL2 as QEMU resets it, or as `el3.rs` left it. On leaving [`drop_to_el1`]: at EL1,
+//! with nothing trapped to EL2 that Linux uses; little_loader_core's `cpu/el2.rs` has the
+//! registers.
 //!
 //! A kernel that is to run at EL2 is entered by an HVC call, since only EL2 leads back to EL2.
 
@@ -22,8 +24,8 @@ pub(crate) const HVC_ENTER: u64 = 0x4c4c;
 ///
 /// # Safety
 ///
-/// The CPU is at EL2 with its MMU off, and nothing else uses the stack, which is where the set-up runs.
-/// What a call may change by AAPCS64 is changed, and SP_EL2.
+/// The CPU is at EL2 with its MMU off, and nothing else uses the stack, which is where the set-up
+/// runs. What a call may change by AAPCS64 is changed, and SP_EL2.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn drop_to_el1() {
     naked_asm!(
@@ -41,13 +43,14 @@ pub(crate) unsafe extern "C" fn drop_to_el1() {
 }
 
 extern "C" fn set_up() {
-    // SAFETY: only `drop_to_el1` calls this, at EL2. `set_up` touches the registers that the CPU says it
-    // has, and leaves EL2's MMU and caches off.
+    // SAFETY: only `drop_to_el1` calls this, at EL2. `set_up` touches the registers that the CPU
+    // says it has, and leaves EL2's MMU and caches off.
     cpu::el2::set_up(&mut unsafe { ThisCpu::new() });
 }
 
-/// An HVC call with the right number enters the kernel in x1 at EL2, with the DTB's address in x0. EL2 is
-/// then as it was at reset in all that Linux does not set up itself. Anything else is reported.
+/// An HVC call with the right number enters the kernel in x1 at EL2, with the DTB's address in x0.
+/// EL2 is then as it was at reset in all that Linux does not set up itself. Anything else is
+/// reported.
 ///
 /// # Safety
 ///

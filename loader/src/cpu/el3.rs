@@ -2,14 +2,14 @@
 
 //! Entered at EL3 (`secure=on` with the ELF): all CPUs at once, and no PSCI.
 //!
-//! On entry: EL3 as QEMU resets it. The first CPU runs the loader at secure EL1, which reaches all of the
-//! machine, including the power-off pin. The others sleep in secure memory, where no kernel can overwrite
-//! their code. An SMC call enters the kernel at EL1 in the non-secure state, with nothing trapped that
-//! Linux uses; little_loader_core's `cpu/el3.rs` and `cpu/el2.rs` have the registers. From then on nothing
-//! leads back to EL3, whose code is gone with the loader.
+//! On entry: EL3 as QEMU resets it. The first CPU runs the loader at secure EL1, which reaches all
+//! of the machine, including the power-off pin. The others sleep in secure memory, where no kernel
+//! can overwrite their code. An SMC call enters the kernel at EL1 in the non-secure state, with
+//! nothing trapped that Linux uses; little_loader_core's `cpu/el3.rs` and `cpu/el2.rs` have the
+//! registers. From then on nothing leads back to EL3, whose code is gone with the loader.
 //!
-//! Only emulation has an EL3, and it has no caches, so it does not matter that secure and non-secure
-//! accesses to one address may have separate cache lines.
+//! Only emulation has an EL3, and it has no caches, so it does not matter that secure and
+//! non-secure accesses to one address may have separate cache lines.
 
 use core::arch::naked_asm;
 
@@ -26,8 +26,8 @@ pub(crate) const SMC_ENTER: u64 = 0x4c4c;
 /// Where QEMU's virt machine has secure RAM (QEMU, `hw/arm/virt.c`, `VIRT_SECURE_MEM`).
 const SECURE_RAM: u64 = 0x0e00_0000;
 
-/// Returns to its caller at secure EL1, with MMU and caches off and interrupts masked. The address of the
-/// vectors is in x0, which changes.
+/// Returns to its caller at secure EL1, with MMU and caches off and interrupts masked. The address
+/// of the vectors is in x0, which changes.
 ///
 /// # Safety
 ///
@@ -51,7 +51,8 @@ pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
     )
 }
 
-/// Where the CPUs go that are not the first: to sleep for ever. All of them write the same two instructions.
+/// Puts a CPU other than the first to sleep for ever, in secure RAM. All of them write the same two
+/// instructions.
 ///
 /// # Safety
 ///
@@ -74,8 +75,8 @@ pub(crate) unsafe extern "C" fn park() -> ! {
     )
 }
 
-/// An SMC call with the right number enters the kernel in x1, with the DTB's address in x0. Anything else is
-/// reported.
+/// An SMC call with the right number enters the kernel in x1, with the DTB's address in x0.
+/// Anything else is reported.
 ///
 /// # Safety
 ///
@@ -129,7 +130,7 @@ pub(crate) unsafe extern "C" fn handler() -> ! {
 }
 
 extern "C" fn set_up() -> bool {
-    // SAFETY: only `handler` calls this, at EL3. `set_up` touches the registers that the CPU says it has,
-    // and leaves EL3's MMU and caches off.
+    // SAFETY: only `handler` calls this, at EL3. `set_up` touches the registers that the CPU says
+    // it has, and leaves EL3's MMU and caches off.
     cpu::el3::set_up(&mut unsafe { ThisCpu::new() })
 }

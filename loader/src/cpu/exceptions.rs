@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The report of an exception. The loader enables no interrupts and expects no exceptions, so each one
-//! is a bug or a broken machine: it is reported, and the power goes off.
+//! The report of an exception. The loader enables no interrupts and expects no exceptions, so each
+//! one is a bug or a broken machine: it is reported, and the power goes off.
 //!
-//! An exception can come as soon as the vectors are set, which is before BSS is cleared. On a reboot BSS
-//! holds what the kernel left there, so statics that the report uses are in `.data`, which QEMU loads
-//! again.
+//! An exception can come as soon as the vectors are set, which is before BSS is cleared. On a
+//! reboot BSS holds what the kernel left there, so statics that the report uses are in `.data`,
+//! which QEMU loads again.
 //!
 //! Source: Arm ARM (DDI 0487), D19.2.37 (ESR_ELx).
 
@@ -34,9 +34,9 @@ pub(crate) unsafe extern "C" fn stop() -> ! {
     )
 }
 
-/// Reports the exception and powers off. An exception on the way there means that the console or its
-/// address is bad: the second one is reported on the console that every virt machine has, the third only
-/// powers off.
+/// Reports the exception and powers off. An exception on the way there means that the console or
+/// its address is bad: the second one is reported on the console that every virt machine has, the
+/// third only powers off.
 extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
     const KINDS: [&str; 4] = [
         "synchronous exception",
@@ -102,7 +102,7 @@ impl Class {
         Self((esr >> CLASS_SHIFT) & 0x3f)
     }
 
-    /// What the class means, for those that code without FP, system calls and debugger can meet.
+    /// The meaning of the classes that code without FP, system calls and debugger can meet.
     fn name(self) -> &'static str {
         match self {
             Self::UNKNOWN => ", undefined instruction",

@@ -2,10 +2,10 @@
 
 //! From the loader to the kernel's first instruction.
 //!
-//! On entry: kernel, initrd and DTB are in memory, and all DMA has stopped. On leaving, as Linux asks
-//! (`Documentation/arch/arm64/booting.rst`, section 4): x0 holds the DTB's address and x1 to x3 are 0,
-//! MMU and data cache are off, interrupts are masked, and what was loaded is clean to the point of
-//! coherency with no stale line in the instruction cache.
+//! On entry: kernel, initrd and DTB are in memory, and all DMA has stopped. On leaving, as Linux
+//! asks (`Documentation/arch/arm64/booting.rst`, section 4): x0 holds the DTB's address and x1 to
+//! x3 are 0, MMU and data cache are off, interrupts are masked, and what was loaded is clean to the
+//! point of coherency with no stale line in the instruction cache.
 
 use core::arch::{asm, naked_asm};
 
@@ -21,8 +21,8 @@ use crate::cpu::mmu::SCTLR_ON;
 use crate::machine::console::trace;
 use crate::machine::device_tree::KernelDtb;
 
-/// How many cache lines each iteration cleans. Under emulation every instruction counts, and a 12 MiB
-/// kernel has 200,000 lines.
+/// How many cache lines each iteration cleans. Under emulation every instruction counts, and a 12
+/// MiB kernel has 200,000 lines.
 const LINES_PER_ITERATION: u64 = 8;
 
 /// PSTATE.{D,A,I,F}, as DAIFSet takes them: debug exceptions, SError, IRQ and FIQ.
@@ -65,20 +65,20 @@ pub(crate) fn enter(entry: KernelEntry, loaded: &Loaded, dtb: &KernelDtb) -> ! {
     let (kernel, dtb) = (kernel.start(), dtb.start());
     trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
     // SAFETY: only a kernel that was checked and read to its end becomes a `Loaded`, and only a DTB
-    // that was edited for it a `KernelDtb`; both are clean to the point of coherency now. `entry` comes
-    // from the level that the loader was entered at.
+    // that was edited for it a `KernelDtb`; both are clean to the point of coherency now. `entry`
+    // comes from the level that the loader was entered at.
     unsafe { jump(dtb.0, kernel.0, entry) }
 }
 
-/// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm ARM,
-/// D7.5.9).
+/// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm
+/// ARM, D7.5.9).
 fn clean_and_invalidate(region: Region) {
     let line = data_cache_line();
     let iteration = line * LINES_PER_ITERATION;
     let mut address = region.start().0 / line * line;
     while region.end().0.saturating_sub(address) >= iteration {
-        // SAFETY: cleaning and invalidating changes no data, and all lines hold bytes of the region,
-        // which is mapped.
+        // SAFETY: cleaning and invalidating changes no data, and all lines hold bytes of the
+        // region, which is mapped.
         unsafe {
             asm!(
                 ".rept {lines}",
@@ -100,7 +100,8 @@ fn clean_and_invalidate(region: Region) {
     barrier::dsb(barrier::SY);
 }
 
-/// The size in bytes of the smallest data cache line (Arm ARM, D19.2.34: the binary logarithm of its words of 4 bytes).
+/// The size in bytes of the smallest data cache line (CTR_EL0.DminLine, the binary logarithm of its
+/// number of 4-byte words; Arm ARM, D19.2.34).
 fn data_cache_line() -> u64 {
     let ctr: u64;
     // SAFETY: reading an identification register.
@@ -112,10 +113,10 @@ fn data_cache_line() -> u64 {
 ///
 /// # Safety
 ///
-/// The CPU is at EL1, and RAM, with this code in it, is mapped where it is. A kernel starts at `kernel`,
-/// and `dtb` is the address of its DTB; both are clean to the point of coherency, and no device writes to
-/// memory. For [`KernelEntry::Hvc`] the loader was entered at EL2, for [`KernelEntry::Smc`] at EL3, so
-/// that the handlers of these levels are in place.
+/// The CPU is at EL1, and RAM, with this code in it, is mapped where it is. A kernel starts at
+/// `kernel`, and `dtb` is the address of its DTB; both are clean to the point of coherency, and no
+/// device writes to memory. For [`KernelEntry::Hvc`] the loader was entered at EL2, for
+/// [`KernelEntry::Smc`] at EL3, so that the handlers of these levels are in place.
 #[unsafe(naked)]
 unsafe extern "C" fn jump(dtb: u64, kernel: u64, entry: KernelEntry) -> ! {
     naked_asm!(

@@ -8,11 +8,11 @@
 //! | | ELF | flat binary |
 //! | --- | --- | --- |
 //! | x0 | 0; the DTB lies at the start of RAM | the DTB's address |
-//! | exception level | EL1; EL2 with `virtualization=on`; EL3 with `secure=on`, all CPUs at once | EL1, EL2 |
+//! | level | EL1; with `virtualization=on` EL2; with `secure=on` EL3, all CPUs | EL1, EL2 |
 //! | MMU, caches, interrupts | off | off |
 //!
-//! On leaving: one CPU runs [`crate::start`] with a stack, a cleared BSS and exception vectors; at EL1 with MMU and
-//! caches on.
+//! On leaving: one CPU runs [`crate::start`] at EL1, with MMU and caches on, a stack, a cleared BSS
+//! and exception vectors.
 
 use core::arch::{global_asm, naked_asm};
 
@@ -25,10 +25,12 @@ use crate::cpu::{el2, el3, mmu, vectors};
 /// The flat binary's place, in bytes from the start of RAM; linker/loader.ld links it there.
 const TEXT_OFFSET: u64 = 0x10_0000;
 
-/// Image header flags: little-endian (bit 0 is 0), 4 KiB pages (1 in bits 2:1), anywhere in memory (bit 3).
+/// Image header flags: little-endian (bit 0 is 0), 4 KiB pages (1 in bits 2:1), anywhere in memory
+/// (bit 3).
 const FLAGS: u64 = 1 << 1 | 1 << 3;
 
-// The 64-byte Image header (booting.rst, section 4) makes QEMU pass the DTB and place us at TEXT_OFFSET.
+// The 64-byte Image header (booting.rst, section 4) makes QEMU pass the DTB and place us at
+// TEXT_OFFSET.
 global_asm!(
     ".section .head, \"ax\"",
     ".global _start",
@@ -46,14 +48,14 @@ global_asm!(
     flags = const FLAGS,
 );
 
-/// The first instructions. A branch at the start of the Image header leads here, in the state that the
-/// module's table shows.
+/// The first instructions. A branch at the start of the Image header leads here, in the state that
+/// the module's table shows.
 #[unsafe(naked)]
 #[unsafe(link_section = ".text.first")]
 extern "C" fn reset() -> ! {
     naked_asm!(
-        // Keep what we were given: x19 = DTB address or 0, x20 = exception level. x21 = the vectors of
-        // all levels. What is called below does not change them.
+        // Keep what we were given: x19 = DTB address or 0, x20 = exception level. x21 = the vectors
+        // of all levels. What is called below does not change them.
         "   mov    x19, x0",
         "   adr    x21, {vectors} - {skipped}",
         "   mrs    x20, CurrentEL",
@@ -63,7 +65,8 @@ extern "C" fn reset() -> ! {
         "   b.eq   2f",
         "   b.hi   3f",
 
-        // EL1: vectors, then MMU and caches, so that all memory below is written through the caches.
+        // EL1: vectors, then MMU and caches, so that all memory below is written through the
+        // caches.
         "1: msr    vbar_el1, x21",
         "   bl     {enable_mmu}",
         "   b      4f",
@@ -73,7 +76,8 @@ extern "C" fn reset() -> ! {
         "   bl     {drop_to_el1}",
         "   b      1b",
 
-        // EL3: every CPU arrives here at once. The first one continues, at EL1 too; the others sleep.
+        // EL3: every CPU arrives here at once. The first one continues, at EL1 too; the others
+        // sleep.
         "3: mrs    x1, mpidr_el1",
         "   ldr    x2, ={affinity}",
         "   tst    x1, x2",

@@ -14,9 +14,9 @@ pub(crate) struct ThisCpu(());
 impl ThisCpu {
     /// # Safety
     ///
-    /// The code runs at the exception level whose registers it names, and the CPU has the registers.
-    /// What it writes does not change what Rust relies on: translation, caches, and the code that runs
-    /// at this level.
+    /// The registers that are read and written through the result exist on this CPU and at the
+    /// exception level that the code runs at, and writing them changes nothing that running Rust
+    /// code relies on: the translation and caching of its memory.
     pub(crate) unsafe fn new() -> Self {
         Self(())
     }
@@ -41,7 +41,7 @@ impl SystemRegisters for ThisCpu {
                 );
             }
         } else {
-            // SAFETY: reading has no effect; whoever made this object promised that the register exists.
+            // SAFETY: reading has no effect; the caller of `new` promised that the register exists.
             unsafe {
                 asm!(
                     "mrs {value}, S{op0}_{op1}_C{crn}_C{crm}_{op2}",
@@ -59,8 +59,8 @@ impl SystemRegisters for ThisCpu {
     }
 
     fn write<const REGISTER: u16>(&mut self, _: Register<REGISTER>, value: u64) {
-        // SAFETY: whoever made this object promised that the register exists and that Rust's memory
-        // stays as it is.
+        // SAFETY: the caller of `new` promised that the register exists, and that nothing that Rust
+        // relies on changes.
         unsafe {
             asm!(
                 "msr S{op0}_{op1}_C{crn}_C{crm}_{op2}, {value}",
@@ -80,8 +80,8 @@ impl SystemRegisters for ThisCpu {
     }
 }
 
-/// Whether the register identifies the CPU: it never changes, so it need not be read twice (Arm ARM,
-/// D19.1, "op0==0b11, Moves to and from non-debug System registers": op1 and CRn are 0).
+/// Whether the register identifies the CPU: it never changes, so it need not be read twice (Arm
+/// ARM, D19.1, "op0==0b11, Moves to and from non-debug System registers": op1 and CRn are 0).
 const fn is_identification(encoding: u16) -> bool {
     op0(encoding) == 3 && op1(encoding) == 0 && crn(encoding) == 0
 }

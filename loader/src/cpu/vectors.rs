@@ -2,8 +2,8 @@
 
 //! The exception vectors of all levels.
 //!
-//! On entry: an exception, taken at the level that it is for. On leaving: EL2 and EL3 have entered the
-//! kernel, or the exception is reported and the power off. Nothing returns from an exception.
+//! On entry: an exception, taken at the level that it is for. On leaving: EL2 and EL3 have entered
+//! the kernel, or the exception is reported and the power off. Nothing returns from an exception.
 //!
 //! Source: Arm ARM (DDI 0487), D1.4.1 (vector offsets).
 
@@ -18,11 +18,12 @@ pub(crate) const SKIPPED: usize = 4 * ENTRY_SIZE;
 
 const ENTRY_SIZE: usize = 128;
 
-/// The vector table of EL1, EL2 and EL3, without the entries that nothing can reach: of sixteen, the
-/// second four are for exceptions from the same level on its own stack pointer, and the third four for
-/// those from a lower level in AArch64. Nothing runs with SP_EL0 or in AArch32, so the linker script puts
-/// the Image header and the first code in place of the first [`SKIPPED`] bytes, and other code in place of
-/// the last four entries. Each entry keeps its index in x4 and leads to [`dispatch`].
+/// The vector table of EL1, EL2 and EL3, without the entries that nothing can reach: of sixteen,
+/// the second four are for exceptions from the same level on its own stack pointer, and the third
+/// four for those from a lower level in AArch64. Nothing runs with SP_EL0 or in AArch32, so the
+/// linker script puts the Image header and the first code in place of the first [`SKIPPED`] bytes,
+/// and other code in place of the last four entries. Each entry keeps its index in x4 and leads to
+/// [`dispatch`].
 ///
 /// # Safety
 ///

@@ -15,7 +15,7 @@ use crate::payload::CPUS;
 use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 5] = [
+    let tests: [(&str, Scenario); 6] = [
         ("entered_at_el3_goes_to_el1", |context| {
             from_el3(context, "virtualization=off")
         }),
@@ -31,6 +31,10 @@ pub(crate) fn tests() -> Vec<Test> {
                 1,
             )
         }),
+        (
+            "exception_with_a_used_bss_is_reported",
+            exception_before_bss_is_cleared,
+        ),
         ("exception_at_el2_is_reported", |context| {
             exception(context, "virtualization=on", "drop_to_el1", 12, 2)
         }),
@@ -86,13 +90,38 @@ fn unending(machine: &Machine) -> Result<Report> {
     Ok(Report::parse(&running.serial())?)
 }
 
-/// An undefined instruction `offset` bytes behind a symbol of the loader is reported with its level and address.
+/// An undefined instruction `offset` bytes after a symbol of the loader is reported with its level and address.
 fn exception(context: &Context, option: &str, symbol: &str, offset: u64, level: u64) -> Result<()> {
     let at = address(&context.artifacts.loader(), symbol)? + offset;
+    undefined(context, option, at, level, |_| Ok(()))
+}
+
+/// On a reboot BSS holds what the kernel left there, and the report of an exception must not need it.
+fn exception_before_bss_is_cleared(context: &Context) -> Result<()> {
+    let loader = context.artifacts.loader();
+    let at = address(&loader, "3mmu6enable17h")?;
+    let (start, length) = section(&loader, ".bss")?;
+    ensure!(length > 0, "nothing is in .bss");
+    undefined(context, "virtualization=off", at, 1, |stub| {
+        Ok(stub.write(start, &vec![0xff; length])?)
+    })
+}
+
+/// An undefined instruction at `at`, in a memory that `change` has changed too, is reported at `level`.
+fn undefined(
+    context: &Context,
+    option: &str,
+    at: u64,
+    level: u64,
+    change: impl FnOnce(&mut Stub) -> Result<()>,
+) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     let machine = context.machine().machine_option(option).disk(disk);
     // UDF #0 is all zeros (Arm ARM, C6.2.443).
-    let running = context.changed(machine, |stub| Ok(stub.write(at, &[0; 4])?))?;
+    let running = context.changed(machine, |stub| {
+        change(stub)?;
+        Ok(stub.write(at, &[0; 4])?)
+    })?;
     let lines = fatal(running)?;
     let message = format!(
         "synchronous exception at EL{level}, undefined instruction, at {at:#x}: ESR 0x2000000, FAR "
@@ -102,6 +131,18 @@ fn exception(context: &Context, option: &str, symbol: &str, offset: u64, level: 
         "not {message:?}: {lines:#?}"
     );
     Ok(())
+}
+
+/// Address and length of a section.
+fn section(elf: &Path, name: &str) -> Result<(u64, usize)> {
+    let bytes = fs::read(elf)?;
+    let elf = Elf::parse(&bytes)?;
+    let found = elf
+        .section_headers
+        .iter()
+        .find(|section| elf.shdr_strtab.get_at(section.sh_name) == Some(name))
+        .with_context(|| format!("no section {name}"))?;
+    Ok((found.sh_addr, usize::try_from(found.sh_size)?))
 }
 
 /// The address of the function whose mangled name contains `part`.

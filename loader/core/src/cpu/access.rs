@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the set-up code needs of a CPU.
+//! Access to the system registers of a CPU, real or simulated.
 
 use crate::cpu::features::Feature;
 use crate::cpu::registers::Register;
@@ -26,8 +26,8 @@ pub trait SystemRegisters {
     }
 }
 
-/// `bits!(cpu, REGISTER { FEATURE => BIT | BIT, … })`: the value that has the bits of each row whose
-/// feature the CPU has.
+/// `bits!(cpu, REGISTER { FEATURE => BIT | BIT, … })`: the value that has the bits of each row
+/// whose feature the CPU has.
 macro_rules! bits {
     ($cpu:ident, $register:ident { $( $feature:ident => $($bit:ident)|+ ),+ $(,)? }) => {{
         let mut value: u64 = 0;

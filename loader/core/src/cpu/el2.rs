@@ -9,9 +9,9 @@ use crate::cpu::access::{SystemRegisters, bits};
 use crate::cpu::features::*;
 use crate::cpu::registers::{self, *};
 
-/// Sets up a CPU that runs at EL2, so that an exception return leads to EL1 with MMU and caches off and
-/// interrupts masked; VBAR_EL2 and ELR_EL2 are the caller's. Registers that the CPU does not have are
-/// not touched.
+/// Sets up a CPU that runs at EL2, so that an exception return leads to EL1 with MMU and caches off
+/// and interrupts masked; VBAR_EL2 and ELR_EL2 are the caller's. Registers that the CPU does not
+/// have are not touched.
 pub fn set_up(cpu: &mut impl SystemRegisters) {
     let sctlr = bits!(cpu, SCTLR_EL2 { FEAT_SME => EnTP2 });
     cpu.write(SCTLR_EL2, SCTLR_EL2_MMU_OFF | sctlr);
@@ -117,14 +117,14 @@ fn set_vector_units(cpu: &mut impl SystemRegisters, is_e2h: bool) {
         cpu.write(ZCR_EL2, ZCR_EL2::LEN);
     }
     if cpu.has(FEAT_SME) {
-        // FA64 and EZT0 are RES0 where the CPU has not what they turn on.
+        // FA64 and EZT0 are RES0 on a CPU without FEAT_SME_FA64 and FEAT_SME2.
         let smcr = SMCR_EL2::LEN | SMCR_EL2::FA64 | SMCR_EL2::EZT0;
         cpu.write(SMCR_EL2, cpu.read(SMCR_EL2) | smcr);
     }
 }
 
-/// EL1 has all performance counters, statistical profiling, trace buffer and branch records. Activity
-/// monitors are started by the highest exception level.
+/// EL1 has all performance counters, statistical profiling, trace buffer and branch records.
+/// Activity monitors are started by the highest exception level.
 fn set_monitors(cpu: &mut impl SystemRegisters) {
     let mut mdcr = bits!(cpu, MDCR_EL2 {
         FEAT_SPE => E2PB,
@@ -192,5 +192,212 @@ fn set_interrupt_controller(cpu: &mut impl SystemRegisters) {
     // SRE stays 0 where the machine has a GICv2, and these registers are then undefined.
     if cpu.read(ICC_SRE_EL2) & ICC_SRE_EL2::SRE != 0 {
         cpu.write(ICH_HCR_EL2, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::fake::{FakeCpu, cpu_with_everything};
+
+    #[test]
+    fn on_a_cortex_a53_only_what_armv8_0_has_is_touched() {
+        let mut cpu = FakeCpu::new()
+            .having(MIDR_EL1, 0x410f_d034)
+            .having(MPIDR_EL1, 0x8000_0000)
+            .having(ID_AA64PFR0_EL1, 0x0222)
+            .having(ID_AA64DFR0_EL1, 0x1030_5106)
+            .having(ID_AA64MMFR0_EL1, 0x1122)
+            .having(PMCR_EL0, 0x4103_3000);
+        set_up(&mut cpu);
+        assert_eq!(
+            cpu.writes,
+            [
+                ("SCTLR_EL2", 0x30c5_0830),
+                ("HCR_EL2", 0x8000_0000),
+                ("HSTR_EL2", 0),
+                ("VTTBR_EL2", 0),
+                ("VPIDR_EL2", 0x410f_d034),
+                ("VMPIDR_EL2", 0x8000_0000),
+                ("CNTHCTL_EL2", 0b11),
+                ("CNTVOFF_EL2", 0),
+                ("CPTR_EL2", 0x33ff),
+                ("MDCR_EL2", 6),
+                ("SCTLR_EL1", 0x30d0_0800),
+                ("SPSR_EL2", 0x3c5),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_neoverse_n1_gives_away_profiling_and_the_gic() {
+        let mut cpu = FakeCpu::new()
+            .having(MIDR_EL1, 0x414f_d0c1)
+            .having(MPIDR_EL1, 0x8100_0000)
+            .having(ID_AA64PFR0_EL1, 0x1100_0000_1111_1112)
+            .having(ID_AA64PFR1_EL1, 0x20)
+            .having(ID_AA64DFR0_EL1, 0x1_1030_5408)
+            .having(ID_AA64ISAR1_EL1, 0x10_0001)
+            .having(ID_AA64MMFR0_EL1, 0x10_1125)
+            .having(ID_AA64MMFR1_EL1, 0x1021_2122)
+            .having(PMCR_EL0, 0x410c_3000)
+            .having(PMSIDR_EL1, 0)
+            .having(ICC_SRE_EL2, 0b110);
+        set_up(&mut cpu);
+        assert_eq!(
+            cpu.writes[8..],
+            [
+                ("CPTR_EL2", 0x33ff),
+                ("MDCR_EL2", 0x3006),
+                ("ICC_SRE_EL2", 0b1111),
+                ("ICH_HCR_EL2", 0),
+                ("SCTLR_EL1", 0x30d0_0800),
+                ("SPSR_EL2", 0x3c5),
+            ]
+        );
+    }
+
+    /// Values of QEMU 7.2.
+    #[test]
+    fn qemus_max_has_sve_and_sme_and_nothing_that_traps_them() {
+        let mut cpu = FakeCpu::new()
+            .having(MIDR_EL1, 0x000f_0510)
+            .having(MPIDR_EL1, 0x8000_0000)
+            .having(ID_AA64PFR0_EL1, 0x1201_0011_2111_0222)
+            .having(ID_AA64PFR1_EL1, 0x0100_0021)
+            .having(ID_AA64DFR0_EL1, 0x1030_5609)
+            .having(ID_AA64ISAR1_EL1, 0x0011_1111_0121_1012)
+            .having(ID_AA64MMFR0_EL1, 0x0323_1020_1126)
+            .having(ID_AA64MMFR1_EL1, 0x0110_1021_1122)
+            .having(PMCR_EL0, 0x4101_3000)
+            .having(SMCR_EL2, 0)
+            .having(ICC_SRE_EL2, 0b111);
+        set_up(&mut cpu);
+        assert_eq!(
+            cpu.writes,
+            [
+                ("SCTLR_EL2", 0x1000_0000_30c5_0830),
+                ("HCR_EL2", 0x0300_8000_0000),
+                ("HSTR_EL2", 0),
+                ("VTTBR_EL2", 0),
+                ("VPIDR_EL2", 0x000f_0510),
+                ("VMPIDR_EL2", 0x8000_0000),
+                ("CNTHCTL_EL2", 0b11),
+                ("CNTVOFF_EL2", 0),
+                ("CPTR_EL2", 0x22ff),
+                ("ZCR_EL2", 0xf),
+                ("SMCR_EL2", 0xc000_000f),
+                ("MDCR_EL2", 6),
+                ("HCRX_EL2", 0),
+                ("ICC_SRE_EL2", 0b1111),
+                ("ICH_HCR_EL2", 0),
+                ("SCTLR_EL1", 0x30d0_0800),
+                ("SPSR_EL2", 0x3c5),
+            ]
+        );
+    }
+
+    /// The bits as booting.rst numbers them.
+    #[test]
+    fn a_cpu_with_everything_traps_nothing() {
+        let mut cpu = cpu_with_everything();
+        set_up(&mut cpu);
+        let fgt = 0b11 << 52 | 0b11 << 54 | 0b11 << 57 | 0b11 << 59;
+        let fgt2 = 0b111 << 2 | 1 << 19;
+        assert_eq!(
+            cpu.writes,
+            [
+                ("SCTLR_EL2", 1 << 60 | 0x30c5_0830),
+                ("HCR_EL2", 1 << 31 | 0b11 << 40 | 1 << 56),
+                ("HSTR_EL2", 0),
+                ("VTTBR_EL2", 0),
+                ("VPIDR_EL2", 0x1234),
+                ("VMPIDR_EL2", 0x8000_0000),
+                ("CNTHCTL_EL2", 0b11),
+                ("CNTVOFF_EL2", 0),
+                ("CPTR_EL2", 0x22ff),
+                ("ZCR_EL2", 0xf),
+                ("SMCR_EL2", 0b11 << 30 | 0xf),
+                ("MDCR_EL2", 0b11 << 24 | 0b11 << 12 | 31),
+                ("BRBCR_EL2", 0b11 << 3),
+                ("HFGRTR_EL2", fgt),
+                ("HFGWTR_EL2", fgt),
+                ("HFGITR_EL2", 0b1_1111 << 55),
+                ("HDFGRTR_EL2", 0b1111 << 59),
+                ("HDFGWTR_EL2", 0b111 << 60),
+                ("HAFGRTR_EL2", 0),
+                ("HDFGRTR2_EL2", fgt2),
+                ("HDFGWTR2_EL2", fgt2),
+                ("HFGRTR2_EL2", 0),
+                ("HFGWTR2_EL2", 0),
+                ("HFGITR2_EL2", 0),
+                ("HCRX_EL2", 0b11 << 1 | 1 << 11 | 0b11 << 14 | 0b11 << 22),
+                ("GCSCR_EL2", 0),
+                ("GCSCR_EL1", 0),
+                ("GCSCRE0_EL1", 0),
+                ("ICC_SRE_EL2", 0b1001),
+                ("ICH_HCR_EL2", 0),
+                ("SCTLR_EL1", 0x30d0_0800),
+                ("SPSR_EL2", 0x3c5),
+            ]
+        );
+    }
+
+    fn written(cpu: &FakeCpu, register: &str) -> Option<u64> {
+        let write = cpu.writes.iter().rfind(|write| write.0 == register);
+        write.map(|write| write.1)
+    }
+
+    #[test]
+    fn with_e2h_registers_have_their_other_layout_and_el1s_their_other_names() {
+        // E2H can only be 1: said by ID_AA64MMFR4_EL1, or found out by reading back.
+        let told = cpu_with_everything().having(ID_AA64MMFR4_EL1, 0xf << 24);
+        let silent = cpu_with_everything().stuck_at_1(HCR_EL2, 1 << 34);
+        for (mut cpu, e2h) in [(told, 1 << 34), (silent, 0)] {
+            set_up(&mut cpu);
+            let hcr = 1 << 31 | 0b11 << 40 | 1 << 56 | e2h;
+            assert_eq!(written(&cpu, "HCR_EL2"), Some(hcr));
+            assert_eq!(written(&cpu, "CNTHCTL_EL2"), Some(0b11 << 10));
+            let cptr = 0b11 << 16 | 0b11 << 20 | 0b11 << 24;
+            assert_eq!(written(&cpu, "CPTR_EL2"), Some(cptr));
+            assert_eq!(written(&cpu, "SCTLR_EL12"), Some(0x30d0_0800));
+            assert_eq!(written(&cpu, "SCTLR_EL1"), None);
+            assert_eq!(written(&cpu, "GCSCR_EL12"), Some(0));
+            assert_eq!(written(&cpu, "GCSCR_EL1"), None);
+        }
+    }
+
+    #[test]
+    fn with_a_gicv2_the_registers_of_a_gicv3_stay_off() {
+        let mut cpu = cpu_with_everything().stuck_at_0(ICC_SRE_EL2, 1);
+        set_up(&mut cpu);
+        assert_eq!(written(&cpu, "ICC_SRE_EL2"), Some(0b1001));
+        assert_eq!(written(&cpu, "ICH_HCR_EL2"), None);
+    }
+
+    #[test]
+    fn performance_monitors_of_another_kind_have_no_pmcr() {
+        // PMUVer is 15, and there is nothing else.
+        let mut cpu = FakeCpu::new()
+            .having(MIDR_EL1, 0)
+            .having(MPIDR_EL1, 0)
+            .having(ID_AA64DFR0_EL1, 0xf00)
+            .having(ID_AA64MMFR0_EL1, 2 << 56);
+        set_up(&mut cpu);
+        assert_eq!(written(&cpu, "MDCR_EL2"), Some(0));
+        assert_eq!(written(&cpu, "HDFGRTR2_EL2"), Some(0));
+    }
+
+    #[test]
+    fn only_the_highest_level_starts_activity_monitors() {
+        let amu = 1 << 44;
+        for (el3, expected) in [(0, Some(0xf)), (1 << 12, None)] {
+            let mut cpu = FakeCpu::new()
+                .having(MIDR_EL1, 0)
+                .having(MPIDR_EL1, 0)
+                .having(ID_AA64PFR0_EL1, amu | el3);
+            set_up(&mut cpu);
+            assert_eq!(written(&cpu, "AMCNTENSET0_EL0"), expected);
+        }
     }
 }

@@ -11,9 +11,9 @@ use crate::cpu::registers::*;
 /// SCR_EL3 while the loader runs: lower levels are AArch64 and secure.
 pub const SCR_SECURE: u64 = SCR_EL3::RES1 | SCR_EL3::RW;
 
-/// Sets up a CPU that runs at EL3, so that an exception return leads to the non-secure state, to EL2
-/// where the CPU has it and else to EL1, with interrupts masked; ELR_EL3 is the caller's. Registers
-/// that the CPU does not have are not touched. Returns whether it is EL2.
+/// Sets up a CPU that runs at EL3, so that an exception return leads to the non-secure state, to
+/// EL2 where the CPU has it and else to EL1, with interrupts masked; ELR_EL3 is the caller's.
+/// Registers that the CPU does not have are not touched. Returns whether it is EL2.
 pub fn set_up(cpu: &mut impl SystemRegisters) -> bool {
     // Lower levels are AArch64 and not secure, and cannot call EL3.
     let scr = SCR_SECURE | SCR_EL3::NS | SCR_EL3::SMD;
@@ -64,7 +64,7 @@ fn set_vector_units(cpu: &mut impl SystemRegisters) {
         cpu.write(ZCR_EL3, ZCR_EL3::LEN);
     }
     if cpu.has(FEAT_SME) {
-        // FA64 and EZT0 are RES0 where the CPU has not what they turn on.
+        // FA64 and EZT0 are RES0 on a CPU without FEAT_SME_FA64 and FEAT_SME2.
         cpu.write(SMCR_EL3, SMCR_EL3::LEN | SMCR_EL3::FA64 | SMCR_EL3::EZT0);
     }
 }
@@ -84,5 +84,68 @@ fn set_monitors(cpu: &mut impl SystemRegisters) {
     cpu.write(MDCR_EL3, mdcr);
     if cpu.has(FEAT_AMUv1) {
         cpu.write(AMCNTENSET0_EL0, AMCNTENSET0_EL0::P);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::fake::{FakeCpu, cpu_with_everything};
+
+    #[test]
+    fn on_a_cortex_a53_only_what_armv8_0_has_is_touched() {
+        let cpu = || FakeCpu::new().having(ID_AA64DFR0_EL1, 0x1030_5106);
+        let mut with_el2 = cpu().having(ID_AA64PFR0_EL1, 0x2222);
+        assert!(set_up(&mut with_el2));
+        assert_eq!(
+            with_el2.writes,
+            [
+                ("SCR_EL3", 0x4b1),
+                ("CPTR_EL3", 0),
+                ("MDCR_EL3", 0),
+                ("SCTLR_EL2", 0x30c5_0830),
+                ("SPSR_EL3", 0x3c9),
+            ]
+        );
+        let mut without_el2 = cpu().having(ID_AA64PFR0_EL1, 0x2022);
+        assert!(!set_up(&mut without_el2));
+        assert_eq!(
+            without_el2.writes[2..],
+            [("MDCR_EL3", 0), ("SPSR_EL3", 0x3c5)]
+        );
+    }
+
+    /// The bits as booting.rst numbers them.
+    #[test]
+    fn a_cpu_with_everything_traps_nothing() {
+        let mut cpu = cpu_with_everything();
+        assert!(set_up(&mut cpu));
+        let features =
+            0b11 << 16 | 0b111 << 26 | 0b11 << 38 | 1 << 41 | 0b111 << 43 | 1 << 50 | 1 << 59;
+        let mdcr = 1 << 7 | 0b11 << 12 | 0b11 << 24 | 0b11 << 32 | 1 << 36 | 1 << 42;
+        assert_eq!(
+            cpu.writes,
+            [
+                ("SCR_EL3", 0x4b1 | features),
+                ("CPTR_EL3", 1 << 8 | 1 << 12),
+                ("ZCR_EL3", 0xf),
+                ("SMCR_EL3", 0b11 << 30 | 0xf),
+                ("MDCR_EL3", mdcr),
+                ("AMCNTENSET0_EL0", 0xf),
+                ("ICC_SRE_EL3", 0b1001),
+                ("SCTLR_EL2", 0x30c5_0830),
+                ("SPSR_EL3", 0x3c9),
+            ]
+        );
+    }
+
+    #[test]
+    fn earlier_profiling_has_no_filter_to_allow() {
+        // SPEv1p1.
+        let mut cpu = FakeCpu::new()
+            .having(ID_AA64DFR0_EL1, 2 << 32)
+            .having(PMSIDR_EL1, 0);
+        set_up(&mut cpu);
+        assert!(cpu.writes.contains(&("MDCR_EL3", 0b11 << 12)));
     }
 }

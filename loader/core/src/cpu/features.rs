@@ -56,8 +56,8 @@ features! {
     EL3: ID_AA64PFR0_EL1.EL3 >= 1
     /// The system registers of a GICv3 or GICv4.
     FEAT_GICv3: ID_AA64PFR0_EL1.GIC >= 1
-    /// HCR_EL2.E2H can be 0; without it, EL2 has only the layout that FEAT_VHE gave it. The field is
-    /// signed: negative where the feature is missing.
+    /// HCR_EL2.E2H can be 0; without it, EL2 has only the layout that FEAT_VHE gave it. The field
+    /// is signed: negative where the feature is missing.
     FEAT_E2H0: ID_AA64MMFR4_EL1.E2H0 >= 0 < 8
 
     /// The instructions that compute a CRC-32.

@@ -10,8 +10,8 @@
     reason = "registers and bits have the names that the architecture gives them"
 )]
 
-/// A system register, by its encoding: op0, op1, CRn, CRm and op2, as bits 19 to 5 of MRS and MSR have
-/// them (Arm ARM, C6.2, "MRS").
+/// A system register, by its encoding: op0, op1, CRn, CRm and op2, as bits 19 to 5 of MRS and MSR
+/// have them (Arm ARM, C6.2, "MRS").
 #[derive(Clone, Copy, Debug)]
 pub struct Register<const ENCODING: u16>;
 
@@ -41,7 +41,8 @@ pub const fn field(value: u64, mask: u64) -> u64 {
     (value & mask) >> mask.trailing_zeros()
 }
 
-/// A register `NAME` becomes a constant, `NAME`, and a module with a mask for each field, `NAME::FIELD`.
+/// A register `NAME` becomes a constant, `NAME`, and a module with a mask for each field,
+/// `NAME::FIELD`.
 macro_rules! registers {
     ($(
         $(#[$about:meta])*
@@ -376,7 +377,8 @@ registers! {
     }
 }
 
-/// SCTLR_EL1 with MMU and caches off, little-endian: the bits that are RES1 without optional features.
+/// SCTLR_EL1 with MMU and caches off, little-endian: the bits that are RES1 without optional
+/// features.
 pub const SCTLR_EL1_MMU_OFF: u64 = SCTLR_EL1::EOS
     | SCTLR_EL1::TSCXT
     | SCTLR_EL1::EIS
@@ -384,7 +386,8 @@ pub const SCTLR_EL1_MMU_OFF: u64 = SCTLR_EL1::EOS
     | SCTLR_EL1::nTLSMD
     | SCTLR_EL1::LSMAOE;
 
-/// SCTLR_EL2 with MMU and caches off, little-endian: the bits that are RES1 without optional features.
+/// SCTLR_EL2 with MMU and caches off, little-endian: the bits that are RES1 without optional
+/// features.
 pub const SCTLR_EL2_MMU_OFF: u64 = SCTLR_EL2::SA0
     | SCTLR_EL2::CP15BEN
     | SCTLR_EL2::EOS
@@ -405,3 +408,53 @@ const SPSR_DAIF: u64 = mask(6, 9);
 pub const SPSR_EL1H_MASKED: u64 = SPSR_DAIF | 0b0101;
 /// SPSR_ELx for a return to EL2 with its own stack pointer (M = 0b1001), all interrupts masked.
 pub const SPSR_EL2H_MASKED: u64 = SPSR_DAIF | 0b1001;
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn fields_of_a_register_do_not_overlap() {
+        for (register, _, fields) in ALL {
+            let mut taken = 0;
+            for (name, bits) in *fields {
+                assert_eq!(taken & bits, 0, "{register}.{name}");
+                assert_ne!(*bits, 0, "{register}.{name}");
+                taken |= bits;
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_registers_have_one_encoding_except_the_two_layouts_of_one() {
+        let mut names = BTreeMap::new();
+        for (name, encoding, _) in ALL {
+            if let Some(other) = names.insert(encoding, name) {
+                assert_eq!(std::format!("{other}_E2H"), **name);
+            }
+        }
+    }
+
+    /// The words that LLVM 14 assembles `mrs x0, REGISTER` to.
+    #[test]
+    fn encodings_are_those_of_instructions() {
+        let mrs_x0 = |encoding: u16| 0xd520_0000 | u32::from(encoding) << 5;
+        assert_eq!(mrs_x0(ID_AA64PFR0_EL1.encoding()), 0xd538_0400);
+        assert_eq!(mrs_x0(HCR_EL2.encoding()), 0xd53c_1100);
+        assert_eq!(mrs_x0(BRBCR_EL2.encoding()), 0xd534_9000);
+        assert_eq!(mrs_x0(MDCR_EL3.encoding()), 0xd53e_1320);
+        assert_eq!(mrs_x0(PMCR_EL0.encoding()), 0xd53b_9c00);
+    }
+
+    #[test]
+    fn fields_are_read_by_their_mask() {
+        assert_eq!(field(0x4103_3000, PMCR_EL0::N), 6);
+        assert_eq!(field(u64::MAX, ID_AA64ISAR1_EL1::LS64), 15);
+        assert_eq!(ID_AA64ISAR1_EL1::LS64, 0xf << 60);
+        assert_eq!(SCR_EL3::FGTEn2, 1 << 59);
+    }
+}
