@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fwup::apply::{Applied, ApplyError, Observer, apply};
+use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::read::Archive;
-use fwup::destination::Writing;
-use fwup::device::{Device, DiskFile, Storage};
+use fwup::command::{ApplyCommand, ProgressMode};
+use fwup::destination::{DestinationOptions, Device, DiskFile, Storage};
+use fwup::firmware::model::{
+    Call, Firmware, Handler, Resource, Section, SectionOptions, Task, Value,
+};
 use fwup::hex;
-use fwup::language::Environment;
-use fwup::model::{Call, Firmware, Handler, Resource, Section, Task};
-use fwup::opened::Opened;
-use fwup::report::Mode;
-use fwup::run::Run;
+use fwup::language::Definitions;
 use sha2::{Digest, Sha256};
 
 /// A folder or a file of the fixtures.
@@ -50,12 +50,12 @@ impl Observer for Heard {
 
 /// Applies a task of a case; what it did or why it failed, and what it said.
 fn run(archive: &Path, image: &Path, task: &str) -> (Result<Applied, ApplyError>, Vec<String>) {
-    let mut environment = Environment::empty();
-    let mut opened = Opened::read(File::open(archive).unwrap(), &mut environment).unwrap();
+    let mut definitions = Definitions::empty();
+    let mut opened = FirmwareArchive::read(File::open(archive).unwrap(), &mut definitions).unwrap();
     let mut device = Device::new(DiskFile::open(image).unwrap());
     let mut heard = Heard::default();
     let result = apply(
-        &mut opened.archive,
+        &mut opened.entries,
         &opened.firmware,
         task,
         &mut device,
@@ -72,7 +72,7 @@ fn run(archive: &Path, image: &Path, task: &str) -> (Result<Applied, ApplyError>
 fn assert_image(image: &Path, size: usize, sha256: &str) {
     let bytes = fs::read(image).unwrap();
     assert_eq!(
-        (bytes.len(), hex(&Sha256::digest(&bytes)).as_str()),
+        (bytes.len(), hex::encode(&Sha256::digest(&bytes)).as_str()),
         (size, sha256)
     );
 }
@@ -225,15 +225,15 @@ fn sparse_resources_leave_holes() {
 }
 
 /// The command line `fwup -a -q -d IMAGE -t complete`.
-fn quiet(destination: &Path) -> Run<'_> {
-    Run {
+fn quiet(destination: &Path) -> ApplyCommand<'_> {
+    ApplyCommand {
         destination,
         task: "complete",
-        mode: Mode::Quiet,
+        mode: ProgressMode::Quiet,
         low: 0,
         high: 100,
         reboot_parameter: None,
-        writing: Writing::default(),
+        options: DestinationOptions::default(),
         is_verbose: false,
     }
 }
@@ -245,31 +245,31 @@ fn what_is_printed_is_what_fwup_prints() {
     let run = |task: &str, mode| {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let image = case.image();
-        let run = Run {
+        let run = ApplyCommand {
             task,
             mode,
             ..quiet(&image)
         };
         let archive = File::open(&case.archive).unwrap();
-        let status = run.apply(archive, &mut Environment::empty(), &mut out, &mut err);
+        let status = run.run(archive, &mut Definitions::empty(), &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (status, text(out), text(err))
     };
     let of = |status: u8, out: &str, err: &str| (status, out.to_owned(), err.to_owned());
-    assert_eq!(run("complete", Mode::Quiet), of(0, "", ""));
+    assert_eq!(run("complete", ProgressMode::Quiet), of(0, "", ""));
     assert_eq!(
-        run("other", Mode::Quiet),
+        run("other", ProgressMode::Quiet),
         of(0, "fwup: nothing to do\n", "")
     );
     assert_eq!(
-        run("missing", Mode::Normal),
+        run("missing", ProgressMode::Normal),
         of(
             1,
             "\r  0% [                                    ]\r\x1b[Kfwup: Couldn't find applicable task 'missing'. If task is available, the task's requirements may not be met.\n",
             "\n"
         )
     );
-    let (status, out, _) = run("complete", Mode::Numeric);
+    let (status, out, _) = run("complete", ProgressMode::Numeric);
     assert_eq!((status, out.as_str()), (0, "0\n99\n100\n"));
 }
 
@@ -291,11 +291,12 @@ fn an_archive_may_come_in_single_bytes_and_the_rest_of_it_is_not_awaited() {
         .windows(4)
         .position(|four| four == b"PK\x01\x02")
         .unwrap();
-    let mut opened = Opened::read(Trickle(&bytes[..directory]), &mut Environment::empty()).unwrap();
+    let mut opened =
+        FirmwareArchive::read(Trickle(&bytes[..directory]), &mut Definitions::empty()).unwrap();
     let mut device = Device::new(DiskFile::open(&case.image()).unwrap());
     let heard = &mut Heard::default();
     apply(
-        &mut opened.archive,
+        &mut opened.entries,
         &opened.firmware,
         "complete",
         &mut device,
@@ -315,7 +316,7 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
         name: name.to_owned(),
         arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
     };
-    let place = [("block-offset", "20000"), ("block-count", "16")];
+    let place = [("block-offset", 20000), ("block-count", 16)];
     Firmware {
         resources: vec![Resource {
             name: "x".to_owned(),
@@ -326,10 +327,11 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
         environments: vec![Section {
             kind: "uboot-environment".to_owned(),
             title: "env".to_owned(),
-            options: place
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            options: SectionOptions(
+                place
+                    .map(|(name, value)| (name.to_owned(), Value::Integer(value)))
+                    .to_vec(),
+            ),
             sections: Vec::new(),
         }],
         tasks: vec![Task {
@@ -337,7 +339,7 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
             on_resource: vec![Handler {
                 resource: "x".to_owned(),
                 actions: vec![call("raw_write", &["0"])],
-                options: Vec::new(),
+                options: SectionOptions::default(),
             }],
             on_finish: vec![call("uboot_clearenv", &["env"])],
             on_error: vec![
@@ -440,7 +442,7 @@ fn what_is_not_supported_fails_before_anything_is_written() {
     let image = folder.path().join("image");
     let run = |firmware: &Firmware, task: &str| run_empty(firmware, &image, task);
     let error = run(&firmware, "complete").unwrap_err().to_string();
-    assert_eq!(error, "fat_write is not supported yet");
+    assert_eq!(error, "'fat_write' is not supported yet");
     assert_eq!(fs::metadata(&image).unwrap().len(), 0);
     // A task that does without is not concerned.
     firmware.tasks.push(Task {
@@ -531,8 +533,8 @@ fn fw_printenv_reads_both_kinds_of_environments() {
 
 /// Reads a `meta.conf` of a test's own and applies a task of it that needs no resource.
 fn run_text(text: &str, image: &Path, task: &str) -> Result<Applied, ApplyError> {
-    let environment = &mut Environment::empty();
-    let firmware = fwup::language::meta_conf(text.as_bytes(), environment).unwrap();
+    let definitions = &mut Definitions::empty();
+    let firmware = fwup::language::meta_conf(text.as_bytes(), definitions).unwrap();
     run_empty(&firmware, image, task)
 }
 
@@ -596,7 +598,7 @@ fn requirements_choose_the_task() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "require-fat-file-exists is not supported yet"
+        "'require-fat-file-exists' is not supported yet"
     );
 }
 
@@ -619,23 +621,26 @@ fn programs_are_not_run_and_not_left_out_in_silence() {
     ));
     let image = case.image();
     let run = |is_unsafe| {
-        let run = Run {
-            writing: Writing {
+        let run = ApplyCommand {
+            options: DestinationOptions {
                 is_unsafe,
-                ..Writing::default()
+                ..DestinationOptions::default()
             },
             ..quiet(&image)
         };
         let mut out = Vec::new();
-        let environment = &mut Environment::empty();
-        let status = run.apply(&archive[..], environment, &mut out, Vec::new());
+        let definitions = &mut Definitions::empty();
+        let status = run.run(&archive[..], definitions, &mut out, Vec::new());
         (status, String::from_utf8(out).unwrap())
     };
     // As with fwup, the requirement is not met unless programs may be run.
     assert_eq!(run(false), (0, "fwup: no programs\n".to_owned()));
     assert_eq!(
         run(true),
-        (1, "fwup: require-execute is not supported yet\n".to_owned())
+        (
+            1,
+            "fwup: 'require-execute' is not supported yet\n".to_owned()
+        )
     );
     assert!(!ran.exists());
 }
@@ -676,8 +681,8 @@ fn a_disk_that_cannot_be_read_is_no_unmet_requirement() {
         ("3,\"require-partition-offset\",1,192", 0),
     ] {
         let text = required(requirement);
-        let environment = &mut Environment::empty();
-        let firmware = fwup::language::meta_conf(text.as_bytes(), environment).unwrap();
+        let definitions = &mut Definitions::empty();
+        let firmware = fwup::language::meta_conf(text.as_bytes(), definitions).unwrap();
         let result = apply(
             &mut Archive::new(&b"PK\x01\x02"[..]),
             &firmware,
@@ -699,14 +704,14 @@ fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
     let archive =
         described("task \"complete\" {\non-init {\nfunlist={2,reboot_param,\"0 tryboot\"}\n}\n}\n");
     let image = case.image();
-    let run = Run {
+    let run = ApplyCommand {
         reboot_parameter: Some(&parameter),
         ..quiet(&image)
     };
     let mut out = Vec::new();
-    let status = run.apply(
+    let status = run.run(
         &archive[..],
-        &mut Environment::empty(),
+        &mut Definitions::empty(),
         &mut out,
         Vec::new(),
     );

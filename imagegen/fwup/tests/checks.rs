@@ -9,12 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fwup::apply::{Applied, Observer};
+use fwup::apply::{Applied, Observer, apply_to};
 use fwup::archive::write::{Level, Writer};
-use fwup::create::create;
+use fwup::create::write_archive;
 use fwup::hex;
-use fwup::language::{Environment, configuration};
-use fwup::opened::apply_to;
+use fwup::language::{Definitions, configuration};
+
 use proptest::prelude::*;
 
 /// Remembers what a task said.
@@ -56,7 +56,7 @@ on-resource "x" { funlist={2,raw_write,128} }
 /// The same with one thing in it that is different.
 fn meta_conf(from: &str, to: &str) -> String {
     assert!(META_CONF.contains(from), "{from}");
-    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest("hello"));
+    let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest("hello"));
     META_CONF.replacen(from, to, 1).replace("HASH", &hash)
 }
 
@@ -66,7 +66,7 @@ fn apply(bytes: &[u8], image: &Path) -> (Result<Applied, String>, Vec<String>) {
         bytes,
         image,
         "complete",
-        &mut Environment::empty(),
+        &mut Definitions::empty(),
         &mut heard,
     );
     (result.map_err(|error| error.to_string()), heard.0)
@@ -81,17 +81,17 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "type=131",
             "type=0x183",
-            "mbr \"mbr\": partition 0: type 0x183 has more than 8 bits",
+            "mbr \"mbr\": partition '0': type must be 0 to 255, not '387'",
         ),
         (
             "partition \"0\"",
             "partition \"4\"",
-            "mbr \"mbr\": partitions from 4 on need a partition 3 of type 0x5 or 0xf",
+            "mbr \"mbr\": partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f",
         ),
         (
             "mbr \"mbr\" {",
             "mbr \"mbr\" { include-osip=true ",
-            "mbr \"mbr\": OSIP is not supported yet",
+            "mbr \"mbr\": include-osip is not supported yet",
         ),
         (
             "block-count=16",
@@ -101,17 +101,17 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "block-count=16",
             "block-count=16 block-offset-redund=20",
-            "uboot-environment \"env\": its two copies overlap",
+            "uboot-environment \"env\": the copies of the environment at blocks 16 and 20 overlap: each has 16 blocks of 512 bytes",
         ),
         (
             "done,1",
             "\"do=ne\",1",
-            "uboot-environment \"env\", variable \"do=ne\": a variable's name must not be empty and must not contain '=' or NUL",
+            "'uboot_setenv': 'do=ne' is not a variable name: it must not be empty, and must not contain '=' or NUL",
         ),
         (
             "file-resource \"x\"",
             "file-resource \"y\"",
-            "meta.conf says nothing about the resource \"x\"",
+            "meta.conf does not declare the resource \"x\"",
         ),
         (
             "blake2b-256=\"HASH\"",
@@ -121,7 +121,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "{2,raw_write,128}",
             "{2,raw_write,128,2,raw_write,256}",
-            "resource \"x\": raw_write more than once; the data is there only once",
+            "resource \"x\": only one raw_write can use its data",
         ),
         (
             "length=5",
@@ -136,7 +136,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "4,raw_memset,99,1,0x77",
             "2,fat_mkfs,1",
-            "fat_mkfs is not supported yet",
+            "'fat_mkfs' is not supported yet",
         ),
     ] {
         let bytes = archive(&meta_conf(from, to), &[("data/x", b"hello")]);
@@ -149,7 +149,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         assert!(!new.exists(), "{to}");
         assert!(fs::read(&old).unwrap() == [0x55; 128 << 10], "{to}");
     }
-    // A second copy at a negative block is none.
+    // A negative block number means that there is no second copy.
     let bytes = archive(
         &meta_conf("block-count=16", "block-count=16 block-offset-redund=-2"),
         &[("data/x", b"hello")],
@@ -157,7 +157,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
     apply(&bytes, &new).0.unwrap();
     assert_eq!(&fs::read(&new).unwrap()[16 * 512 + 4..][..7], b"done=1\0");
     fs::remove_file(&new).unwrap();
-    // Without anything wrong it is done.
+    // Without an error it is applied.
     let bytes = archive(&meta_conf("HASH", "HASH"), &[("data/x", b"hello")]);
     let (result, said) = apply(&bytes, &new);
     assert_eq!(
@@ -173,7 +173,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
 #[test]
 fn an_empty_resource_is_written_as_often_as_one_likes() {
     let folder = tempfile::tempdir().unwrap();
-    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest(""));
+    let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest(""));
     let meta_conf = format!(
         "file-resource \"x\" {{ blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ funlist={{2,raw_write,1,2,raw_write,2,2,info,twice}} }} }}\n"
     );
@@ -213,7 +213,7 @@ on-error { funlist={4,raw_memset,99,1,0x77,2,uboot_clearenv,env,4,uboot_setenv,e
 fn a_delta_update_is_refused_when_it_is_applied() {
     let folder = tempfile::tempdir().unwrap();
     let data = b"\xd6\xc3\xc4\0delta";
-    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest(data));
+    let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest(data));
     for (option, is_delta) in [
         ("delta-source-raw-offset=8", true),
         ("verify-on-the-fly=true", false),
@@ -262,11 +262,11 @@ fn a_signed_archive_is_applied() {
 
 /// Makes an archive of a configuration.
 fn pack(text: &str) -> Vec<u8> {
-    let environment = &mut Environment::empty();
+    let definitions = &mut Definitions::empty();
     let mut firmware =
-        configuration(text.into(), "fwup.conf", PathBuf::new(), environment).unwrap();
+        configuration(text.into(), "fwup.conf", PathBuf::new(), definitions).unwrap();
     let mut bytes = Vec::new();
-    create(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
+    write_archive(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
     bytes
 }
 
@@ -365,12 +365,12 @@ proptest! {
              task complete {{ on-init {{ uboot_clearenv({other}) uboot_setenv({other}, done, {other}) }}\n\
              on-resource {title} {{ raw_write(64) }} }}\n"
         );
-        let environment = &mut Environment::empty();
-        let Ok(mut firmware) = configuration(text.into_bytes(), "fwup.conf", PathBuf::new(), environment) else {
+        let definitions = &mut Definitions::empty();
+        let Ok(mut firmware) = configuration(text.into_bytes(), "fwup.conf", PathBuf::new(), definitions) else {
             return Ok(());
         };
         let mut bytes = Vec::new();
-        create(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
+        write_archive(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("image");
         let (result, _) = apply(&bytes, &image);

@@ -11,11 +11,11 @@ use std::io;
 use std::path::Path;
 
 use fwup::apply::{Observer, apply};
+use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::read::Archive;
-use fwup::device::{Device, Storage};
-use fwup::language::Environment;
-use fwup::model::{Call, Firmware, Section, Task};
-use fwup::opened::Opened;
+use fwup::destination::{Device, Storage};
+use fwup::firmware::model::{Call, Firmware, Section, SectionOptions, Task, Value};
+use fwup::language::Definitions;
 use little_loader_core::env::open;
 use little_loader_core::slots::policy::decide;
 use little_loader_core::slots::slot::Slot;
@@ -32,7 +32,7 @@ const KERNELS: [usize; 2] = [272, 336];
 
 /// What happens to a disk.
 #[derive(Clone)]
-enum Operation {
+enum DiskEvent {
     Write(usize, Vec<u8>),
     Sync,
 }
@@ -41,7 +41,7 @@ enum Operation {
 #[derive(Clone, Default)]
 struct Disk {
     bytes: Vec<u8>,
-    operations: Vec<Operation>,
+    events: Vec<DiskEvent>,
 }
 
 impl Storage for Disk {
@@ -55,7 +55,7 @@ impl Storage for Disk {
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         let start = usize::try_from(offset).unwrap();
         self.bytes[start..start + data.len()].copy_from_slice(data);
-        self.operations.push(Operation::Write(start, data.to_vec()));
+        self.events.push(DiskEvent::Write(start, data.to_vec()));
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Storage for Disk {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.operations.push(Operation::Sync);
+        self.events.push(DiskEvent::Sync);
         Ok(())
     }
 }
@@ -93,17 +93,18 @@ fn fixture(name: &str) -> std::path::PathBuf {
 
 /// The disk after a task, which then has forgotten how it came to be.
 fn after(disk: &Disk, task: &str, is_redundant: bool) -> Disk {
-    let mut environment = Environment::empty();
+    let mut definitions = Definitions::empty();
     let archive = File::open(fixture("out.fw")).unwrap();
-    let mut opened = Opened::read(archive, &mut environment).unwrap();
+    let mut opened = FirmwareArchive::read(archive, &mut definitions).unwrap();
     if is_redundant {
-        opened.firmware.environments[0]
-            .options
-            .push(("block-offset-redund".to_owned(), SECOND_ENV.to_string()));
+        opened.firmware.environments[0].options.0.push((
+            "block-offset-redund".to_owned(),
+            Value::Integer(SECOND_ENV as i64),
+        ));
     }
     let mut device = Device::new(disk.clone());
     apply(
-        &mut opened.archive,
+        &mut opened.entries,
         &opened.firmware,
         task,
         &mut device,
@@ -114,7 +115,7 @@ fn after(disk: &Disk, task: &str, is_redundant: bool) -> Disk {
 }
 
 fn forget(mut disk: Disk) -> Disk {
-    disk.operations.clear();
+    disk.events.clear();
     disk
 }
 
@@ -174,21 +175,21 @@ fn check(disk: &[u8], running: Slot, is_redundant: bool) -> Result<(), String> {
 /// may be there or not. Tried are all beginnings, all ends, each sector alone, and all but one. Returns how many there were.
 fn explore(
     before: &[u8],
-    operations: &[Operation],
+    events: &[DiskEvent],
     check: impl Fn(&[u8]) -> Result<(), String>,
 ) -> Result<usize, String> {
     let mut safe = before.to_vec();
     let mut states = 0;
-    for epoch in operations.split(|operation| matches!(operation, Operation::Sync)) {
+    for epoch in events.split(|event| matches!(event, DiskEvent::Sync)) {
         let sectors: Vec<(usize, &[u8])> = epoch
             .iter()
-            .flat_map(|operation| match operation {
-                Operation::Write(at, data) => data
+            .flat_map(|event| match event {
+                DiskEvent::Write(at, data) => data
                     .chunks(BLOCK)
                     .enumerate()
                     .map(|(number, sector)| (at + number * BLOCK, sector))
                     .collect(),
-                Operation::Sync => Vec::new(),
+                DiskEvent::Sync => Vec::new(),
             })
             .collect();
         let count = sectors.len();
@@ -240,7 +241,7 @@ fn an_upgrade_can_be_interrupted_anywhere() {
     for is_redundant in [false, true] {
         let disk = installed(is_redundant);
         let upgraded = after(&disk, "upgrade.b", is_redundant);
-        let states = explore(&disk.bytes, &upgraded.operations, |disk| {
+        let states = explore(&disk.bytes, &upgraded.events, |disk| {
             check(disk, Slot::A, is_redundant)
         })
         .unwrap();
@@ -251,7 +252,7 @@ fn an_upgrade_can_be_interrupted_anywhere() {
         let mut disk = forget(after(&forget(upgraded), "validate", is_redundant));
         wipe(&mut disk, 0);
         let upgraded = after(&disk, "upgrade.a", is_redundant);
-        explore(&disk.bytes, &upgraded.operations, |disk| {
+        explore(&disk.bytes, &upgraded.events, |disk| {
             check(disk, Slot::B, is_redundant)
         })
         .unwrap();
@@ -265,7 +266,7 @@ fn a_validation_can_be_interrupted_anywhere() {
     for is_redundant in [false, true] {
         let disk = forget(after(&installed(is_redundant), "upgrade.b", is_redundant));
         let validated = after(&disk, "validate", is_redundant);
-        explore(&disk.bytes, &validated.operations, |disk| {
+        explore(&disk.bytes, &validated.events, |disk| {
             check(disk, Slot::A, is_redundant)
         })
         .unwrap();
@@ -276,12 +277,12 @@ fn a_validation_can_be_interrupted_anywhere() {
 #[test]
 fn the_syncs_are_what_it_takes() {
     let disk = installed(false);
-    let operations: Vec<_> = after(&disk, "upgrade.b", false)
-        .operations
+    let events: Vec<_> = after(&disk, "upgrade.b", false)
+        .events
         .into_iter()
-        .filter(|operation| !matches!(operation, Operation::Sync))
+        .filter(|event| !matches!(event, DiskEvent::Sync))
         .collect();
-    let error = explore(&disk.bytes, &operations, |disk| check(disk, Slot::A, false)).unwrap_err();
+    let error = explore(&disk.bytes, &events, |disk| check(disk, Slot::A, false)).unwrap_err();
     assert_eq!(error, "slot b is tried first, and not whole");
 }
 
@@ -317,7 +318,7 @@ fn a_redundant_pair_never_shows_half_of_the_changes() {
         let done = after(&disk, task, true);
         let states = [&disk.bytes, &done.bytes].map(|bytes| variables(bytes).unwrap());
         assert_ne!(states[0], states[1]);
-        explore(&disk.bytes, &done.operations, |disk| {
+        explore(&disk.bytes, &done.events, |disk| {
             let found = variables(disk)?;
             if states.contains(&found) {
                 Ok(())
@@ -332,11 +333,11 @@ fn a_redundant_pair_never_shows_half_of_the_changes() {
 /// A task `do` that does this to a small redundant pair.
 fn change_pair(calls: &[&[&str]]) -> Firmware {
     let options = [
-        ("block-offset", "0"),
-        ("block-count", "3"),
-        ("block-offset-redund", "3"),
+        ("block-offset", 0),
+        ("block-count", 3),
+        ("block-offset-redund", 3),
     ];
-    let option = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let option = |(name, value): (&str, i64)| (name.to_owned(), Value::Integer(value));
     let call = |words: &&[&str]| Call {
         name: words[0].to_owned(),
         arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
@@ -345,7 +346,7 @@ fn change_pair(calls: &[&[&str]]) -> Firmware {
         environments: vec![Section {
             kind: "uboot-environment".to_owned(),
             title: "env".to_owned(),
-            options: options.map(option).to_vec(),
+            options: SectionOptions(options.map(option).to_vec()),
             sections: Vec::new(),
         }],
         tasks: vec![Task {
@@ -417,7 +418,7 @@ fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
         assert!(before.contains_key(&b"older"[..]), "{case}");
         assert_eq!(new, values.last().map(String::as_bytes), "{case}");
         assert_eq!(after.contains_key(&b"old"[..]), !is_cleared, "{case}");
-        states += explore(&disk.bytes, &done.operations, |disk| {
+        states += explore(&disk.bytes, &done.events, |disk| {
             let found = pair(disk, [0, 3], 3)?;
             if found == before || found == after {
                 Ok(())

@@ -184,7 +184,7 @@ fn errors_are_frames_of_their_own() {
             "-F",
             "specify one of -a, -c, -l, -m or -V; -h lists all options",
         ),
-        ("-F --nonsense", "unknown or wrong options; -h lists them"),
+        ("-F --nonsense", "unknown or invalid options; -h lists them"),
         ("-F -m -i out.fw more", "unexpected parameter: more"),
     ] {
         assert_eq!(
@@ -384,8 +384,7 @@ fn destinations_that_are_none_are_refused() {
     for (destination, expected) in [
         (
             "/dev/little-loader-typo",
-            "cannot open /dev/little-loader-typo: it does not exist, and no file is made among the devices; \
-             look at its name, and whether it is plugged in",
+            "cannot open /dev/little-loader-typo: it does not exist, and no image is created in /dev; check its name, and whether it is plugged in",
         ),
         (
             "/dev/null",
@@ -423,7 +422,7 @@ fn a_parameter_that_cannot_be_left_ends_the_task_before_what_follows() {
         apply("complete", "gone/parameter"),
         (
             Some(1),
-            "fwup: cannot leave the parameter of the next boot: gone/parameter: No such file or directory (os error 2)\n"
+            "fwup: cannot store the parameter for the next boot: gone/parameter: No such file or directory (os error 2)\n"
                 .to_owned()
         )
     );
@@ -468,11 +467,11 @@ fn messages_name_the_cause() {
         ),
         (
             "-c -f folder.conf -o x.fw",
-            "fwup: can't open path '.' in file-resource 'x': no regular file",
+            "fwup: can't open path '.' in file-resource 'x': not a regular file",
         ),
         (
             "-c -f socket.conf -o x.fw",
-            "fwup: can't open path 'socket' in file-resource 'x': no regular file",
+            "fwup: can't open path 'socket' in file-resource 'x': not a regular file",
         ),
     ] {
         let (status, out, err) = place.run(line, b"");

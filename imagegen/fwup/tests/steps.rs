@@ -82,7 +82,7 @@ impl Workshop {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "img") {
                 let bytes = fs::read(&path).unwrap();
-                let hash = hex(&Sha256::digest(&bytes));
+                let hash = hex::encode(&Sha256::digest(&bytes));
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 images.insert(name, format!("{} bytes, sha256 {hash}", bytes.len()));
             }
