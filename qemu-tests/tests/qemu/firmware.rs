@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use fwup::apply::{Observer, apply, apply_to};
+use fwup::apply::{Observer, apply_to};
 use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::write::Level;
 use fwup::create::pack;
@@ -103,7 +103,7 @@ fn cut_after(sectors: usize, archive: &Path, image: &Path) -> Result<(usize, boo
         disk: DiskFile::open(image)?,
         left: sectors,
     });
-    let result = apply(
+    let result = fwup::apply::apply(
         &mut archive.entries,
         &archive.firmware,
         "upgrade",
