@@ -12,8 +12,8 @@ use tempfile::NamedTempFile;
 /// The unit in bytes in which zeroes become holes: the usual block size of file systems.
 const HOLE: usize = 4096;
 
-/// A file that is written next to its final path and moved there when it is complete. If it is dropped
-/// before, it leaves nothing.
+/// A file that is written next to its final path and moved there when it is complete. If it is
+/// dropped before, it leaves nothing.
 #[derive(Debug)]
 pub struct Output {
     file: NamedTempFile,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Archives made by fwup 1.16.0, applied: the images must be the ones that fwup made of them, byte for byte. The fixtures'
-//! `steps.txt` have the commands and what came of them.
+//! Archives made by fwup 1.16.0 are applied, and the images must be those that fwup made from them,
+//! byte for byte. The fixtures' `steps.txt` have fwup's commands and their results.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -30,7 +30,7 @@ fn fixture(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// What a task said, and how far it came.
+/// Collects a task's messages and its progress.
 #[derive(Default)]
 struct Heard {
     messages: Vec<String>,
@@ -48,7 +48,7 @@ impl Observer for Heard {
     }
 }
 
-/// Applies a task of a case; what it did or why it failed, and what it said.
+/// Applies a task of a case. Returns the result, and the task's messages.
 fn run(archive: &Path, image: &Path, task: &str) -> (Result<Applied, ApplyError>, Vec<String>) {
     let mut definitions = Definitions::empty();
     let mut opened = FirmwareArchive::read(File::open(archive).unwrap(), &mut definitions).unwrap();
@@ -67,7 +67,7 @@ fn run(archive: &Path, image: &Path, task: &str) -> (Result<Applied, ApplyError>
     (result, heard.messages)
 }
 
-/// The image's size and hash, as steps.txt has them.
+/// Compares the image's size and hash with those in steps.txt.
 #[track_caller]
 fn assert_image(image: &Path, size: usize, sha256: &str) {
     let bytes = fs::read(image).unwrap();
@@ -77,7 +77,7 @@ fn assert_image(image: &Path, size: usize, sha256: &str) {
     );
 }
 
-/// A case with an image of its own.
+/// A case's archive, and an image to write to.
 struct Case {
     folder: tempfile::TempDir,
     archive: PathBuf,
@@ -238,9 +238,9 @@ fn quiet(destination: &Path) -> ApplyCommand<'_> {
     }
 }
 
-/// What fwup prints, and its exit status; steps.txt has the same.
+/// steps.txt has the same output and exit statuses.
 #[test]
-fn what_is_printed_is_what_fwup_prints() {
+fn the_output_is_that_of_fwup() {
     let case = Case::new("01-raw");
     let run = |task: &str, mode| {
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -273,7 +273,7 @@ fn what_is_printed_is_what_fwup_prints() {
     assert_eq!((status, out.as_str()), (0, "0\n99\n100\n"));
 }
 
-/// Reads byte by byte, as a slow pipe does.
+/// Yields single bytes, as a slow pipe may.
 struct Trickle<R>(R);
 
 impl<R: Read> Read for Trickle<R> {
@@ -284,7 +284,7 @@ impl<R: Read> Read for Trickle<R> {
 }
 
 #[test]
-fn an_archive_may_come_in_single_bytes_and_the_rest_of_it_is_not_awaited() {
+fn an_archive_may_come_in_single_bytes_and_is_read_only_as_far_as_needed() {
     let case = Case::new("01-raw");
     let bytes = fs::read(&case.archive).unwrap();
     let directory = bytes
@@ -310,7 +310,8 @@ fn an_archive_may_come_in_single_bytes_and_the_rest_of_it_is_not_awaited() {
     );
 }
 
-/// Firmware with one resource of `length` bytes, written to block 0 and followed by an environment's change.
+/// Firmware whose task writes one resource of `length` bytes to block 0, and then clears an
+/// environment.
 fn firmware(hash: [u8; 32], length: u64) -> Firmware {
     let call = |name: &str, arguments: &[&str]| Call {
         name: name.to_owned(),
@@ -418,7 +419,7 @@ fn a_wrong_hash_stops_before_the_last_piece_and_the_environment() {
     }
 }
 
-/// Applies a task with an archive in which no resource is.
+/// Applies a task with an archive without resources.
 fn run_empty(firmware: &Firmware, image: &Path, task: &str) -> Result<Applied, ApplyError> {
     let mut device = Device::new(DiskFile::open(image).unwrap());
     let mut archive = Archive::new(&b"PK\x01\x02"[..]);
@@ -432,7 +433,7 @@ fn run_empty(firmware: &Firmware, image: &Path, task: &str) -> Result<Applied, A
 }
 
 #[test]
-fn what_is_not_supported_fails_before_anything_is_written() {
+fn an_unsupported_action_fails_before_anything_is_written() {
     let mut firmware = firmware([0; 32], 5);
     firmware.tasks[0].on_finish.push(Call {
         name: "fat_write".to_owned(),
@@ -444,7 +445,7 @@ fn what_is_not_supported_fails_before_anything_is_written() {
     let error = run(&firmware, "complete").unwrap_err().to_string();
     assert_eq!(error, "'fat_write' is not supported yet");
     assert_eq!(fs::metadata(&image).unwrap().len(), 0);
-    // A task that does without is not concerned.
+    // Other tasks are not affected.
     firmware.tasks.push(Task {
         name: "other".to_owned(),
         ..Task::default()
@@ -458,7 +459,7 @@ fn what_is_not_supported_fails_before_anything_is_written() {
     );
 }
 
-/// Runs a judge, which is a program of others.
+/// Runs an independent program that reads the image.
 fn judge(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
@@ -492,7 +493,7 @@ fn sfdisk_reads_the_logical_partitions() {
         found,
         [
             "start=64,size=128,type=83",
-            // Up to the end of the disk.
+            // To the end of the disk.
             "start=1024,size=15360,type=f",
             "start=1032,size=100,type=83",
             "start=1200,size=100,type=83"
@@ -501,7 +502,7 @@ fn sfdisk_reads_the_logical_partitions() {
     );
 }
 
-/// What fw_printenv reads from the environment whose copies start at these blocks.
+/// The variables that fw_printenv reads from the environment whose copies start at these blocks.
 fn fw_printenv(case: &Case, blocks: &[usize]) -> String {
     let config = case.folder.path().join("fw_env.config");
     let lines: String = blocks
@@ -531,14 +532,14 @@ fn fw_printenv_reads_both_kinds_of_environments() {
     }
 }
 
-/// Reads a `meta.conf` of a test's own and applies a task of it that needs no resource.
+/// Applies a task of a `meta.conf` that needs no resource.
 fn run_text(text: &str, image: &Path, task: &str) -> Result<Applied, ApplyError> {
     let definitions = &mut Definitions::empty();
     let firmware = fwup::language::meta_conf(text.as_bytes(), definitions).unwrap();
     run_empty(&firmware, image, task)
 }
 
-/// A task `ok` with requirements, given as reqlist.
+/// A task `ok` with the requirements of a reqlist.
 fn required(requirements: &str) -> String {
     format!(
         "uboot-environment \"env\" {{\nblock-offset=16\nblock-count=16\n}}\n\
@@ -566,7 +567,7 @@ fn requirements_choose_the_task() {
         (&env, "4,\"require-uboot-variable\",env,alpha,a", false),
         (&env, "4,\"require-uboot-variable\",env,beta,\"\"", false),
         (&env, "4,\"require-uboot-variable\",other,alpha,a", false),
-        // No environment is there.
+        // There is no environment.
         (&case, "4,\"require-uboot-variable\",env,alpha,a", false),
         (
             &env,
@@ -582,7 +583,7 @@ fn requirements_choose_the_task() {
             assert_eq!(applied.reboot_parameter.as_deref(), Some("0 tryboot"));
         }
     }
-    // The old form of it, an option of the task.
+    // The older form, an option of the task.
     for (offset, expected) in [("192", true), ("0xc0", true), ("193", false), ("-1", true)] {
         let text = format!(
             "task \"ok\" {{\nrequire-partition1-offset={offset}\nverify-on-the-fly=true\n}}\n"
@@ -602,7 +603,7 @@ fn requirements_choose_the_task() {
     );
 }
 
-/// An archive of a `meta.conf` and nothing else.
+/// An archive that contains only a `meta.conf`.
 fn described(meta_conf: &str) -> Vec<u8> {
     let mut archive = stored(meta_conf.as_bytes());
     archive[26] = 9;
@@ -611,7 +612,7 @@ fn described(meta_conf: &str) -> Vec<u8> {
 }
 
 #[test]
-fn programs_are_not_run_and_not_left_out_in_silence() {
+fn programs_are_not_run_and_not_skipped_silently() {
     let case = Case::new("01-raw");
     let ran = case.folder.path().join("ran");
     let archive = described(&format!(
@@ -633,7 +634,7 @@ fn programs_are_not_run_and_not_left_out_in_silence() {
         let status = run.run(&archive[..], definitions, &mut out, Vec::new());
         (status, String::from_utf8(out).unwrap())
     };
-    // As with fwup, the requirement is not met unless programs may be run.
+    // As in fwup, the requirement does not hold unless programs may run.
     assert_eq!(run(false), (0, "fwup: no programs\n".to_owned()));
     assert_eq!(
         run(true),
@@ -645,7 +646,7 @@ fn programs_are_not_run_and_not_left_out_in_silence() {
     assert!(!ran.exists());
 }
 
-/// A disk of which nothing can be read.
+/// A disk whose reads fail.
 struct Unreadable;
 
 impl Storage for Unreadable {
@@ -675,7 +676,7 @@ impl Storage for Unreadable {
 }
 
 #[test]
-fn a_disk_that_cannot_be_read_is_no_unmet_requirement() {
+fn a_disk_that_cannot_be_read_is_an_error_of_requirements() {
     for (requirement, offset) in [
         ("4,\"require-uboot-variable\",env,alpha,a", 16 * 512),
         ("3,\"require-partition-offset\",1,192", 0),
@@ -698,7 +699,7 @@ fn a_disk_that_cannot_be_read_is_no_unmet_requirement() {
 }
 
 #[test]
-fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
+fn the_parameter_for_the_next_boot_is_written_to_its_file() {
     let case = Case::new("01-raw");
     let parameter = case.folder.path().join("parameter");
     let archive =
@@ -722,9 +723,10 @@ fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
     assert_eq!(fs::read_to_string(parameter).unwrap(), "0 tryboot");
 }
 
-/// Names and values that are no UTF-8, and a name that is empty, stay as they are when something else changes.
+/// Names and values that are not UTF-8, and an empty name, stay as they are when another variable
+/// changes.
 #[test]
-fn variables_that_are_no_text_are_kept_byte_for_byte() {
+fn variables_that_are_not_utf_8_are_kept_byte_for_byte() {
     let case = Case::new("05-env");
     run(&case.archive, &case.image(), "complete").0.unwrap();
     let mut image = fs::read(case.image()).unwrap();
@@ -752,7 +754,7 @@ fn variables_that_are_no_text_are_kept_byte_for_byte() {
     ];
     let expected = expected.concat();
     assert_eq!(image[16 * 512 + 4..][..expected.len()], expected);
-    // The loader's own code takes it.
+    // The loader's code accepts it.
     let block = &image[16 * 512..][..16 * 512];
     let env = little_loader_core::env::block::Env::parse(
         block,
@@ -774,7 +776,7 @@ fn a_damaged_environment_is_recovered_and_nothing_else() {
         fs::write(case.image(), bytes).unwrap();
     };
     let print = |blocks: &[usize]| fw_printenv(&case, blocks);
-    // One copy of the pair is enough.
+    // One valid copy of the pair is enough.
     flip(&[64]);
     run(&case.archive, &case.image(), "recover").0.unwrap();
     assert_eq!(print(&[64, 96]), "one=1\n");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Any bytes as the `meta.conf` of an archive, each of whose tasks is applied to a small disk: an error, or done.
+//! Any bytes as the `meta.conf` of an archive, each of whose tasks is applied to a small disk: an
+//! error, or done.
 
 #![no_main]
 

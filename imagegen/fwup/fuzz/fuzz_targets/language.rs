@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Any bytes as a configuration and as a `meta.conf`: an error, or a firmware whose `meta.conf` reads as the same again.
+//! Any bytes as a configuration and as a `meta.conf`: an error, or a firmware whose `meta.conf`
+//! reads as the same again.
 
 #![no_main]
 

@@ -26,8 +26,8 @@ pub enum ApplyFileError {
     Apply(#[from] ApplyError),
 }
 
-/// Applies an archive to an image or a device. A missing image is created; if it is still empty after
-/// an error, it is removed again.
+/// Applies an archive to an image or a device. A missing image is created; if it is still empty
+/// after an error, it is removed again.
 ///
 /// # Errors
 ///

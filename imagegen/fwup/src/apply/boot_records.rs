@@ -124,7 +124,7 @@ impl TableEntry {
         u64::from(self.start) + u64::from(self.blocks)
     }
 
-    /// With its final length on a disk of so many blocks.
+    /// With its final length on a disk of `disk` blocks.
     fn grown(self, disk: u64) -> Self {
         if !self.grows || disk <= self.end() {
             return self;

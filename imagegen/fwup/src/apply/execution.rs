@@ -34,13 +34,13 @@ pub struct Applied {
     pub reboot_parameter: Option<String>,
 }
 
-/// Applies the first task whose name starts with `prefix` and whose requirements hold. `firmware` is
-/// the archive's `meta.conf`, which was read already.
+/// Applies the first task whose name starts with `prefix` and whose requirements hold. `firmware`
+/// is the archive's `meta.conf`, which was read already.
 ///
 /// # Errors
 ///
-/// When no task applies, or an action fails. After that nothing more is written, except by the task's
-/// `on-error` actions.
+/// When no task applies, or an action fails. After that nothing more is written, except by the
+/// task's `on-error` actions.
 pub fn apply<R: Read, S: Storage>(
     archive: &mut Archive<R>,
     firmware: &Firmware,
@@ -201,7 +201,8 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         Ok(self.environments.entry(title).or_insert(environment))
     }
 
-    /// Writes the pending changes. Environments are read again after that: the data may overwrite them.
+    /// Writes the pending changes. Environments are read again after that: the data may overwrite
+    /// them.
     pub(super) fn before_data(&mut self) -> Result<(), ApplyError> {
         self.store_pending()?;
         self.environments.clear();

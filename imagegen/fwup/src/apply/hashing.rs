@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The hash of a resource, computed by a thread: hashing takes nearly as long as unpacking, and both
-//! can run at once.
+//! The hash of a resource, computed by a thread: hashing takes nearly as long as unpacking, and
+//! both can run at once.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};

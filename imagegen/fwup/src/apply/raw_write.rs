@@ -92,8 +92,8 @@ impl<S: Storage> Execution<'_, '_, S> {
         self.end_of_resource(offset, position, resource.length.len().is_multiple_of(2))
     }
 
-    /// Pads the last block with zeroes. After a trailing hole the last block is written, so that an image
-    /// extends that far.
+    /// Pads the last block with zeroes. After a trailing hole the last block is written, so that an
+    /// image extends that far.
     fn end_of_resource(&mut self, start: u64, end: u64, is_hole: bool) -> Result<(), ApplyError> {
         let zeroes = [0; BLOCK_SIZE as usize];
         if is_hole && end > start {

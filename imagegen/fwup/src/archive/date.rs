@@ -2,11 +2,11 @@
 
 //! Dates in archives, which are taken as UTC.
 //!
-//! Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil` and `civil_from_days`
-//! (<https://howardhinnant.github.io/date_algorithms.html>).
+//! Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil` and
+//! `civil_from_days` (<https://howardhinnant.github.io/date_algorithms.html>).
 
-/// 1980-01-01 as the date of a FAT directory entry, the earliest there is. Entries without a date have
-/// this one.
+/// 1980-01-01 as the date of a FAT directory entry, the earliest there is. Entries without a date
+/// have this one.
 pub(super) const NO_DATE: u16 = 0x21;
 
 /// The time and date of a FAT directory entry, which has a resolution of two seconds.

@@ -50,8 +50,8 @@ pub struct FirmwareArchive<R> {
 }
 
 impl<R: Read> FirmwareArchive<R> {
-    /// Reads the start of an archive. `definitions` has the variables of the device; UUID and nickname of
-    /// the archive are added to it.
+    /// Reads the start of an archive. `definitions` has the variables of the device; UUID and
+    /// nickname of the archive are added to it.
     ///
     /// # Errors
     ///

@@ -29,7 +29,8 @@ impl Identity {
         hash.update(NAMESPACE);
         hash.update(meta_conf);
         let mut hash = hash.finalize();
-        // The nickname is made from the hash's first bytes, which the UUID's version does not change.
+        // The nickname is made from the hash's first bytes, which the UUID's version does not
+        // change.
         let word = |byte: u8| WORDS.lines().nth(usize::from(byte)).unwrap_or_default();
         let nickname = format!("{}-{}", word(hash[0]), word(hash[1]));
         hash[6] = hash[6] & 0x0f | 0x50;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The names of entries: a resource is in the folder `data`, or at the top level when its name starts
-//! with `/`.
+//! The names of entries: a resource is in the folder `data`, or at the top level when its name
+//! starts with `/`.
 
 /// The longest name of a resource in bytes: fwup does not read longer ones.
 const LONGEST: usize = 506;

@@ -84,8 +84,8 @@ impl<R: Read> Archive<R> {
         }
     }
 
-    /// Skips the rest of the current entry, and reads the next one's header; `None` at the end of the
-    /// entries.
+    /// Skips the rest of the current entry, and reads the next one's header; `None` at the end of
+    /// the entries.
     ///
     /// # Errors
     ///
@@ -124,8 +124,8 @@ impl<R: Read> Archive<R> {
         Ok(Some(header))
     }
 
-    /// Reads data of the current entry and fills `out`, except at the entry's end, where checksum and
-    /// sizes are checked.
+    /// Reads data of the current entry and fills `out`, except at the entry's end, where checksum
+    /// and sizes are checked.
     ///
     /// # Errors
     ///

@@ -175,7 +175,8 @@ impl<W: Write> Writer<W> {
         let level = CompressionLvl::new(i32::from(self.level.0))
             .map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut compressor = Compressor::new(level);
-        // The system hands out zeroed pages of this size on first use, so the unused rest costs no memory.
+        // The system hands out zeroed pages of this size on first use, so the unused rest costs no
+        // memory.
         let mut packed = vec![0; compressor.deflate_compress_bound(data.len())];
         let length = compressor
             .deflate_compress(data, &mut packed)

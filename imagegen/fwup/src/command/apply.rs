@@ -34,8 +34,9 @@ pub struct ApplyCommand<'a> {
 }
 
 impl ApplyCommand<'_> {
-    /// Applies an archive, and returns the exit status. All output goes to `out`, except the line feed
-    /// that ends a progress bar before an error, and with `-v` the name of the task, which go to `err`.
+    /// Applies an archive, and returns the exit status. All output goes to `out`, except the line
+    /// feed that ends a progress bar before an error, and with `-v` the name of the task, which go
+    /// to `err`.
     pub fn run(
         &self,
         input: impl Read,
@@ -82,8 +83,8 @@ impl ApplyCommand<'_> {
     }
 }
 
-/// Reports, and writes the parameter for the next boot when the task comes to it, so that a failure ends
-/// the task before the actions that follow.
+/// Reports, and writes the parameter for the next boot when the task comes to it, so that a failure
+/// ends the task before the actions that follow.
 struct Watcher<'a, W> {
     reporter: Reporter<W>,
     path: &'a Path,

@@ -3,8 +3,8 @@
 //! Memory cards and sticks, for `-D`, `-z`, and `-a` without `-d`.
 //!
 //! Linux has a folder for each disk in `/sys/block`, with the device number in `dev`, the size in
-//! `size`, in blocks of 512 bytes whatever the disk's block size, and `1` in `removable` if the medium
-//! can be removed (Documentation/ABI/stable/sysfs-block).
+//! `size`, in blocks of 512 bytes whatever the disk's block size, and `1` in `removable` if the
+//! medium can be removed (Documentation/ABI/stable/sysfs-block).
 
 use std::fs;
 use std::io;
@@ -60,9 +60,9 @@ pub(super) fn scan() -> Vec<Card> {
     )
 }
 
-/// The cards among the disks in a folder like `/sys/block`, whose devices are in a folder like `/dev`:
-/// removable disks of a size above 0, without the one that has the device number `root` or a partition
-/// of that number. Only sda to sdy and mmcblk0 to mmcblk15 are searched, in this order.
+/// The cards among the disks in a folder like `/sys/block`, whose devices are in a folder like
+/// `/dev`: removable disks of a size above 0, without the one that has the device number `root` or
+/// a partition of that number. Only sda to sdy and mmcblk0 to mmcblk15 are searched, in this order.
 pub(super) fn scan_in(sys_block: &Path, dev: &Path, root: &str) -> Vec<Card> {
     let names = ('a'..='y')
         .map(|letter| format!("sd{letter}"))

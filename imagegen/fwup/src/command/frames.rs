@@ -58,8 +58,8 @@ impl<R: Read> Read for FrameReader<R> {
     }
 }
 
-/// Ends a run with `--exit-handshake`: prints 0x1a and the status, and waits until the other side closes
-/// the input, so that it never loses the last output.
+/// Ends a run with `--exit-handshake`: prints 0x1a and the status, and waits until the other side
+/// closes the input, so that it never loses the last output.
 ///
 /// # Errors
 ///

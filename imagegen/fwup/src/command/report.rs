@@ -2,9 +2,9 @@
 
 //! fwup's output while it applies an archive, byte for byte where scripts depend on it.
 //!
-//! With framing, each message is a length of 32 bits, a kind of two letters, a code of 16 bits, and the
-//! text; numbers are big-endian. The kinds are OK, ER (an error), WN (a task's message) and PR (progress,
-//! whose code is a percentage).
+//! With framing, each message is a length of 32 bits, a kind of two letters, a code of 16 bits, and
+//! the text; numbers are big-endian. The kinds are OK, ER (an error), WN (a task's message) and PR
+//! (progress, whose code is a percentage).
 
 use std::cell::Cell;
 use std::fmt::Display;

@@ -42,8 +42,8 @@ pub enum PackError {
 }
 
 impl PackError {
-    /// Whether fwup's sentence needs no cause: a file is missing, or the error in the configuration is
-    /// printed elsewhere.
+    /// Whether fwup's sentence needs no cause: a file is missing, or the error in the configuration
+    /// is printed elsewhere.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         match self {

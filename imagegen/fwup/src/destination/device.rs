@@ -112,7 +112,8 @@ impl<S: Storage> Device<S> {
         self.storage.length()
     }
 
-    /// The size in bytes that partitions can use: a disk's size; for an image the limit, or else its size.
+    /// The size in bytes that partitions can use: a disk's size; for an image the limit, or else
+    /// its size.
     pub fn capacity(&self) -> u64 {
         self.bound().unwrap_or(self.storage.length())
     }
@@ -274,8 +275,8 @@ impl<S: Storage> Device<S> {
         self.segments.clear();
     }
 
-    /// Discards contents: from now on whole segments in the range read as zeroes, also around data that
-    /// is written into them. Segments that are not written stay as they are on the disk.
+    /// Discards contents: from now on whole segments in the range read as zeroes, also around data
+    /// that is written into them. Segments that are not written stay as they are on the disk.
     ///
     /// # Errors
     ///

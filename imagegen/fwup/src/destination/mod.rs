@@ -4,8 +4,8 @@
 //!
 //! Plain data goes through the cache and may reach the disk in any order. What decides about
 //! booting, partition tables and environments, goes to the disk at once, and only when all data
-//! before it is there ([`Device::write_ordered`]). So an interruption leaves either the old decision
-//! or the new one with everything that it needs.
+//! before it is there ([`Device::write_ordered`]). So an interruption leaves either the old
+//! decision or the new one with everything that it needs.
 
 pub(crate) mod block_devices;
 pub(crate) mod device;

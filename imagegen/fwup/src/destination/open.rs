@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Opening a destination. Files that are neither an image nor a disk are refused, and so is a disk in
-//! use.
+//! Opening a destination. Files that are neither an image nor a disk are refused, and so is a disk
+//! in use.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -53,8 +53,8 @@ pub enum DestinationError {
 }
 
 impl DiskFile {
-    /// Opens a file or a block device for reading and writing; a missing file is created. A block device
-    /// is opened exclusively: Linux refuses that while it or a partition of it is mounted.
+    /// Opens a file or a block device for reading and writing; a missing file is created. A block
+    /// device is opened exclusively: Linux refuses that while it or a partition of it is mounted.
     ///
     /// # Errors
     ///
@@ -63,8 +63,8 @@ impl DiskFile {
         Self::open_outside(path, Path::new(DEV), OFlags::EXCL)
     }
 
-    /// Like [`DiskFile::open`], but opens a block device also while it is in use, so that a system can
-    /// upgrade the disk that it runs from.
+    /// Like [`DiskFile::open`], but opens a block device also while it is in use, so that a system
+    /// can upgrade the disk that it runs from.
     ///
     /// # Errors
     ///

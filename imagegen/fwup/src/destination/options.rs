@@ -15,8 +15,8 @@ pub enum Mounts {
     Refuse,
     /// They are unmounted; the device is then opened exclusively (`-u`).
     Unmount,
-    /// They stay mounted, and the device is written nevertheless (`-U`): so a system upgrades the disk
-    /// that it runs from.
+    /// They stay mounted, and the device is written nevertheless (`-U`): so a system upgrades the
+    /// disk that it runs from.
     Keep,
 }
 

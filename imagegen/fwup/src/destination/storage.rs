@@ -44,8 +44,8 @@ pub trait Storage {
     /// Those of the system.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Drops these bytes from the system's cache as far as possible, so that they are next read from the
-    /// medium.
+    /// Drops these bytes from the system's cache as far as possible, so that they are next read
+    /// from the medium.
     ///
     /// # Errors
     ///
@@ -134,7 +134,8 @@ impl Storage for DiskFile {
 
     #[cfg(target_os = "linux")]
     fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
-        // Linux discards the part of a block device that a hole is punched into; it reads as zeroes then.
+        // Linux discards the part of a block device that a hole is punched into; it reads as zeroes
+        // then.
         let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
         Ok(rustix::fs::fallocate(&self.file, flags, offset, length)?)
     }

@@ -113,8 +113,8 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Writes data that decides about booting: after all previous data is on the disk, and before any
-    /// later data. Only the blocks that change are written.
+    /// Writes data that decides about booting: after all previous data is on the disk, and before
+    /// any later data. Only the blocks that change are written.
     ///
     /// # Errors
     ///

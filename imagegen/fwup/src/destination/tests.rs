@@ -13,9 +13,9 @@ struct Memory {
     bytes: Vec<u8>,
     is_fixed: bool,
     log: Vec<String>,
-    /// A byte that does not keep what is written to it.
+    /// The offset of a byte that loses its value.
     bad: Option<usize>,
-    /// Whether the disk can be told what is needless.
+    /// Whether the disk supports discarding.
     discards: bool,
 }
 
@@ -107,7 +107,7 @@ fn whole_segments_are_written_together_and_at_once() {
 }
 
 #[test]
-fn a_fixed_disk_says_where_it_ends() {
+fn a_write_past_the_end_of_a_disk_is_refused() {
     let mut device = disk(1000 * 512, 0);
     device.storage.is_fixed = true;
     let error = device.write(999 * 512, &[0; 513]).unwrap_err();
@@ -115,7 +115,7 @@ fn a_fixed_disk_says_where_it_ends() {
         error.to_string(),
         "bytes 511488 to 512001 are beyond the end of the destination, which has 512000 bytes"
     );
-    // A trimmed segment at the end is written only as far as there is a disk.
+    // A trimmed segment at the end is written only up to the end of the disk.
     device.trim(0, 1 << 20).unwrap();
     device.write(999 * 512, &[5; 512]).unwrap();
     device.finish().unwrap();
@@ -123,7 +123,7 @@ fn a_fixed_disk_says_where_it_ends() {
 }
 
 #[test]
-fn ordered_writes_come_behind_all_data_and_before_all_that_follows() {
+fn ordered_writes_follow_all_previous_data_and_precede_all_later_data() {
     let mut device = disk(SEGMENT as usize * 2, 0);
     device.write(SEGMENT, &[1; 512]).unwrap();
     let mut decision = vec![0; 4096];
@@ -155,7 +155,7 @@ fn a_new_image_needs_no_syncs() {
 #[test]
 fn trimmed_segments_are_zeroes_around_what_is_written_later() {
     let mut device = disk(SEGMENT as usize * 4, 0xee);
-    // The first segment is in it only in part.
+    // Only a part of the first segment is trimmed.
     device.trim(512, 3 * SEGMENT).unwrap();
     let mut bytes = [1; 512];
     device.read(SEGMENT, &mut bytes).unwrap();
@@ -172,7 +172,7 @@ fn trimmed_segments_are_zeroes_around_what_is_written_later() {
 }
 
 #[test]
-fn an_ordered_write_into_a_trimmed_segment_leaves_nothing_of_what_was_there() {
+fn an_ordered_write_into_a_trimmed_segment_zeroes_the_rest_of_it() {
     let mut device = disk(SEGMENT as usize, 0xee);
     device.trim(0, SEGMENT).unwrap();
     device.write_ordered(0, &[0; 1024]).unwrap();
@@ -198,7 +198,7 @@ fn writes_are_verified_with_the_option() {
         device.finish().unwrap_err().to_string(),
         "writing at byte 393916: the data that was read back differs from the data that was written; the disk or its connection is faulty"
     );
-    // Without, nobody looks.
+    // Without the option nothing is verified.
     let mut device = disk(SEGMENT as usize, 0);
     device.storage.bad = Some(5);
     device.write(0, &[1; 512]).unwrap();
@@ -207,7 +207,7 @@ fn writes_are_verified_with_the_option() {
 }
 
 #[test]
-fn what_is_there_already_is_not_written_again_where_that_is_wanted() {
+fn writes_are_minimized_with_the_option() {
     let options = WriteOptions {
         minimizes: true,
         ..WriteOptions::default()
@@ -222,7 +222,7 @@ fn what_is_there_already_is_not_written_again_where_that_is_wanted() {
     let memory = device.into_storage();
     assert_eq!(memory.log, ["write 258 2", "write 769 1"]);
     assert!(memory.bytes.starts_with(&data));
-    // An image gets its size all the same.
+    // An image still gets its size.
     let mut device = disk_with(0, 0, options);
     device.write(SEGMENT, &[0; 512]).unwrap();
     device.finish().unwrap();
@@ -231,7 +231,7 @@ fn what_is_there_already_is_not_written_again_where_that_is_wanted() {
 }
 
 #[test]
-fn a_limit_is_where_the_destination_ends() {
+fn the_destination_ends_at_the_limit() {
     let options = WriteOptions {
         limit: Some(300 * 512),
         ..WriteOptions::default()
@@ -243,11 +243,11 @@ fn a_limit_is_where_the_destination_ends() {
         error.to_string(),
         "bytes 153088 to 153601 are beyond the end of the destination, which has 153600 bytes"
     );
-    // The last step in which the image grows is a shorter one.
+    // The last segment of the image is shorter.
     device.write(299 * 512, &[1; 512]).unwrap();
     device.finish().unwrap();
     assert_eq!(device.length(), 300 * 512);
-    // A disk is taken to be smaller, never larger.
+    // The limit can only make a disk smaller.
     for (disk, capacity) in [(400, 300), (200, 200)] {
         let mut device = disk_with(disk * 512, 0, options);
         device.storage.is_fixed = true;
@@ -268,10 +268,10 @@ fn trimmed_segments_are_discarded_with_the_option() {
     device.storage.is_fixed = true;
     device.storage.discards = true;
     device.trim(512, 8 * SEGMENT).unwrap();
-    // Whole steps, as far as there is a disk.
+    // Whole segments, up to the end of the disk.
     assert_eq!(device.storage.log, ["discard 256 513"]);
     assert!(device.discard_error().is_none());
-    // A disk that cannot be told is no error.
+    // A disk that cannot discard is not an error.
     device.storage.discards = false;
     device.trim(0, SEGMENT).unwrap();
     let refusal = device.discard_error().unwrap().to_string();
@@ -286,7 +286,7 @@ fn trimmed_segments_are_discarded_with_the_option() {
 }
 
 #[test]
-fn places_that_no_disk_has_are_refused() {
+fn offsets_beyond_8_eib_are_refused() {
     let mut device = disk(0, 0);
     for offset in [u64::MAX, i64::MAX as u64, i64::MAX as u64 - SEGMENT] {
         let error = device.write(offset, &[1]).unwrap_err();
@@ -295,7 +295,7 @@ fn places_that_no_disk_has_are_refused() {
     }
 }
 
-/// What happens to a device.
+/// A use of a device.
 #[derive(Clone, Debug)]
 enum Access {
     Write(u64, usize, u8),

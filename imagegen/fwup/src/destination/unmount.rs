@@ -44,7 +44,8 @@ pub(super) fn unmount(device: &Path) -> Result<(), UnmountError> {
     let own = disk_numbers(&Path::new("/sys/dev/block").join(&number));
     let mounts = fs::read("/proc/self/mountinfo").map_err(UnmountError::List)?;
     let points = mounted(&mounts, |mounted, source| {
-        // Some file systems, btrfs among them, have a number that is not a disk's; their source is one.
+        // Some file systems, btrfs among them, have a number that is not a disk's; their source is
+        // one.
         let source = number_of(source);
         let is_own = |found: &str| found == number || own.iter().any(|own| own == found);
         is_own(mounted) || source.is_some_and(|source| is_own(&source))
@@ -70,8 +71,8 @@ fn number_of(device: &Path) -> Option<String> {
 }
 
 /// The mount points of the mounts that are `is_own` by device number and source, in the order of
-/// mounting. The format is proc_pid_mountinfo(5): id, parent, device number, root, mount point, options,
-/// any number of fields, `-`, type, source, options.
+/// mounting. The format is proc_pid_mountinfo(5): id, parent, device number, root, mount point,
+/// options, any number of fields, `-`, type, source, options.
 fn mounted(mountinfo: &[u8], is_own: impl Fn(&str, &Path) -> bool) -> Vec<PathBuf> {
     let lines = mountinfo.split(|byte| *byte == b'\n');
     lines

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whole numbers as C's `strtol` reads them with base 0: decimal, `0x…`, or octal with a leading zero.
+//! Whole numbers as C's `strtol` reads them with base 0: decimal, `0x…`, or octal with a leading
+//! zero.
 
 /// The number at the start of a text, without leading spaces or sign, and its length in bytes. The
 /// number is `None` when it does not fit.

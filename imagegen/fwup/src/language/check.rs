@@ -75,7 +75,8 @@ pub(super) fn before(kind: &str, title: &str, declared: &Firmware) -> Result<(),
     }
 }
 
-/// Checks a titled section with its contents, and adds it to the sections that actions can refer to.
+/// Checks a titled section with its contents, and adds it to the sections that actions can refer
+/// to.
 pub(super) fn after(
     entry: &'static Entry,
     title: &str,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writing `meta.conf`: the configuration in an archive, without the options that only the host needs.
+//! Writing `meta.conf`: the configuration in an archive, without the options that only the host
+//! needs.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -120,8 +121,8 @@ fn calls(name: &str, calls: &[Call], out: &mut String) {
     line(name, &format!("{{{}}}", words.join(",")), out);
 }
 
-/// A value as `meta.conf` and `fwup -m` show it: in quotes, unless it consists of letters, digits, `_`
-/// and `.`.
+/// A value as `meta.conf` and `fwup -m` show it: in quotes, unless it consists of letters, digits,
+/// `_` and `.`.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';

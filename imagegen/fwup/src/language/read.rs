@@ -47,8 +47,8 @@ pub fn configuration(
     Parser::new(Lexer::new(bytes, name, folder), Stage::Create, definitions).run()
 }
 
-/// Reads the `meta.conf` of an archive with the variables of the device. Options and sections that are
-/// unknown are skipped: a newer fwup wrote them.
+/// Reads the `meta.conf` of an archive with the variables of the device. Options and sections that
+/// are unknown are skipped: a newer fwup wrote them.
 ///
 /// # Errors
 ///

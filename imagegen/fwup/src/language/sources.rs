@@ -42,8 +42,8 @@ impl Sources {
         self.place.clone()
     }
 
-    /// The next token. After the end of an included file, reading continues in the file that includes
-    /// it.
+    /// The next token. After the end of an included file, reading continues in the file that
+    /// includes it.
     pub(super) fn token(&mut self, definitions: &Definitions) -> Result<Token, Problem> {
         loop {
             let Some(file) = self.files.last_mut() else {

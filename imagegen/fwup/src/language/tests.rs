@@ -19,7 +19,7 @@ fn read(text: &str) -> Result<Firmware, LanguageError> {
     )
 }
 
-/// The error, as it is shown.
+/// The error as text.
 fn error(text: &str) -> String {
     read(text).expect_err(text).to_string()
 }
@@ -29,7 +29,7 @@ fn metadata<'a>(firmware: &'a Firmware, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn definitions_are_seen_by_what_follows_them() {
+fn definitions_apply_to_what_follows_them() {
     let text = r#"
         meta-product = "${A}"
         define(A, 1) define(A, 2)
@@ -60,7 +60,7 @@ fn a_section_without_title_is_continued_and_one_with_title_is_not() {
 }
 
 #[test]
-fn errors_name_the_place() {
+fn errors_name_file_and_line() {
     for (text, expected) in [
         (
             "meta-product = x\nnonsense = 3",
@@ -266,7 +266,7 @@ fn only_contents_may_be_other_than_utf_8() {
 }
 
 #[test]
-fn names_of_resources_that_are_not_found_again_are_refused() {
+fn invalid_names_of_resources_are_refused() {
     for (title, what) in [
         ("\"\"", "a resource must have a name"),
         ("/data/x", "leave out '/data/': that is where resources are"),
@@ -570,7 +570,7 @@ fn includes_start_from_the_folder_of_the_file_that_includes() {
 }
 
 #[test]
-fn includes_stand_in_sections_too() {
+fn includes_can_be_in_sections() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let text = r#"
@@ -599,7 +599,7 @@ fn includes_stand_in_sections_too() {
         firmware.resources[0].options.paths("host-path"),
         Some(&paths[..])
     );
-    // A default ends at the first brace, so that one variable cannot stand in another.
+    // A default ends at the first brace, so it cannot contain a variable.
     let error = read_file(&path("bad.conf"), &mut Definitions::empty())
         .unwrap()
         .unwrap_err();
@@ -612,7 +612,7 @@ fn includes_stand_in_sections_too() {
 }
 
 #[test]
-fn includes_end_somewhere() {
+fn includes_are_limited() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("round.conf"), "include(\"round.conf\")").unwrap();
@@ -636,7 +636,7 @@ fn includes_end_somewhere() {
 }
 
 #[test]
-fn values_cannot_grow_without_end() {
+fn values_are_limited() {
     let doubling = "define!(A, \"${A}${A}\")\n".repeat(60);
     assert!(error(&format!("define(A, xx)\n{doubling}")).ends_with("a text is longer than 1 MiB"));
     let many = format!(

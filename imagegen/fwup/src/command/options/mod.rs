@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! fwup's options, in the manner of GNU's getopt_long: options may follow arguments, long ones may be
-//! shortened, short ones may be joined.
+//! fwup's options, in the manner of GNU's getopt_long: options may follow arguments, long ones may
+//! be shortened, short ones may be joined.
 
 mod error;
 mod known;

@@ -136,7 +136,8 @@ impl Options {
         }
     }
 
-    /// How to open and write the destination. As in fwup, block devices are unmounted unless `-U` is given.
+    /// How to open and write the destination. As in fwup, block devices are unmounted unless `-U`
+    /// is given.
     pub(crate) fn destination_options(&self) -> DestinationOptions {
         DestinationOptions {
             mounts: match self.may_unmount {

@@ -5,8 +5,8 @@ use super::known::{KNOWN, Known, find_long};
 use super::options::{Operation, Options};
 
 impl Options {
-    /// Reads the arguments that follow the program's name. The options before an error are set: they say
-    /// how to report it.
+    /// Reads the arguments that follow the program's name. The options before an error are set:
+    /// they say how to report it.
     ///
     /// # Errors
     ///

@@ -42,7 +42,7 @@ fn a_firmware_file_alone_is_applied() {
 }
 
 #[test]
-fn what_is_wrong_is_said_as_getopt_says_it() {
+fn errors_have_the_words_of_getopt() {
     for (line, expected) in [
         ("--nonsense", "unrecognized option '--nonsense'"),
         ("-qX", "invalid option -- 'X'"),
@@ -73,7 +73,7 @@ fn what_is_wrong_is_said_as_getopt_says_it() {
 }
 
 #[test]
-fn what_stands_in_front_of_an_error_counts() {
+fn options_before_an_error_are_set() {
     let mut options = Options::default();
     let line = "--exit-handshake -F --nonsense -v";
     options
@@ -83,7 +83,7 @@ fn what_stands_in_front_of_an_error_counts() {
 }
 
 #[test]
-fn arguments_without_a_use_are_found() {
+fn unexpected_arguments_are_found() {
     for (line, expected) in [
         ("a.fw", None),
         ("a.fw -d disk.img b", Some("a.fw")),
@@ -97,7 +97,7 @@ fn arguments_without_a_use_are_found() {
 }
 
 #[test]
-fn options_say_how_it_is_shown_and_written() {
+fn options_choose_the_output_and_the_writing() {
     for (line, expected) in [
         ("-a", ProgressMode::Normal),
         ("-q", ProgressMode::Quiet),
