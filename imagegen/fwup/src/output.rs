@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Output files that appear whole or not at all, and sparse.
+//! Sparse output files that appear complete or not at all.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// The unit in which zeroes become holes, in bytes: the usual block of a file system.
+/// The unit in bytes in which zeroes become holes: the usual block size of file systems.
 const HOLE: usize = 4096;
 
-/// A file that is written beside its final place and moved there when it is complete. Dropped before, it leaves nothing.
+/// A file that is written next to its final path and moved there when it is complete. If it is
+/// dropped before, it leaves nothing.
 #[derive(Debug)]
 pub struct Output {
     file: NamedTempFile,
@@ -20,19 +21,20 @@ pub struct Output {
 }
 
 impl Output {
-    /// Starts a file that will be at `path`, which may exist and is left alone until then. Its mode is kept, and a link is
+    /// Starts a file for `path`. An existing file stays until then; its mode is kept, and a link is
     /// followed.
     ///
     /// # Errors
     ///
-    /// When no file can be made in that folder, or something else than a file is there, such as a device.
+    /// When no file can be created in the folder, or `path` is not a regular file, but a device for
+    /// example.
     pub fn create(path: &Path) -> io::Result<Self> {
         let (path, permissions) = match fs::metadata(path) {
             Ok(found) if found.is_file() => (path.canonicalize()?, found.permissions()),
             Ok(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::AlreadyExists,
-                    format!("{} is there and no regular file", path.display()),
+                    format!("{} is not a regular file", path.display()),
                 ));
             }
             Err(_) => (path.to_owned(), Permissions::from_mode(0o644)),
@@ -48,7 +50,7 @@ impl Output {
         Ok(Self { file, path })
     }
 
-    /// Sets the length in bytes; what was not written is a hole.
+    /// Sets the length in bytes. Parts that are not written are holes.
     ///
     /// # Errors
     ///
@@ -57,7 +59,7 @@ impl Output {
         self.file.as_file().set_len(length)
     }
 
-    /// Writes bytes at an offset where nothing was written before: whole pieces of zeroes are left out, as holes.
+    /// Writes bytes at an offset where nothing was written before. Zeroes become holes.
     ///
     /// # Errors
     ///
@@ -72,7 +74,7 @@ impl Output {
         Ok(())
     }
 
-    /// Writes all bytes from the start on.
+    /// Writes all bytes at the start.
     ///
     /// # Errors
     ///
@@ -82,18 +84,18 @@ impl Output {
         self.file.write_all(bytes)
     }
 
-    /// Moves the file to its place.
+    /// Moves the file to its path.
     ///
     /// # Errors
     ///
-    /// Those of the file system; nothing is left behind then.
+    /// Those of the file system. The file is removed then.
     pub fn finish(self) -> io::Result<File> {
         self.file.as_file().sync_all()?;
         self.file.persist(&self.path).map_err(|error| error.error)
     }
 }
 
-/// Writes on, behind what was written before.
+/// Writes at the current position.
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
@@ -145,7 +147,7 @@ mod tests {
         );
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         let error = Output::create(Path::new("/dev/null")).unwrap_err();
-        assert_eq!(error.to_string(), "/dev/null is there and no regular file");
+        assert_eq!(error.to_string(), "/dev/null is not a regular file");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Archives made by fwup 1.16.0, applied: the images must be the ones that fwup made of them, byte for byte. The fixtures'
-//! `steps.txt` have the commands and what came of them.
+//! Archives made by fwup 1.16.0 are applied, and the images must be those that fwup made from them,
+//! byte for byte. The fixtures' `steps.txt` have fwup's commands and their results.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fwup::apply::{Applied, ApplyError, Observer, apply};
+use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::read::Archive;
-use fwup::destination::Writing;
-use fwup::device::{Device, DiskFile, Storage};
+use fwup::command::{ApplyCommand, ProgressMode};
+use fwup::destination::{DestinationOptions, Device, DiskFile, Storage};
+use fwup::firmware::model::{
+    Call, Firmware, Handler, Resource, Section, SectionOptions, Task, Value,
+};
 use fwup::hex;
-use fwup::language::Environment;
-use fwup::model::{Call, Firmware, Handler, Resource, Section, Task};
-use fwup::opened::Opened;
-use fwup::report::Mode;
-use fwup::run::Run;
+use fwup::language::Definitions;
 use sha2::{Digest, Sha256};
 
 /// A folder or a file of the fixtures.
@@ -30,7 +30,7 @@ fn fixture(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// What a task said, and how far it came.
+/// Collects a task's messages and its progress.
 #[derive(Default)]
 struct Heard {
     messages: Vec<String>,
@@ -48,14 +48,14 @@ impl Observer for Heard {
     }
 }
 
-/// Applies a task of a case; what it did or why it failed, and what it said.
+/// Applies a task of a case. Returns the result, and the task's messages.
 fn run(archive: &Path, image: &Path, task: &str) -> (Result<Applied, ApplyError>, Vec<String>) {
-    let mut environment = Environment::empty();
-    let mut opened = Opened::read(File::open(archive).unwrap(), &mut environment).unwrap();
+    let mut definitions = Definitions::empty();
+    let mut opened = FirmwareArchive::read(File::open(archive).unwrap(), &mut definitions).unwrap();
     let mut device = Device::new(DiskFile::open(image).unwrap());
     let mut heard = Heard::default();
     let result = apply(
-        &mut opened.archive,
+        &mut opened.entries,
         &opened.firmware,
         task,
         &mut device,
@@ -67,17 +67,17 @@ fn run(archive: &Path, image: &Path, task: &str) -> (Result<Applied, ApplyError>
     (result, heard.messages)
 }
 
-/// The image's size and hash, as steps.txt has them.
+/// Compares the image's size and hash with those in steps.txt.
 #[track_caller]
 fn assert_image(image: &Path, size: usize, sha256: &str) {
     let bytes = fs::read(image).unwrap();
     assert_eq!(
-        (bytes.len(), hex(&Sha256::digest(&bytes)).as_str()),
+        (bytes.len(), hex::encode(&Sha256::digest(&bytes)).as_str()),
         (size, sha256)
     );
 }
 
-/// A case with an image of its own.
+/// A case's archive, and an image to write to.
 struct Case {
     folder: tempfile::TempDir,
     archive: PathBuf,
@@ -225,55 +225,55 @@ fn sparse_resources_leave_holes() {
 }
 
 /// The command line `fwup -a -q -d IMAGE -t complete`.
-fn quiet(destination: &Path) -> Run<'_> {
-    Run {
+fn quiet(destination: &Path) -> ApplyCommand<'_> {
+    ApplyCommand {
         destination,
         task: "complete",
-        mode: Mode::Quiet,
+        mode: ProgressMode::Quiet,
         low: 0,
         high: 100,
         reboot_parameter: None,
-        writing: Writing::default(),
+        options: DestinationOptions::default(),
         is_verbose: false,
     }
 }
 
-/// What fwup prints, and its exit status; steps.txt has the same.
+/// steps.txt has the same output and exit statuses.
 #[test]
-fn what_is_printed_is_what_fwup_prints() {
+fn the_output_is_that_of_fwup() {
     let case = Case::new("01-raw");
     let run = |task: &str, mode| {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let image = case.image();
-        let run = Run {
+        let run = ApplyCommand {
             task,
             mode,
             ..quiet(&image)
         };
         let archive = File::open(&case.archive).unwrap();
-        let status = run.apply(archive, &mut Environment::empty(), &mut out, &mut err);
+        let status = run.run(archive, &mut Definitions::empty(), &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (status, text(out), text(err))
     };
     let of = |status: u8, out: &str, err: &str| (status, out.to_owned(), err.to_owned());
-    assert_eq!(run("complete", Mode::Quiet), of(0, "", ""));
+    assert_eq!(run("complete", ProgressMode::Quiet), of(0, "", ""));
     assert_eq!(
-        run("other", Mode::Quiet),
+        run("other", ProgressMode::Quiet),
         of(0, "fwup: nothing to do\n", "")
     );
     assert_eq!(
-        run("missing", Mode::Normal),
+        run("missing", ProgressMode::Normal),
         of(
             1,
             "\r  0% [                                    ]\r\x1b[Kfwup: Couldn't find applicable task 'missing'. If task is available, the task's requirements may not be met.\n",
             "\n"
         )
     );
-    let (status, out, _) = run("complete", Mode::Numeric);
+    let (status, out, _) = run("complete", ProgressMode::Numeric);
     assert_eq!((status, out.as_str()), (0, "0\n99\n100\n"));
 }
 
-/// Reads byte by byte, as a slow pipe does.
+/// Yields single bytes, as a slow pipe may.
 struct Trickle<R>(R);
 
 impl<R: Read> Read for Trickle<R> {
@@ -284,18 +284,19 @@ impl<R: Read> Read for Trickle<R> {
 }
 
 #[test]
-fn an_archive_may_come_in_single_bytes_and_the_rest_of_it_is_not_awaited() {
+fn an_archive_may_come_in_single_bytes_and_is_read_only_as_far_as_needed() {
     let case = Case::new("01-raw");
     let bytes = fs::read(&case.archive).unwrap();
     let directory = bytes
         .windows(4)
         .position(|four| four == b"PK\x01\x02")
         .unwrap();
-    let mut opened = Opened::read(Trickle(&bytes[..directory]), &mut Environment::empty()).unwrap();
+    let mut opened =
+        FirmwareArchive::read(Trickle(&bytes[..directory]), &mut Definitions::empty()).unwrap();
     let mut device = Device::new(DiskFile::open(&case.image()).unwrap());
     let heard = &mut Heard::default();
     apply(
-        &mut opened.archive,
+        &mut opened.entries,
         &opened.firmware,
         "complete",
         &mut device,
@@ -309,13 +310,14 @@ fn an_archive_may_come_in_single_bytes_and_the_rest_of_it_is_not_awaited() {
     );
 }
 
-/// Firmware with one resource of `length` bytes, written to block 0 and followed by an environment's change.
+/// Firmware whose task writes one resource of `length` bytes to block 0, and then clears an
+/// environment.
 fn firmware(hash: [u8; 32], length: u64) -> Firmware {
     let call = |name: &str, arguments: &[&str]| Call {
         name: name.to_owned(),
         arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
     };
-    let place = [("block-offset", "20000"), ("block-count", "16")];
+    let place = [("block-offset", 20000), ("block-count", 16)];
     Firmware {
         resources: vec![Resource {
             name: "x".to_owned(),
@@ -326,10 +328,11 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
         environments: vec![Section {
             kind: "uboot-environment".to_owned(),
             title: "env".to_owned(),
-            options: place
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            options: SectionOptions(
+                place
+                    .map(|(name, value)| (name.to_owned(), Value::Integer(value)))
+                    .to_vec(),
+            ),
             sections: Vec::new(),
         }],
         tasks: vec![Task {
@@ -337,7 +340,7 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
             on_resource: vec![Handler {
                 resource: "x".to_owned(),
                 actions: vec![call("raw_write", &["0"])],
-                options: Vec::new(),
+                options: SectionOptions::default(),
             }],
             on_finish: vec![call("uboot_clearenv", &["env"])],
             on_error: vec![
@@ -416,7 +419,7 @@ fn a_wrong_hash_stops_before_the_last_piece_and_the_environment() {
     }
 }
 
-/// Applies a task with an archive in which no resource is.
+/// Applies a task with an archive without resources.
 fn run_empty(firmware: &Firmware, image: &Path, task: &str) -> Result<Applied, ApplyError> {
     let mut device = Device::new(DiskFile::open(image).unwrap());
     let mut archive = Archive::new(&b"PK\x01\x02"[..]);
@@ -430,7 +433,7 @@ fn run_empty(firmware: &Firmware, image: &Path, task: &str) -> Result<Applied, A
 }
 
 #[test]
-fn what_is_not_supported_fails_before_anything_is_written() {
+fn an_unsupported_action_fails_before_anything_is_written() {
     let mut firmware = firmware([0; 32], 5);
     firmware.tasks[0].on_finish.push(Call {
         name: "fat_write".to_owned(),
@@ -440,9 +443,9 @@ fn what_is_not_supported_fails_before_anything_is_written() {
     let image = folder.path().join("image");
     let run = |firmware: &Firmware, task: &str| run_empty(firmware, &image, task);
     let error = run(&firmware, "complete").unwrap_err().to_string();
-    assert_eq!(error, "fat_write is not supported yet");
+    assert_eq!(error, "'fat_write' is not supported yet");
     assert_eq!(fs::metadata(&image).unwrap().len(), 0);
-    // A task that does without is not concerned.
+    // Other tasks are not affected.
     firmware.tasks.push(Task {
         name: "other".to_owned(),
         ..Task::default()
@@ -456,7 +459,7 @@ fn what_is_not_supported_fails_before_anything_is_written() {
     );
 }
 
-/// Runs a judge, which is a program of others.
+/// Runs an independent program that reads the image.
 fn judge(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
@@ -490,7 +493,7 @@ fn sfdisk_reads_the_logical_partitions() {
         found,
         [
             "start=64,size=128,type=83",
-            // Up to the end of the disk.
+            // To the end of the disk.
             "start=1024,size=15360,type=f",
             "start=1032,size=100,type=83",
             "start=1200,size=100,type=83"
@@ -499,7 +502,7 @@ fn sfdisk_reads_the_logical_partitions() {
     );
 }
 
-/// What fw_printenv reads from the environment whose copies start at these blocks.
+/// The variables that fw_printenv reads from the environment whose copies start at these blocks.
 fn fw_printenv(case: &Case, blocks: &[usize]) -> String {
     let config = case.folder.path().join("fw_env.config");
     let lines: String = blocks
@@ -529,14 +532,14 @@ fn fw_printenv_reads_both_kinds_of_environments() {
     }
 }
 
-/// Reads a `meta.conf` of a test's own and applies a task of it that needs no resource.
+/// Applies a task of a `meta.conf` that needs no resource.
 fn run_text(text: &str, image: &Path, task: &str) -> Result<Applied, ApplyError> {
-    let environment = &mut Environment::empty();
-    let firmware = fwup::language::meta_conf(text.as_bytes(), environment).unwrap();
+    let definitions = &mut Definitions::empty();
+    let firmware = fwup::language::meta_conf(text.as_bytes(), definitions).unwrap();
     run_empty(&firmware, image, task)
 }
 
-/// A task `ok` with requirements, given as reqlist.
+/// A task `ok` with the requirements of a reqlist.
 fn required(requirements: &str) -> String {
     format!(
         "uboot-environment \"env\" {{\nblock-offset=16\nblock-count=16\n}}\n\
@@ -564,7 +567,7 @@ fn requirements_choose_the_task() {
         (&env, "4,\"require-uboot-variable\",env,alpha,a", false),
         (&env, "4,\"require-uboot-variable\",env,beta,\"\"", false),
         (&env, "4,\"require-uboot-variable\",other,alpha,a", false),
-        // No environment is there.
+        // There is no environment.
         (&case, "4,\"require-uboot-variable\",env,alpha,a", false),
         (
             &env,
@@ -580,7 +583,7 @@ fn requirements_choose_the_task() {
             assert_eq!(applied.reboot_parameter.as_deref(), Some("0 tryboot"));
         }
     }
-    // The old form of it, an option of the task.
+    // The older form, an option of the task.
     for (offset, expected) in [("192", true), ("0xc0", true), ("193", false), ("-1", true)] {
         let text = format!(
             "task \"ok\" {{\nrequire-partition1-offset={offset}\nverify-on-the-fly=true\n}}\n"
@@ -596,11 +599,11 @@ fn requirements_choose_the_task() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "require-fat-file-exists is not supported yet"
+        "'require-fat-file-exists' is not supported yet"
     );
 }
 
-/// An archive of a `meta.conf` and nothing else.
+/// An archive that contains only a `meta.conf`.
 fn described(meta_conf: &str) -> Vec<u8> {
     let mut archive = stored(meta_conf.as_bytes());
     archive[26] = 9;
@@ -609,7 +612,7 @@ fn described(meta_conf: &str) -> Vec<u8> {
 }
 
 #[test]
-fn programs_are_not_run_and_not_left_out_in_silence() {
+fn programs_are_not_run_and_not_skipped_silently() {
     let case = Case::new("01-raw");
     let ran = case.folder.path().join("ran");
     let archive = described(&format!(
@@ -619,28 +622,31 @@ fn programs_are_not_run_and_not_left_out_in_silence() {
     ));
     let image = case.image();
     let run = |is_unsafe| {
-        let run = Run {
-            writing: Writing {
+        let run = ApplyCommand {
+            options: DestinationOptions {
                 is_unsafe,
-                ..Writing::default()
+                ..DestinationOptions::default()
             },
             ..quiet(&image)
         };
         let mut out = Vec::new();
-        let environment = &mut Environment::empty();
-        let status = run.apply(&archive[..], environment, &mut out, Vec::new());
+        let definitions = &mut Definitions::empty();
+        let status = run.run(&archive[..], definitions, &mut out, Vec::new());
         (status, String::from_utf8(out).unwrap())
     };
-    // As with fwup, the requirement is not met unless programs may be run.
+    // As in fwup, the requirement does not hold unless programs may run.
     assert_eq!(run(false), (0, "fwup: no programs\n".to_owned()));
     assert_eq!(
         run(true),
-        (1, "fwup: require-execute is not supported yet\n".to_owned())
+        (
+            1,
+            "fwup: 'require-execute' is not supported yet\n".to_owned()
+        )
     );
     assert!(!ran.exists());
 }
 
-/// A disk of which nothing can be read.
+/// A disk whose reads fail.
 struct Unreadable;
 
 impl Storage for Unreadable {
@@ -670,14 +676,14 @@ impl Storage for Unreadable {
 }
 
 #[test]
-fn a_disk_that_cannot_be_read_is_no_unmet_requirement() {
+fn a_disk_that_cannot_be_read_is_an_error_of_requirements() {
     for (requirement, offset) in [
         ("4,\"require-uboot-variable\",env,alpha,a", 16 * 512),
         ("3,\"require-partition-offset\",1,192", 0),
     ] {
         let text = required(requirement);
-        let environment = &mut Environment::empty();
-        let firmware = fwup::language::meta_conf(text.as_bytes(), environment).unwrap();
+        let definitions = &mut Definitions::empty();
+        let firmware = fwup::language::meta_conf(text.as_bytes(), definitions).unwrap();
         let result = apply(
             &mut Archive::new(&b"PK\x01\x02"[..]),
             &firmware,
@@ -693,20 +699,20 @@ fn a_disk_that_cannot_be_read_is_no_unmet_requirement() {
 }
 
 #[test]
-fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
+fn the_parameter_for_the_next_boot_is_written_to_its_file() {
     let case = Case::new("01-raw");
     let parameter = case.folder.path().join("parameter");
     let archive =
         described("task \"complete\" {\non-init {\nfunlist={2,reboot_param,\"0 tryboot\"}\n}\n}\n");
     let image = case.image();
-    let run = Run {
+    let run = ApplyCommand {
         reboot_parameter: Some(&parameter),
         ..quiet(&image)
     };
     let mut out = Vec::new();
-    let status = run.apply(
+    let status = run.run(
         &archive[..],
-        &mut Environment::empty(),
+        &mut Definitions::empty(),
         &mut out,
         Vec::new(),
     );
@@ -717,9 +723,10 @@ fn the_next_boots_parameter_is_left_where_it_is_asked_for() {
     assert_eq!(fs::read_to_string(parameter).unwrap(), "0 tryboot");
 }
 
-/// Names and values that are no UTF-8, and a name that is empty, stay as they are when something else changes.
+/// Names and values that are not UTF-8, and an empty name, stay as they are when another variable
+/// changes.
 #[test]
-fn variables_that_are_no_text_are_kept_byte_for_byte() {
+fn variables_that_are_not_utf_8_are_kept_byte_for_byte() {
     let case = Case::new("05-env");
     run(&case.archive, &case.image(), "complete").0.unwrap();
     let mut image = fs::read(case.image()).unwrap();
@@ -747,7 +754,7 @@ fn variables_that_are_no_text_are_kept_byte_for_byte() {
     ];
     let expected = expected.concat();
     assert_eq!(image[16 * 512 + 4..][..expected.len()], expected);
-    // The loader's own code takes it.
+    // The loader's code accepts it.
     let block = &image[16 * 512..][..16 * 512];
     let env = little_loader_core::env::block::Env::parse(
         block,
@@ -769,7 +776,7 @@ fn a_damaged_environment_is_recovered_and_nothing_else() {
         fs::write(case.image(), bytes).unwrap();
     };
     let print = |blocks: &[usize]| fw_printenv(&case, blocks);
-    // One copy of the pair is enough.
+    // One valid copy of the pair is enough.
     flip(&[64]);
     run(&case.archive, &case.image(), "recover").0.unwrap();
     assert_eq!(print(&[64, 96]), "one=1\n");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What can be wrong with a task by itself is found before anything is written; and what an archive can be made of can be
+//! Errors of a task are found before anything is written, and every archive that can be made can be
 //! applied.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
@@ -9,15 +9,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fwup::apply::{Applied, Observer};
+use fwup::apply::{Applied, Observer, apply_to};
 use fwup::archive::write::{Level, Writer};
-use fwup::create::create;
+use fwup::create::write_archive;
 use fwup::hex;
-use fwup::language::{Environment, configuration};
-use fwup::opened::apply_to;
+use fwup::language::{Definitions, configuration};
+
 use proptest::prelude::*;
 
-/// Remembers what a task said.
+/// Collects a task's messages.
 #[derive(Default)]
 struct Heard(Vec<String>);
 
@@ -29,7 +29,7 @@ impl Observer for Heard {
     }
 }
 
-/// An archive of a `meta.conf` as it stands here, and of entries.
+/// An archive of a `meta.conf` and entries.
 fn archive(meta_conf: &str, entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), Level::default());
     for (name, data) in [("meta.conf", meta_conf.as_bytes())].iter().chain(entries) {
@@ -53,10 +53,10 @@ on-resource "x" { funlist={2,raw_write,128} }
 }
 "#;
 
-/// The same with one thing in it that is different.
+/// [`META_CONF`] with one change.
 fn meta_conf(from: &str, to: &str) -> String {
     assert!(META_CONF.contains(from), "{from}");
-    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest("hello"));
+    let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest("hello"));
     META_CONF.replacen(from, to, 1).replace("HASH", &hash)
 }
 
@@ -66,14 +66,14 @@ fn apply(bytes: &[u8], image: &Path) -> (Result<Applied, String>, Vec<String>) {
         bytes,
         image,
         "complete",
-        &mut Environment::empty(),
+        &mut Definitions::empty(),
         &mut heard,
     );
     (result.map_err(|error| error.to_string()), heard.0)
 }
 
 #[test]
-fn what_is_wrong_is_found_before_anything_is_written() {
+fn errors_are_found_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let (new, old) = (folder.path().join("new"), folder.path().join("old"));
     fs::write(&old, [0x55; 128 << 10]).unwrap();
@@ -81,17 +81,17 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "type=131",
             "type=0x183",
-            "mbr \"mbr\": partition 0: type 0x183 has more than 8 bits",
+            "mbr \"mbr\": partition '0': type must be 0 to 255, not '387'",
         ),
         (
             "partition \"0\"",
             "partition \"4\"",
-            "mbr \"mbr\": partitions from 4 on need a partition 3 of type 0x5 or 0xf",
+            "mbr \"mbr\": partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f",
         ),
         (
             "mbr \"mbr\" {",
             "mbr \"mbr\" { include-osip=true ",
-            "mbr \"mbr\": OSIP is not supported yet",
+            "mbr \"mbr\": include-osip is not supported yet",
         ),
         (
             "block-count=16",
@@ -101,17 +101,17 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "block-count=16",
             "block-count=16 block-offset-redund=20",
-            "uboot-environment \"env\": its two copies overlap",
+            "uboot-environment \"env\": the copies of the environment at blocks 16 and 20 overlap: each has 16 blocks of 512 bytes",
         ),
         (
             "done,1",
             "\"do=ne\",1",
-            "uboot-environment \"env\", variable \"do=ne\": a variable's name must not be empty and must not contain '=' or NUL",
+            "'uboot_setenv': 'do=ne' is not a variable name: it must not be empty, and must not contain '=' or NUL",
         ),
         (
             "file-resource \"x\"",
             "file-resource \"y\"",
-            "meta.conf says nothing about the resource \"x\"",
+            "meta.conf does not declare the resource \"x\"",
         ),
         (
             "blake2b-256=\"HASH\"",
@@ -121,7 +121,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "{2,raw_write,128}",
             "{2,raw_write,128,2,raw_write,256}",
-            "resource \"x\": raw_write more than once; the data is there only once",
+            "resource \"x\": only one raw_write can use its data",
         ),
         (
             "length=5",
@@ -136,7 +136,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         (
             "4,raw_memset,99,1,0x77",
             "2,fat_mkfs,1",
-            "fat_mkfs is not supported yet",
+            "'fat_mkfs' is not supported yet",
         ),
     ] {
         let bytes = archive(&meta_conf(from, to), &[("data/x", b"hello")]);
@@ -149,7 +149,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
         assert!(!new.exists(), "{to}");
         assert!(fs::read(&old).unwrap() == [0x55; 128 << 10], "{to}");
     }
-    // A second copy at a negative block is none.
+    // A negative block number means that there is no second copy.
     let bytes = archive(
         &meta_conf("block-count=16", "block-count=16 block-offset-redund=-2"),
         &[("data/x", b"hello")],
@@ -157,7 +157,7 @@ fn what_is_wrong_is_found_before_anything_is_written() {
     apply(&bytes, &new).0.unwrap();
     assert_eq!(&fs::read(&new).unwrap()[16 * 512 + 4..][..7], b"done=1\0");
     fs::remove_file(&new).unwrap();
-    // Without anything wrong it is done.
+    // Without an error it is applied.
     let bytes = archive(&meta_conf("HASH", "HASH"), &[("data/x", b"hello")]);
     let (result, said) = apply(&bytes, &new);
     assert_eq!(
@@ -169,11 +169,11 @@ fn what_is_wrong_is_found_before_anything_is_written() {
     assert_eq!(image[510..512], [0x55, 0xaa]);
 }
 
-/// fwup does not mind either: nothing is there to be written twice.
+/// As in fwup: there is no data to be written twice.
 #[test]
-fn an_empty_resource_is_written_as_often_as_one_likes() {
+fn an_empty_resource_may_be_written_more_than_once() {
     let folder = tempfile::tempdir().unwrap();
-    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest(""));
+    let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest(""));
     let meta_conf = format!(
         "file-resource \"x\" {{ blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ funlist={{2,raw_write,1,2,raw_write,2,2,info,twice}} }} }}\n"
     );
@@ -185,9 +185,9 @@ fn an_empty_resource_is_written_as_often_as_one_likes() {
     assert_eq!(said, ["twice"]);
 }
 
-/// What on-error did stays, also when it ends with an error of its own; the error that led to it is the one that is told.
+/// The actions of on-error before its own error are kept, and the first error is reported.
 #[test]
-fn what_on_error_did_before_its_own_error_is_kept() {
+fn the_actions_of_on_error_before_its_error_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");
     let meta_conf = r#"
@@ -203,17 +203,18 @@ on-error { funlist={4,raw_memset,99,1,0x77,2,uboot_clearenv,env,4,uboot_setenv,e
     let image = fs::read(image).unwrap();
     assert_eq!(image[99 * 512..][..512], [0x77; 512]);
     assert_eq!(&image[16 * 512 + 4..][..9], b"failed=1\0");
-    // Neither what follows the second error nor what the first one left in the cache.
+    // Neither the actions after the second error, nor the data in the cache at the first one.
     assert_eq!(image[100 * 512..][..512], [0; 512]);
     assert_eq!(image[200 * 512..][..512], [0; 512]);
 }
 
-/// A resource that starts as a difference to older data does is refused when it may be one, and is data like any otherwise.
+/// A resource that starts like a delta is refused if the task allows deltas; otherwise it is plain
+/// data.
 #[test]
 fn a_delta_update_is_refused_when_it_is_applied() {
     let folder = tempfile::tempdir().unwrap();
     let data = b"\xd6\xc3\xc4\0delta";
-    let hash = hex(&<blake2::Blake2b256 as blake2::Digest>::digest(data));
+    let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest(data));
     for (option, is_delta) in [
         ("delta-source-raw-offset=8", true),
         ("verify-on-the-fly=true", false),
@@ -236,7 +237,7 @@ fn a_delta_update_is_refused_when_it_is_applied() {
     }
 }
 
-/// A signature in front of `meta.conf` is passed over; what is none stops.
+/// A signature before `meta.conf` is skipped; one of the wrong size is an error.
 #[test]
 fn a_signed_archive_is_applied() {
     let folder = tempfile::tempdir().unwrap();
@@ -260,17 +261,17 @@ fn a_signed_archive_is_applied() {
     }
 }
 
-/// Makes an archive of a configuration.
+/// Makes an archive from a configuration.
 fn pack(text: &str) -> Vec<u8> {
-    let environment = &mut Environment::empty();
+    let definitions = &mut Definitions::empty();
     let mut firmware =
-        configuration(text.into(), "fwup.conf", PathBuf::new(), environment).unwrap();
+        configuration(text.into(), "fwup.conf", PathBuf::new(), definitions).unwrap();
     let mut bytes = Vec::new();
-    create(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
+    write_archive(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
     bytes
 }
 
-/// What a judge prints, which is a program of others.
+/// Runs an independent program that reads the archive or the image; returns its output.
 fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
     let output = Command::new(program)
         .args(arguments)
@@ -281,9 +282,9 @@ fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All bytes but NUL, which no text can hold.
+/// All bytes except NUL, which no text can contain.
 #[test]
-fn contents_can_be_bytes_of_any_kind() {
+fn contents_can_be_any_bytes_but_nul() {
     let folder = tempfile::tempdir().unwrap();
     let bytes: Vec<u8> = (1..=255).collect();
     let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
@@ -296,7 +297,7 @@ fn contents_can_be_bytes_of_any_kind() {
 }
 
 #[test]
-fn unzip_finds_resources_in_the_folder_and_at_the_top() {
+fn unzip_finds_resources_in_the_folder_and_at_the_top_level() {
     let folder = tempfile::tempdir().unwrap();
     let text =
         "file-resource /top/a { contents = one } file-resource 'b \"c\\d' { contents = two }";
@@ -309,7 +310,7 @@ fn unzip_finds_resources_in_the_folder_and_at_the_top() {
     );
 }
 
-/// Both types of extended partitions, without a length of their own.
+/// Both types of extended partitions, without a length.
 #[test]
 fn sfdisk_reads_extended_partitions_of_both_types() {
     for kind in ["5", "f"] {
@@ -346,13 +347,14 @@ fn sfdisk_reads_extended_partitions_of_both_types() {
     }
 }
 
-/// A text as it is written in a configuration.
+/// A text in the quotes of a configuration.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 proptest! {
-    /// Whatever a resource, a task or an environment is called: refused when the archive is made, or found when it is applied.
+    /// Any name of a resource, a task or an environment is either refused when the archive is made,
+    /// or found when it is applied.
     #[test]
     fn every_title_that_is_packed_is_applied(
         title in "[a-c/.${}\"'\\\\ -]{0,12}|/?(data)?/?(meta.conf)?[^\0]{0,9}",
@@ -365,12 +367,12 @@ proptest! {
              task complete {{ on-init {{ uboot_clearenv({other}) uboot_setenv({other}, done, {other}) }}\n\
              on-resource {title} {{ raw_write(64) }} }}\n"
         );
-        let environment = &mut Environment::empty();
-        let Ok(mut firmware) = configuration(text.into_bytes(), "fwup.conf", PathBuf::new(), environment) else {
+        let definitions = &mut Definitions::empty();
+        let Ok(mut firmware) = configuration(text.into_bytes(), "fwup.conf", PathBuf::new(), definitions) else {
             return Ok(());
         };
         let mut bytes = Vec::new();
-        create(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
+        write_archive(&mut firmware, &mut bytes, Level::default(), 0, |_, _| {}).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("image");
         let (result, _) = apply(&bytes, &image);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Upgrades that are interrupted: whatever reached the disk until then, the loader's own code finds the running slot, whole,
-//! or the new one, whole and with the running one to go back to.
+//! Interrupted upgrades: whatever was written until then, the loader's code finds either the
+//! running slot, complete, or the new one, complete and with the running one as the fallback.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -11,37 +11,37 @@ use std::io;
 use std::path::Path;
 
 use fwup::apply::{Observer, apply};
+use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::read::Archive;
-use fwup::device::{Device, Storage};
-use fwup::language::Environment;
-use fwup::model::{Call, Firmware, Section, Task};
-use fwup::opened::Opened;
+use fwup::destination::{Device, Storage};
+use fwup::firmware::model::{Call, Firmware, Section, SectionOptions, Task, Value};
+use fwup::language::Definitions;
 use little_loader_core::env::open;
 use little_loader_core::slots::policy::decide;
 use little_loader_core::slots::slot::Slot;
 use little_loader_core::slots::variables::{SlotContents, Variables};
 
 const BLOCK: usize = 512;
-/// Of the environment, in the fixture and in the second copy that some tests add.
+/// The environment of the fixture, and the second copy that some tests add.
 const ENV: usize = 16;
 const ENV_BLOCKS: usize = 256;
 const SECOND_ENV: usize = 1040;
-/// Where the slots' root file systems are.
+/// The first blocks of the slots' root file systems and kernels.
 const ROOTS: [usize; 2] = [400, 464];
 const KERNELS: [usize; 2] = [272, 336];
 
-/// What happens to a disk.
+/// A write or a sync of a disk.
 #[derive(Clone)]
-enum Operation {
+enum DiskEvent {
     Write(usize, Vec<u8>),
     Sync,
 }
 
-/// A disk in memory that remembers what happened to it.
+/// A disk in memory with a log.
 #[derive(Clone, Default)]
 struct Disk {
     bytes: Vec<u8>,
-    operations: Vec<Operation>,
+    events: Vec<DiskEvent>,
 }
 
 impl Storage for Disk {
@@ -55,7 +55,7 @@ impl Storage for Disk {
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         let start = usize::try_from(offset).unwrap();
         self.bytes[start..start + data.len()].copy_from_slice(data);
-        self.operations.push(Operation::Write(start, data.to_vec()));
+        self.events.push(DiskEvent::Write(start, data.to_vec()));
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Storage for Disk {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.operations.push(Operation::Sync);
+        self.events.push(DiskEvent::Sync);
         Ok(())
     }
 }
@@ -91,19 +91,20 @@ fn fixture(name: &str) -> std::path::PathBuf {
         .join(name)
 }
 
-/// The disk after a task, which then has forgotten how it came to be.
+/// The disk after a task, with an empty log.
 fn after(disk: &Disk, task: &str, is_redundant: bool) -> Disk {
-    let mut environment = Environment::empty();
+    let mut definitions = Definitions::empty();
     let archive = File::open(fixture("out.fw")).unwrap();
-    let mut opened = Opened::read(archive, &mut environment).unwrap();
+    let mut opened = FirmwareArchive::read(archive, &mut definitions).unwrap();
     if is_redundant {
-        opened.firmware.environments[0]
-            .options
-            .push(("block-offset-redund".to_owned(), SECOND_ENV.to_string()));
+        opened.firmware.environments[0].options.0.push((
+            "block-offset-redund".to_owned(),
+            Value::Integer(SECOND_ENV as i64),
+        ));
     }
     let mut device = Device::new(disk.clone());
     apply(
-        &mut opened.archive,
+        &mut opened.entries,
         &opened.firmware,
         task,
         &mut device,
@@ -114,7 +115,7 @@ fn after(disk: &Disk, task: &str, is_redundant: bool) -> Disk {
 }
 
 fn forget(mut disk: Disk) -> Disk {
-    disk.operations.clear();
+    disk.events.clear();
     disk
 }
 
@@ -135,7 +136,7 @@ fn attempts(disk: &[u8], is_redundant: bool) -> Result<Vec<Slot>, String> {
     let variables = Variables::gather(&env);
     let plan = decide(&variables);
     let slots = plan.attempts.iter().map(|attempt| attempt.slot);
-    // Only what can be booted by its variables.
+    // Only slots that can be booted according to their variables.
     let slots = slots.filter(|slot| SlotContents::read(variables.of(*slot)).is_ok());
     let slots: Vec<_> = slots.collect();
     drop(second);
@@ -154,7 +155,7 @@ fn is_whole(disk: &[u8], slot: Slot) -> bool {
     holds(KERNELS[number], "Image") && holds(ROOTS[number], "rootfs.squashfs")
 }
 
-/// Whether a disk boots, as it is in the middle of an upgrade from `running`.
+/// Whether a disk boots in the middle of an upgrade from `running`.
 fn check(disk: &[u8], running: Slot, is_redundant: bool) -> Result<(), String> {
     let slots = attempts(disk, is_redundant)?;
     if !is_whole(disk, running) {
@@ -170,25 +171,26 @@ fn check(disk: &[u8], running: Slot, is_redundant: bool) -> Result<(), String> {
     }
 }
 
-/// Looks at all states in which an interruption can leave the disk: of what was written since the last sync, any sector
-/// may be there or not. Tried are all beginnings, all ends, each sector alone, and all but one. Returns how many there were.
+/// Checks the states in which an interruption can leave the disk: any of the sectors written since
+/// the last sync may have reached it. Tried are all prefixes, all suffixes, each sector alone, and
+/// all but one. Returns the number of states.
 fn explore(
     before: &[u8],
-    operations: &[Operation],
+    events: &[DiskEvent],
     check: impl Fn(&[u8]) -> Result<(), String>,
 ) -> Result<usize, String> {
     let mut safe = before.to_vec();
     let mut states = 0;
-    for epoch in operations.split(|operation| matches!(operation, Operation::Sync)) {
+    for epoch in events.split(|event| matches!(event, DiskEvent::Sync)) {
         let sectors: Vec<(usize, &[u8])> = epoch
             .iter()
-            .flat_map(|operation| match operation {
-                Operation::Write(at, data) => data
+            .flat_map(|event| match event {
+                DiskEvent::Write(at, data) => data
                     .chunks(BLOCK)
                     .enumerate()
                     .map(|(number, sector)| (at + number * BLOCK, sector))
                     .collect(),
-                Operation::Sync => Vec::new(),
+                DiskEvent::Sync => Vec::new(),
             })
             .collect();
         let count = sectors.len();
@@ -223,7 +225,7 @@ fn explore(
     Ok(states)
 }
 
-/// An image whose slots can be told apart: the one that is to be written holds nothing.
+/// An image with an empty slot b.
 fn installed(is_redundant: bool) -> Disk {
     let disk = forget(after(&Disk::default(), "complete", is_redundant));
     forget(after(&disk, "validate", is_redundant))
@@ -240,7 +242,7 @@ fn an_upgrade_can_be_interrupted_anywhere() {
     for is_redundant in [false, true] {
         let disk = installed(is_redundant);
         let upgraded = after(&disk, "upgrade.b", is_redundant);
-        let states = explore(&disk.bytes, &upgraded.operations, |disk| {
+        let states = explore(&disk.bytes, &upgraded.events, |disk| {
             check(disk, Slot::A, is_redundant)
         })
         .unwrap();
@@ -251,7 +253,7 @@ fn an_upgrade_can_be_interrupted_anywhere() {
         let mut disk = forget(after(&forget(upgraded), "validate", is_redundant));
         wipe(&mut disk, 0);
         let upgraded = after(&disk, "upgrade.a", is_redundant);
-        explore(&disk.bytes, &upgraded.operations, |disk| {
+        explore(&disk.bytes, &upgraded.events, |disk| {
             check(disk, Slot::B, is_redundant)
         })
         .unwrap();
@@ -265,23 +267,23 @@ fn a_validation_can_be_interrupted_anywhere() {
     for is_redundant in [false, true] {
         let disk = forget(after(&installed(is_redundant), "upgrade.b", is_redundant));
         let validated = after(&disk, "validate", is_redundant);
-        explore(&disk.bytes, &validated.operations, |disk| {
+        explore(&disk.bytes, &validated.events, |disk| {
             check(disk, Slot::A, is_redundant)
         })
         .unwrap();
     }
 }
 
-/// Without the syncs in between, the environment could be there before the slot is.
+/// Without the syncs, the environment could reach the disk before the slot.
 #[test]
-fn the_syncs_are_what_it_takes() {
+fn an_upgrade_without_syncs_does_not_survive_interruptions() {
     let disk = installed(false);
-    let operations: Vec<_> = after(&disk, "upgrade.b", false)
-        .operations
+    let events: Vec<_> = after(&disk, "upgrade.b", false)
+        .events
         .into_iter()
-        .filter(|operation| !matches!(operation, Operation::Sync))
+        .filter(|event| !matches!(event, DiskEvent::Sync))
         .collect();
-    let error = explore(&disk.bytes, &operations, |disk| check(disk, Slot::A, false)).unwrap_err();
+    let error = explore(&disk.bytes, &events, |disk| check(disk, Slot::A, false)).unwrap_err();
     assert_eq!(error, "slot b is tried first, and not whole");
 }
 
@@ -290,7 +292,7 @@ fn variables(disk: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
     pair(disk, [ENV, SECOND_ENV], ENV_BLOCKS)
 }
 
-/// The variables of a redundant pair, as the loader finds them. Places and size are in blocks.
+/// The variables of a redundant pair as the loader reads them. Places and sizes are in blocks.
 fn pair(
     disk: &[u8],
     places: [usize; 2],
@@ -306,7 +308,7 @@ fn pair(
     Ok(env.iter().map(owned).collect())
 }
 
-/// The states between are on the disk in the end, in the copy that does not count, and must not count on the way.
+/// Intermediate states end up in the inactive copy, which must not be active in between.
 #[test]
 fn a_redundant_pair_never_shows_half_of_the_changes() {
     for task in ["upgrade.b", "validate"] {
@@ -317,7 +319,7 @@ fn a_redundant_pair_never_shows_half_of_the_changes() {
         let done = after(&disk, task, true);
         let states = [&disk.bytes, &done.bytes].map(|bytes| variables(bytes).unwrap());
         assert_ne!(states[0], states[1]);
-        explore(&disk.bytes, &done.operations, |disk| {
+        explore(&disk.bytes, &done.events, |disk| {
             let found = variables(disk)?;
             if states.contains(&found) {
                 Ok(())
@@ -329,14 +331,14 @@ fn a_redundant_pair_never_shows_half_of_the_changes() {
     }
 }
 
-/// A task `do` that does this to a small redundant pair.
+/// A task `do` with these calls for a small redundant pair.
 fn change_pair(calls: &[&[&str]]) -> Firmware {
     let options = [
-        ("block-offset", "0"),
-        ("block-count", "3"),
-        ("block-offset-redund", "3"),
+        ("block-offset", 0),
+        ("block-count", 3),
+        ("block-offset-redund", 3),
     ];
-    let option = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let option = |(name, value): (&str, i64)| (name.to_owned(), Value::Integer(value));
     let call = |words: &&[&str]| Call {
         name: words[0].to_owned(),
         arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
@@ -345,7 +347,7 @@ fn change_pair(calls: &[&[&str]]) -> Firmware {
         environments: vec![Section {
             kind: "uboot-environment".to_owned(),
             title: "env".to_owned(),
-            options: options.map(option).to_vec(),
+            options: SectionOptions(options.map(option).to_vec()),
             sections: Vec::new(),
         }],
         tasks: vec![Task {
@@ -357,7 +359,7 @@ fn change_pair(calls: &[&[&str]]) -> Firmware {
     }
 }
 
-/// The disk after these changes; what happened to it before is forgotten.
+/// The disk after these calls, with only their log.
 fn changed(disk: &Disk, calls: &[&[&str]]) -> Disk {
     let mut device = Device::new(forget(disk.clone()));
     let mut archive = Archive::new(&b"PK\x01\x02"[..]);
@@ -372,8 +374,8 @@ fn changed(disk: &Disk, calls: &[&[&str]]) -> Disk {
     device.into_storage()
 }
 
-/// Whatever the counters are, however many changes there are, and whether all was cleared first: an interruption leaves the
-/// state before all of them or the one after.
+/// With any flags bytes, any number of changes, and with and without clearing first, an
+/// interruption leaves the state before all changes or the state after all of them.
 #[test]
 fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
     let long = "x".repeat(700);
@@ -394,7 +396,7 @@ fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
         })
     {
         let mut disk = start.clone();
-        // The first copy has all, the second one what was there before the last change.
+        // The first copy has all changes, the second one all but the last.
         if counting == 1 {
             disk.bytes[..6 * BLOCK].rotate_left(3 * BLOCK);
         }
@@ -417,7 +419,7 @@ fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
         assert!(before.contains_key(&b"older"[..]), "{case}");
         assert_eq!(new, values.last().map(String::as_bytes), "{case}");
         assert_eq!(after.contains_key(&b"old"[..]), !is_cleared, "{case}");
-        states += explore(&disk.bytes, &done.operations, |disk| {
+        states += explore(&disk.bytes, &done.events, |disk| {
             let found = pair(disk, [0, 3], 3)?;
             if found == before || found == after {
                 Ok(())
@@ -426,7 +428,7 @@ fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
             }
         })
         .unwrap();
-        // What is on the disk in the end is what one write after the other would have left.
+        // The final state is that of separate writes.
         let step_by_step = calls
             .iter()
             .fold(disk, |disk, call| changed(&disk, &[*call]));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The program under the name `fwup`, talked to over pipes: frames in both directions, the handshake at the end, what goes
-//! to which stream, and the options about the destination.
+//! The program `fwup` over pipes: frames in both directions, the handshake at the end, the streams
+//! of its output, and the options of the destination.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -19,15 +19,15 @@ use std::process::{Child, Command, Stdio};
 use common::{fixture, outcome};
 use little_loader_core::env::block::{Env, Format};
 
-/// What the other cases' commands end with.
+/// Exit status, stdout and stderr.
 type Outcome = (Option<i32>, Vec<u8>, String);
 
-/// A folder with a case's archive, `out.fw`, and the program.
-struct Place {
+/// A folder with a case's archive, `out.fw`.
+struct Workspace {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl Workspace {
     fn new(case: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let archive = fixture(case).join("out.fw");
@@ -65,16 +65,16 @@ impl Place {
             .unwrap()
     }
 
-    /// Runs the program with an input that ends.
+    /// Runs the program with this input.
     fn run(&self, line: &str, input: &[u8]) -> Outcome {
         let mut child = self.start(line);
-        // It may have seen enough before the end.
+        // The program may stop reading before the end.
         let _ = child.stdin.take().unwrap().write_all(input);
         let output = child.wait_with_output().unwrap();
         (output.status.code(), output.stdout, text(&output.stderr))
     }
 
-    /// Runs it, and takes its output apart into frames.
+    /// Runs it, and returns the frames of its output.
     fn frames(&self, line: &str, input: &[u8]) -> (Option<i32>, Vec<Frame>) {
         let (status, out, _) = self.run(line, input);
         (status, unframed(&out))
@@ -85,7 +85,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A frame's letters, code and text.
+/// A frame's kind, code and text.
 type Frame = (String, u16, String);
 
 fn frame(kind: &str, code: u16, text: &str) -> Frame {
@@ -105,7 +105,7 @@ fn unframed(mut bytes: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// The input in frames of `size` bytes, with the one of length zero at the end.
+/// Bytes in frames of `size` bytes, with a frame of length zero at the end.
 fn framed(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut framed = Vec::new();
     for piece in bytes.chunks(size) {
@@ -117,28 +117,28 @@ fn framed(bytes: &[u8], size: usize) -> Vec<u8> {
 }
 
 #[test]
-fn an_archive_in_frames_is_applied_and_told_in_frames() {
-    let place = Place::new("01-raw");
+fn an_archive_in_frames_is_applied_and_reported_in_frames() {
+    let workspace = Workspace::new("01-raw");
     let progress = |percent| frame("PR", percent, "");
     let ok = frame("OK", 0, "");
     for size in [50, 1000, usize::MAX] {
-        let input = framed(&place.archive(), size);
-        let (status, frames) = place.frames("-a -F -i - -d framed.img -t complete", &input);
+        let input = framed(&workspace.archive(), size);
+        let (status, frames) = workspace.frames("-a -F -i - -d framed.img -t complete", &input);
         assert_eq!(status, Some(0));
         assert_eq!(
             frames,
             [progress(0), progress(99), progress(100), ok.clone()]
         );
     }
-    place.run("-a -q -i out.fw -d plain.img -t complete", b"");
-    let image = fs::read(place.path("framed.img")).unwrap();
-    assert!(!image.is_empty() && image == fs::read(place.path("plain.img")).unwrap());
+    workspace.run("-a -q -i out.fw -d plain.img -t complete", b"");
+    let image = fs::read(workspace.path("framed.img")).unwrap();
+    assert!(!image.is_empty() && image == fs::read(workspace.path("plain.img")).unwrap());
 
-    // A file comes without frames. -n changes nothing, -q leaves the progress out.
+    // A file has no frames. -n has no effect, -q suppresses the progress.
     for flags in ["-F -n", "-n -F --progress-low 0"] {
         let line = format!("-a {flags} -i out.fw -d framed.img -t other");
         assert_eq!(
-            place.frames(&line, b""),
+            workspace.frames(&line, b""),
             (
                 Some(0),
                 vec![
@@ -151,23 +151,23 @@ fn an_archive_in_frames_is_applied_and_told_in_frames() {
         );
     }
     assert_eq!(
-        place.frames("-a -F -q -i out.fw -d framed.img -t other", b""),
+        workspace.frames("-a -F -q -i out.fw -d framed.img -t other", b""),
         (Some(0), vec![frame("WN", 0, "nothing to do"), ok])
     );
 }
 
 #[test]
-fn errors_are_frames_of_their_own() {
-    let place = Place::new("01-raw");
+fn errors_are_frames() {
+    let workspace = Workspace::new("01-raw");
     let missing = "Couldn't find applicable task 'missing'. If task is available, the task's requirements may not be met.";
     assert_eq!(
-        place.frames("-a -F -i out.fw -d disk.img -t missing", b""),
+        workspace.frames("-a -F -i out.fw -d disk.img -t missing", b""),
         (Some(1), vec![frame("PR", 0, ""), frame("ER", 0, missing)])
     );
-    let archive = place.archive();
+    let archive = workspace.archive();
     let mut cut = framed(&archive[..300], 100);
     cut.truncate(cut.len() - 4);
-    let (status, frames) = place.frames("-a -F -i - -d disk.img -t complete", &cut);
+    let (status, frames) = workspace.frames("-a -F -i - -d disk.img -t complete", &cut);
     assert_eq!((status, frames.len()), (Some(1), 2), "{frames:?}");
     assert_eq!(frames[1].0, "ER");
     for (line, expected) in [
@@ -184,11 +184,11 @@ fn errors_are_frames_of_their_own() {
             "-F",
             "specify one of -a, -c, -l, -m or -V; -h lists all options",
         ),
-        ("-F --nonsense", "unknown or wrong options; -h lists them"),
+        ("-F --nonsense", "unknown or invalid options; -h lists them"),
         ("-F -m -i out.fw more", "unexpected parameter: more"),
     ] {
         assert_eq!(
-            place.frames(line, b""),
+            workspace.frames(line, b""),
             (Some(1), vec![frame("ER", 0, expected)]),
             "{line}"
         );
@@ -197,35 +197,41 @@ fn errors_are_frames_of_their_own() {
 
 #[test]
 fn commands_answer_in_one_frame() {
-    let place = Place::new("02-ab");
+    let workspace = Workspace::new("02-ab");
     for line in ["-l", "-m", "-V", "-m --metadata-key meta-uuid"] {
-        let (status, plain, _) = place.run(&format!("{line} -i out.fw"), b"");
+        let (status, plain, _) = workspace.run(&format!("{line} -i out.fw"), b"");
         assert_eq!(status, Some(0));
         let expected = (Some(0), vec![frame("OK", 0, &text(&plain))]);
         assert!(!plain.is_empty());
-        assert_eq!(place.frames(&format!("{line} -F -i out.fw"), b""), expected);
-        // Also of an archive in frames.
-        let input = framed(&place.archive(), 77);
-        assert_eq!(place.frames(&format!("{line} -F -i -"), &input), expected);
+        assert_eq!(
+            workspace.frames(&format!("{line} -F -i out.fw"), b""),
+            expected
+        );
+        // The archive is in frames too.
+        let input = framed(&workspace.archive(), 77);
+        assert_eq!(
+            workspace.frames(&format!("{line} -F -i -"), &input),
+            expected
+        );
     }
     assert_eq!(
-        place.frames("--framing --sparse-check .", b""),
+        workspace.frames("--framing --sparse-check .", b""),
         (Some(0), vec![frame("OK", 0, "Sparse files supported\n")])
     );
-    let (status, frames) = place.frames("-F -D", b"");
+    let (status, frames) = workspace.frames("-F -D", b"");
     assert_eq!(
         (status, frames.len(), frames[0].0.as_str()),
         (Some(0), 1, "OK")
     );
-    // fwup is silent about an archive that it made.
-    fs::write(place.path("fwup.conf"), "meta-product = \"x\"\n").unwrap();
-    let (status, frames) = place.frames("-c -F -f fwup.conf -o x.fw", b"");
+    // fwup prints nothing after making an archive.
+    fs::write(workspace.path("fwup.conf"), "meta-product = \"x\"\n").unwrap();
+    let (status, frames) = workspace.frames("-c -F -f fwup.conf -o x.fw", b"");
     assert_eq!((status, frames), (Some(0), Vec::new()));
 }
 
 #[test]
 fn a_handshake_ends_the_output_and_waits_for_the_end_of_the_input() {
-    let place = Place::new("01-raw");
+    let workspace = Workspace::new("01-raw");
     for (line, status) in [
         ("-l -i out.fw", 0),
         ("-a -q -i out.fw -d disk.img -t complete", 0),
@@ -233,9 +239,9 @@ fn a_handshake_ends_the_output_and_waits_for_the_end_of_the_input() {
         ("-l -i gone.fw", 1),
         ("--nonsense", 1),
     ] {
-        let plain = place.run(line, b"");
-        let mut child = place.start(&format!("--exit-handshake {line}"));
-        // All that it has to say comes while the input is open.
+        let plain = workspace.run(line, b"");
+        let mut child = workspace.start(&format!("--exit-handshake {line}"));
+        // The whole output comes while the input is open.
         let mut expected = plain.1;
         expected.extend([0x1a, status]);
         let mut out = vec![0; expected.len()];
@@ -249,10 +255,12 @@ fn a_handshake_ends_the_output_and_waits_for_the_end_of_the_input() {
         assert_eq!(output.status.code(), Some(i32::from(status)), "{line}");
         assert!(output.stdout.is_empty());
     }
-    // An archive from stdin, and the handshake behind it.
-    let mut child = place.start("--exit-handshake -F -a -i - -d stdin.img -t complete");
+    // An archive from stdin, then the handshake.
+    let mut child = workspace.start("--exit-handshake -F -a -i - -d stdin.img -t complete");
     let mut input = child.stdin.take().unwrap();
-    input.write_all(&framed(&place.archive(), 4096)).unwrap();
+    input
+        .write_all(&framed(&workspace.archive(), 4096))
+        .unwrap();
     let mut out = [0; 4 * 8 + 2];
     child.stdout.as_mut().unwrap().read_exact(&mut out).unwrap();
     assert_eq!(out[32..], [0x1a, 0]);
@@ -261,11 +269,11 @@ fn a_handshake_ends_the_output_and_waits_for_the_end_of_the_input() {
 }
 
 #[test]
-fn progress_goes_where_it_is_wanted() {
-    let place = Place::new("01-raw");
+fn progress_has_the_range_that_was_asked_for() {
+    let workspace = Workspace::new("01-raw");
     let apply = |flags: &str, task: &str| {
         let line = format!("-a {flags} -i out.fw -d disk.img -t {task}");
-        let (status, out, err) = place.run(&line, b"");
+        let (status, out, err) = workspace.run(&line, b"");
         (status, text(&out), err)
     };
     let of = |status, out: &str, err: &str| (Some(status), out.to_owned(), err.to_owned());
@@ -279,35 +287,35 @@ fn progress_goes_where_it_is_wanted() {
     assert_eq!((status, err.as_str()), (Some(0), ""));
     assert!(out.starts_with("\r  0% [ "), "{out:?}");
     assert!(out.contains("\nSuccess!\nElapsed time: "), "{out:?}");
-    // The line behind the bar is ended on stderr, unless all is quiet.
+    // A line feed on stderr ends the bar, unless -q is given.
     let missing = "fwup: Couldn't find applicable task 'missing'. If task is available, the task's requirements may not be met.\n";
     assert_eq!(apply("-q", "missing"), of(1, missing, ""));
     assert_eq!(
         apply("-n", "missing"),
         of(1, &format!("0\n{missing}"), "\n")
     );
-    // -v says what was chosen, beside what scripts read.
+    // -v prints the task to stderr, so that scripts still find the same on stdout.
     assert_eq!(
         apply("-q -v", "comp"),
         of(0, "", "fwup: task 'complete' is done\n")
     );
-    fs::write(place.path("fwup.conf"), "meta-product = \"x\"\n").unwrap();
-    let (status, out, err) = place.run("-c -v -f fwup.conf -o verbose.fw", b"");
+    fs::write(workspace.path("fwup.conf"), "meta-product = \"x\"\n").unwrap();
+    let (status, out, err) = workspace.run("-c -v -f fwup.conf -o verbose.fw", b"");
     assert_eq!((status, out), (Some(0), Vec::new()));
     assert!(err.starts_with("fwup: verbose.fw: "), "{err}");
 }
 
 #[test]
-fn a_destination_ends_where_it_is_told_to() {
-    let place = Place::new("04-mbr");
+fn max_size_limits_the_destination() {
+    let workspace = Workspace::new("04-mbr");
     let config = "file-resource x { contents = \"12345\" }\n\
         mbr m { partition 0 { block-offset = 100 block-count = 10 type = 0x83 expand = true } }\n\
         task complete { on-init { mbr_write(m) } on-resource x { raw_write(299) } }\n\
         task beyond { on-resource x { raw_write(300) } }\n";
-    place.pack(config);
+    workspace.pack(config);
     let apply = |task: &str, flags: &str| {
         let line = format!("-a -q -i out.fw -d disk.img -t {task} {flags}");
-        let (status, out, _) = place.run(&line, b"");
+        let (status, out, _) = workspace.run(&line, b"");
         (status, text(&out))
     };
     assert_eq!(
@@ -322,11 +330,11 @@ fn a_destination_ends_where_it_is_told_to() {
         apply("complete", "--max-size 300"),
         (Some(0), String::new())
     );
-    let image = fs::read(place.path("disk.img")).unwrap();
+    let image = fs::read(workspace.path("disk.img")).unwrap();
     assert_eq!(image.len(), 300 * 512);
     // The partition's count of blocks.
     assert_eq!(image[458..462], 200_u32.to_le_bytes());
-    // More than fwup's 8,388,607 blocks are no problem.
+    // fwup allows at most 8,388,607 blocks.
     assert_eq!(
         apply("beyond", "--max-size 8388608"),
         (Some(0), String::new())
@@ -335,37 +343,37 @@ fn a_destination_ends_where_it_is_told_to() {
 
 #[test]
 fn writes_are_minimized_and_verified_on_request() {
-    let place = Place::new("02-ab");
+    let workspace = Workspace::new("02-ab");
     let apply = |image: &str, flags: &str| {
         let line = format!("-a -q -i out.fw -d {image} -t complete {flags}");
-        let (status, out, err) = place.run(&line, b"");
+        let (status, out, err) = workspace.run(&line, b"");
         assert_eq!(
             (status, text(&out), err),
             (Some(0), String::new(), String::new())
         );
-        fs::read(place.path(image)).unwrap()
+        fs::read(workspace.path(image)).unwrap()
     };
     let plain = apply("plain.img", "");
     assert!(apply("verified.img", "--verify-writes") == plain);
     assert!(apply("minimized.img", "--minimize-writes --verify-writes") == plain);
-    // Nothing is written to an image that has it all: what is not written keeps its holes.
-    let taken = |image: &str| fs::metadata(place.path(image)).unwrap().blocks();
-    let image = fs::File::create(place.path("holes.img")).unwrap();
+    // Nothing is written to an image that has all data: its holes stay.
+    let taken = |image: &str| fs::metadata(workspace.path(image)).unwrap().blocks();
+    let image = fs::File::create(workspace.path("holes.img")).unwrap();
     image.set_len(plain.len() as u64).unwrap();
     assert!(apply("holes.img", "--minimize-writes") == plain);
     assert!(taken("holes.img") <= taken("plain.img"));
-    let file = fs::File::open(place.path("plain.img")).unwrap();
+    let file = fs::File::open(workspace.path("plain.img")).unwrap();
     let before = file.metadata().unwrap().modified().unwrap();
     assert!(apply("plain.img", "--minimize-writes") == plain);
     assert_eq!(file.metadata().unwrap().modified().unwrap(), before);
 }
 
 #[test]
-fn options_without_an_effect_here_say_so() {
-    let place = Place::new("01-raw");
+fn options_without_effect_are_reported() {
+    let workspace = Workspace::new("01-raw");
     let apply = |flags: &str| {
         let line = format!("-a -q -i out.fw -d disk.img -t complete {flags}");
-        let (status, out, _) = place.run(&line, b"");
+        let (status, out, _) = workspace.run(&line, b"");
         (status, text(&out))
     };
     assert_eq!(
@@ -379,13 +387,12 @@ fn options_without_an_effect_here_say_so() {
 }
 
 #[test]
-fn destinations_that_are_none_are_refused() {
-    let place = Place::new("01-raw");
+fn invalid_destinations_are_refused() {
+    let workspace = Workspace::new("01-raw");
     for (destination, expected) in [
         (
             "/dev/little-loader-typo",
-            "cannot open /dev/little-loader-typo: it does not exist, and no file is made among the devices; \
-             look at its name, and whether it is plugged in",
+            "cannot open /dev/little-loader-typo: it does not exist, and no image is created in /dev; check its name, and whether it is plugged in",
         ),
         (
             "/dev/null",
@@ -397,7 +404,7 @@ fn destinations_that_are_none_are_refused() {
         ),
     ] {
         let line = format!("-a -q -i out.fw -t complete -d {destination}");
-        let (status, out, _) = place.run(&line, b"");
+        let (status, out, _) = workspace.run(&line, b"");
         assert_eq!(
             (status, text(&out)),
             (Some(1), format!("fwup: {expected}\n"))
@@ -407,56 +414,56 @@ fn destinations_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_parameter_that_cannot_be_left_ends_the_task_before_what_follows() {
-    let place = Place::new("01-raw");
-    place.pack(
+fn a_parameter_that_cannot_be_stored_ends_the_task_before_later_actions() {
+    let workspace = Workspace::new("01-raw");
+    workspace.pack(
         "file-resource x { contents = \"12345\" }\n\
          task complete { on-resource x { raw_write(0) } on-finish { reboot_param(\"0 tryboot\") raw_memset(8, 1, 0xff) } }\n\
          task fails { on-init { reboot_param(\"0 tryboot\") error(\"no\") } }\n",
     );
     let apply = |task: &str, path: &str| {
         let line = format!("-a -q -i out.fw -d disk.img -t {task} --reboot-param-path {path}");
-        let (status, out, _) = place.run(&line, b"");
+        let (status, out, _) = workspace.run(&line, b"");
         (status, text(&out))
     };
     assert_eq!(
         apply("complete", "gone/parameter"),
         (
             Some(1),
-            "fwup: cannot leave the parameter of the next boot: gone/parameter: No such file or directory (os error 2)\n"
+            "fwup: cannot store the parameter for the next boot: gone/parameter: No such file or directory (os error 2)\n"
                 .to_owned()
         )
     );
-    assert!(!place.path("disk.img").exists());
+    assert!(!workspace.path("disk.img").exists());
     assert_eq!(apply("complete", "parameter"), (Some(0), String::new()));
     assert_eq!(
-        fs::read_to_string(place.path("parameter")).unwrap(),
+        fs::read_to_string(workspace.path("parameter")).unwrap(),
         "0 tryboot"
     );
-    // A task that fails takes it back.
+    // A task that fails removes it.
     assert_eq!(apply("fails", "other"), (Some(1), "fwup: no\n".to_owned()));
-    assert!(!place.path("other").exists());
-    // What is no file stays.
-    symlink("/dev/null", place.path("link")).unwrap();
+    assert!(!workspace.path("other").exists());
+    // Only a regular file is removed.
+    symlink("/dev/null", workspace.path("link")).unwrap();
     assert_eq!(apply("fails", "link"), (Some(1), "fwup: no\n".to_owned()));
-    assert!(place.path("link").exists());
+    assert!(workspace.path("link").exists());
 }
 
 #[test]
 fn messages_name_the_cause() {
-    let place = Place::new("01-raw");
-    place.pack("file-resource x { contents = \"12345\" }\n");
+    let workspace = Workspace::new("01-raw");
+    workspace.pack("file-resource x { contents = \"12345\" }\n");
     fs::write(
-        place.path("folder.conf"),
+        workspace.path("folder.conf"),
         "file-resource x { host-path = \".\" }\n",
     )
     .unwrap();
     fs::write(
-        place.path("socket.conf"),
+        workspace.path("socket.conf"),
         "file-resource x { host-path = \"socket\" }\n",
     )
     .unwrap();
-    let _socket = UnixListener::bind(place.path("socket")).unwrap();
+    let _socket = UnixListener::bind(workspace.path("socket")).unwrap();
     for (line, expected) in [
         (
             "-c -f fwup.conf -o gone/x.fw",
@@ -468,23 +475,23 @@ fn messages_name_the_cause() {
         ),
         (
             "-c -f folder.conf -o x.fw",
-            "fwup: can't open path '.' in file-resource 'x': no regular file",
+            "fwup: can't open path '.' in file-resource 'x': not a regular file",
         ),
         (
             "-c -f socket.conf -o x.fw",
-            "fwup: can't open path 'socket' in file-resource 'x': no regular file",
+            "fwup: can't open path 'socket' in file-resource 'x': not a regular file",
         ),
     ] {
-        let (status, out, err) = place.run(line, b"");
+        let (status, out, err) = workspace.run(line, b"");
         assert_eq!((status, err.as_str()), (Some(1), ""), "{line}");
-        // Which file it was may follow.
+        // The file's name may follow.
         assert!(text(&out).starts_with(expected), "{line}: {}", text(&out));
     }
-    // The archive cannot be written any more: the reader has gone, and stdout is no place for an error.
+    // The archive cannot be written, since the reader has gone; errors must not go to stdout.
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let mut command = Command::new(place.path("fwup"));
+    let mut command = Command::new(workspace.path("fwup"));
     command
-        .current_dir(place.folder.path())
+        .current_dir(workspace.folder.path())
         .args(["-c", "-f", "fwup.conf", "-o", "-"])
         .stdout(full);
     assert_eq!(
@@ -498,11 +505,11 @@ fn messages_name_the_cause() {
 }
 
 #[test]
-fn a_name_that_is_no_text_is_not_taken_for_another_one() {
-    let place = Place::new("01-raw");
-    let mut command = Command::new(place.path("fwup"));
+fn a_name_that_is_not_utf_8_is_not_taken_for_another_one() {
+    let workspace = Workspace::new("01-raw");
+    let mut command = Command::new(workspace.path("fwup"));
     command
-        .current_dir(place.folder.path())
+        .current_dir(workspace.folder.path())
         .args(["-a", "-q", "-i", "out.fw", "-t", "complete", "-d"])
         .arg(OsStr::from_bytes(b"disk\xff.img"));
     assert_eq!(
@@ -514,14 +521,14 @@ fn a_name_that_is_no_text_is_not_taken_for_another_one() {
             String::new()
         )
     );
-    assert!(!place.path("disk\u{fffd}.img").exists());
+    assert!(!workspace.path("disk\u{fffd}.img").exists());
 }
 
-/// All of them at once would take 240 MiB.
+/// All environments at once would take 240 MiB.
 #[test]
-fn an_archive_cannot_ask_for_more_memory_by_many_environments() {
+fn many_environments_do_not_take_more_memory() {
     const COUNT: usize = 60;
-    let place = Place::new("01-raw");
+    let workspace = Workspace::new("01-raw");
     let mut configuration = String::new();
     for number in 0..COUNT {
         configuration += &format!(
@@ -536,10 +543,10 @@ fn an_archive_cannot_ask_for_more_memory_by_many_environments() {
             &format!("uboot_clearenv(e{number}) uboot_setenv(e{number}, number, {number})\n");
     }
     configuration += "} }\n";
-    place.pack(&configuration);
-    // In KiB, of addresses, which are more than what is used of them.
+    workspace.pack(&configuration);
+    // The limit in KiB is one of address space, of which a part is used.
     let mut limited = Command::new("sh");
-    limited.current_dir(place.folder.path()).args([
+    limited.current_dir(workspace.folder.path()).args([
         "-c",
         "ulimit -v 160000 && ./fwup -a -q -i out.fw -d disk.img -t complete",
     ]);
@@ -547,7 +554,7 @@ fn an_archive_cannot_ask_for_more_memory_by_many_environments() {
         outcome(&mut limited).unwrap(),
         (Some(0), String::new(), String::new())
     );
-    let image = fs::read(place.path("disk.img")).unwrap();
+    let image = fs::read(workspace.path("disk.img")).unwrap();
     for number in 0..COUNT {
         let (start, size) = (number * 4096 * 512, 2048 * 512);
         let second = &image[start + size..start + 2 * size];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! fwup's command line, step by step as fwup 1.16.0 was run: each command must print the same, on the same stream, end with the
-//! same status, and leave the same images. The fixtures' `steps.txt` have the commands and what came of them. `unzip` reads the archives.
+//! The commands that were run with fwup 1.16.0: each must print the same on the same stream, end
+//! with the same status, and leave the same images. The fixtures' `steps.txt` have the commands and
+//! their results. `unzip` reads the archives.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -20,14 +21,14 @@ use sha2::{Digest, Sha256};
 
 use common::{fixture, outcome};
 
-/// A command and what came of it.
+/// A command and its result.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Step {
     command: String,
     out: String,
     err: String,
     status: i32,
-    /// Images after it, as `size bytes, sha256 hash`.
+    /// The images after it, as `size bytes, sha256 hash`.
     images: BTreeMap<String, String>,
 }
 
@@ -51,7 +52,7 @@ fn steps(case: &Path) -> Vec<Step> {
             {
                 step.images.insert(name.to_owned(), image.to_owned());
             } else if step.images.is_empty() && step.err.is_empty() {
-                // What was printed behind a carriage return stands on a line of its own.
+                // Output after a carriage return is on a separate line.
                 step.out += &format!("{line}\n");
             }
         }
@@ -59,7 +60,7 @@ fn steps(case: &Path) -> Vec<Step> {
     steps
 }
 
-/// A copy of a case without its archives, in which `fwup` is our command.
+/// A copy of a case without its archives, with the program.
 struct Workshop {
     folder: tempfile::TempDir,
 }
@@ -82,7 +83,7 @@ impl Workshop {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "img") {
                 let bytes = fs::read(&path).unwrap();
-                let hash = hex(&Sha256::digest(&bytes));
+                let hash = hex::encode(&Sha256::digest(&bytes));
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
                 images.insert(name, format!("{} bytes, sha256 {hash}", bytes.len()));
             }
@@ -90,7 +91,7 @@ impl Workshop {
         images
     }
 
-    /// Runs a command line of words without quotes.
+    /// Runs a command line without quotes.
     fn run(&self, line: &str) -> Step {
         let words: Vec<_> = line.split(' ').collect();
         let (variables, words) = match words.as_slice() {
@@ -155,11 +156,11 @@ fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
     prepare(&workshop);
     let mut count = 0;
     for mut step in steps(&case) {
-        // Copies that were made in between.
+        // Copies that were made between the steps.
         step.images.retain(|name, _| !name.starts_with("after-"));
         let mut found = workshop.run(&step.command);
         found.out = found.out.replace('\r', "\n");
-        // Images that are not listed yet.
+        // Images that later steps list.
         found
             .images
             .retain(|name, _| step.images.contains_key(name));
@@ -173,7 +174,8 @@ fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
         workshop.ok("fwup -V -i out.fw"),
         "Valid archive without a signature\n"
     );
-    // What fwup made of it has the same entries in the same order, with the same sizes, checksums and dates.
+    // fwup's archive has the same entries in the same order, with the same sizes, checksums and
+    // dates.
     fs::copy(case.join("out.fw"), workshop.path("theirs.fw")).unwrap();
     assert_eq!(
         entries(&workshop, "out.fw"),
@@ -181,7 +183,7 @@ fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
     );
 }
 
-/// What unzip lists, without the compressed sizes.
+/// The list of unzip without the compressed sizes.
 fn entries(workshop: &Workshop, archive: &str) -> Vec<String> {
     let list = workshop.ok(&format!("unzip -v {archive}"));
     list.lines()
@@ -213,7 +215,7 @@ fn language() {
 #[test]
 fn partitions() {
     replay("04-mbr", |workshop| {
-        // How far a partition grows is a matter of the image.
+        // A partition grows to the end of the image.
         let sized = File::create(workshop.path("sized.img")).unwrap();
         sized.set_len(8 << 20).unwrap();
     });
@@ -224,7 +226,7 @@ fn environments() {
     replay("05-env", |_| ());
 }
 
-/// The file with holes is no fixture: it is taken from the image to which fwup wrote it.
+/// The file with holes is made from the image to which fwup wrote it.
 #[test]
 fn holes() {
     replay("06-sparse", |workshop| {
@@ -242,7 +244,7 @@ fn holes() {
 }
 
 #[test]
-fn what_fwup_made_is_described() {
+fn an_archive_of_fwup_is_described() {
     for name in ["01-raw", "02-ab", "04-mbr", "05-env", "06-sparse"] {
         let workshop = Workshop::new(&fixture(name));
         fs::copy(fixture(name).join("out.fw"), workshop.path("out.fw")).unwrap();
@@ -257,7 +259,7 @@ fn what_fwup_made_is_described() {
 }
 
 #[test]
-fn an_archive_goes_through_pipes() {
+fn an_archive_can_go_through_pipes() {
     let workshop = Workshop::new(&fixture("01-raw"));
     let shell = |line: &str| {
         let output = Command::new("sh")

@@ -7,9 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use fwup::apply::Observer;
-use fwup::language::Environment;
-use fwup::opened::apply_to;
+use fwup::apply::{Observer, apply_to};
+use fwup::language::Definitions;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -20,10 +19,10 @@ use super::{show, show_json};
 pub(crate) struct Apply {
     /// The firmware archive, as fwup makes it; - for stdin
     archive: PathBuf,
-    /// The image or block device to write to; a missing image is made
+    /// The image or block device to write to; a missing image is created
     #[arg(short, long, value_name = "IMAGE")]
     destination: PathBuf,
-    /// The task, or the start of its name: the first one whose requirements hold is taken
+    /// The task, or the start of its name: the first one whose requirements hold
     #[arg(short, long, default_value = "complete")]
     task: String,
     /// Print JSON instead of text
@@ -31,7 +30,7 @@ pub(crate) struct Apply {
     json: bool,
 }
 
-/// Shows a bar on a terminal, and keeps what the task says.
+/// Shows a bar on a terminal, and collects the task's messages.
 struct Progress {
     bar: ProgressBar,
     messages: Vec<String>,
@@ -51,7 +50,7 @@ impl Observer for Progress {
 impl Apply {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let input = open_input(&self.archive)?;
-        // It draws to stderr, and only where that is a terminal.
+        // It draws to stderr, and only if that is a terminal.
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
             "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
         )?);
@@ -63,7 +62,7 @@ impl Apply {
             input,
             &self.destination,
             &self.task,
-            &mut Environment::of_process(),
+            &mut Definitions::of_process(),
             &mut progress,
         );
         progress.bar.finish_and_clear();
@@ -94,7 +93,7 @@ impl Apply {
             );
             show(done)?;
             if let Some(parameter) = applied.reboot_parameter {
-                show(format!("the next boot wants the parameter {parameter:?}\n"))?;
+                show(format!("parameter for the next boot: {parameter:?}\n"))?;
             }
         }
         Ok(ExitCode::SUCCESS)

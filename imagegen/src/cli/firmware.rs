@@ -10,10 +10,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use fwup::language::Environment;
-use fwup::model::{Call, Task};
-use fwup::opened::Opened;
-use fwup::{describe, hex, meta};
+use fwup::archive::firmware_archive::FirmwareArchive;
+use fwup::archive::metadata;
+use fwup::firmware::model::{Call, Task};
+use fwup::hex;
+use fwup::language::{Definitions, quoted};
 use imagegen::size::Size;
 use serde_json::{Map, Value, json};
 
@@ -28,10 +29,11 @@ pub(super) fn open_input(path: &Path) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
-/// Opens an archive, and reads its start.
-fn open(path: &Path) -> anyhow::Result<Opened<Box<dyn Read>>> {
+/// Reads the start of an archive.
+fn open(path: &Path) -> anyhow::Result<FirmwareArchive<Box<dyn Read>>> {
     let input = open_input(path)?;
-    Opened::read(input, &mut Environment::of_process()).with_context(|| path.display().to_string())
+    FirmwareArchive::read(input, &mut Definitions::of_process())
+        .with_context(|| path.display().to_string())
 }
 
 #[derive(Debug, Args)]
@@ -45,9 +47,10 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let opened = open(&self.archive)?;
-        let metadata = describe::metadata(&opened);
-        let resources = &opened.firmware.resources;
+        let archive = open(&self.archive)?;
+        let tasks = metadata::tasks(&archive);
+        let metadata = metadata::metadata(&archive);
+        let resources = &archive.firmware.resources;
         if self.json {
             let resources: Vec<_> = resources
                 .iter()
@@ -55,7 +58,7 @@ impl Info {
                     json!({
                         "name": resource.name,
                         "length": resource.length,
-                        "blake2b-256": resource.hash.map(|hash| hex(&hash)),
+                        "blake2b-256": resource.hash.map(|hash| hex::encode(&hash)),
                     })
                 })
                 .collect();
@@ -65,9 +68,9 @@ impl Info {
                 .collect();
             let report = json!({
                 "metadata": metadata,
-                "signed": opened.signature.is_some(),
+                "signed": archive.signature.is_some(),
                 "resources": resources,
-                "tasks": describe::tasks(&opened),
+                "tasks": tasks,
             });
             show_json(&report)?;
             return Ok(ExitCode::SUCCESS);
@@ -77,12 +80,7 @@ impl Info {
             let name = name.strip_prefix("meta-").unwrap_or(name);
             writeln!(text, "{name:<16}{value}")?;
         }
-        writeln!(
-            text,
-            "{:<16}{}",
-            "tasks",
-            describe::tasks(&opened).join(" ")
-        )?;
+        writeln!(text, "{:<16}{}", "tasks", tasks.join(" "))?;
         for resource in resources {
             let holes: u64 = resource.length.iter().skip(1).step_by(2).sum();
             let data: u64 = resource.length.iter().step_by(2).sum();
@@ -108,8 +106,8 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let opened = open(&self.archive)?;
-        let tasks = &opened.firmware.tasks;
+        let archive = open(&self.archive)?;
+        let tasks = &archive.firmware.tasks;
         if self.json {
             let tasks: Vec<_> = tasks.iter().map(to_json).collect();
             show_json(&tasks)?;
@@ -136,13 +134,9 @@ impl Tasks {
     }
 }
 
-/// A call as it stands in a configuration.
+/// A call as a configuration has it.
 fn to_text(call: &Call) -> String {
-    let arguments: Vec<_> = call
-        .arguments
-        .iter()
-        .map(|text| meta::quoted(text))
-        .collect();
+    let arguments: Vec<_> = call.arguments.iter().map(|text| quoted(text)).collect();
     format!("{}({})", call.name, arguments.join(", "))
 }
 

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use fwup::archive::write::Level;
-use fwup::language::Environment;
-use fwup::pack::{PackError, pack};
+use fwup::create::{PackError, pack};
+use fwup::language::Definitions;
 use imagegen::size::Size;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -20,10 +20,10 @@ pub(crate) struct Pack {
     /// The configuration; - for stdin
     #[arg(short = 'f', long, value_name = "FILE", default_value = "fwup.conf")]
     configuration: PathBuf,
-    /// The archive to make; - for stdout
+    /// The archive to write; - for stdout
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// How hard to compress: 1 is fast, 9 is small
+    /// The compression level: 1 is fast, 9 is small
     #[arg(short, long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=9))]
     level: u8,
     /// Print JSON instead of text
@@ -33,7 +33,7 @@ pub(crate) struct Pack {
 
 impl Pack {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        // It draws to stderr, and only where that is a terminal.
+        // It draws to stderr, and only if that is a terminal.
         let bar = ProgressBar::new(0).with_style(
             ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes}")?
                 .progress_chars("=> "),
@@ -43,7 +43,7 @@ impl Pack {
             &self.configuration,
             &self.output,
             Level::new(self.level).unwrap_or_default(),
-            &mut Environment::of_process(),
+            &mut Definitions::of_process(),
             |done, total| {
                 bar.set_length(total);
                 bar.set_position(done);
@@ -51,7 +51,7 @@ impl Pack {
         );
         bar.finish_and_clear();
         let created = match created {
-            // The place says it all.
+            // Its message starts with file and line.
             Err(PackError::Language { error, .. }) => return Err((*error).into()),
             created => created?,
         };

@@ -8,9 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use fwup::apply::Observer;
-use fwup::language::Environment;
-use fwup::opened::apply_to;
+use fwup::apply::{Observer, apply_to};
+use fwup::language::Definitions;
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Accelerator, Console, Disk, Machine};
@@ -126,7 +125,7 @@ fn firmware(archive: &Path) -> Result<PathBuf> {
         .tempdir_in(&folder)
         .context("cannot make a folder beside the image")?;
     let made = new.path().join("fw.img");
-    let environment = &mut Environment::of_process();
+    let environment = &mut Definitions::of_process();
     apply_to(file, &made, "complete", environment, &mut Messages)
         .with_context(|| format!("applying {}", archive.display()))?;
     fs::rename(&made, &image).with_context(|| format!("cannot make {}", image.display()))?;

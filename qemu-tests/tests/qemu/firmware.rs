@@ -8,12 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use fwup::apply::Observer;
+use fwup::apply::{Observer, apply_to};
+use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::write::Level;
-use fwup::device::{Device, DiskFile, Storage};
-use fwup::language::Environment;
-use fwup::opened::{Opened, apply_to};
-use fwup::pack::pack;
+use fwup::create::pack;
+use fwup::destination::{Device, DiskFile, Storage};
+use fwup::language::Definitions;
 use little_loader_core::env::writer::SECTOR;
 use qemu_tests::harness::machine::Disk;
 
@@ -98,14 +98,14 @@ fn interrupted(context: &Context) -> Result<()> {
 
 /// Applies the upgrade until so many sectors were written. Returns how many were left, and whether it came to its end.
 fn cut_after(sectors: usize, archive: &Path, image: &Path) -> Result<(usize, bool)> {
-    let mut opened = Opened::read(File::open(archive)?, &mut Environment::empty())?;
+    let mut archive = FirmwareArchive::read(File::open(archive)?, &mut Definitions::empty())?;
     let mut device = Device::new(Cut {
         disk: DiskFile::open(image)?,
         left: sectors,
     });
     let result = fwup::apply::apply(
-        &mut opened.archive,
-        &opened.firmware,
+        &mut archive.entries,
+        &archive.firmware,
         "upgrade",
         &mut device,
         &mut Messages(Vec::new()),
@@ -156,7 +156,7 @@ impl Storage for Cut {
 /// Makes the archive of a version.
 fn archive(context: &Context, version: &str) -> Result<PathBuf> {
     let path = context.path(&format!("{version}.fw"));
-    let mut environment = Environment::empty();
+    let mut environment = Definitions::empty();
     environment.set("NERVES_FW_VERSION", version);
     environment.set("KERNEL", context.artifacts.payload().to_string_lossy());
     environment.set("SOURCE_DATE_EPOCH", "1700000000");
@@ -184,7 +184,7 @@ impl Observer for Messages {
 
 fn apply(archive: &Path, image: &Path, task: &str) -> Result<Vec<String>> {
     let mut messages = Messages(Vec::new());
-    let mut environment = Environment::empty();
+    let mut environment = Definitions::empty();
     apply_to(
         File::open(archive)?,
         image,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The hash of a resource, on a thread of its own: hashing takes nearly as long as unpacking, and both can go on at once.
+//! The hash of a resource, computed by a thread: hashing takes nearly as long as unpacking, and
+//! both can run at once.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use blake2::{Blake2b256, Digest};
 
-/// A hash that is being made.
 pub(super) struct Hashing {
     pieces: Sender<Vec<u8>>,
     hashed: Receiver<Vec<u8>>,
@@ -22,7 +22,7 @@ impl Hashing {
             let mut hasher = Blake2b256::new();
             for piece in input {
                 hasher.update(&piece);
-                // Nobody waits for it where an error ended the work.
+                // After an error nobody waits for it.
                 if output.send(piece).is_err() {
                     break;
                 }
@@ -36,13 +36,13 @@ impl Hashing {
         }
     }
 
-    /// Hands a piece over. It comes back by [`hashed`](Self::hashed), behind those before it.
+    /// Hands a piece over. [`hashed`](Self::hashed) returns the pieces in order.
     pub(super) fn add(&self, piece: Vec<u8>) {
-        // The thread ends only when this end is gone.
+        // The thread runs until this end is dropped.
         let _ = self.pieces.send(piece);
     }
 
-    /// Waits for the oldest piece that was handed over. There must be one.
+    /// Waits for the oldest piece that was handed over and not returned yet. There must be one.
     pub(super) fn hashed(&self) -> Vec<u8> {
         self.hashed.recv().unwrap_or_default()
     }

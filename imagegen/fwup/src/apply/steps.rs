@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A task's actions, looked at before the first of them is done: what cannot work must not stop a task midway.
+//! A task's actions, checked before the first of them runs: an error that can be known in advance
+//! must not stop a task midway.
 
-use super::super::action::{Action, ActionError};
-use super::super::device::{Device, Storage};
-use super::super::environment;
-use super::super::model::{Call, Firmware, Handler, Resource, Task};
-use super::super::partitions;
-use super::{ApplyError, BLOCK, ResourceError};
+use little_loader_core::env::place::EnvCopy;
+use little_loader_core::units::BLOCK_SIZE;
 
-/// A task's actions.
+use super::boot_records::{BootRecord, boot_records};
+use super::error::{ApplyError, ResourceDataError};
+use crate::destination::device::Device;
+use crate::destination::storage::Storage;
+use crate::firmware::action::Action;
+use crate::firmware::call::CallError;
+use crate::firmware::env_section::EnvSection;
+use crate::firmware::mbr::Mbr;
+use crate::firmware::model::{Call, Firmware, Handler, Resource, Stage, Task};
+
 pub(super) struct Steps<'a> {
     pub(super) on_init: Vec<Action<'a>>,
     pub(super) on_resource: Vec<(&'a Handler, Vec<Action<'a>>)>,
@@ -18,30 +24,31 @@ pub(super) struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn of(task: &'a Task, firmware: &'a Firmware) -> Result<Self, ActionError> {
-        let actions = |calls: &'a [Call], in_resource| {
+    pub(super) fn parse(task: &'a Task, firmware: &'a Firmware) -> Result<Self, CallError> {
+        // Nothing is left to be resolved, so each call is an action.
+        let actions = |calls: &'a [Call], within| {
             calls
                 .iter()
-                .map(|call| Action::of(call, firmware, in_resource))
+                .filter_map(|call| Action::parse(call, within, firmware, Stage::Apply).transpose())
                 .collect::<Result<Vec<_>, _>>()
         };
         Ok(Self {
-            on_init: actions(&task.on_init, false)?,
+            on_init: actions(&task.on_init, "on-init")?,
             on_resource: task
                 .on_resource
                 .iter()
-                .map(|handler| Ok((handler, actions(&handler.actions, true)?)))
-                .collect::<Result<_, ActionError>>()?,
-            on_finish: actions(&task.on_finish, false)?,
-            on_error: actions(&task.on_error, false)?,
+                .map(|handler| Ok((handler, actions(&handler.actions, "on-resource")?)))
+                .collect::<Result<_, CallError>>()?,
+            on_finish: actions(&task.on_finish, "on-finish")?,
+            on_error: actions(&task.on_error, "on-error")?,
         })
     }
 
-    /// Checks what the actions refer to, and that all places are on the destination, which has `blocks` blocks.
+    /// Checks the resources, and that all places are on the destination, which has `blocks` blocks.
     ///
     /// # Errors
     ///
-    /// The ones that the actions would have midway.
+    /// Those that the actions would have midway.
     pub(super) fn check<S: Storage>(
         &self,
         firmware: &Firmware,
@@ -64,18 +71,17 @@ impl<'a> Steps<'a> {
                     device.check_end(*offset, *length)?;
                 }
                 Action::MbrWrite(mbr) => {
-                    for (block, bytes) in partitions::blocks(mbr, blocks)? {
-                        device.check_end(block * BLOCK, bytes.len() as u64)?;
+                    for (block, bytes) in records(mbr, blocks)? {
+                        device.check_end(block * BLOCK_SIZE, bytes.len() as u64)?;
                     }
                 }
                 Action::ClearEnvironment(section) | Action::RecoverEnvironment(section) => {
-                    environment::check(section, device)?;
+                    check_environment(*section, device)?;
                 }
-                Action::SetVariable(section, variable, value) => {
-                    environment::check(section, device)?;
-                    environment::check_variable(section, variable, *value)?;
+                Action::SetVariable { environment, .. } => {
+                    check_environment(*environment, device)?;
                 }
-                // Nothing is written, or a trim is of nothing beyond the end.
+                // They write nothing, or trim nothing past the end.
                 Action::RawMemset { .. }
                 | Action::Trim { .. }
                 | Action::Error(_)
@@ -86,7 +92,7 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// How much all of it is, for the progress.
+    /// The units of progress in total.
     pub(super) fn units(&self, firmware: &Firmware) -> u64 {
         let sum = |actions: &[Action<'_>], data| {
             actions
@@ -106,31 +112,52 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// Returns how many bytes the resource takes on the destination, holes and the filling of its last block included.
+/// The boot records of a partition table on a destination of `blocks` blocks.
+pub(super) fn records(mbr: &Mbr<'_>, blocks: u64) -> Result<Vec<BootRecord>, ApplyError> {
+    boot_records(mbr, blocks).map_err(|what| ApplyError::PartitionTable {
+        title: mbr.title.to_owned(),
+        what,
+    })
+}
+
+/// Checks that all copies are on the destination.
+fn check_environment<S: Storage>(
+    section: EnvSection<'_>,
+    device: &Device<S>,
+) -> Result<(), ApplyError> {
+    let place = section.place;
+    for copy in [EnvCopy::First, EnvCopy::Second] {
+        device.check_end(place.lba_of(copy).0 * BLOCK_SIZE, place.size.0)?;
+    }
+    Ok(())
+}
+
+/// Returns how many bytes the resource takes on the destination, with its holes and the padding of
+/// its last block.
 fn check_resource(
     handler: &Handler,
     actions: &[Action<'_>],
     firmware: &Firmware,
-) -> Result<u64, ResourceError> {
+) -> Result<u64, ResourceDataError> {
     let name = || handler.resource.clone();
     let resource = firmware
         .resource(&handler.resource)
-        .ok_or_else(|| ResourceError::Undeclared(name()))?;
+        .ok_or_else(|| ResourceDataError::Undeclared(name()))?;
     let writes = actions
         .iter()
         .filter(|action| matches!(action, Action::RawWrite { .. }))
         .count();
     if writes > 0 && resource.hash.is_none() {
-        return Err(ResourceError::NoHash(name()));
+        return Err(ResourceDataError::NoHash(name()));
     }
-    // Nothing can be written as often as one likes.
+    // An empty resource may be written any number of times.
     if writes > 1 && resource.data_length() > 0 {
-        return Err(ResourceError::ReadTwice(name()));
+        return Err(ResourceDataError::ReadTwice(name()));
     }
     resource
         .length
         .iter()
         .try_fold(0_u64, |sum, length| sum.checked_add(*length))
-        .and_then(|length| length.checked_next_multiple_of(BLOCK))
-        .ok_or_else(|| ResourceError::TooLong(name()))
+        .and_then(|length| length.checked_next_multiple_of(BLOCK_SIZE))
+        .ok_or_else(|| ResourceDataError::TooLong(name()))
 }

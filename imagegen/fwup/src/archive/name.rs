@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where a resource is in an archive: in the folder `data`, or at the top where its name starts with `/`.
+//! The names of entries: a resource is in the folder `data`, or at the top level when its name
+//! starts with `/`.
 
-/// The longest name of a resource in bytes: longer ones are not read by fwup.
+/// The longest name of a resource in bytes: fwup does not read longer ones.
 const LONGEST: usize = 506;
 
 /// The name of the entry that holds a resource's data.
@@ -10,7 +11,7 @@ const LONGEST: usize = 506;
 /// # Errors
 ///
 /// What is wrong with a name that no reader would find again.
-pub fn entry_of(resource: &str) -> Result<String, &'static str> {
+pub(crate) fn entry_of(resource: &str) -> Result<String, &'static str> {
     if resource.is_empty() {
         return Err("a resource must have a name");
     }
@@ -18,19 +19,19 @@ pub fn entry_of(resource: &str) -> Result<String, &'static str> {
         return Err("the name of a resource must have at most 506 bytes");
     }
     if resource.contains('\0') {
-        return Err("the name of a resource must not hold a NUL byte");
+        return Err("the name of a resource must not contain a NUL byte");
     }
     if resource.contains("${") {
         return Err(
-            "the name of a resource must not hold '${': the archive's entry has no variables",
+            "the name of a resource must not contain '${': the archive's entry has no variables",
         );
     }
     let name = match resource.strip_prefix('/') {
         Some("meta.conf" | "meta.conf.ed25519") => {
-            return Err("the archive has a file of its own by this name");
+            return Err("the archive uses this name for its own file");
         }
         Some(name) if name == "data" || name.starts_with("data/") => {
-            return Err("leave out '/data/': this is where resources are");
+            return Err("leave out '/data/': that is where resources are");
         }
         Some(name) => name.to_owned(),
         None => format!("data/{resource}"),
@@ -41,9 +42,8 @@ pub fn entry_of(resource: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// The resource that an entry has the data of.
-#[must_use]
-pub fn resource_of(entry: &str) -> String {
+/// The resource whose data an entry has.
+pub(crate) fn resource_of(entry: &str) -> String {
     entry
         .strip_prefix("data/")
         .map_or_else(|| format!("/{entry}"), str::to_owned)

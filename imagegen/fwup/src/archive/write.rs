@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writes an archive from front to back, so that it may go into a pipe: what is known only behind the data of an entry stands
-//! behind it.
+//! Writes an archive from front to back, so that it may go into a pipe: an entry's checksum and
+//! compressed size follow its data.
 //!
-//! Source: PKWARE APPNOTE 6.3.10, sections 4.3.7 (local header), 4.3.9 (data descriptor), 4.3.12 (directory), 4.5.3 (ZIP64);
-//! for the extra field with the time, the Info-ZIP extension 0x5455.
+//! Source: PKWARE APPNOTE 6.3.10, sections 4.3.7 (local header), 4.3.9 (data descriptor), 4.3.12
+//! (central directory), 4.5.3 (ZIP64).
 
 use std::io::{self, Write};
 
@@ -12,20 +12,21 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::{DESCRIPTOR, IS_64, LOCAL_HEADER, SIZES_FOLLOW, TIME, ZIP64};
-use crate::date;
+use super::date::{self, NO_DATE};
+use super::zip::{
+    DEFLATED, DESCRIPTOR, DIRECTORY_END, DIRECTORY_END_64, DIRECTORY_ENTRY, DIRECTORY_LOCATOR_64,
+    IS_64, LOCAL_HEADER, SIZES_FOLLOW, TIME, ZIP64,
+};
 
-/// Data up to this many bytes is deflated as a whole, which is faster and smaller; beyond, memory would not be bounded.
+/// Data of up to this many bytes is deflated at once, which is faster and smaller. The limit bounds
+/// the memory.
 const WHOLE: u64 = 40 << 20;
 
-const DEFLATED: u16 = 8;
-/// 1980-01-01 as a directory entry of FAT has it: entries without a date have this.
-const NO_DATE: u16 = 0x21;
-/// Written on Unix, for readers of version 2.0; for sizes of 64 bits version 4.5 is needed.
+/// Written on Unix, for readers of version 2.0; sizes of 64 bits need version 4.5.
 const UNIX: u16 = 3 << 8;
 const VERSION: u16 = 20;
 const VERSION_64: u16 = 45;
-/// A regular file that all may read, and its owner may write.
+/// The mode of a regular file, rw-r--r--.
 const MODE: u32 = 0o100_644 << 16;
 
 /// How hard data is compressed: 1 is fast, 9 is small.
@@ -33,7 +34,7 @@ const MODE: u32 = 0o100_644 << 16;
 pub struct Level(u8);
 
 impl Level {
-    /// The level of a number, which is 1 to 9.
+    /// The level of a number from 1 to 9.
     #[must_use]
     pub fn new(level: u8) -> Option<Self> {
         (1..=9).contains(&level).then_some(Self(level))
@@ -46,21 +47,21 @@ impl Default for Level {
     }
 }
 
-/// An archive that is being written.
+/// A ZIP archive that is being written.
 #[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
     level: Level,
-    /// [`WHOLE`], but in tests.
+    /// [`WHOLE`], except in tests.
     whole: u64,
     offset: u64,
     directory: Vec<u8>,
     entries: u64,
 }
 
-/// What the header of an entry says.
+/// The part of an entry's header that is known before its data.
 #[derive(Clone, Copy, Debug)]
-struct Entry<'a> {
+struct NewEntry<'a> {
     name: &'a str,
     /// Seconds since 1970.
     time: Option<u32>,
@@ -80,12 +81,12 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Adds an entry of `size` bytes, which `data` hands over piece by piece. `time` is in seconds since 1970, and is left out
-    /// where an archive must not depend on when it was made.
+    /// Adds an entry of `size` bytes, which `data` hands over piece by piece. `time` is the time of
+    /// modification in seconds since 1970.
     ///
     /// # Errors
     ///
-    /// When the output cannot be written, and those of `data`, which must hand over no other number of bytes.
+    /// When the output cannot be written, and those of `data`, which must hand over `size` bytes.
     pub fn entry<E: From<io::Error>>(
         &mut self,
         name: &str,
@@ -93,14 +94,14 @@ impl<W: Write> Writer<W> {
         size: u64,
         data: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let entry = Entry { name, time, size };
+        let entry = NewEntry { name, time, size };
         let start = self.offset;
         let header = entry.header();
         self.put(&header)?;
         let mut crc = crc32fast::Hasher::new();
         let before = self.offset;
         if size <= self.whole {
-            // It fits: the size is at most 40 MiB.
+            // At most 40 MiB.
             let mut whole = Vec::with_capacity(size as usize);
             data(&mut |piece| {
                 whole.extend_from_slice(piece);
@@ -110,7 +111,7 @@ impl<W: Write> Writer<W> {
             self.deflate(&whole)?;
         } else {
             let level = Compression::new(u32::from(self.level.0));
-            let mut encoder = DeflateEncoder::new(Counted(self), level);
+            let mut encoder = DeflateEncoder::new(CountingWriter(self), level);
             data(&mut |piece| {
                 crc.update(piece);
                 Ok(encoder.write_all(piece)?)
@@ -125,7 +126,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes the directory, and gives back the output.
+    /// Writes the central directory, and returns the output.
     ///
     /// # Errors
     ///
@@ -137,7 +138,7 @@ impl<W: Write> Writer<W> {
         let mut end = Vec::new();
         if start + length >= u64::from(IS_64) || self.entries >= u64::from(u16::MAX) {
             let at = self.offset;
-            end.extend(0x0606_4b50_u32.to_le_bytes());
+            end.extend(DIRECTORY_END_64.to_le_bytes());
             end.extend(44_u64.to_le_bytes());
             end.extend((UNIX | VERSION_64).to_le_bytes());
             end.extend(VERSION_64.to_le_bytes());
@@ -145,13 +146,13 @@ impl<W: Write> Writer<W> {
             for number in [self.entries, self.entries, length, start] {
                 end.extend(number.to_le_bytes());
             }
-            end.extend(0x0706_4b50_u32.to_le_bytes());
+            end.extend(DIRECTORY_LOCATOR_64.to_le_bytes());
             end.extend([0; 4]);
             end.extend(at.to_le_bytes());
             end.extend(1_u32.to_le_bytes());
         }
         let entries = u16::try_from(self.entries).unwrap_or(u16::MAX);
-        end.extend(0x0605_4b50_u32.to_le_bytes());
+        end.extend(DIRECTORY_END.to_le_bytes());
         end.extend([0; 4]);
         end.extend(entries.to_le_bytes());
         end.extend(entries.to_le_bytes());
@@ -174,7 +175,8 @@ impl<W: Write> Writer<W> {
         let level = CompressionLvl::new(i32::from(self.level.0))
             .map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut compressor = Compressor::new(level);
-        // Pages that nothing is written to are no memory: zeroes of this size come from the system as they are.
+        // The system hands out zeroed pages of this size on first use, so the unused rest costs no
+        // memory.
         let mut packed = vec![0; compressor.deflate_compress_bound(data.len())];
         let length = compressor
             .deflate_compress(data, &mut packed)
@@ -183,10 +185,10 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Counts what goes through.
-struct Counted<'a, W: Write>(&'a mut Writer<W>);
+/// Adds what is written to the archive's offset.
+struct CountingWriter<'a, W: Write>(&'a mut Writer<W>);
 
-impl<W: Write> Write for Counted<'_, W> {
+impl<W: Write> Write for CountingWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.put(bytes)?;
         Ok(bytes.len())
@@ -197,8 +199,8 @@ impl<W: Write> Write for Counted<'_, W> {
     }
 }
 
-impl Entry<'_> {
-    /// Data of this size may take more room when it is deflated, by five bytes in 65535.
+impl NewEntry<'_> {
+    /// Deflating data that cannot be compressed adds up to five bytes per 65535.
     fn is_64(&self) -> bool {
         self.size >= u64::from(IS_64) - (1 << 20)
     }
@@ -207,12 +209,12 @@ impl Entry<'_> {
         if self.is_64() { VERSION_64 } else { VERSION }
     }
 
-    /// What headers and the directory have in common: the flags, the method, and the time.
+    /// The fields that local headers and the directory share.
     fn common(&self, out: &mut Vec<u8>) {
         out.extend(self.version().to_le_bytes());
         out.extend(SIZES_FOLLOW.to_le_bytes());
         out.extend(DEFLATED.to_le_bytes());
-        let (time, date) = self.time.map_or((0, NO_DATE), dos_time);
+        let (time, date) = self.time.map_or((0, NO_DATE), date::to_dos);
         out.extend(time.to_le_bytes());
         out.extend(date.to_le_bytes());
     }
@@ -263,22 +265,22 @@ impl Entry<'_> {
         out
     }
 
-    /// Adds the entry to the directory.
+    /// Adds the entry to the central directory.
     fn list(&self, crc: u32, packed: u64, start: u64, out: &mut Vec<u8>) {
         let mut extra = self.time_extra();
         let wide = [self.size, packed, start].map(|number| (number, narrow(number)));
-        let behind: Vec<u8> = wide
+        let numbers: Vec<u8> = wide
             .iter()
             .filter(|(_, narrow)| *narrow == IS_64)
             .flat_map(|(number, _)| number.to_le_bytes())
             .collect();
-        if !behind.is_empty() {
+        if !numbers.is_empty() {
             extra.extend(ZIP64.to_le_bytes());
-            extra.extend((behind.len() as u16).to_le_bytes());
-            extra.extend(behind);
+            extra.extend((numbers.len() as u16).to_le_bytes());
+            extra.extend(numbers);
         }
         let [(_, size), (_, packed), (_, start)] = wide;
-        out.extend(0x0201_4b50_u32.to_le_bytes());
+        out.extend(DIRECTORY_ENTRY.to_le_bytes());
         out.extend((UNIX | self.version()).to_le_bytes());
         self.common(out);
         out.extend([crc, packed, size].map(u32::to_le_bytes).concat());
@@ -292,21 +294,9 @@ impl Entry<'_> {
     }
 }
 
-/// A number in 32 bits, or what says that it stands elsewhere.
+/// A number in 32 bits, or [`IS_64`] when it does not fit.
 fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(IS_64)
-}
-
-/// Time and date as a directory entry of FAT has them, of seconds since 1970: in UTC, and from 1980 to 2107.
-fn dos_time(seconds: u32) -> (u16, u16) {
-    let (year, month, day) = date::civil(i64::from(seconds) / 86_400);
-    if year < 1980 {
-        return (0, NO_DATE);
-    }
-    let in_day = seconds % 86_400;
-    let time = (in_day / 3600) << 11 | (in_day / 60 % 60) << 5 | (in_day % 60 / 2);
-    let date = (year - 1980) << 9 | i64::from(month) << 5 | i64::from(day);
-    (time as u16, date as u16)
 }
 
 #[cfg(test)]
@@ -348,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_for_memory_is_the_same_to_a_reader() {
+    fn data_that_is_deflated_in_pieces_is_the_same_to_a_reader() {
         let size = (1 << 20) + 1;
         let mut writer = Writer::new(Vec::new(), Level::new(1).unwrap());
         writer.whole = 1 << 20;
@@ -369,7 +359,7 @@ mod tests {
 
     #[test]
     fn sizes_beyond_32_bits_are_written_with_64() {
-        let entry = Entry {
+        let entry = NewEntry {
             name: "large",
             time: None,
             size: 5 << 30,
@@ -386,13 +376,5 @@ mod tests {
             .map(u64::to_le_bytes)
             .concat();
         assert_eq!(directory[46 + 5..], [&[1, 0, 24, 0], &numbers[..]].concat());
-    }
-
-    #[test]
-    fn times_are_in_utc() {
-        // 2023-11-14 22:13:20, as the C program has it in its archives.
-        assert_eq!(dos_time(1_700_000_000), (0xb1aa, 0x576e));
-        assert_eq!(dos_time(0), (0, NO_DATE));
-        assert_eq!(dos_time(315_532_800), (0, NO_DATE));
     }
 }

@@ -1,39 +1,40 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The arithmetic of `define-eval`: whole numbers of 64 bits with sign.
+//! The arithmetic of `define-eval`, on signed 64-bit integers.
 
-use super::integer;
+use crate::firmware::integer;
 
 /// How deep parentheses and signs may be nested.
 const DEPTH: u32 = 64;
 
-/// Why there is no result.
+/// Why an expression has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArithmeticError {
-    /// Something else than a number.
+    /// Not a number.
     #[error("expected a number, found '{0}'")]
     NoNumber(String),
-    /// Something behind a number that is no operator and no unit.
+    /// A number is followed by something that is neither an operator nor a unit.
     #[error("expected an operator or a unit (c, w, b, kB, K, MB, M, GB, G), found '{0}'")]
     NoOperator(String),
     /// `(` without `)`
     #[error("a ')' is missing")]
     Unclosed,
     /// A divisor of zero.
-    #[error("a division by zero")]
+    #[error("division by zero")]
     ZeroDivisor,
-    /// An exponent that gives no whole number of 64 bits.
+    /// An exponent whose power is not a 64-bit integer.
     #[error("an exponent must be 0 to 63, not {0}")]
     Exponent(i64),
     /// More than 64 bits.
-    #[error("a number is beyond 64 bits")]
+    #[error("a number has more than 64 bits")]
     Overflow,
     /// More than 64 levels.
     #[error("parentheses and signs are nested more than {DEPTH} deep")]
     TooDeep,
 }
 
-/// The value of an expression: `+ - * /`, `^` (from the right), a sign, parentheses, and the units of dd behind numbers.
+/// The value of an expression: `+ - * /`, `^` (right-associative), signs, parentheses, and the
+/// units of dd after numbers.
 ///
 /// # Errors
 ///
@@ -47,19 +48,20 @@ pub(super) fn evaluate(text: &str) -> Result<i64, ArithmeticError> {
     }
 }
 
+/// The part of the expression that is still to be read.
 struct Rest<'a> {
     text: &'a str,
     depth: u32,
 }
 
 impl Rest<'_> {
-    /// The next character that is no space.
+    /// The next character after white space.
     fn peek(&mut self) -> Option<char> {
         self.text = self.text.trim_start_matches([' ', '\t', '\r', '\n']);
         self.text.chars().next()
     }
 
-    /// Takes what was seen: all operators are one byte long.
+    /// Takes the operator that was seen, which is one byte long.
     fn take(&mut self) {
         self.text = &self.text[1..];
     }
@@ -102,7 +104,7 @@ impl Rest<'_> {
         }
     }
 
-    /// A sign binds less than `^`: `-2^2` is -4.
+    /// `^` has precedence over a sign: `-2^2` is -4.
     fn power(&mut self) -> Result<i64, ArithmeticError> {
         self.depth += 1;
         if self.depth > DEPTH {
@@ -153,7 +155,7 @@ impl Rest<'_> {
         Ok(value)
     }
 
-    /// The factor of the unit that comes next, and the unit's length.
+    /// The factor of the next unit, and the unit's length.
     fn unit(&mut self) -> Option<(i64, usize)> {
         self.peek();
         [
@@ -173,7 +175,7 @@ impl Rest<'_> {
     }
 }
 
-/// As much of a text as a message shows.
+/// The start of a text, for a message.
 pub(super) fn start_of(text: &str) -> String {
     const SHOWN: usize = 40;
     let mut start: String = text.chars().take(SHOWN).collect();
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_value_is_refused() {
+    fn an_invalid_expression_is_refused() {
         use ArithmeticError::*;
         for (text, error) in [
             ("", NoNumber(String::new())),

@@ -2,102 +2,93 @@
 
 //! From the tree of sections to the model.
 
-use super::Problem;
-use super::parser::{Tree, Value};
+use super::error::Problem;
 use super::schema::{self, Entry, Kind};
-use crate::model::{Call, Firmware, Handler, Resource, Section, Task};
-use crate::unhex;
+use super::tree::{Tree, TreeValue};
+use crate::firmware::model::{
+    Call, Firmware, Handler, Resource, Section, SectionOptions, Task, Value,
+};
+use crate::hex;
 
 /// The whole configuration.
 ///
 /// # Errors
 ///
-/// What is wrong, and in which of the sections, counted from 0.
-pub(super) fn firmware(tree: Tree) -> Result<Firmware, (usize, Problem)> {
+/// The error, and the index of the top-level section that it is in.
+pub(super) fn firmware(tree: &Tree) -> Result<Firmware, (usize, Problem)> {
     let mut firmware = Firmware {
-        metadata: options(schema::TOP, &tree),
+        metadata: options(schema::TOP, tree),
         ..Firmware::default()
     };
-    for (number, (at, title, section)) in tree.sections.into_iter().enumerate() {
-        let entry = &schema::TOP[at];
+    for (number, (at, title, inner)) in tree.sections.iter().enumerate() {
+        let entry = &schema::TOP[*at];
         let here = |problem| (number, problem);
         match entry.name {
             "file-resource" => firmware
                 .resources
-                .push(resource(title, &section).map_err(here)?),
-            "mbr" => firmware.mbrs.push(plain(entry, title, section)),
-            "gpt" => firmware.gpts.push(plain(entry, title, section)),
-            "uboot-environment" => firmware.environments.push(plain(entry, title, section)),
-            _ => firmware.tasks.push(task(title, section).map_err(here)?),
+                .push(resource(title, inner).map_err(here)?),
+            "mbr" => firmware.mbrs.push(section(entry, title, inner)),
+            "gpt" => firmware.gpts.push(section(entry, title, inner)),
+            "uboot-environment" => firmware.environments.push(section(entry, title, inner)),
+            _ => firmware.tasks.push(task(title, inner).map_err(here)?),
         }
     }
     Ok(firmware)
 }
 
-/// The options that have one value, in the order of the schema.
-fn options(schema: &'static [Entry], tree: &Tree) -> Vec<(String, String)> {
-    let one = |(at, value): (&usize, &Value)| match value {
-        Value::One(text) => Some((schema[*at].name.to_owned(), text.clone())),
-        Value::Many(_) | Value::Bytes(_) => None,
-    };
-    tree.values.iter().filter_map(one).collect()
-}
-
-/// The values of a list.
-fn list<'a>(schema: &'static [Entry], tree: &'a Tree, name: &str) -> &'a [String] {
-    match schema::find(schema, name).and_then(|(at, _)| tree.values.get(&at)) {
-        Some(Value::Many(values)) => values,
-        _ => &[],
-    }
-}
-
-fn plain(entry: &Entry, title: String, tree: Tree) -> Section {
+/// A section that consists of options and nested sections.
+pub(super) fn section(entry: &Entry, title: &str, tree: &Tree) -> Section {
     let (Kind::Titled(schema) | Kind::Section(schema)) = entry.kind else {
         return Section::default();
     };
+    let inner = tree.sections.iter();
     Section {
         kind: entry.name.to_owned(),
-        title,
-        options: options(schema, &tree),
-        sections: tree
-            .sections
-            .into_iter()
-            .map(|(at, title, section)| plain(&schema[at], title, section))
+        title: title.to_owned(),
+        options: options(schema, tree),
+        sections: inner
+            .map(|(at, title, inner)| section(&schema[*at], title, inner))
             .collect(),
     }
 }
 
-fn resource(name: String, tree: &Tree) -> Result<Resource, Problem> {
-    let length = list(schema::RESOURCE, tree, "length")
+/// The options that have a single value, in the order of the schema.
+pub(super) fn options(schema: &'static [Entry], tree: &Tree) -> SectionOptions {
+    let single = |(at, value): (&usize, &TreeValue)| match value {
+        TreeValue::One(value) => Some((schema[*at].name.to_owned(), value.clone())),
+        TreeValue::List(_) | TreeValue::Bytes(_) => None,
+    };
+    SectionOptions(tree.values.iter().filter_map(single).collect())
+}
+
+fn resource(name: &str, tree: &Tree) -> Result<Resource, Problem> {
+    let length = tree
+        .list(schema::RESOURCE, "length")
         .iter()
-        .map(|text| {
-            text.parse().map_err(|_| Problem::Integer {
+        .map(|value| match value {
+            Value::Integer(length @ 0..) => Ok(*length as u64),
+            value => Err(Problem::Integer {
                 name: "length".to_owned(),
-                value: text.clone(),
-            })
+                value: value.to_string(),
+            }),
         })
         .collect::<Result<_, _>>()?;
     let mut options = options(schema::RESOURCE, tree);
-    let hash = options
-        .iter()
-        .position(|(name, _)| name == "blake2b-256")
-        .map(|at| options.remove(at).1);
-    let hash = match hash {
-        Some(text) => Some(
-            unhex(&text)
+    let at = options.0.iter().position(|(name, _)| name == "blake2b-256");
+    let hash = at
+        .map(|at| options.0.remove(at).1.to_string())
+        .map(|text| {
+            hex::decode(&text)
                 .and_then(|bytes| bytes.try_into().ok())
-                .ok_or_else(|| Problem::Hash(name.clone()))?,
-        ),
-        None => None,
+                .ok_or_else(|| Problem::Hash(name.to_owned()))
+        })
+        .transpose()?;
+    let contents = match tree.value(schema::RESOURCE, "contents") {
+        Some(TreeValue::Bytes(bytes)) => Some(bytes.clone()),
+        _ => None,
     };
-    let contents = schema::find(schema::RESOURCE, "contents")
-        .and_then(|(at, _)| tree.values.get(&at))
-        .and_then(|value| match value {
-            Value::Bytes(bytes) => Some(bytes.clone()),
-            _ => None,
-        });
     Ok(Resource {
-        name,
+        name: name.to_owned(),
         length,
         hash,
         contents,
@@ -105,23 +96,22 @@ fn resource(name: String, tree: &Tree) -> Result<Resource, Problem> {
     })
 }
 
-fn task(name: String, tree: Tree) -> Result<Task, Problem> {
+fn task(name: &str, tree: &Tree) -> Result<Task, Problem> {
     let mut task = Task {
-        name,
-        requirements: calls(schema::TASK, "reqlist", &tree)?,
-        options: options(schema::TASK, &tree),
+        name: name.to_owned(),
+        requirements: calls(schema::TASK, "reqlist", tree)?,
+        options: options(schema::TASK, tree),
         ..Task::default()
     };
-    for (at, title, section) in tree.sections {
-        let actions = |schema| calls(schema, "funlist", &section);
-        match schema::TASK[at] {
+    for (at, title, section) in &tree.sections {
+        match schema::TASK[*at] {
             Entry {
                 name: "on-resource",
                 ..
             } => task.on_resource.push(Handler {
-                resource: title,
-                actions: actions(schema::ON_RESOURCE)?,
-                options: options(schema::ON_RESOURCE, &section),
+                resource: title.clone(),
+                actions: calls(schema::ON_RESOURCE, "funlist", section)?,
+                options: options(schema::ON_RESOURCE, section),
             }),
             Entry {
                 name,
@@ -133,7 +123,7 @@ fn task(name: String, tree: Tree) -> Result<Task, Problem> {
                     "on-finish" => &mut task.on_finish,
                     _ => &mut task.on_error,
                 };
-                *list = actions(schema)?;
+                *list = calls(schema, "funlist", section)?;
             }
             _ => {}
         }
@@ -141,21 +131,27 @@ fn task(name: String, tree: Tree) -> Result<Task, Problem> {
     Ok(task)
 }
 
-/// The calls of a section: those that are flattened into a list, and those that are written out.
+/// The calls of a section: those that an archive has as one flat list, and those that are written
+/// out.
 fn calls(schema: &'static [Entry], name: &'static str, tree: &Tree) -> Result<Vec<Call>, Problem> {
     let mut calls = Vec::new();
-    let mut rest = list(schema, tree, name);
-    while let Some((count, behind)) = rest.split_first() {
-        let count: usize = count.parse().map_err(|_| Problem::Flattened(name))?;
-        let (call, behind) = behind
-            .split_at_checked(count)
-            .ok_or(Problem::Flattened(name))?;
-        let (called, arguments) = call.split_first().ok_or(Problem::Flattened(name))?;
+    let mut rest = tree.list(schema, name);
+    while let Some((count, words)) = rest.split_first() {
+        let malformed = Problem::Flattened(name);
+        let Some(count) = count.as_text().and_then(|count| count.parse().ok()) else {
+            return Err(malformed);
+        };
+        let Some((call, following)) = words.split_at_checked(count) else {
+            return Err(malformed);
+        };
+        let Some((called, arguments)) = call.split_first() else {
+            return Err(malformed);
+        };
         calls.push(Call {
-            name: called.clone(),
-            arguments: arguments.to_vec(),
+            name: called.to_string(),
+            arguments: arguments.iter().map(Value::to_string).collect(),
         });
-        rest = behind;
+        rest = following;
     }
     calls.extend(tree.calls.iter().cloned());
     Ok(calls)

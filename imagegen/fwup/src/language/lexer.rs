@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From bytes to words and marks. Variables are resolved here, with the values that they have when the text is reached.
+//! From bytes to tokens. Variables are replaced here, by the values that they have at that point.
 
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::{Environment, Problem};
+use super::definitions::Definitions;
+use super::error::Problem;
 
 /// The longest text that one token may become, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// A word or a mark.
+/// A text or a punctuation mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// A bare word, a variable, or a text in quotes.
     Text(String),
-    /// The same where it is not UTF-8.
+    /// A text that is not UTF-8.
     Bytes(Vec<u8>),
     /// `{`
     Open,
@@ -36,7 +37,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    /// As it is shown in an error.
+    /// As an error shows it.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Text(text) => {
@@ -59,18 +60,18 @@ impl Token {
     }
 }
 
-/// One file that is being read.
+/// A file that is being read.
 #[derive(Debug)]
 pub(super) struct Lexer {
     bytes: Vec<u8>,
-    /// Where the last `}` is: a `${` behind it is not searched for its end.
+    /// The offset of the last `}`. The end of a `${` after it is not searched for.
     last_close: Option<usize>,
     at: usize,
-    /// The line that was reached, from 1 on.
+    /// The current line, from 1.
     pub(super) line: usize,
-    /// What errors call the file.
+    /// The file's name in errors.
     pub(super) name: Rc<str>,
-    /// The folder that paths in it start from; empty for the working directory.
+    /// The folder of its relative paths; empty for the working directory.
     pub(super) folder: PathBuf,
 }
 
@@ -107,8 +108,7 @@ impl Lexer {
         self.bytes[self.at..].starts_with(text)
     }
 
-    /// The next token.
-    pub(super) fn token(&mut self, environment: &Environment) -> Result<Token, Problem> {
+    pub(super) fn token(&mut self, definitions: &Definitions) -> Result<Token, Problem> {
         loop {
             let Some(byte) = self.peek() else {
                 return Ok(Token::End);
@@ -136,15 +136,15 @@ impl Lexer {
                     self.skip_comment()?;
                     continue;
                 }
-                b'"' => return self.double_quoted(environment),
+                b'"' => return self.double_quoted(definitions),
                 b'\'' => return self.single_quoted(),
                 b'$' if self.variable_end().is_some() => {
                     let mut text = Vec::new();
-                    self.variable(environment, &mut text)?;
+                    self.variable(definitions, &mut text)?;
                     return finish(text);
                 }
                 _ if is_word(byte) => return self.word(),
-                // Spaces; and `+` and `*` alone, which the language skips as well.
+                // White space; and single `+` and `*`, which libconfuse skips too.
                 _ => {
                     self.take();
                     continue;
@@ -170,7 +170,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// A word ends before a comment of the form `/*`.
+    /// A bare word, which ends before `/*`.
     fn word(&mut self) -> Result<Token, Problem> {
         let start = self.at;
         while self.peek().is_some_and(is_word) && !self.starts_with(b"/*") {
@@ -179,7 +179,7 @@ impl Lexer {
         finish(self.bytes[start..self.at].to_vec())
     }
 
-    /// Where the `}` of the `${…}` that starts here is.
+    /// The offset of the `}` of the `${…}` that starts here.
     fn variable_end(&self) -> Option<usize> {
         if !self.starts_with(b"${") || self.last_close.is_none_or(|last| self.at > last) {
             return None;
@@ -190,8 +190,8 @@ impl Lexer {
         Some(self.at + length)
     }
 
-    /// `${NAME}` or `${NAME:-default}`: the default stands in only for a variable that is not set.
-    fn variable(&mut self, environment: &Environment, out: &mut Vec<u8>) -> Result<(), Problem> {
+    /// `${NAME}` or `${NAME:-default}`, whose default is only for a variable that is not set.
+    fn variable(&mut self, definitions: &Definitions, out: &mut Vec<u8>) -> Result<(), Problem> {
         let end = self.variable_end().unwrap_or(self.at);
         let inside = self.bytes[self.at + 2..end].to_vec();
         while self.at <= end {
@@ -204,7 +204,7 @@ impl Lexer {
         };
         let value = std::str::from_utf8(name)
             .ok()
-            .and_then(|name| environment.get(name));
+            .and_then(|name| definitions.get(name));
         out.extend_from_slice(value.map_or(default, str::as_bytes));
         if out.len() > LONGEST {
             return Err(Problem::TooLong);
@@ -212,12 +212,12 @@ impl Lexer {
         Ok(())
     }
 
-    fn double_quoted(&mut self, environment: &Environment) -> Result<Token, Problem> {
+    fn double_quoted(&mut self, definitions: &Definitions) -> Result<Token, Problem> {
         self.at += 1;
         let mut text = Vec::new();
         loop {
             if self.variable_end().is_some() {
-                self.variable(environment, &mut text)?;
+                self.variable(definitions, &mut text)?;
                 continue;
             }
             match self.take().ok_or(Problem::UnclosedText)? {
@@ -228,7 +228,7 @@ impl Lexer {
         }
     }
 
-    /// What stands behind a backslash in double quotes.
+    /// An escape in double quotes, after its backslash.
     fn escape(&mut self, text: &mut Vec<u8>) -> Result<(), Problem> {
         let byte = match self.take().ok_or(Problem::UnclosedText)? {
             b'\n' => return Ok(()),
@@ -253,7 +253,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// A byte by its number, in octal or hexadecimal digits.
+    /// A byte as octal or hexadecimal digits.
     fn number(&mut self, radix: u32, most: usize) -> Result<u8, Problem> {
         let digits = self.bytes[self.at..]
             .iter()
@@ -308,11 +308,11 @@ mod tests {
     use super::*;
 
     fn texts(source: &str) -> Vec<String> {
-        let environment = Environment::from_iter([("A", "value"), ("EMPTY", "")]);
+        let definitions = Definitions::from_iter([("A", "value"), ("EMPTY", "")]);
         let mut lexer = Lexer::new(source.into(), "test", PathBuf::new());
         let mut found = Vec::new();
         loop {
-            match lexer.token(&environment).expect("a token") {
+            match lexer.token(&definitions).expect("a token") {
                 Token::End => return found,
                 Token::Text(text) => found.push(text),
                 mark => found.push(mark.shown()),
@@ -323,7 +323,7 @@ mod tests {
     fn problem(source: &[u8]) -> Problem {
         let mut lexer = Lexer::new(source.into(), "test", PathBuf::new());
         loop {
-            match lexer.token(&Environment::empty()) {
+            match lexer.token(&Definitions::empty()) {
                 Ok(Token::End) => panic!("no problem"),
                 Ok(_) => {}
                 Err(problem) => return problem,
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_words_are_told_apart() {
+    fn words_end_at_punctuation_marks() {
         assert_eq!(
             texts("a-b={c, d.e}+=f(1)/usr/x"),
             [
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_refused() {
+    fn invalid_texts_are_refused() {
         assert_eq!(problem(b"\"abc"), Problem::UnclosedText);
         assert_eq!(problem(b"'abc\\"), Problem::UnclosedText);
         assert_eq!(problem(b"/* abc"), Problem::UnclosedComment);
@@ -381,11 +381,11 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_not_utf_8_are_told_apart() {
+    fn texts_that_are_not_utf_8_are_bytes() {
         for source in [&b"\xff"[..], b"'\xff'", br#""\xff""#, br#""\377""#] {
             let mut lexer = Lexer::new(source.into(), "test", PathBuf::new());
             assert_eq!(
-                lexer.token(&Environment::empty()),
+                lexer.token(&Definitions::empty()),
                 Ok(Token::Bytes(vec![0xff]))
             );
         }
@@ -398,7 +398,7 @@ mod tests {
             "test",
             PathBuf::new(),
         );
-        lexer.token(&Environment::empty()).expect("the text");
+        lexer.token(&Definitions::empty()).expect("the text");
         assert_eq!(lexer.line, 6);
     }
 }

@@ -1,93 +1,42 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From words and marks to a tree of sections, as the schema says.
+//! From tokens to a tree of sections, as the schema has them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
+use super::arithmetic;
+use super::check;
+use super::convert;
+use super::definitions::Definitions;
+use super::error::{LanguageError, Problem};
 use super::lexer::{Lexer, Token};
 use super::schema::{self, Entry, Kind};
-use super::{
-    Environment, LARGEST, LanguageError, Problem, arithmetic, check, convert, integer, read_limited,
-};
-use crate::model::{Call, Firmware};
+use super::sources::Sources;
+use super::tree::{Tree, TreeValue};
+use super::version;
+use crate::firmware::integer;
+use crate::firmware::model::{Call, Firmware, Stage, Value};
 
-/// How deep includes may be nested.
-const DEPTH: usize = 10;
-/// How many includes there may be.
-const INCLUDES: usize = 1000;
-
-/// What a configuration is read for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// To make an archive: what is not known or cannot work is an error.
-    Create,
-    /// To apply it: what is not known is skipped.
-    Apply,
-}
-
-/// The value of an option.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
-    /// With numbers in decimal, and `true` or `false`.
-    One(String),
-    /// In a list.
-    Many(Vec<String>),
-    /// As it stands there.
-    Bytes(Vec<u8>),
-}
-
-/// A section: its options and sections by their place in the schema.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tree {
-    pub(super) values: BTreeMap<usize, Value>,
-    pub(super) sections: Vec<(usize, String, Tree)>,
-    /// The titles of the sections, to find one that is there twice.
-    titles: BTreeSet<(usize, String)>,
-    pub(super) calls: Vec<Call>,
-}
-
-/// What has been declared so far, for the checks.
-#[derive(Debug, Default)]
-pub(super) struct Declared(BTreeSet<(&'static str, String)>);
-
-impl Declared {
-    pub(super) fn has(&self, kind: &'static str, title: &str) -> bool {
-        self.0.contains(&(kind, title.to_owned()))
-    }
-}
-
-/// Reads a configuration and what it includes.
 pub(super) struct Parser<'a> {
-    /// The file that is being read is the last.
-    sources: Vec<Lexer>,
-    mode: Mode,
-    environment: &'a mut Environment,
-    declared: Declared,
-    /// Where the token that was read last ended.
-    place: (String, usize),
-    /// The same for each section at the top.
+    sources: Sources,
+    stage: Stage,
+    definitions: &'a mut Definitions,
+    /// The sections that actions can refer to so far, for the checks.
+    declared: Firmware,
+    /// File and line at the end of each titled top-level section.
     ends: Vec<(String, usize)>,
-    includes: usize,
-    /// Bytes that may still be read.
-    budget: usize,
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(source: Lexer, mode: Mode, environment: &'a mut Environment) -> Self {
+    pub(super) fn new(source: Lexer, stage: Stage, definitions: &'a mut Definitions) -> Self {
         Self {
-            place: (source.name.to_string(), 1),
-            budget: LARGEST.saturating_sub(source.length()),
-            sources: vec![source],
-            mode,
-            environment,
-            declared: Declared::default(),
+            sources: Sources::new(source),
+            stage,
+            definitions,
+            declared: Firmware::default(),
             ends: Vec::new(),
-            includes: 0,
         }
     }
 
-    /// Reads all of it.
+    /// Reads a configuration and all that it includes.
     pub(super) fn run(mut self) -> Result<Firmware, LanguageError> {
         let mut tree = Tree::default();
         let read = self.section(schema::TOP, &mut tree, None);
@@ -96,54 +45,22 @@ impl<'a> Parser<'a> {
             line,
             problem,
         };
-        match read {
-            Ok(()) => convert::firmware(tree).map_err(|(section, problem)| {
-                at(
-                    self.ends.get(section).cloned().unwrap_or(self.place),
-                    problem,
-                )
-            }),
-            Err(problem) => Err(at(self.place, problem)),
-        }
+        read.map_err(|problem| at(self.sources.place(), problem))?;
+        convert::firmware(&tree).map_err(|(section, problem)| {
+            let end = self.ends.get(section).cloned();
+            at(end.unwrap_or_else(|| self.sources.place()), problem)
+        })
     }
 
-    /// The next token, where texts must be UTF-8.
+    /// The next token, whose text must be UTF-8.
     fn token(&mut self) -> Result<Token, Problem> {
-        match self.any_token()? {
+        match self.sources.token(self.definitions)? {
             Token::Bytes(_) => Err(Problem::NotUtf8),
             token => Ok(token),
         }
     }
 
-    /// The next token. At the end of an included file, what follows is in the file that includes it.
-    fn any_token(&mut self) -> Result<Token, Problem> {
-        loop {
-            let Some(source) = self.sources.last_mut() else {
-                return Ok(Token::End);
-            };
-            let token = source.token(self.environment);
-            if source.name.as_ref() != self.place.0 {
-                self.place.0 = source.name.to_string();
-            }
-            self.place.1 = source.line;
-            match token? {
-                Token::End if self.sources.len() > 1 => {
-                    self.sources.pop();
-                }
-                token => {
-                    let cost = match &token {
-                        Token::Text(text) => text.len(),
-                        Token::Bytes(bytes) => bytes.len(),
-                        _ => 1,
-                    };
-                    self.budget = self.budget.checked_sub(cost).ok_or(Problem::TooLarge)?;
-                    return Ok(token);
-                }
-            }
-        }
-    }
-
-    /// The inside of a section; `within` is its name, or `None` at the top.
+    /// The contents of a section; `within` is its name, or `None` at the top level.
     fn section(
         &mut self,
         schema: &'static [Entry],
@@ -158,13 +75,13 @@ impl<'a> Parser<'a> {
                 (Token::Close, None) => return Err(Problem::UnexpectedClose),
                 (other, _) => return Err(Problem::Unexpected(other.shown())),
             };
-            // The lists that calls become are no words of configurations.
+            // Only archives have calls as flat lists.
             let known = schema::find(schema, &name).filter(|(_, entry)| {
-                self.mode == Mode::Apply || !matches!(entry.kind, Kind::Texts)
+                self.stage == Stage::Apply || !matches!(entry.kind, Kind::Texts)
             });
             match known {
                 Some((at, entry)) => self.entry(at, entry, tree, within)?,
-                None if self.mode == Mode::Create => return Err(Problem::UnknownOption(name)),
+                None if self.stage == Stage::Create => return Err(Problem::UnknownOption(name)),
                 None => self.skip(&name)?,
             }
         }
@@ -179,15 +96,19 @@ impl<'a> Parser<'a> {
     ) -> Result<(), Problem> {
         match entry.kind {
             Kind::Include => self.include(entry),
-            Kind::Define { anew, evaluate } => self.define(entry, anew, evaluate),
+            Kind::Define {
+                overrides,
+                evaluate,
+            } => self.define(entry, overrides, evaluate),
             Kind::Action | Kind::Requirement => {
                 let call = Call {
                     name: entry.name.to_owned(),
                     arguments: self.arguments(entry.name)?,
                 };
-                if self.mode == Mode::Create {
+                if self.stage == Stage::Create {
                     check::call(
                         &call,
+                        entry.kind,
                         &tree.calls,
                         within.unwrap_or_default(),
                         &self.declared,
@@ -216,18 +137,23 @@ impl<'a> Parser<'a> {
                         title,
                     });
                 }
-                if self.mode == Mode::Create {
+                if self.stage == Stage::Create {
                     check::before(entry.name, &title, &self.declared)?;
                 }
                 let mut section = Tree::default();
                 self.section(inner, &mut section, Some(entry.name))?;
-                if self.mode == Mode::Create {
-                    check::after(entry.name, &title, inner, &mut section, self.environment)?;
-                    self.declared.0.insert((entry.name, title.clone()));
+                if self.stage == Stage::Create {
+                    check::after(
+                        entry,
+                        &title,
+                        &mut section,
+                        &mut self.declared,
+                        self.definitions,
+                    )?;
                 }
                 tree.sections.push((at, title, section));
                 if within.is_none() {
-                    self.ends.push(self.place.clone());
+                    self.ends.push(self.sources.place());
                 }
                 Ok(())
             }
@@ -257,16 +183,16 @@ impl<'a> Parser<'a> {
         };
         let is_bytes = matches!(entry.kind, Kind::Bytes);
         let token = if is_bytes {
-            self.any_token()?
+            self.sources.token(self.definitions)?
         } else {
             self.token()?
         };
         let value = match token {
-            Token::Text(text) if is_bytes => Value::Bytes(text.into_bytes()),
-            Token::Bytes(bytes) if is_bytes => Value::Bytes(bytes),
-            Token::Text(text) if is_list => Value::Many(vec![self.value(entry, text)?]),
-            Token::Text(text) => Value::One(self.value(entry, text)?),
-            Token::Open if is_list => Value::Many(self.list(entry)?),
+            Token::Text(text) if is_bytes => TreeValue::Bytes(text.into_bytes()),
+            Token::Bytes(bytes) if is_bytes => TreeValue::Bytes(bytes),
+            Token::Text(text) if is_list => TreeValue::List(vec![self.value(entry, text)?]),
+            Token::Text(text) => TreeValue::One(self.value(entry, text)?),
+            Token::Open if is_list => TreeValue::List(self.list(entry)?),
             other => {
                 return Err(Problem::NoValue {
                     name: entry.name.to_owned(),
@@ -274,14 +200,20 @@ impl<'a> Parser<'a> {
                 });
             }
         };
-        if let (Value::One(version), "require-fwup-version") = (&value, entry.name) {
-            check::version(version)?;
-        }
-        if let (Value::One(text), Mode::Create, false) = (&value, self.mode, entry.host_only) {
-            check::text(text)?;
+        if let TreeValue::One(Value::Text(text)) = &value {
+            if entry.name == "require-fwup-version" {
+                match version::is_supported(text) {
+                    Some(true) => {}
+                    Some(false) => return Err(Problem::NewerVersion(text.clone())),
+                    None => return Err(Problem::BadVersion(text.clone())),
+                }
+            }
+            if self.stage == Stage::Create && !entry.host_only {
+                check::text(text)?;
+            }
         }
         match (tree.values.get_mut(&at), value) {
-            (Some(Value::Many(old)), Value::Many(new)) if append => old.extend(new),
+            (Some(TreeValue::List(old)), TreeValue::List(new)) if append => old.extend(new),
             (_, value) => {
                 tree.values.insert(at, value);
             }
@@ -289,8 +221,8 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// What stands behind `{` of a list.
-    fn list(&mut self, entry: &Entry) -> Result<Vec<String>, Problem> {
+    /// A list, after its `{`.
+    fn list(&mut self, entry: &Entry) -> Result<Vec<Value>, Problem> {
         let mut values = Vec::new();
         loop {
             match self.token()? {
@@ -307,44 +239,39 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A value in the form in which it is kept.
-    fn value(&self, entry: &Entry, text: String) -> Result<String, Problem> {
+    /// The value of an option.
+    fn value(&self, entry: &Entry, text: String) -> Result<Value, Problem> {
         let name = || entry.name.to_owned();
         match entry.kind {
             Kind::Integer(_) | Kind::Integers => match integer::parse(&text) {
-                Some(value) => Ok(value.to_string()),
+                Some(value) => Ok(Value::Integer(value)),
                 None => Err(Problem::Integer {
                     name: name(),
                     value: text,
                 }),
             },
             Kind::Boolean(_) => match text.to_ascii_lowercase().as_str() {
-                "true" | "yes" | "on" => Ok("true".to_owned()),
-                "false" | "no" | "off" => Ok("false".to_owned()),
+                "true" | "yes" | "on" => Ok(Value::Boolean(true)),
+                "false" | "no" | "off" => Ok(Value::Boolean(false)),
                 _ => Err(Problem::Boolean {
                     name: name(),
                     value: text,
                 }),
             },
-            Kind::Paths => Ok(text
-                .split(';')
-                .filter(|path| !path.is_empty())
-                .map(|path| self.in_folder(path))
-                .collect::<Vec<_>>()
-                .join(";")),
-            _ => Ok(text),
+            Kind::Paths => {
+                let paths = text.split(';').filter(|path| !path.is_empty());
+                let mut paths: Vec<_> = paths.map(|path| self.sources.resolve(path)).collect();
+                if paths.is_empty() {
+                    // A path that cannot be opened.
+                    paths.push(String::new());
+                }
+                Ok(Value::Paths(paths))
+            }
+            _ => Ok(Value::Text(text)),
         }
     }
 
-    /// A path from the folder of the file that names it.
-    fn in_folder(&self, path: &str) -> String {
-        self.sources.last().map_or_else(
-            || path.to_owned(),
-            |source| source.folder.join(path).to_string_lossy().into_owned(),
-        )
-    }
-
-    /// What stands in the parentheses of a call.
+    /// The arguments of a call in parentheses.
     fn arguments(&mut self, name: &str) -> Result<Vec<String>, Problem> {
         if self.token()? != Token::OpenCall {
             return Err(Problem::NoCall(name.to_owned()));
@@ -354,17 +281,17 @@ impl<'a> Parser<'a> {
             match self.token()? {
                 Token::CloseCall => return Ok(arguments),
                 Token::Text(text) => arguments.push(text),
-                _ => return Err(Problem::Call(name.to_owned())),
+                _ => return Err(Problem::CallSyntax(name.to_owned())),
             }
             match self.token()? {
                 Token::CloseCall => return Ok(arguments),
                 Token::Comma => {}
-                _ => return Err(Problem::Call(name.to_owned())),
+                _ => return Err(Problem::CallSyntax(name.to_owned())),
             }
         }
     }
 
-    fn define(&mut self, entry: &Entry, anew: bool, evaluate: bool) -> Result<(), Problem> {
+    fn define(&mut self, entry: &Entry, overrides: bool, evaluate: bool) -> Result<(), Problem> {
         let arguments = self.arguments(entry.name)?;
         let [name, value] =
             <[String; 2]>::try_from(arguments).map_err(|found| Problem::Arguments {
@@ -382,8 +309,8 @@ impl<'a> Parser<'a> {
         } else {
             value
         };
-        if anew || self.environment.get(&name).is_none() {
-            self.environment.set(name, value);
+        if overrides || self.definitions.get(&name).is_none() {
+            self.definitions.set(name, value);
         }
         Ok(())
     }
@@ -400,38 +327,20 @@ impl<'a> Parser<'a> {
         if path.is_empty() {
             return Err(Problem::EmptyInclude);
         }
-        let failed = |reason: String| Problem::Include {
-            path: path.clone(),
-            reason,
-        };
         // An archive must not read files of the device.
-        if self.mode == Mode::Apply {
-            return Err(failed("an archive cannot include files".to_owned()));
+        if self.stage == Stage::Apply {
+            return Err(Problem::Include {
+                path: path.clone(),
+                reason: "an archive cannot include files".to_owned(),
+            });
         }
-        self.includes += 1;
-        if self.sources.len() > DEPTH {
-            return Err(Problem::IncludeDepth);
-        }
-        if self.includes > INCLUDES {
-            return Err(Problem::Includes);
-        }
-        let file = self.in_folder(path);
-        let file = Path::new(&file);
-        let bytes = read_limited(file).map_err(|error| failed(error.to_string()))?;
-        self.budget = self
-            .budget
-            .checked_sub(bytes.len())
-            .ok_or(Problem::TooLarge)?;
-        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-        self.sources
-            .push(Lexer::new(bytes, &file.to_string_lossy(), folder));
-        Ok(())
+        self.sources.include(path)
     }
 
-    /// Skips what stands behind a name that is not known: a value, a list, a call, or a section with all that is in it.
+    /// Skips what follows an unknown name: a value, a list, a call, or a section with its contents.
     fn skip(&mut self, name: &str) -> Result<(), Problem> {
         let mut token = self.token()?;
-        // A title.
+        // The title of a section.
         if matches!(token, Token::Text(_)) {
             token = self.token()?;
             if token != Token::Open {

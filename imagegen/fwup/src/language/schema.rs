@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which sections and options there are. Their order here is their order in `meta.conf`.
+//! The sections and options of the language. Their order here is their order in `meta.conf`.
 
-use crate::model::Section;
+use crate::firmware::model::{Section, Value};
 
-/// What may stand behind a name.
+/// What may follow a name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     /// A text.
     Text,
     /// Any bytes but NUL.
     Bytes,
-    /// Paths on the host, separated by `;`, from the folder of the configuration on.
+    /// Paths on the host, separated by `;`, relative to the folder of the configuration.
     Paths,
-    /// A number, with the value that it has when it is not set.
+    /// A number, with its default.
     Integer(i64),
-    /// `true` or `false`, with the value that it has when it is not set.
+    /// `true` or `false`, with its default.
     Boolean(bool),
-    /// Numbers.
+    /// A list of numbers.
     Integers,
-    /// Texts: only in archives.
+    /// A list of texts, only in archives.
     Texts,
     /// `include(path)`
     Include,
     /// `define(name, value)` and its like.
     Define {
-        /// Whether a variable that is set is set anew.
-        anew: bool,
+        /// Whether it replaces the value of a variable that is already set.
+        overrides: bool,
         /// Whether the value is an expression.
         evaluate: bool,
     },
     /// An action of a task.
     Action,
-    /// A condition of a task.
+    /// A requirement of a task.
     Requirement,
-    /// A section of which there is one.
+    /// A section without a title, of which there is one.
     Section(&'static [Entry]),
-    /// Sections with titles.
+    /// A section with a title.
     Titled(&'static [Entry]),
 }
 
-/// A name and what may stand behind it.
+/// A name and what may follow it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    /// Whether it only matters while an archive is made, and is not written into it.
-    pub(crate) host_only: bool,
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// Whether it matters only while an archive is made, and is not written into it.
+    pub(super) host_only: bool,
 }
 
 const fn entry(name: &'static str, kind: Kind) -> Entry {
@@ -65,17 +65,21 @@ const fn host(name: &'static str, kind: Kind) -> Entry {
     }
 }
 
-const fn define(name: &'static str, anew: bool, evaluate: bool) -> Entry {
-    entry(name, Kind::Define { anew, evaluate })
+const fn define(name: &'static str, overrides: bool, evaluate: bool) -> Entry {
+    let kind = Kind::Define {
+        overrides,
+        evaluate,
+    };
+    entry(name, kind)
 }
 
-/// What stands for "not set" in fwup where a number must be given.
+/// "Not set" in fwup, for numbers.
 const UNSET: i64 = -1;
-/// What stands for "not set" in fwup where a count must be given.
+/// "Not set" in fwup, for counts.
 const NO_COUNT: i64 = i32::MAX as i64;
 
 /// The top level.
-pub(crate) const TOP: &[Entry] = &[
+pub(super) const TOP: &[Entry] = &[
     entry("meta-product", Kind::Text),
     entry("meta-description", Kind::Text),
     entry("meta-version", Kind::Text),
@@ -103,7 +107,7 @@ pub(crate) const TOP: &[Entry] = &[
 ];
 
 /// `file-resource`
-pub(crate) const RESOURCE: &[Entry] = &[
+pub(super) const RESOURCE: &[Entry] = &[
     entry("include", Kind::Include),
     host("host-path", Kind::Paths),
     host("skip-holes", Kind::Boolean(true)),
@@ -170,7 +174,7 @@ const ENVIRONMENT: &[Entry] = &[
 ];
 
 /// `task`
-pub(crate) const TASK: &[Entry] = &[
+pub(super) const TASK: &[Entry] = &[
     entry("include", Kind::Include),
     entry("reqlist", Kind::Texts),
     entry("require-partition-offset", Kind::Requirement),
@@ -189,7 +193,7 @@ pub(crate) const TASK: &[Entry] = &[
     entry("on-resource", Kind::Titled(ON_RESOURCE)),
 ];
 
-/// Lists of entries are joined by hand: a constant cannot be made of two.
+/// A macro, since a constant slice cannot be made from two.
 macro_rules! with_actions {
     ($($first:expr),* $(,)?) => {
         &[
@@ -230,7 +234,7 @@ macro_rules! with_actions {
 const EVENT: &[Entry] = with_actions![];
 
 /// `on-resource`
-pub(crate) const ON_RESOURCE: &[Entry] = with_actions![
+pub(super) const ON_RESOURCE: &[Entry] = with_actions![
     entry("verify-on-the-fly", Kind::Boolean(false)),
     entry("delta-source-raw-offset", Kind::Text),
     entry("delta-source-raw-count", Kind::Integer(0)),
@@ -240,7 +244,7 @@ pub(crate) const ON_RESOURCE: &[Entry] = with_actions![
 ];
 
 /// The entry of a name.
-pub(crate) fn find(schema: &'static [Entry], name: &str) -> Option<(usize, &'static Entry)> {
+pub(super) fn find(schema: &'static [Entry], name: &str) -> Option<(usize, &'static Entry)> {
     schema
         .iter()
         .enumerate()
@@ -248,19 +252,19 @@ pub(crate) fn find(schema: &'static [Entry], name: &str) -> Option<(usize, &'sta
 }
 
 impl Entry {
-    /// Whether the option with this value is written into an archive. What is as if it was not set is not.
-    pub(crate) fn is_archived(&self, value: &str) -> bool {
+    /// Whether the option with this value is written into an archive. A default is not.
+    pub(super) fn is_archived(&self, value: &Value) -> bool {
         !self.host_only
             && match self.kind {
-                Kind::Integer(default) => value != default.to_string(),
-                Kind::Boolean(default) => value != default.to_string(),
-                _ => !value.is_empty(),
+                Kind::Integer(default) => *value != Value::Integer(default),
+                Kind::Boolean(default) => *value != Value::Boolean(default),
+                _ => value.as_text().is_some_and(|text| !text.is_empty()),
             }
     }
 }
 
-/// The schema of the section in a section.
-pub(crate) fn of_section(schema: &'static [Entry], section: &Section) -> &'static [Entry] {
+/// The schema of a section inside a section with the schema `schema`.
+pub(super) fn of_section(schema: &'static [Entry], section: &Section) -> &'static [Entry] {
     match find(schema, &section.kind) {
         Some((
             _,

@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::meta;
-use crate::model::Call;
+use crate::firmware::call::CallError;
+use crate::firmware::model::{Call, Firmware, SectionOptions, Task, Value};
+use crate::hex;
 
 fn read(text: &str) -> Result<Firmware, LanguageError> {
     configuration(
         text.into(),
         "fwup.conf",
         PathBuf::new(),
-        &mut Environment::empty(),
+        &mut Definitions::empty(),
     )
 }
 
-/// The error, as it is shown.
+/// The error as text.
 fn error(text: &str) -> String {
     read(text).expect_err(text).to_string()
 }
 
 fn metadata<'a>(firmware: &'a Firmware, name: &str) -> Option<&'a str> {
-    let found = firmware.metadata.iter().find(|(found, _)| found == name)?;
-    Some(&found.1)
+    firmware.metadata.text(name)
 }
 
 #[test]
-fn definitions_are_seen_by_what_follows_them() {
+fn definitions_apply_to_what_follows_them() {
     let text = r#"
         meta-product = "${A}"
         define(A, 1) define(A, 2)
@@ -54,12 +55,12 @@ fn a_section_without_title_is_continued_and_one_with_title_is_not() {
     assert_eq!(said, ["1", "2"]);
     assert_eq!(
         error("task a { }\ntask a { }"),
-        "fwup.conf:2: task 'a' is there already"
+        "fwup.conf:2: task 'a' is already defined"
     );
 }
 
 #[test]
-fn errors_name_the_place() {
+fn errors_name_file_and_line() {
     for (text, expected) in [
         (
             "meta-product = x\nnonsense = 3",
@@ -71,7 +72,7 @@ fn errors_name_the_place() {
         ),
         (
             "task a {\n on-init { info }",
-            "fwup.conf:2: expected '(' behind 'info'",
+            "fwup.conf:2: expected '(' after 'info'",
         ),
         (
             "meta-product x",
@@ -79,7 +80,7 @@ fn errors_name_the_place() {
         ),
         (
             "meta-product += x",
-            "fwup.conf:1: option 'meta-product' is no list, so nothing can be added to it; write '='",
+            "fwup.conf:1: option 'meta-product' is not a list, so '+=' cannot append to it; write '='",
         ),
         (
             "meta-product = {x}",
@@ -93,17 +94,17 @@ fn errors_name_the_place() {
             "file-resource a { skip-holes = 2 }",
             "fwup.conf:1: option 'skip-holes' needs true or false, found '2'",
         ),
-        ("task {", "fwup.conf:1: a section 'task' needs a title"),
+        ("task {", "fwup.conf:1: section 'task' needs a title"),
         ("task a", "fwup.conf:1: expected '{' to open section 'task'"),
-        ("= x", "fwup.conf:1: '=' cannot stand here"),
+        ("= x", "fwup.conf:1: unexpected '='"),
         ("}", "fwup.conf:1: '}' closes nothing"),
         (
             "task a {\n\n",
-            "fwup.conf:3: the file ends inside a section: a '}' is missing",
+            "fwup.conf:3: the file ends inside a section: '}' is missing",
         ),
         (
             "meta-product = \"a\n",
-            "fwup.conf:2: a text in quotes is not closed",
+            "fwup.conf:2: a quoted text is not closed",
         ),
         (
             "define(A)",
@@ -111,7 +112,7 @@ fn errors_name_the_place() {
         ),
         (
             "define-eval(A, \"1 / 0\")",
-            "fwup.conf:1: cannot evaluate '1 / 0': a division by zero",
+            "fwup.conf:1: cannot evaluate '1 / 0': division by zero",
         ),
         (
             "include(\"${NOWHERE}\")",
@@ -123,7 +124,7 @@ fn errors_name_the_place() {
         ),
         (
             "require-fwup-version = 99.0",
-            "fwup.conf:1: this needs fwup version '99.0'; what is understood here is that of version 1.16.0",
+            "fwup.conf:1: this needs fwup version '99.0'; the latest version supported here is 1.16.0",
         ),
         (
             "require-fwup-version = one",
@@ -183,11 +184,11 @@ fn errors_name_the_place() {
         ),
         (
             "mbr a { partition 4 { block-offset = 1 block-count = 1 type = 1 } }",
-            "fwup.conf:1: mbr 'a': partitions from 4 on are inside partition 3, whose type must then be 0x05 or 0x0f",
+            "fwup.conf:1: mbr 'a': partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f",
         ),
         (
             "mbr a { partition 3 { block-offset = 1 type = 5 } partition 5 { block-offset = 9 block-count = 1 type = 1 } }",
-            "fwup.conf:1: mbr 'a': there is no partition 4, but one behind it; number the partitions from 4 on without gaps",
+            "fwup.conf:1: mbr 'a': there is no partition 4, but partition 5; number the partitions from 4 on without gaps",
         ),
         (
             "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 5 } }",
@@ -195,11 +196,11 @@ fn errors_name_the_place() {
         ),
         (
             "mbr a { partition 0 { block-offset = 1 block-count = 9 type = 1 } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
-            "fwup.conf:1: mbr 'a': partitions 0 and 1 share blocks",
+            "fwup.conf:1: mbr 'a': partitions 0 and 1 overlap",
         ),
         (
             "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 1 expand = true } partition 1 { block-offset = 9 block-count = 1 type = 1 } }",
-            "fwup.conf:1: mbr 'a': partition 1 is behind partition 0, which expands; only the last one may",
+            "fwup.conf:1: mbr 'a': partition 1 follows partition 0, which expands; only the last one may",
         ),
         (
             "mbr a { partition 0 { block-offset = 1 block-count = 0x7fffffff type = 1 } }",
@@ -211,19 +212,19 @@ fn errors_name_the_place() {
         ),
         (
             "mbr a { partition 1 { block-offset = 1 block-count = 1 type = 1 } partition 01 { block-offset = 9 block-count = 1 type = 1 } }",
-            "fwup.conf:1: mbr 'a': partition 1 is there twice",
+            "fwup.conf:1: mbr 'a': partition 1 is defined twice",
         ),
         (
             "task a { on-init { info(x) }\n on-error { info('${') } }",
-            "fwup.conf:2: a text holds '${' without a '}' behind it, which is no text when it is applied",
+            "fwup.conf:2: a text contains '${' without a '}' after it, so it cannot be read when it is applied",
         ),
         (
             "file-resource a { contents = x }\ntask a { on-resource a { raw_write(0) info(x)\nraw_write(9) } }",
-            "fwup.conf:3: 'raw_write' a second time in one on-resource: the resource's data is there only once",
+            "fwup.conf:3: 'raw_write' twice in one on-resource: only one can use the resource's data",
         ),
         (
             "uboot-environment e { block-offset = 1 block-count = 1 }\ntask a { on-init { uboot_setenv(e, \"a=b\", c) } }",
-            "fwup.conf:2: 'uboot_setenv': 'a=b' cannot be a variable's name: it must not be empty and not hold '='",
+            "fwup.conf:2: 'uboot_setenv': 'a=b' is not a variable name: it must not be empty, and must not contain '=' or NUL",
         ),
         (
             "mbr a { bootstrap-code = 00 }",
@@ -235,11 +236,11 @@ fn errors_name_the_place() {
         ),
         (
             "uboot-environment a { block-offset = 1 }",
-            "fwup.conf:1: uboot-environment 'a': block-count must be set, to 1 to 2048",
+            "fwup.conf:1: uboot-environment 'a': block-count is not set, expected a number from 1 to 2048",
         ),
         (
             "uboot-environment a { block-offset = 1 block-count = 4 block-offset-redund = 4 }",
-            "fwup.conf:1: uboot-environment 'a': the two copies share blocks; move block-offset-redund",
+            "fwup.conf:1: uboot-environment 'a': the copies of the environment at blocks 1 and 4 overlap: each has 4 blocks of 512 bytes",
         ),
     ] {
         assert_eq!(error(text), expected, "{text}");
@@ -247,7 +248,7 @@ fn errors_name_the_place() {
 }
 
 #[test]
-fn only_contents_may_be_no_utf_8() {
+fn only_contents_may_be_other_than_utf_8() {
     let firmware = read("file-resource a { contents = \"\\377\\x80\" }").unwrap();
     assert_eq!(
         firmware.resources[0].contents.as_deref(),
@@ -265,21 +266,18 @@ fn only_contents_may_be_no_utf_8() {
 }
 
 #[test]
-fn names_of_resources_that_are_not_found_again_are_refused() {
+fn invalid_names_of_resources_are_refused() {
     for (title, what) in [
         ("\"\"", "a resource must have a name"),
-        ("/data/x", "leave out '/data/': this is where resources are"),
-        (
-            "/meta.conf",
-            "the archive has a file of its own by this name",
-        ),
+        ("/data/x", "leave out '/data/': that is where resources are"),
+        ("/meta.conf", "the archive uses this name for its own file"),
         (
             "a/../b",
             "the parts of a resource's name must not be empty, '.' or '..'",
         ),
         (
             "'${A}'",
-            "the name of a resource must not hold '${': the archive's entry has no variables",
+            "the name of a resource must not contain '${': the archive's entry has no variables",
         ),
     ] {
         let shown = title.trim_matches(['"', '\'']);
@@ -296,15 +294,14 @@ fn names_of_resources_that_are_not_found_again_are_refused() {
 fn an_extended_partition_needs_no_length() {
     let text = "mbr a { partition 3 { block-offset = 8 type = 0xf } partition 4 { block-offset = 9 block-count = 1 type = 1 } }";
     let firmware = read(text).unwrap();
-    assert_eq!(firmware.mbrs[0].sections[0].option("block-count"), None);
-    let blocks = crate::partitions::blocks(&firmware.mbrs[0], 100).unwrap();
-    let extended = 446 + 3 * 16;
-    assert_eq!(blocks[1].1[extended + 8..][..4], 8_u32.to_le_bytes());
-    assert_eq!(blocks[1].1[extended + 12..][..4], 92_u32.to_le_bytes());
+    assert_eq!(
+        firmware.mbrs[0].sections[0].options.get("block-count"),
+        None
+    );
 }
 
 #[test]
-fn what_is_not_there_yet_is_refused_by_name() {
+fn unsupported_features_are_refused_by_name() {
     for (text, what) in [
         ("gpt a { }", "gpt"),
         ("mbr a { include-osip = true }", "include-osip"),
@@ -337,9 +334,9 @@ fn what_is_not_there_yet_is_refused_by_name() {
     }
 }
 
-/// Each word of the format that is not understood yet has its own entry in the schema, so that none is called unknown.
+/// Each unsupported word of the format is in the schema, so that none is reported as unknown.
 #[test]
-fn every_action_and_requirement_is_there_or_named() {
+fn every_action_and_requirement_is_supported_or_named() {
     let lists = [(schema::ON_RESOURCE, true), (schema::TASK, false)];
     let mut refused = Vec::new();
     for (entries, is_action) in lists {
@@ -356,9 +353,11 @@ fn every_action_and_requirement_is_there_or_named() {
                 format!("task a {{ {call} }}")
             };
             match read(&text).unwrap_err().problem {
-                Problem::Unsupported(name) if name == entry.name => refused.push(entry.name),
-                // It has an argument that is missing.
-                Problem::Arguments { name, .. } => assert_eq!(name, entry.name),
+                Problem::Call(CallError::Unsupported(name)) if name == entry.name => {
+                    refused.push(entry.name);
+                }
+                // An argument is missing.
+                Problem::Call(CallError::Arguments { name, .. }) => assert_eq!(name, entry.name),
                 other => panic!("{call}: {other}"),
             }
         }
@@ -390,7 +389,7 @@ fn every_action_and_requirement_is_there_or_named() {
     );
 }
 
-/// Whatever the order in the configuration, that in the archive is one; what is as it would be without is left out.
+/// The order in the archive does not depend on the configuration, and defaults are left out.
 #[test]
 fn keys_are_in_the_order_of_the_format() {
     let text = r#"
@@ -414,13 +413,13 @@ fn keys_are_in_the_order_of_the_format() {
             require-uboot-variable("the \"env\"", v, "")
         }
     "#;
-    let hash = crate::hex(&[0x5a; 32]);
+    let hash = hex::encode(&[0x5a; 32]);
     let mut firmware = read(text).unwrap();
     for resource in &mut firmware.resources {
         resource.hash = Some([0x5a; 32]);
         resource.length = vec![u64::from(resource.name != "a")];
     }
-    let written = meta::write(&firmware);
+    let written = to_meta_conf(&firmware);
     let expected = format!(
         r#"meta-product="two \\ words"
 meta-version=1
@@ -482,13 +481,13 @@ block-offset-redund=64
         tab = '\t'
     );
     assert_eq!(written, expected);
-    // It reads as the same again, but for what only the host needs.
-    let again = meta_conf(written.as_bytes(), &mut Environment::empty()).unwrap();
-    assert_eq!(meta::write(&again), written);
+    // It reads as the same again, except for what only the host needs.
+    let again = meta_conf(written.as_bytes(), &mut Definitions::empty()).unwrap();
+    assert_eq!(to_meta_conf(&again), written);
 }
 
 #[test]
-fn what_an_archive_holds_more_is_skipped() {
+fn unknown_parts_of_an_archive_are_skipped() {
     let text = r#"
         new-option = 3 new-list = {1, {2}, "}"} new-list += {4}
         new-call(1, "}", x)
@@ -496,7 +495,7 @@ fn what_an_archive_holds_more_is_skipped() {
         new-section "with title" { call(")") }
         task "a" { new = 1 on-init { funlist={2,info,"hi",1,new_action} new("x") } }
     "#;
-    let firmware = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap();
+    let firmware = meta_conf(text.as_bytes(), &mut Definitions::empty()).unwrap();
     let call = |words: &[&str]| Call {
         name: words[0].to_owned(),
         arguments: words[1..].iter().map(|word| (*word).to_owned()).collect(),
@@ -508,32 +507,32 @@ fn what_an_archive_holds_more_is_skipped() {
 }
 
 #[test]
-fn an_archive_that_is_not_well_formed_is_refused() {
+fn a_malformed_archive_is_refused() {
     for (text, expected) in [
         (
             "task a { on-init { funlist={3,info,x} } }",
-            "'funlist' is not well formed: it must hold counts, each followed by so many texts",
+            "'funlist' is malformed: it must contain counts, each followed by that number of texts",
         ),
         (
             "task a { reqlist={0} }",
-            "'reqlist' is not well formed: it must hold counts, each followed by so many texts",
+            "'reqlist' is malformed: it must contain counts, each followed by that number of texts",
         ),
         (
             "file-resource a { blake2b-256=00 }",
-            "the hash of resource 'a' is no 64 hexadecimal digits",
+            "the hash of resource 'a' is not 64 hexadecimal digits",
         ),
         (
             "include(\"/etc/passwd\")",
             "cannot include '/etc/passwd': an archive cannot include files",
         ),
-        ("new {", "the file ends inside a section: a '}' is missing"),
+        ("new {", "the file ends inside a section: '}' is missing"),
     ] {
-        let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
+        let error = meta_conf(text.as_bytes(), &mut Definitions::empty()).unwrap_err();
         assert_eq!(error.problem.to_string(), expected);
     }
-    // What is found out at the end is told where the section is.
+    // An error that is found at the end names the place of its section.
     let text = "file-resource a {\n}\nfile-resource b {\nblake2b-256=00\n}\ntask c {\n}\n";
-    let error = meta_conf(text.as_bytes(), &mut Environment::empty()).unwrap_err();
+    let error = meta_conf(text.as_bytes(), &mut Definitions::empty()).unwrap_err();
     assert_eq!((error.file.as_str(), error.line), ("meta.conf", 5));
 }
 
@@ -553,25 +552,25 @@ fn includes_start_from_the_folder_of_the_file_that_includes() {
         "file-resource r { host-path = \"one;/two\" }",
     )
     .unwrap();
-    let error = read_file(&path("fwup.conf"), &mut Environment::empty())
+    let error = read_file(&path("fwup.conf"), &mut Definitions::empty())
         .unwrap()
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("{}:3: no such option 'wrong'", path("fwup.conf").display())
     );
-    let firmware = read_file(&path("inner/a.conf"), &mut Environment::empty())
+    let firmware = read_file(&path("inner/a.conf"), &mut Definitions::empty())
         .unwrap()
         .unwrap();
-    let expected = format!("{};/two", path("inner/one").display());
+    let expected = [path("inner/one").display().to_string(), "/two".to_owned()];
     assert_eq!(
-        firmware.resources[0].options,
-        [("host-path".to_owned(), expected)]
+        firmware.resources[0].options.paths("host-path"),
+        Some(&expected[..])
     );
 }
 
 #[test]
-fn includes_stand_in_sections_too() {
+fn includes_can_be_in_sections() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let text = r#"
@@ -588,20 +587,20 @@ fn includes_stand_in_sections_too() {
         task t { include("three.conf") on-init { info(one) include("${NONE:-two}.conf") } }
     "#;
     fs::write(path("fwup.conf"), text).unwrap();
-    let firmware = read_file(&path("fwup.conf"), &mut Environment::empty())
+    let firmware = read_file(&path("fwup.conf"), &mut Definitions::empty())
         .unwrap()
         .unwrap();
     let said =
         |calls: &[Call]| -> Vec<_> { calls.iter().map(|call| call.arguments[0].clone()).collect() };
     assert_eq!(said(&firmware.tasks[0].on_init), ["one", "two"]);
     assert_eq!(said(&firmware.tasks[0].on_finish), ["three"]);
-    let paths = format!("{};{}", path("a").display(), path("b").display());
+    let paths = ["a", "b"].map(|name| path(name).display().to_string());
     assert_eq!(
-        firmware.resources[0].options,
-        [("host-path".to_owned(), paths)]
+        firmware.resources[0].options.paths("host-path"),
+        Some(&paths[..])
     );
-    // A default ends at the first brace, so that one variable cannot stand in another.
-    let error = read_file(&path("bad.conf"), &mut Environment::empty())
+    // A default ends at the first brace, so it cannot contain a variable.
+    let error = read_file(&path("bad.conf"), &mut Definitions::empty())
         .unwrap()
         .unwrap_err();
     assert!(
@@ -613,15 +612,15 @@ fn includes_stand_in_sections_too() {
 }
 
 #[test]
-fn includes_end_somewhere() {
+fn includes_are_limited() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("round.conf"), "include(\"round.conf\")").unwrap();
-    let error = read_file(&path("round.conf"), &mut Environment::empty())
+    let error = read_file(&path("round.conf"), &mut Definitions::empty())
         .unwrap()
         .unwrap_err();
     assert_eq!(error.problem, Problem::IncludeDepth);
-    // Ten files, each of which includes the next ten times, would be read ten thousand million times.
+    // Ten files that each include the next one ten times would be read ten thousand million times.
     for level in 0..9 {
         fs::write(
             path(&level.to_string()),
@@ -630,14 +629,14 @@ fn includes_end_somewhere() {
         .unwrap();
     }
     fs::write(path("9"), "# the end").unwrap();
-    let error = read_file(&path("0"), &mut Environment::empty())
+    let error = read_file(&path("0"), &mut Definitions::empty())
         .unwrap()
         .unwrap_err();
     assert_eq!(error.problem, Problem::Includes);
 }
 
 #[test]
-fn values_cannot_grow_without_end() {
+fn values_are_limited() {
     let doubling = "define!(A, \"${A}${A}\")\n".repeat(60);
     assert!(error(&format!("define(A, xx)\n{doubling}")).ends_with("a text is longer than 1 MiB"));
     let many = format!(
@@ -646,12 +645,12 @@ fn values_cannot_grow_without_end() {
         "meta-misc = ${A}\n".repeat(100)
     );
     assert!(error(&many).contains("larger than 16 MiB"));
-    // Without an end of its variable, each of these could be searched for to the end of the file.
+    // The end of each of these variables would be searched to the end of the file.
     assert!(error(&format!("meta-product = \"{}", "${".repeat(1 << 20))).contains("not closed"));
 }
 
 #[test]
-fn nerves_keys_stay_in_the_archive() {
+fn the_options_of_delta_updates_stay_in_the_archive() {
     let text = r#"
         file-resource rootfs.img { contents = "x" assert-size-lte = 8 }
         task upgrade.b { on-resource rootfs.img {
@@ -659,7 +658,7 @@ fn nerves_keys_stay_in_the_archive() {
             delta-source-raw-count=200
             raw_write(300) } }
     "#;
-    let written = meta::write(&read(text).unwrap());
+    let written = to_meta_conf(&read(text).unwrap());
     assert!(
         written.contains("on-resource \"rootfs.img\" {\ndelta-source-raw-offset=100\ndelta-source-raw-count=200\nfunlist={2,raw_write,300}\n}\n"),
         "{written}"
@@ -667,7 +666,7 @@ fn nerves_keys_stay_in_the_archive() {
     assert!(!written.contains("assert"), "{written}");
 }
 
-/// Pieces of configurations in any order find more than bytes do.
+/// Pieces of configurations in any order, which reach further than random bytes.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "task",
@@ -721,14 +720,14 @@ fn pieces() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = meta_conf(&bytes, &mut Environment::empty());
-        let _ = configuration(bytes, "fwup.conf", PathBuf::from("/nowhere"), &mut Environment::empty());
+        let _ = meta_conf(&bytes, &mut Definitions::empty());
+        let _ = configuration(bytes, "fwup.conf", PathBuf::from("/nowhere"), &mut Definitions::empty());
     }
 
     #[test]
     fn no_pieces_make_the_reader_panic(text in pieces()) {
-        let _ = meta_conf(text.as_bytes(), &mut Environment::empty());
-        let _ = configuration(text.into(), "fwup.conf", PathBuf::from("/nowhere"), &mut Environment::empty());
+        let _ = meta_conf(text.as_bytes(), &mut Definitions::empty());
+        let _ = configuration(text.into(), "fwup.conf", PathBuf::from("/nowhere"), &mut Definitions::empty());
     }
 
     #[test]
@@ -738,8 +737,8 @@ proptest! {
     ) {
         let calls: Vec<_> = values.iter().map(|name| Call { name: name.clone(), arguments: arguments.clone() }).collect();
         let firmware = Firmware {
-            metadata: vec![("meta-product".to_owned(), values[0].clone())],
-            tasks: vec![crate::model::Task {
+            metadata: SectionOptions(vec![("meta-product".to_owned(), Value::Text(values[0].clone()))]),
+            tasks: vec![Task {
                 name: values[0].clone(),
                 requirements: calls.clone(),
                 on_init: calls,
@@ -747,7 +746,7 @@ proptest! {
             }],
             ..Firmware::default()
         };
-        let written = meta::write(&firmware);
-        prop_assert_eq!(meta_conf(written.as_bytes(), &mut Environment::empty()), Ok(firmware));
+        let written = to_meta_conf(&firmware);
+        prop_assert_eq!(meta_conf(written.as_bytes(), &mut Definitions::empty()), Ok(firmware));
     }
 }

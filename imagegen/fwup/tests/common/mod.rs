@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the tests of firmware archives have in common.
+//! Helpers of several tests.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub(crate) fn fixture(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// Runs a command; its exit status, and what it printed to stdout and stderr.
+/// Runs a command. Returns its exit status, stdout and stderr.
 pub(crate) fn outcome(command: &mut Command) -> io::Result<(Option<i32>, String, String)> {
     let output = command.output()?;
     let text = |bytes| String::from_utf8(bytes).unwrap();

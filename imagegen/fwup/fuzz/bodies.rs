@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The bodies of the fuzz targets. The fuzzer calls them, and so does the test `fuzz`, which needs no
+//! nightly compiler.
+
+use std::io;
+use std::path::PathBuf;
+
+use fwup::apply::{Observer, apply};
+use fwup::archive::firmware_archive::FirmwareArchive;
+use fwup::archive::read::Archive;
+use fwup::archive::write::{Level, Writer};
+use fwup::destination::{Device, Storage};
+use fwup::firmware::model::Firmware;
+use fwup::language::{Definitions, configuration, meta_conf, to_meta_conf};
+
+/// The size of the disk in bytes.
+const DISK: usize = 300 << 10;
+
+/// Bytes as a configuration and as a `meta.conf`: an error, or firmware whose `meta.conf` reads back
+/// the same.
+pub(crate) fn language(bytes: &[u8]) {
+    let folder = PathBuf::from("/nowhere");
+    let definitions = &mut Definitions::empty();
+    let created = configuration(bytes.to_vec(), "fuzz", folder, definitions);
+    let applied = meta_conf(bytes, &mut Definitions::empty());
+    [created, applied].iter().flatten().for_each(reads_back);
+}
+
+fn reads_back(firmware: &Firmware) {
+    let written = to_meta_conf(firmware);
+    // Variables are resolved once more when the text is read.
+    if !written.contains("${") {
+        let again = meta_conf(written.as_bytes(), &mut Definitions::empty())
+            .expect("a meta.conf that we wrote is valid");
+        assert_eq!(to_meta_conf(&again), written);
+    }
+}
+
+/// Bytes as a firmware archive: an error, or resources that are read to the end.
+pub(crate) fn archive(bytes: &[u8]) {
+    if let Ok(mut archive) = FirmwareArchive::read(bytes, &mut Definitions::empty()) {
+        while let Ok(Some(_)) = archive.entries.next_entry() {
+            let _ = archive.entries.read_all(1 << 20);
+        }
+    }
+}
+
+/// Bytes as a `meta.conf`, each of whose tasks is applied to a small disk: an error, or success, and
+/// the disk keeps its size.
+pub(crate) fn apply_tasks(bytes: &[u8]) {
+    let Ok(firmware) = meta_conf(bytes, &mut Definitions::empty()) else {
+        return;
+    };
+    let resources = resources();
+    let mut disk = Disk(vec![0; DISK]);
+    for task in &firmware.tasks {
+        let mut device = Device::new(disk);
+        let mut entries = Archive::new(&resources[..]);
+        let _ = apply(
+            &mut entries,
+            &firmware,
+            &task.name,
+            &mut device,
+            &mut ProgressCheck,
+        );
+        disk = device.into_storage();
+        assert_eq!(disk.0.len(), DISK);
+    }
+}
+
+/// Entries with the names of the fixtures' resources.
+fn resources() -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new(), Level::default());
+    for name in ["data/kernel.bin", "data/x", "data/r.bin"] {
+        writer
+            .entry::<io::Error>(name, None, 5, |take| take(b"hello"))
+            .expect("memory can be written");
+    }
+    writer.finish().expect("memory can be written")
+}
+
+/// A disk in memory, whose size is fixed.
+struct Disk(Vec<u8>);
+
+impl Storage for Disk {
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let start = usize::try_from(offset).map_or(self.0.len(), |start| start.min(self.0.len()));
+        let length = out.len().min(self.0.len() - start);
+        out[..length].copy_from_slice(&self.0[start..start + length]);
+        Ok(length)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).expect("an offset on the disk");
+        self.0[start..start + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn grows(&self) -> bool {
+        false
+    }
+
+    fn grow(&mut self, _: u64) -> io::Result<()> {
+        unreachable!("the size of a disk is fixed")
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Checks that the progress is at most its total.
+struct ProgressCheck;
+
+impl Observer for ProgressCheck {
+    fn progress(&mut self, done: u64, total: u64) {
+        assert!(done <= total);
+    }
+
+    fn info(&mut self, _: &str) {}
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! From an `mbr` section to the blocks on the disk: the master boot record, and an extended boot
+//! record for each logical partition.
+//!
+//! An extended partition grows to the end of the disk, as one with `expand` does. The boot records
+//! of the logical partitions are in consecutive blocks at its start.
+
+use crate::firmware::mbr::{BOOT_CODE, EXTENDED, MOST, Mbr, PRIMARY, Partition};
+
+/// The size of a block in bytes.
+const BLOCK: usize = 512;
+/// The offset of the partition entries in a record, in bytes.
+const TABLE: usize = 446;
+/// The size of a partition's entry in bytes.
+const ENTRY: usize = 16;
+/// The type of a link to the next boot record.
+const LINK: u8 = 0x0f;
+
+/// The geometry that cylinders, heads and sectors are computed with.
+const SECTORS: u32 = 63;
+const HEADS: u32 = 255;
+/// The first block that they cannot express, and the bytes that stand for it and all that follow.
+const CHS_END: u32 = SECTORS * HEADS * 1024;
+const BEYOND_CHS: [u8; 3] = [0xfe, 0xff, 0xff];
+
+/// A block of a partition table, and its number on the disk.
+pub(super) type BootRecord = (u64, [u8; BLOCK]);
+
+/// The blocks to write. The master boot record is the last, so that it never leads to records that
+/// are not there yet. `disk` is the disk's size in blocks, 0 when it is not known.
+///
+/// # Errors
+///
+/// When a logical partition starts before its boot record.
+pub(super) fn boot_records(mbr: &Mbr<'_>, disk: u64) -> Result<Vec<BootRecord>, String> {
+    let entries: [TableEntry; MOST] = std::array::from_fn(|number| {
+        mbr.partitions[number].map_or_else(TableEntry::default, TableEntry::of)
+    });
+    // A disk is at least as large as its partitions.
+    let disk = entries.iter().map(|entry| entry.end()).fold(disk, u64::max);
+    let entries = entries.map(|entry| entry.grown(disk));
+    let logical: Vec<_> = (PRIMARY..MOST)
+        .take_while(|number| mbr.used(*number).is_some())
+        .map(|number| entries[number])
+        .collect();
+    let mut blocks = Vec::new();
+    let first_record = entries[EXTENDED].start;
+    for (number, entry) in (0_u32..).zip(&logical) {
+        let at = first_record.saturating_add(number);
+        let start = entry.start.checked_sub(at).ok_or_else(|| {
+            format!(
+                "partition {} starts before block {at}, where its boot record is",
+                PRIMARY as u32 + number
+            )
+        })?;
+        let mut record = empty_record();
+        TableEntry {
+            start,
+            is_boot: false,
+            ..*entry
+        }
+        .encode(&mut record[TABLE..]);
+        if (number as usize) + 1 < logical.len() {
+            TableEntry {
+                kind: LINK,
+                start: number + 1,
+                blocks: 1,
+                ..TableEntry::default()
+            }
+            .encode(&mut record[TABLE + ENTRY..]);
+        }
+        blocks.push((u64::from(at), record));
+    }
+    blocks.reverse();
+    blocks.push((0, master(mbr, &entries)));
+    Ok(blocks)
+}
+
+fn master(mbr: &Mbr<'_>, entries: &[TableEntry]) -> [u8; BLOCK] {
+    let mut master = empty_record();
+    if let Some(code) = &mbr.boot_code {
+        master[..BOOT_CODE].copy_from_slice(code);
+    }
+    if let Some(signature) = mbr.signature {
+        master[BOOT_CODE..BOOT_CODE + 4].copy_from_slice(&signature.to_le_bytes());
+    }
+    let places = master[TABLE..].chunks_mut(ENTRY);
+    for (entry, place) in entries.iter().take(PRIMARY).zip(places) {
+        entry.encode(place);
+    }
+    master
+}
+
+fn empty_record() -> [u8; BLOCK] {
+    let mut record = [0; BLOCK];
+    record[BLOCK - 2..].copy_from_slice(&[0x55, 0xaa]);
+    record
+}
+
+/// A partition's entry in a boot record.
+#[derive(Clone, Copy, Debug, Default)]
+struct TableEntry {
+    kind: u8,
+    start: u32,
+    blocks: u32,
+    is_boot: bool,
+    /// Whether it reaches to the end of the disk.
+    grows: bool,
+}
+
+impl TableEntry {
+    fn of(partition: Partition) -> Self {
+        Self {
+            kind: partition.kind,
+            start: partition.start.unwrap_or(0),
+            blocks: partition.blocks,
+            is_boot: partition.is_boot,
+            grows: partition.expands || partition.is_extended(),
+        }
+    }
+
+    fn end(self) -> u64 {
+        u64::from(self.start) + u64::from(self.blocks)
+    }
+
+    /// With its final length on a disk of `disk` blocks.
+    fn grown(self, disk: u64) -> Self {
+        if !self.grows || disk <= self.end() {
+            return self;
+        }
+        let blocks = disk - u64::from(self.start);
+        Self {
+            blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
+            ..self
+        }
+    }
+
+    fn encode(self, entry: &mut [u8]) {
+        if self.kind != 0 {
+            entry[0] = if self.is_boot { 0x80 } else { 0 };
+            entry[1..4].copy_from_slice(&chs(self.start));
+            entry[4] = self.kind;
+            let last = self.start.wrapping_add(self.blocks).wrapping_sub(1);
+            entry[5..8].copy_from_slice(&chs(last));
+        }
+        entry[8..12].copy_from_slice(&self.start.to_le_bytes());
+        entry[12..16].copy_from_slice(&self.blocks.to_le_bytes());
+    }
+}
+
+/// Head, sector with the upper bits of the cylinder, and the lower bits of the cylinder.
+fn chs(block: u32) -> [u8; 3] {
+    if block >= CHS_END {
+        return BEYOND_CHS;
+    }
+    let (track, sector) = (block / SECTORS, block % SECTORS + 1);
+    let (cylinder, head) = (track / HEADS, track % HEADS);
+    // All below 256.
+    [
+        head as u8,
+        (cylinder >> 8 << 6 | sector) as u8,
+        cylinder as u8,
+    ]
+}
+
+/// The first block of each primary partition; `None` for a block that is not a master boot record.
+pub(super) fn primary_starts(block: &[u8; BLOCK]) -> Option<[u32; PRIMARY]> {
+    if !block.ends_with(&[0x55, 0xaa]) {
+        return None;
+    }
+    let entry = |number: usize| TABLE + number * ENTRY + 8;
+    Some(std::array::from_fn(|number| {
+        u32::from_le_bytes(std::array::from_fn(|byte| block[entry(number) + byte]))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cylinders_heads_and_sectors_end_where_they_can_express_no_more() {
+        assert_eq!(chs(0), [0, 1, 0]);
+        assert_eq!(chs(64), [1, 2, 0]);
+        assert_eq!(chs(16383), [5, 4, 1]);
+        assert_eq!(chs(CHS_END - 1), [254, 0xff, 0xff]);
+        assert_eq!(chs(CHS_END), BEYOND_CHS);
+    }
+
+    fn mbr(partitions: &[Partition]) -> Mbr<'static> {
+        let mut mbr = Mbr {
+            title: "x",
+            boot_code: None,
+            signature: None,
+            partitions: [None; MOST],
+        };
+        for partition in partitions {
+            mbr.partitions[partition.number] = Some(*partition);
+        }
+        mbr
+    }
+
+    #[test]
+    fn an_extended_partition_grows_to_the_end_of_the_disk() {
+        let extended = Partition {
+            number: 3,
+            kind: 0xf,
+            start: Some(8),
+            blocks: 1,
+            ..Partition::default()
+        };
+        let logical = Partition {
+            number: 4,
+            kind: 1,
+            start: Some(9),
+            ..extended
+        };
+        let records = boot_records(&mbr(&[extended, logical]), 100).unwrap();
+        let [(8, _), (0, master)] = records[..] else {
+            panic!("{records:?}");
+        };
+        let entry = &master[TABLE + 3 * ENTRY..];
+        assert_eq!(entry[8..12], 8_u32.to_le_bytes());
+        assert_eq!(entry[12..16], 92_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn a_partition_expands_to_the_end_of_a_disk_that_is_larger() {
+        let partition = Partition {
+            kind: 131,
+            start: Some(100),
+            blocks: 50,
+            expands: true,
+            ..Partition::default()
+        };
+        let mbr = mbr(&[partition]);
+        for (disk, expected) in [(0, 50), (150, 50), (1000, 900), (1 << 40, u32::MAX)] {
+            let (_, block) = boot_records(&mbr, disk).unwrap()[0];
+            assert_eq!(
+                block[TABLE + 12..TABLE + 16],
+                expected.to_le_bytes(),
+                "{disk}"
+            );
+        }
+    }
+}

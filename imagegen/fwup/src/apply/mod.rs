@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Applying an archive: a task is chosen, and its actions change the destination, resource by
+//! resource as the archive has them. Errors that do not depend on the data are found before
+//! anything is written.
+//!
+//! Changes to partition tables and environments are collected, and written before the next data
+//! and at the end, each time after all data that precedes them.
+
+mod archive_file;
+mod boot_records;
+mod error;
+mod execution;
+mod hashing;
+mod observer;
+mod raw_write;
+mod requirement;
+mod steps;
+pub mod uboot_env;
+
+pub use archive_file::{ApplyFileError, apply_to, apply_with};
+pub use error::{ApplyError, ResourceDataError};
+pub use execution::{Applied, apply};
+pub use observer::Observer;
+pub use requirement::RequirementError;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The start of a firmware archive: everything before its resources.
+
+use std::io::Read;
+
+use super::identity::Identity;
+use super::read::{Archive, ArchiveError};
+use crate::firmware::model::Firmware;
+use crate::language::{self, Definitions, LanguageError, META_CONF_SIZE};
+
+/// The length of a signature in bytes.
+const SIGNATURE: usize = 64;
+
+/// Why a file is not a firmware archive.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// `meta.conf` must be the first entry.
+    #[error("the archive starts with {found}, expected meta.conf: this is not a firmware archive")]
+    NoMetaConf {
+        /// The first entry.
+        found: String,
+    },
+    /// `meta.conf` is too short or too long.
+    #[error("meta.conf has {0} bytes, expected {min} to {max}", min = META_CONF_SIZE.start(), max = META_CONF_SIZE.end())]
+    Size(usize),
+    /// The signature has the wrong length.
+    #[error("meta.conf.ed25519 has {0} bytes, expected 64")]
+    Signature(usize),
+    /// `meta.conf` is invalid.
+    #[error(transparent)]
+    Language(#[from] LanguageError),
+}
+
+/// An archive whose resources are still to be read.
+pub struct FirmwareArchive<R> {
+    /// The entries that follow `meta.conf`.
+    pub entries: Archive<R>,
+    /// The contents of `meta.conf`.
+    pub firmware: Firmware,
+    /// When it was made, in seconds since 1970.
+    pub created: Option<u32>,
+    /// UUID and nickname.
+    pub identity: Identity,
+    /// The signature of `meta.conf`.
+    pub signature: Option<[u8; SIGNATURE]>,
+}
+
+impl<R: Read> FirmwareArchive<R> {
+    /// Reads the start of an archive. `definitions` has the variables of the device; UUID and
+    /// nickname of the archive are added to it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a firmware archive, or its `meta.conf` is invalid.
+    pub fn read(input: R, definitions: &mut Definitions) -> Result<Self, OpenError> {
+        let mut archive = Archive::new(input);
+        let next = |archive: &mut Archive<R>| -> Result<(String, Option<u32>), OpenError> {
+            Ok(archive.next_entry()?.map_or_else(
+                || ("its end".to_owned(), None),
+                |header| (header.name, header.modified),
+            ))
+        };
+        let (mut name, mut created) = next(&mut archive)?;
+        let mut signature = None;
+        if name == "meta.conf.ed25519" {
+            let bytes = archive.read_all(SIGNATURE + 1)?;
+            let length = bytes.len();
+            signature = Some(bytes.try_into().map_err(|_| OpenError::Signature(length))?);
+            (name, created) = next(&mut archive)?;
+        }
+        if name != "meta.conf" {
+            return Err(OpenError::NoMetaConf {
+                found: format!("{name:?}"),
+            });
+        }
+        let meta_conf = archive.read_all(*META_CONF_SIZE.end())?;
+        if !META_CONF_SIZE.contains(&meta_conf.len()) {
+            return Err(OpenError::Size(meta_conf.len()));
+        }
+        let identity = Identity::of(&meta_conf);
+        definitions.set("FWUP_META_UUID", &identity.uuid);
+        definitions.set("FWUP_META_NICKNAME", &identity.nickname);
+        let firmware = language::meta_conf(&meta_conf, definitions)?;
+        Ok(Self {
+            entries: archive,
+            firmware,
+            created,
+            identity,
+            signature,
+        })
+    }
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Whether the data in an archive is the data that was packed.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use blake2::{Blake2b256, Digest};
+
+use super::firmware_archive::FirmwareArchive;
+use super::name::resource_of;
+use super::read::ArchiveError;
+
+/// The bytes that are read at once.
+const PIECE: usize = 128 << 10;
+
+/// Why an archive is not valid.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// An entry that is not a resource.
+    #[error("'{0}' is in the archive, but meta.conf does not declare it")]
+    Unknown(String),
+    /// A resource has no entry.
+    #[error("file-resource '{0}' is missing in the archive")]
+    Missing(String),
+    /// The data of a resource cannot be checked.
+    #[error("meta.conf has no blake2b-256 for file-resource '{0}'")]
+    NoHash(String),
+    /// More or less data than declared.
+    #[error("file-resource '{name}' has {found} bytes of data, meta.conf says {expected}")]
+    Length {
+        /// The resource.
+        name: String,
+        /// The length in the archive in bytes.
+        found: u64,
+        /// The length in `meta.conf` in bytes.
+        expected: u64,
+    },
+    /// The data is not the data that was packed.
+    #[error("the data of file-resource '{0}' is damaged: its hash differs")]
+    Hash(String),
+}
+
+/// Reads all data, and compares its lengths and hashes with `meta.conf`.
+///
+/// # Errors
+///
+/// Every [`VerifyError`].
+pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyError> {
+    let resources = archive.firmware.resources.iter();
+    let mut left: BTreeMap<_, _> = resources
+        .map(|resource| (resource.name.as_str(), resource))
+        .collect();
+    let mut buffer = vec![0; PIECE];
+    while let Some(header) = archive.entries.next_entry()? {
+        let name = resource_of(&header.name);
+        // The folder, which the program zip adds as an entry.
+        if name.is_empty() {
+            continue;
+        }
+        let resource = left
+            .remove(name.as_str())
+            .ok_or(VerifyError::Unknown(header.name))?;
+        let Some(expected) = resource.hash else {
+            return Err(VerifyError::NoHash(name));
+        };
+        let mut found = 0;
+        let mut hash = Blake2b256::new();
+        loop {
+            let length = archive.entries.read(&mut buffer)?;
+            if length == 0 {
+                break;
+            }
+            hash.update(&buffer[..length]);
+            found += length as u64;
+        }
+        if found != resource.data_length() {
+            return Err(VerifyError::Length {
+                name,
+                found,
+                expected: resource.data_length(),
+            });
+        }
+        if hash.finalize()[..] != expected {
+            return Err(VerifyError::Hash(name));
+        }
+    }
+    match left.first_key_value() {
+        Some((name, _)) => Err(VerifyError::Missing((*name).to_owned())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::write::{Level, Writer};
+    use super::*;
+    use crate::hex;
+    use crate::language::Definitions;
+
+    fn verified(entries: &[(&str, &str)]) -> Result<(), String> {
+        let hash = hex::encode(&Blake2b256::digest("hello"));
+        let meta_conf = format!(
+            "file-resource \"a\" {{\nlength=5\nblake2b-256={hash}\n}}\nfile-resource \"/b\" {{\nlength=5\nblake2b-256={hash}\n}}\n"
+        );
+        verified_with(&meta_conf, entries)
+    }
+
+    fn verified_with(meta_conf: &str, entries: &[(&str, &str)]) -> Result<(), String> {
+        let mut writer = Writer::new(Vec::new(), Level::default());
+        for (name, data) in [("meta.conf", meta_conf)].iter().chain(entries) {
+            writer
+                .entry::<std::io::Error>(name, None, data.len() as u64, |take| {
+                    take(data.as_bytes())
+                })
+                .unwrap();
+        }
+        let bytes = writer.finish().unwrap();
+        let mut archive = FirmwareArchive::read(&bytes[..], &mut Definitions::empty()).unwrap();
+        verify(&mut archive).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn changed_data_is_found() {
+        assert_eq!(verified(&[("data/a", "hello"), ("b", "hello")]), Ok(()));
+        let with_folder = [("data/", ""), ("data/a", "hello"), ("b", "hello")];
+        assert_eq!(verified(&with_folder), Ok(()));
+        for (entries, expected) in [
+            (
+                &[("data/a", "hello"), ("b", "hallo")][..],
+                "the data of file-resource '/b' is damaged: its hash differs",
+            ),
+            (
+                &[("data/a", "hello"), ("b", "hell")],
+                "file-resource '/b' has 4 bytes of data, meta.conf says 5",
+            ),
+            (
+                &[("data/a", "hello")],
+                "file-resource '/b' is missing in the archive",
+            ),
+            (
+                &[("data/a", "hello"), ("data/c", "x")],
+                "'data/c' is in the archive, but meta.conf does not declare it",
+            ),
+            (
+                &[("data/a", "hello"), ("data/a", "hello")],
+                "'data/a' is in the archive, but meta.conf does not declare it",
+            ),
+        ] {
+            assert_eq!(verified(entries), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_resource_without_a_hash_is_not_valid() {
+        for resource in ["file-resource \"a\" {\nlength=5\n}\n", "file-resource a {}"] {
+            assert_eq!(
+                verified_with(resource, &[("data/a", "hello")]),
+                Err("meta.conf has no blake2b-256 for file-resource 'a'".to_owned())
+            );
+        }
+    }
+}

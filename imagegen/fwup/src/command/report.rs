@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! fwup's output while it applies an archive, byte for byte where scripts depend on it.
+//!
+//! With framing, each message is a length of 32 bits, a kind of two letters, a code of 16 bits, and
+//! the text; numbers are big-endian. The kinds are OK, ER (an error), WN (a task's message) and PR
+//! (progress, whose code is a percentage).
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::amount::amount;
+use crate::apply::Observer;
+
+/// The width of the progress bar.
+const BAR: usize = 36;
+
+/// How to show progress and messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProgressMode {
+    /// A bar.
+    #[default]
+    Normal,
+    /// A percentage per line (`-n`).
+    Numeric,
+    /// No progress (`-q`).
+    Quiet,
+    /// Frames (`-F`).
+    Framed,
+    /// No progress, and everything else in frames (`-F -q`).
+    FramedQuiet,
+}
+
+/// Prints progress and messages.
+pub(super) struct Reporter<W> {
+    out: W,
+    mode: ProgressMode,
+    low: u8,
+    high: u8,
+    last: Option<u8>,
+    started: Option<Instant>,
+    /// The bytes of the archive that were read.
+    read: Rc<Cell<u64>>,
+    written: u64,
+    total: u64,
+}
+
+impl<W: Write> Reporter<W> {
+    /// Prints to `out`; progress goes from `low` to `high` percent.
+    pub(super) fn new(out: W, mode: ProgressMode, low: u8, high: u8) -> Self {
+        Self {
+            out,
+            mode,
+            low,
+            high: high.max(low),
+            last: None,
+            started: None,
+            read: Rc::default(),
+            written: 0,
+            total: 0,
+        }
+    }
+
+    /// Counts the bytes of an archive for the progress bar.
+    pub(super) fn counted<R: Read>(&self, input: R) -> CountingReader<R> {
+        CountingReader {
+            input,
+            count: Rc::clone(&self.read),
+        }
+    }
+
+    pub(super) fn start(&mut self) {
+        self.percent(self.low);
+    }
+
+    pub(super) fn success(&mut self) {
+        self.percent(self.high);
+        match self.mode {
+            ProgressMode::Normal => {
+                let mut text = "\nSuccess!\n".to_owned();
+                if let Some(started) = self.started {
+                    let elapsed = started.elapsed();
+                    let seconds = elapsed.as_secs();
+                    text += &if elapsed.as_millis() > 60_000 {
+                        format!("Elapsed time: {} min {:02} s\n", seconds / 60, seconds % 60)
+                    } else {
+                        format!("Elapsed time: {seconds}.{:03} s\n", elapsed.subsec_millis())
+                    };
+                }
+                self.print(&text);
+            }
+            ProgressMode::Framed | ProgressMode::FramedQuiet => self.frame(*b"OK", 0, ""),
+            ProgressMode::Numeric | ProgressMode::Quiet => {}
+        }
+    }
+
+    /// Shows the result of a command, with framing as one frame.
+    pub(super) fn text(&mut self, text: &str) {
+        match self.mode {
+            ProgressMode::Framed | ProgressMode::FramedQuiet => self.frame(*b"OK", 0, text),
+            _ => self.print(text),
+        }
+    }
+
+    pub(super) fn error(&mut self, error: &dyn Display) {
+        self.message(*b"ER", &error.to_string());
+    }
+
+    fn message(&mut self, kind: [u8; 2], text: &str) {
+        match self.mode {
+            ProgressMode::Framed | ProgressMode::FramedQuiet => self.frame(kind, 0, text),
+            // This erases the bar first.
+            ProgressMode::Normal => self.print(&format!("\r\x1b[Kfwup: {text}\n")),
+            ProgressMode::Numeric | ProgressMode::Quiet => self.print(&format!("fwup: {text}\n")),
+        }
+    }
+
+    fn percent(&mut self, percent: u8) {
+        if self.last.is_some_and(|last| percent <= last) {
+            return;
+        }
+        self.last = Some(percent);
+        match self.mode {
+            ProgressMode::Normal => {
+                let bar = "=".repeat(usize::from(percent) * BAR / 100);
+                let mut text = format!("\r{percent:3}% [{bar:BAR$}]");
+                if self.total > 0 {
+                    let (read, written) = (amount(self.read.get()), amount(self.written));
+                    // This erases the end of a longer text.
+                    text += &format!(" {read} in / {written} out     \x08\x08\x08\x08\x08");
+                }
+                self.print(&text);
+            }
+            ProgressMode::Numeric => self.print(&format!("{percent}\n")),
+            ProgressMode::Framed => self.frame(*b"PR", u16::from(percent), ""),
+            ProgressMode::Quiet | ProgressMode::FramedQuiet => {}
+        }
+    }
+
+    /// Errors are ignored: the work goes on when the reader has gone.
+    fn print(&mut self, text: &str) {
+        let _ = self
+            .out
+            .write_all(text.as_bytes())
+            .and_then(|()| self.out.flush());
+    }
+
+    fn frame(&mut self, kind: [u8; 2], code: u16, text: &str) {
+        let length = u32::try_from(text.len() + 4).unwrap_or(u32::MAX);
+        let mut bytes = length.to_be_bytes().to_vec();
+        bytes.extend(kind);
+        bytes.extend(code.to_be_bytes());
+        bytes.extend(text.as_bytes());
+        let _ = self.out.write_all(&bytes).and_then(|()| self.out.flush());
+    }
+}
+
+impl<W: Write> Observer for Reporter<W> {
+    fn progress(&mut self, done: u64, total: u64) {
+        (self.written, self.total) = (done, total);
+        if total == 0 {
+            return;
+        }
+        self.started.get_or_insert_with(Instant::now);
+        let range = u64::from(self.high - self.low);
+        // The last percent is for success, when all data is on the disk. Below 256.
+        let part = u128::from(done) * u128::from(range) / u128::from(total);
+        let part = (part as u64).min(range.saturating_sub(1)) as u8;
+        self.percent(self.low + part);
+    }
+
+    fn info(&mut self, message: &str) {
+        self.message(*b"WN", message);
+    }
+}
+
+/// An input whose bytes are counted.
+pub(super) struct CountingReader<R> {
+    input: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for CountingReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.input.read(out)?;
+        self.count.set(self.count.get() + length as u64);
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(mode: ProgressMode, low: u8, high: u8) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut reporter = Reporter::new(&mut out, mode, low, high);
+        let mut archive = reporter.counted(&[0; 1234][..]);
+        reporter.start();
+        archive.read_exact(&mut [0; 1234]).unwrap();
+        reporter.info("hello");
+        for done in [0, 1, 500, 500, 1000] {
+            reporter.progress(done, 1000);
+        }
+        // The elapsed time varies.
+        reporter.started = None;
+        reporter.success();
+        out
+    }
+
+    #[test]
+    fn progress_is_shown_as_fwup_shows_it() {
+        assert_eq!(report(ProgressMode::Quiet, 0, 100), b"fwup: hello\n");
+        assert_eq!(
+            String::from_utf8(report(ProgressMode::Numeric, 0, 100)).unwrap(),
+            "0\nfwup: hello\n50\n99\n100\n"
+        );
+        assert_eq!(
+            String::from_utf8(report(ProgressMode::Numeric, 20, 40)).unwrap(),
+            "20\nfwup: hello\n30\n39\n40\n"
+        );
+        assert_eq!(
+            String::from_utf8(report(ProgressMode::Normal, 0, 100)).unwrap(),
+            "\r  0% [                                    ]\
+             \r\x1b[Kfwup: hello\n\
+             \r 50% [==================                  ] 1.23 KB in / 500.00 bytes out     \x08\x08\x08\x08\x08\
+             \r 99% [=================================== ] 1.23 KB in / 1.00 KB out     \x08\x08\x08\x08\x08\
+             \r100% [====================================] 1.23 KB in / 1.00 KB out     \x08\x08\x08\x08\x08\
+             \nSuccess!\n"
+        );
+        assert_eq!(
+            report(ProgressMode::Framed, 0, 100),
+            b"\0\0\0\x04PR\0\0\0\0\0\x09WN\0\0hello\0\0\0\x04PR\0\x32\0\0\0\x04PR\0\x63\0\0\0\x04PR\0\x64\0\0\0\x04OK\0\0"
+        );
+    }
+
+    #[test]
+    fn errors_are_shown_as_fwup_shows_them() {
+        let show = |mode| {
+            let mut out = Vec::new();
+            Reporter::new(&mut out, mode, 0, 100).error(&"no");
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(show(ProgressMode::Quiet), "fwup: no\n");
+        assert_eq!(show(ProgressMode::Numeric), "fwup: no\n");
+        assert_eq!(show(ProgressMode::Normal), "\r\x1b[Kfwup: no\n");
+        assert_eq!(show(ProgressMode::Framed), "\0\0\0\x06ER\0\0no");
+    }
+}

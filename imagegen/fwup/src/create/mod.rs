@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Making an archive from a configuration and the files that it names.
+
+mod pack;
+mod source;
+mod write_archive;
+
+pub use pack::{PackError, pack};
+pub use source::{SourceError, has_holes};
+pub use write_archive::{CreateError, Created, creation_date, write_archive};

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use blake2::{Blake2b256, Digest};
+
+use super::source::{Source, SourceError};
+use crate::archive::entry_of;
+use crate::archive::identity::Identity;
+use crate::archive::write::{Level, Writer};
+use crate::firmware::model::Firmware;
+use crate::language::{Definitions, META_CONF_SIZE, to_meta_conf};
+
+/// Why no archive was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// A resource cannot be packed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// `meta.conf` would be too large or too small for readers.
+    #[error("meta.conf would have {0} bytes, it must have {min} to {max}", min = META_CONF_SIZE.start(), max = META_CONF_SIZE.end())]
+    MetaConf(usize),
+    /// A name is not that of an entry, or two resources have it.
+    #[error("'{0}' cannot be the name of a resource, or two resources have it")]
+    Name(String),
+    /// `SOURCE_DATE_EPOCH` is not a number of seconds.
+    #[error("SOURCE_DATE_EPOCH is '{0}', it must be a number of seconds since 1970, below 2^32")]
+    Date(String),
+    /// The archive cannot be written.
+    #[error("cannot write the archive")]
+    Output(#[from] io::Error),
+}
+
+/// An archive that was made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// UUID and nickname.
+    pub identity: Identity,
+    /// The size of the resources in bytes, before compression.
+    pub data: u64,
+}
+
+/// The date of a new archive in seconds since 1970: `SOURCE_DATE_EPOCH`, or else now.
+///
+/// # Errors
+///
+/// [`CreateError::Date`]
+pub fn creation_date(definitions: &Definitions) -> Result<u32, CreateError> {
+    match definitions.get("SOURCE_DATE_EPOCH") {
+        Some(text) => text.parse().map_err(|_| CreateError::Date(text.to_owned())),
+        None => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            Ok(now
+                .ok()
+                .and_then(|now| u32::try_from(now.as_secs()).ok())
+                .unwrap_or(0))
+        }
+    }
+}
+
+/// Writes the archive of a configuration: `meta.conf`, then the resources in the order of their
+/// declaration. Adds the lengths and hashes of the resources to `firmware`. `progress` receives the
+/// bytes that are done, and their total.
+///
+/// # Errors
+///
+/// Every [`CreateError`]. The resources are checked before anything is written.
+pub fn write_archive(
+    firmware: &mut Firmware,
+    out: impl Write,
+    level: Level,
+    date: u32,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Created, CreateError> {
+    let mut names = BTreeSet::new();
+    let mut sources = Vec::new();
+    for resource in &mut firmware.resources {
+        let name = entry_of(&resource.name)
+            .ok()
+            .filter(|name| names.insert(name.clone()))
+            .ok_or_else(|| CreateError::Name(resource.name.clone()))?;
+        let source = Source::survey(resource)?;
+        resource.length.clone_from(&source.lengths);
+        resource.hash = Some(source.hash);
+        sources.push((name, source));
+    }
+    let meta_conf = to_meta_conf(firmware);
+    if !META_CONF_SIZE.contains(&meta_conf.len()) {
+        return Err(CreateError::MetaConf(meta_conf.len()));
+    }
+    let total = sources.iter().map(|(_, source)| source.data()).sum();
+    let mut done = 0;
+    let mut writer = Writer::new(out, level);
+    writer.entry::<CreateError>("meta.conf", Some(date), meta_conf.len() as u64, |take| {
+        take(meta_conf.as_bytes())
+    })?;
+    for (name, source) in &sources {
+        // Without a date, so that archives of the same content do not differ.
+        writer.entry::<CreateError>(name, None, source.data(), |take| {
+            let mut hash = Blake2b256::new();
+            source.read(&mut |piece| {
+                hash.update(piece);
+                done += piece.len() as u64;
+                progress(done, total);
+                take(piece)
+            })?;
+            if hash.finalize()[..] == source.hash {
+                Ok(())
+            } else {
+                Err(source.changed().into())
+            }
+        })?;
+    }
+    writer.finish()?;
+    Ok(Created {
+        identity: Identity::of(meta_conf.as_bytes()),
+        data: total,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::firmware::model::Resource;
+    use crate::language;
+
+    fn archive(text: &str) -> Result<Vec<u8>, CreateError> {
+        let definitions = &mut Definitions::empty();
+        let mut firmware =
+            language::configuration(text.into(), "fwup.conf", PathBuf::new(), definitions).unwrap();
+        let mut bytes = Vec::new();
+        write_archive(
+            &mut firmware,
+            &mut bytes,
+            Level::default(),
+            1_700_000_000,
+            |_, _| {},
+        )
+        .map(|_| bytes)
+    }
+
+    #[test]
+    fn the_same_configuration_gives_the_same_bytes() {
+        let text = "meta-product = x file-resource a { contents = hello } file-resource /b { contents = \"\" }";
+        assert_eq!(archive(text).unwrap(), archive(text).unwrap());
+    }
+
+    #[test]
+    fn a_meta_conf_that_no_reader_accepts_is_refused() {
+        assert_eq!(
+            archive("").unwrap_err().to_string(),
+            "meta.conf would have 0 bytes, it must have 10 to 49999"
+        );
+        let long = format!("meta-misc = \"{}\"", "x".repeat(50_000));
+        assert!(
+            archive(&long)
+                .unwrap_err()
+                .to_string()
+                .contains("meta.conf would have 50")
+        );
+    }
+
+    /// The language refuses such names; a firmware that is built without it is checked here.
+    #[test]
+    fn invalid_names_are_refused() {
+        for names in [&["../a"][..], &["/meta.conf"], &["/data/a"], &["a", "a"]] {
+            let resources = names.iter().map(|name| Resource {
+                name: (*name).to_owned(),
+                ..Resource::default()
+            });
+            let mut firmware = Firmware {
+                resources: resources.collect(),
+                ..Firmware::default()
+            };
+            let error = write_archive(&mut firmware, Vec::new(), Level::default(), 0, |_, _| {});
+            assert_eq!(
+                error.unwrap_err().to_string(),
+                format!(
+                    "'{}' cannot be the name of a resource, or two resources have it",
+                    names[0]
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn the_date_comes_from_the_environment() {
+        let definitions = |value: &str| Definitions::from_iter([("SOURCE_DATE_EPOCH", value)]);
+        assert_eq!(
+            creation_date(&definitions("1700000000")).unwrap(),
+            1_700_000_000
+        );
+        assert!(creation_date(&definitions("today")).is_err());
+        assert!(creation_date(&Definitions::empty()).unwrap() > 1_700_000_000);
+    }
+}

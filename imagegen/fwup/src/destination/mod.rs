@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The destination of a task: an image file or a block device, behind a write cache.
+//!
+//! Plain data goes through the cache and may reach the disk in any order. What decides about
+//! booting, partition tables and environments, goes to the disk at once, and only when all data
+//! before it is there ([`Device::write_ordered`]). So an interruption leaves either the old
+//! decision or the new one with everything that it needs.
+
+pub(crate) mod block_devices;
+pub(crate) mod device;
+mod open;
+pub(crate) mod options;
+mod segment;
+pub(crate) mod storage;
+mod store;
+#[cfg(test)]
+mod tests;
+mod unmount;
+
+pub use device::{Device, DeviceError, SEGMENT, WriteOptions};
+pub use open::DestinationError;
+pub use options::{DestinationOptions, Mounts, OpenDestinationError};
+pub use storage::{DiskFile, Storage};
+pub use unmount::UnmountError;

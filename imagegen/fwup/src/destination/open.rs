@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Opening a destination. Files that are neither an image nor a disk are refused, and so is a disk
+//! in use.
+
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::storage::DiskFile;
+
+/// The folder of the devices.
+const DEV: &str = "/dev";
+/// The most symbolic links that are followed, as in Linux.
+const LINKS: usize = 40;
+
+/// Why a destination cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DestinationError {
+    /// A device that does not exist.
+    #[error(
+        "cannot open {0}: it does not exist, and no image is created in /dev; check its name, and whether it is plugged in"
+    )]
+    NoDevice(String),
+    /// Neither a regular file nor a block device.
+    #[error("cannot write to {path}: it is {kind}, expected an image file or a block device")]
+    Kind {
+        /// The destination.
+        path: String,
+        /// The kind of the file.
+        kind: &'static str,
+    },
+    /// A block device in use.
+    #[error(
+        "cannot write to {0}: it is in use. Unmount it and its partitions, and remove it from swap, RAID and LVM. To upgrade the system that runs from it, use fwup -U"
+    )]
+    InUse(String),
+    /// A file without write permission, to which root could write.
+    #[error("cannot write to {0}: the file is read-only; to write to it, run chmod +w on it")]
+    ReadOnly(String),
+    /// The system reports an error.
+    #[error("cannot open {path} for writing: {error}")]
+    Io {
+        /// The destination.
+        path: String,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+impl DiskFile {
+    /// Opens a file or a block device for reading and writing; a missing file is created. A block
+    /// device is opened exclusively: Linux refuses that while it or a partition of it is mounted.
+    ///
+    /// # Errors
+    ///
+    /// Every [`DestinationError`].
+    pub fn open(path: &Path) -> Result<Self, DestinationError> {
+        Self::open_outside(path, Path::new(DEV), OFlags::EXCL)
+    }
+
+    /// Like [`DiskFile::open`], but opens a block device also while it is in use, so that a system
+    /// can upgrade the disk that it runs from.
+    ///
+    /// # Errors
+    ///
+    /// Every [`DestinationError`].
+    pub fn open_shared(path: &Path) -> Result<Self, DestinationError> {
+        Self::open_outside(path, Path::new(DEV), OFlags::empty())
+    }
+
+    /// Opens a device with these flags. Does not create a file in the folder `dev`.
+    fn open_outside(path: &Path, dev: &Path, flags: OFlags) -> Result<Self, DestinationError> {
+        let name = || path.display().to_string();
+        let unopened = |error: io::Error| DestinationError::Io {
+            path: name(),
+            error,
+        };
+        let mut file = match fs::metadata(path) {
+            Ok(found) if found.file_type().is_block_device() => {
+                open_device(path, flags).map_err(|error| match error {
+                    Errno::BUSY => DestinationError::InUse(name()),
+                    error => unopened(error.into()),
+                })?
+            }
+            Ok(found) => {
+                refuse(path, found.file_type())?;
+                if found.permissions().mode() & 0o222 == 0 {
+                    return Err(DestinationError::ReadOnly(name()));
+                }
+                let mut options = OpenOptions::new();
+                options
+                    .read(true)
+                    .write(true)
+                    .open(path)
+                    .map_err(unopened)?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if is_in(path, dev) {
+                    return Err(DestinationError::NoDevice(name()));
+                }
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create(true).truncate(false);
+                options.open(path).map_err(unopened)?
+            }
+            Err(error) => return Err(unopened(error)),
+        };
+        // The file may have been replaced in between.
+        let kind = file.metadata().map_err(unopened)?.file_type();
+        if !kind.is_block_device() {
+            refuse(path, kind)?;
+        }
+        let length = file.seek(SeekFrom::End(0)).map_err(unopened)?;
+        Ok(Self {
+            file,
+            length,
+            is_regular: kind.is_file(),
+        })
+    }
+
+    /// Whether it is an image file.
+    #[must_use]
+    pub fn is_regular(&self) -> bool {
+        self.is_regular
+    }
+}
+
+/// In Linux `O_EXCL` without `O_CREAT` opens a block device exclusively.
+fn open_device(path: &Path, flags: OFlags) -> Result<File, Errno> {
+    let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+fn refuse(path: &Path, kind: FileType) -> Result<(), DestinationError> {
+    let kind = if kind.is_dir() {
+        "a directory"
+    } else if kind.is_char_device() {
+        "a character device"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_file() {
+        return Ok(());
+    } else {
+        "not a file"
+    };
+    Err(DestinationError::Kind {
+        path: path.display().to_string(),
+        kind,
+    })
+}
+
+/// Whether creating this file would create it below a folder, also through symbolic links.
+fn is_in(path: &Path, folder: &Path) -> bool {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = parent(&path).join(target),
+            Err(_) => break,
+        }
+    }
+    let made_in = parent(&path);
+    made_in
+        .canonicalize()
+        .unwrap_or(made_in)
+        .starts_with(folder)
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        Some(_) => PathBuf::from("."),
+        None => PathBuf::from("/"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[track_caller]
+    fn refused(path: &Path) -> String {
+        DiskFile::open(path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_missing_image_is_created_and_a_missing_device_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let image = DiskFile::open(&at("disk.img")).unwrap();
+        assert!(image.is_regular() && image.length == 0);
+        let typo = Path::new("/dev/little-loader-typo");
+        assert!(
+            refused(typo).starts_with("cannot open /dev/little-loader-typo: it does not exist")
+        );
+        assert!(!typo.exists());
+
+        // A folder in place of /dev, reached in other ways.
+        let dev = at("dev").join("disk");
+        fs::create_dir_all(&dev).unwrap();
+        symlink(&dev, at("link")).unwrap();
+        symlink("dev/disk/gone", at("card")).unwrap();
+        let dev = at("dev").canonicalize().unwrap();
+        for path in ["dev/sdx", "dev/disk/../sdx", "link/sdx", "card"] {
+            let error = DiskFile::open_outside(&at(path), &dev, OFlags::EXCL).unwrap_err();
+            assert!(matches!(error, DestinationError::NoDevice(_)), "{path}");
+            assert!(!at(path).exists(), "{path}");
+        }
+        symlink("made.img", at("image")).unwrap();
+        DiskFile::open_outside(&at("image"), &dev, OFlags::EXCL).unwrap();
+        assert!(at("made.img").exists());
+    }
+
+    #[test]
+    fn files_without_blocks_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert!(
+            refused(folder.path())
+                .ends_with(": it is a directory, expected an image file or a block device")
+        );
+        assert_eq!(
+            refused(Path::new("/dev/null")),
+            "cannot write to /dev/null: it is a character device, expected an image file or a block device"
+        );
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("pipe"),
+            rustix::fs::FileType::Fifo,
+            Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        assert!(refused(&at("pipe")).contains("it is a pipe"));
+        assert!(refused(&at("no/such/folder/disk.img")).contains("for writing: No such file"));
+        fs::write(at("image"), "").unwrap();
+        fs::set_permissions(at("image"), PermissionsExt::from_mode(0o444)).unwrap();
+        assert!(refused(&at("image")).contains("the file is read-only"));
+    }
+}

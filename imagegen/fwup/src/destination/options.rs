@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::path::Path;
+
+use super::device::{Device, WriteOptions};
+use super::open::DestinationError;
+use super::storage::DiskFile;
+use super::unmount::{UnmountError, unmount};
+
+/// What to do about mounted file systems of a block device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mounts {
+    /// They are an error, as is any other use of the device.
+    #[default]
+    Refuse,
+    /// They are unmounted; the device is then opened exclusively (`-u`).
+    Unmount,
+    /// They stay mounted, and the device is written nevertheless (`-U`): so a system upgrades the
+    /// disk that it runs from.
+    Keep,
+}
+
+/// How to open and write the destination. By default block devices are verified and files are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DestinationOptions {
+    /// What to do about mounted file systems of a block device.
+    pub mounts: Mounts,
+    /// Data is read back and compared after it was written (`--verify-writes`).
+    pub verifies: Option<bool>,
+    /// Blocks that are there already are not written again (`--minimize-writes`).
+    pub minimizes: bool,
+    /// Trimmed blocks of a disk are discarded (`--enable-trim`).
+    pub trims: bool,
+    /// The most bytes of the destination to use (`--max-size`).
+    pub max_size: Option<u64>,
+    /// Tasks may run programs (`--unsafe`).
+    pub is_unsafe: bool,
+}
+
+/// Why a destination cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenDestinationError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] DestinationError),
+    /// It cannot be unmounted.
+    #[error(transparent)]
+    Unmount(#[from] UnmountError),
+}
+
+impl DestinationOptions {
+    /// Opens a destination. `warn` receives a message about an option without effect.
+    ///
+    /// # Errors
+    ///
+    /// Every [`OpenDestinationError`].
+    pub fn open(
+        &self,
+        path: &Path,
+        mut warn: impl FnMut(&str),
+    ) -> Result<Device<DiskFile>, OpenDestinationError> {
+        let file = match self.mounts {
+            Mounts::Keep => DiskFile::open_shared(path)?,
+            Mounts::Refuse => DiskFile::open(path)?,
+            Mounts::Unmount => {
+                unmount(path)?;
+                DiskFile::open(path)?
+            }
+        };
+        let is_regular = file.is_regular();
+        if self.trims && is_regular {
+            warn("--enable-trim has no effect: the destination is a regular file");
+        }
+        let options = WriteOptions {
+            verifies: self.verifies.unwrap_or(!is_regular),
+            minimizes: self.minimizes,
+            discards: self.trims && !is_regular,
+            limit: self.max_size,
+        };
+        Ok(Device::with_options(file, options))
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Access to the medium without a cache.
+
+use std::fs::File;
+use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
+
+/// A medium: a file, a block device, or memory in tests.
+pub trait Storage {
+    /// Reads bytes, and returns their number, which is smaller than `out` only at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// The size in bytes.
+    fn length(&self) -> u64;
+
+    /// Whether its size can change.
+    fn grows(&self) -> bool;
+
+    /// Extends it with zeroes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn grow(&mut self, length: u64) -> io::Result<()>;
+
+    /// Waits until all written data is on the medium.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Drops these bytes from the system's cache as far as possible, so that they are next read
+    /// from the medium.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    fn uncache(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Discards the contents of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, also when the medium cannot discard.
+    fn discard(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// The largest page size of the systems that Linux runs on, in bytes.
+#[cfg(target_os = "linux")]
+const PAGE: u64 = 64 << 10;
+
+/// An image file, which grows, or a block device, whose size is fixed.
+#[derive(Debug)]
+pub struct DiskFile {
+    pub(super) file: File,
+    pub(super) length: u64,
+    pub(super) is_regular: bool,
+}
+
+impl Storage for DiskFile {
+    fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            match self
+                .file
+                .read_at(&mut out[filled..], offset + filled as u64)
+            {
+                Ok(0) => break,
+                Ok(length) => filled += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(data, offset)?;
+        self.length = self.length.max(offset + data.len() as u64);
+        Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn grows(&self) -> bool {
+        self.is_regular
+    }
+
+    fn grow(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.length = length;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn uncache(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        // Linux drops only clean pages from its cache.
+        self.file.sync_data()?;
+        let start = offset - offset % PAGE;
+        let end = (offset + length).next_multiple_of(PAGE);
+        rustix::fs::fadvise(
+            &self.file,
+            start,
+            NonZeroU64::new(end - start),
+            rustix::fs::Advice::DontNeed,
+        )?;
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        // Linux discards the part of a block device that a hole is punched into; it reads as zeroes
+        // then.
+        let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(&self.file, flags, offset, length)?)
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The arguments of actions and requirements.
+
+use little_loader_core::units::BLOCK_SIZE;
+
+use super::env_section::{EnvSection, EnvSectionError};
+use super::integer;
+use super::mbr::{Mbr, MbrError};
+use super::model::{Call, Firmware, Section, Stage};
+
+/// The largest block number: in bytes it has 64 bits.
+pub(crate) const MOST_BLOCK: u64 = u64::MAX / BLOCK_SIZE;
+
+/// Why a call is not a valid action or requirement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The format has it, this program does not.
+    #[error("'{0}' is not supported yet")]
+    Unsupported(String),
+    /// The format does not have it.
+    #[error("'{0}' is not an action")]
+    Unknown(String),
+    /// It needs a resource's data.
+    #[error("'{name}' cannot be used in {section}")]
+    WrongSection {
+        /// The action.
+        name: String,
+        /// The section it is in.
+        section: String,
+    },
+    /// Too few or too many arguments.
+    #[error("'{name}' takes {expected}, found {found} arguments")]
+    Arguments {
+        /// The action or requirement.
+        name: String,
+        /// The arguments that it takes.
+        expected: &'static str,
+        /// The number of arguments that it has.
+        found: usize,
+    },
+    /// An argument is not a number, or it is too large.
+    #[error("'{name}' needs a number from 0 to {most} as its {which} argument, found '{found}'")]
+    Number {
+        /// The action or requirement.
+        name: String,
+        /// `first`, `second` or `third`.
+        which: &'static str,
+        /// The largest number.
+        most: u64,
+        /// The argument.
+        found: String,
+    },
+    /// A variable that no environment can have.
+    #[error(
+        "'{name}': '{variable}' is not a variable name: it must not be empty, and must not contain '=' or NUL"
+    )]
+    VariableName {
+        /// The action.
+        name: String,
+        /// The argument.
+        variable: String,
+    },
+    /// The section that an argument names is not defined.
+    #[error("'{name}': there is no {kind} '{title}'")]
+    Missing {
+        /// The action or requirement.
+        name: String,
+        /// The kind of the section.
+        kind: &'static str,
+        /// Its title.
+        title: String,
+    },
+    /// A `uboot-environment` section.
+    #[error(transparent)]
+    EnvSection(#[from] EnvSectionError),
+    /// An `mbr` section.
+    #[error(transparent)]
+    Mbr(#[from] MbrError),
+}
+
+/// Reads the arguments of one call. Each method returns `None` for an argument that only the device
+/// can resolve.
+pub(super) struct Arguments<'a> {
+    call: &'a Call,
+    firmware: &'a Firmware,
+    stage: Stage,
+}
+
+impl<'a> Arguments<'a> {
+    pub(super) fn new(call: &'a Call, firmware: &'a Firmware, stage: Stage) -> Self {
+        Self {
+            call,
+            firmware,
+            stage,
+        }
+    }
+
+    /// All arguments, for a slice pattern.
+    pub(super) fn all(&self) -> Vec<&'a str> {
+        self.call.arguments.iter().map(String::as_str).collect()
+    }
+
+    pub(super) fn wrong_count(&self, expected: &'static str) -> CallError {
+        CallError::Arguments {
+            name: self.call.name.clone(),
+            expected,
+            found: self.call.arguments.len(),
+        }
+    }
+
+    /// A number from 0 to `most`; `which` says which argument it is.
+    pub(super) fn number(
+        &self,
+        which: &'static str,
+        text: &str,
+        most: u64,
+    ) -> Result<Option<u64>, CallError> {
+        if self.stage.defers(text) {
+            return Ok(None);
+        }
+        integer::unsigned(text)
+            .filter(|number| *number <= most)
+            .map(Some)
+            .ok_or_else(|| CallError::Number {
+                name: self.call.name.clone(),
+                which,
+                most,
+                found: text.to_owned(),
+            })
+    }
+
+    /// A block number or a count of blocks, in bytes.
+    pub(super) fn blocks(&self, which: &'static str, text: &str) -> Result<Option<u64>, CallError> {
+        let blocks = self.number(which, text, MOST_BLOCK)?;
+        Ok(blocks.map(|blocks| blocks * BLOCK_SIZE))
+    }
+
+    pub(super) fn mbr(&self, title: &str) -> Result<Option<Mbr<'a>>, CallError> {
+        let section = self.section("mbr", &self.firmware.mbrs, title)?;
+        let mbr = section.map(|section| Mbr::parse(section, self.stage));
+        Ok(mbr.transpose()?)
+    }
+
+    pub(super) fn environment(&self, title: &str) -> Result<Option<EnvSection<'a>>, CallError> {
+        let section = self.section("uboot-environment", &self.firmware.environments, title)?;
+        Ok(section.map(EnvSection::parse).transpose()?)
+    }
+
+    fn section(
+        &self,
+        kind: &'static str,
+        sections: &'a [Section],
+        title: &str,
+    ) -> Result<Option<&'a Section>, CallError> {
+        if self.stage.defers(title) {
+            return Ok(None);
+        }
+        let mut sections = sections.iter();
+        sections
+            .find(|section| section.title == title)
+            .map(Some)
+            .ok_or_else(|| CallError::Missing {
+                name: self.call.name.clone(),
+                kind,
+                title: title.to_owned(),
+            })
+    }
+}

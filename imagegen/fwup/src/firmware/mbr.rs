@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `mbr` sections: a partition table with up to four primary and eight logical partitions.
+
+use super::integer;
+use super::model::{Section, Stage, Value};
+use crate::hex;
+
+/// The length of the boot code in a master boot record, in bytes.
+pub(crate) const BOOT_CODE: usize = 440;
+/// The number of partitions in the master boot record.
+pub(crate) const PRIMARY: usize = 4;
+/// The number of partitions with the logical ones.
+pub(crate) const MOST: usize = 12;
+/// The primary partition that contains the logical ones.
+pub(crate) const EXTENDED: usize = 3;
+
+/// The largest numbers mean "not set" in fwup.
+const MOST_OFFSET: i64 = u32::MAX as i64 - 1;
+const MOST_COUNT: i64 = i32::MAX as i64 - 1;
+
+/// What is wrong with an `mbr` section.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("mbr \"{title}\": {what}")]
+pub struct MbrError {
+    title: String,
+    /// The error, without the section's title.
+    pub what: String,
+}
+
+/// An `mbr` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mbr<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) boot_code: Option<Vec<u8>>,
+    /// `None` also when it is left to the device.
+    pub(crate) signature: Option<u32>,
+    /// By number. A partition of type 0 is not there.
+    pub(crate) partitions: [Option<Partition>; MOST],
+}
+
+/// A partition. Places and lengths are in blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Partition {
+    pub(crate) number: usize,
+    pub(crate) kind: u8,
+    /// `None` when it is left to the device.
+    pub(crate) start: Option<u32>,
+    pub(crate) blocks: u32,
+    pub(crate) is_boot: bool,
+    /// Whether it grows to the end of the disk.
+    pub(crate) expands: bool,
+}
+
+impl<'a> Mbr<'a> {
+    /// Reads a section.
+    ///
+    /// # Errors
+    ///
+    /// Values that are invalid, and partitions that cannot be in one table. The layout is
+    /// [`check_layout`](Self::check_layout)'s business.
+    pub(crate) fn parse(section: &'a Section, stage: Stage) -> Result<Self, MbrError> {
+        Self::read(section, stage).map_err(|what| MbrError {
+            title: section.title.clone(),
+            what,
+        })
+    }
+
+    fn read(section: &'a Section, stage: Stage) -> Result<Self, String> {
+        if section.options.boolean("include-osip") == Some(true) {
+            return Err("include-osip is not supported yet".to_owned());
+        }
+        let boot_code = section.options.text("bootstrap-code").map(|code| {
+            hex::decode(code)
+                .filter(|code| code.len() == BOOT_CODE)
+                .ok_or_else(|| {
+                    format!(
+                        "bootstrap-code must be {} hexadecimal digits",
+                        2 * BOOT_CODE
+                    )
+                })
+        });
+        let signature = match section.options.text("signature") {
+            Some(text) if !stage.defers(text) => Some(
+                integer::unsigned(text)
+                    .and_then(|number| u32::try_from(number).ok())
+                    .ok_or_else(|| {
+                        format!("signature must be a number of 32 bits, not '{text}'")
+                    })?,
+            ),
+            _ => None,
+        };
+        let mut partitions = [None; MOST];
+        for inner in &section.sections {
+            if inner.kind != "partition" {
+                continue;
+            }
+            let partition = Partition::parse(inner, stage)
+                .map_err(|what| format!("partition '{}': {what}", inner.title))?;
+            if partitions[partition.number].replace(partition).is_some() {
+                return Err(format!("partition {} is defined twice", partition.number));
+            }
+        }
+        let mbr = Self {
+            title: &section.title,
+            boot_code: boot_code.transpose()?,
+            signature,
+            partitions,
+        };
+        mbr.check_numbers()?;
+        Ok(mbr)
+    }
+
+    /// A partition, unless its type is 0.
+    pub(crate) fn used(&self, number: usize) -> Option<&Partition> {
+        let partition = self.partitions[number].as_ref();
+        partition.filter(|partition| partition.kind != 0)
+    }
+
+    /// Logical partitions are a chain of boot records without numbers: after a gap they would get
+    /// other numbers than they have here.
+    fn check_numbers(&self) -> Result<(), String> {
+        let Some(last) = (PRIMARY..MOST)
+            .rev()
+            .find(|number| self.used(*number).is_some())
+        else {
+            return Ok(());
+        };
+        if !self.used(EXTENDED).is_some_and(Partition::is_extended) {
+            return Err(
+                "partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f"
+                    .to_owned(),
+            );
+        }
+        match (PRIMARY..last).find(|number| self.used(*number).is_none()) {
+            Some(gap) => Err(format!(
+                "there is no partition {gap}, but partition {last}; number the partitions from 4 on without gaps"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that no two primary partitions overlap and only the last one expands. An archive that
+    /// is applied is not checked for that: fwup may have made it.
+    pub(crate) fn check_layout(&self) -> Result<(), String> {
+        let primary: Vec<_> = (0..PRIMARY)
+            .filter_map(|number| self.used(number))
+            .collect();
+        for (at, partition) in primary.iter().enumerate() {
+            let number = partition.number;
+            if partition.is_extended() && number != EXTENDED {
+                return Err(format!(
+                    "partition {number} has the type of an extended partition, which only partition 3 may have"
+                ));
+            }
+            for other in &primary[at + 1..] {
+                if partition.expands {
+                    return Err(format!(
+                        "partition {} follows partition {number}, which expands; only the last one may",
+                        other.number
+                    ));
+                }
+                if partition.overlaps(other) {
+                    return Err(format!("partitions {number} and {} overlap", other.number));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Partition {
+    /// Reads a `partition` section. An archive may leave out what fwup leaves out, which is then 0.
+    ///
+    /// # Errors
+    ///
+    /// An option that is not set or out of range.
+    pub(crate) fn parse(section: &Section, stage: Stage) -> Result<Self, String> {
+        let number = integer::unsigned(&section.title)
+            .and_then(|number| usize::try_from(number).ok())
+            .filter(|number| *number < MOST)
+            .ok_or_else(|| format!("a partition's title must be its number, 0 to {}", MOST - 1))?;
+        let option = |name: &str, most: i64| -> Result<Option<u32>, String> {
+            let value = match section.options.get(name) {
+                Some(Value::Text(text)) if stage.defers(text) => return Ok(None),
+                Some(Value::Text(text)) => integer::parse(text),
+                Some(Value::Integer(value)) => Some(*value),
+                Some(_) => None,
+                None if stage == Stage::Apply => Some(0),
+                None => return Err(format!("{name} must be set")),
+            };
+            value
+                .filter(|value| (0..=most).contains(value))
+                .and_then(|value| u32::try_from(value).ok())
+                .map(Some)
+                .ok_or_else(|| {
+                    let found = section.options.get(name).map(Value::to_string);
+                    format!(
+                        "{name} must be 0 to {most}, not '{}'",
+                        found.unwrap_or_default()
+                    )
+                })
+        };
+        let start = option("block-offset", MOST_OFFSET)?;
+        // At most 255.
+        let kind = option("type", 0xff)?.unwrap_or(0) as u8;
+        let mut partition = Self {
+            number,
+            kind,
+            start,
+            blocks: 1,
+            is_boot: section.options.boolean("boot") == Some(true),
+            expands: section.options.boolean("expand") == Some(true),
+        };
+        // An extended partition grows to the end of the disk, so it needs no length.
+        if !partition.is_extended() || section.options.get("block-count").is_some() {
+            partition.blocks = option("block-count", MOST_COUNT)?.unwrap_or(0);
+        }
+        Ok(partition)
+    }
+
+    /// Whether its type is one for a partition that contains logical ones.
+    pub(crate) fn is_extended(&self) -> bool {
+        matches!(self.kind, 0x05 | 0x0f)
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let ends_after = |one: &Self, start: u32| {
+            let one_start = one.start.unwrap_or(0);
+            u64::from(one_start) + u64::from(one.blocks) > u64::from(start)
+        };
+        match (self.start, other.start) {
+            (Some(start), Some(other_start)) => {
+                ends_after(self, other_start) && ends_after(other, start)
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::firmware::model::SectionOptions;
+
+    fn value(text: &str) -> Value {
+        match (text.parse(), text) {
+            (Ok(number), _) => Value::Integer(number),
+            (_, "true") => Value::Boolean(true),
+            _ => Value::Text(text.to_owned()),
+        }
+    }
+
+    fn section(
+        kind: &str,
+        title: &str,
+        options: &[(&str, &str)],
+        sections: Vec<Section>,
+    ) -> Section {
+        Section {
+            kind: kind.to_owned(),
+            title: title.to_owned(),
+            options: SectionOptions(
+                options
+                    .iter()
+                    .map(|(name, text)| ((*name).to_owned(), value(text)))
+                    .collect(),
+            ),
+            sections,
+        }
+    }
+
+    fn with(number: &str, options: &[(&str, &str)]) -> Section {
+        section(
+            "mbr",
+            "x",
+            &[],
+            vec![section("partition", number, options, Vec::new())],
+        )
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        let error = |mbr: &Section| Mbr::parse(mbr, Stage::Apply).unwrap_err().to_string();
+        assert_eq!(
+            error(&section(
+                "mbr",
+                "x",
+                &[("include-osip", "true")],
+                Vec::new()
+            )),
+            "mbr \"x\": include-osip is not supported yet"
+        );
+        assert_eq!(
+            error(&with("12", &[])),
+            "mbr \"x\": partition '12': a partition's title must be its number, 0 to 11"
+        );
+        assert_eq!(
+            error(&with("0", &[("block-offset", "4294967296")])),
+            "mbr \"x\": partition '0': block-offset must be 0 to 4294967294, not '4294967296'"
+        );
+        assert_eq!(
+            error(&with("4", &[("type", "131")])),
+            "mbr \"x\": partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f"
+        );
+        let partition =
+            |number: &str, kind: &str| section("partition", number, &[("type", kind)], Vec::new());
+        for (partitions, expected) in [
+            (
+                vec![
+                    partition("3", "15"),
+                    partition("4", "131"),
+                    partition("6", "131"),
+                ],
+                "mbr \"x\": there is no partition 5, but partition 6; number the partitions from 4 on without gaps",
+            ),
+            (
+                vec![
+                    partition("3", "15"),
+                    partition("4", "0"),
+                    partition("5", "131"),
+                ],
+                "mbr \"x\": there is no partition 4, but partition 5; number the partitions from 4 on without gaps",
+            ),
+            (
+                vec![partition("1", "131"), partition("0x1", "131")],
+                "mbr \"x\": partition 1 is defined twice",
+            ),
+        ] {
+            assert_eq!(error(&section("mbr", "x", &[], partitions)), expected);
+        }
+        assert_eq!(
+            error(&section(
+                "mbr",
+                "x",
+                &[("bootstrap-code", "xx")],
+                Vec::new()
+            )),
+            "mbr \"x\": bootstrap-code must be 880 hexadecimal digits"
+        );
+    }
+}

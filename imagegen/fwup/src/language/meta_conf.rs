@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Writing `meta.conf`: the configuration in an archive, without the options that only the host
+//! needs.
+
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+
+use super::schema::{self, Entry};
+use crate::firmware::model::{Call, Firmware, Section, SectionOptions, Task};
+use crate::hex;
+
+/// The size of a `meta.conf` in bytes: fwup's limits.
+pub(crate) const META_CONF_SIZE: RangeInclusive<usize> = 10..=49_999;
+
+/// The text of `meta.conf`.
+#[must_use]
+pub fn to_meta_conf(firmware: &Firmware) -> String {
+    let mut out = String::new();
+    options(schema::TOP, &firmware.metadata, &mut out);
+    for resource in &firmware.resources {
+        titled("file-resource", &resource.name, &mut out);
+        match resource.length.as_slice() {
+            [] => {}
+            [length] => line("length", &length.to_string(), &mut out),
+            lengths => {
+                let lengths: Vec<_> = lengths.iter().map(u64::to_string).collect();
+                line("length", &format!("{{{}}}", lengths.join(",")), &mut out);
+            }
+        }
+        if let Some(hash) = &resource.hash {
+            line("blake2b-256", &hex::encode(hash), &mut out);
+        }
+        options(schema::RESOURCE, &resource.options, &mut out);
+        out.push_str("}\n");
+    }
+    for list in [&firmware.mbrs, &firmware.gpts] {
+        list.iter()
+            .for_each(|found| section(schema::TOP, found, &mut out));
+    }
+    firmware
+        .tasks
+        .iter()
+        .for_each(|found| task(found, &mut out));
+    for found in &firmware.environments {
+        section(schema::TOP, found, &mut out);
+    }
+    out
+}
+
+fn line(name: &str, value: &str, out: &mut String) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{name}={value}");
+}
+
+fn titled(kind: &str, title: &str, out: &mut String) {
+    let _ = writeln!(out, "{kind} \"{}\" {{", escaped(title));
+}
+
+fn options(schema: &'static [Entry], options: &SectionOptions, out: &mut String) {
+    for entry in schema {
+        let value = options.get(entry.name);
+        if let Some(value) = value.filter(|value| entry.is_archived(value)) {
+            line(entry.name, &quoted(&value.to_string()), out);
+        }
+    }
+}
+
+fn section(outer: &'static [Entry], found: &Section, out: &mut String) {
+    let schema = schema::of_section(outer, found);
+    titled(&found.kind, &found.title, out);
+    options(schema, &found.options, out);
+    // In the order of the schema, and those of one kind in the order of declaration.
+    for entry in schema {
+        for inner in found
+            .sections
+            .iter()
+            .filter(|inner| inner.kind == entry.name)
+        {
+            section(schema, inner, out);
+        }
+    }
+    out.push_str("}\n");
+}
+
+fn task(task: &Task, out: &mut String) {
+    titled("task", &task.name, out);
+    calls("reqlist", &task.requirements, out);
+    options(schema::TASK, &task.options, out);
+    for (name, actions) in [
+        ("on-init", &task.on_init),
+        ("on-finish", &task.on_finish),
+        ("on-error", &task.on_error),
+    ] {
+        if !actions.is_empty() {
+            let _ = writeln!(out, "{name} {{");
+            calls("funlist", actions, out);
+            out.push_str("}\n");
+        }
+    }
+    for handler in &task.on_resource {
+        titled("on-resource", &handler.resource, out);
+        options(schema::ON_RESOURCE, &handler.options, out);
+        calls("funlist", &handler.actions, out);
+        out.push_str("}\n");
+    }
+    out.push_str("}\n");
+}
+
+/// Writes calls as one flat list: for each the number of its words, its name, its arguments.
+fn calls(name: &str, calls: &[Call], out: &mut String) {
+    if calls.is_empty() {
+        return;
+    }
+    let mut words = Vec::new();
+    for call in calls {
+        words.push((call.arguments.len() + 1).to_string());
+        words.push(quoted(&call.name));
+        words.extend(call.arguments.iter().map(|argument| quoted(argument)));
+    }
+    line(name, &format!("{{{}}}", words.join(",")), out);
+}
+
+/// A value as `meta.conf` and `fwup -m` show it: in quotes, unless it consists of letters, digits,
+/// `_` and `.`.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("\"{}\"", escaped(text))
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::definitions::Definitions;
+use super::error::LanguageError;
+use super::lexer::Lexer;
+use super::parser::Parser;
+use super::sources;
+use crate::firmware::model::{Firmware, Stage};
+
+/// Reads a configuration from a file. What it defines is added to `definitions`.
+///
+/// # Errors
+///
+/// The inner errors are about the configuration, the outer ones about reading the file.
+pub fn read_file(
+    path: &Path,
+    definitions: &mut Definitions,
+) -> io::Result<Result<Firmware, LanguageError>> {
+    let bytes = sources::read_limited(path)?;
+    let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    Ok(configuration(
+        bytes,
+        &path.to_string_lossy(),
+        folder,
+        definitions,
+    ))
+}
+
+/// Reads a configuration from bytes. Errors call it `name`; relative paths start from `folder`.
+///
+/// # Errors
+///
+/// Those of the configuration.
+pub fn configuration(
+    bytes: Vec<u8>,
+    name: &str,
+    folder: PathBuf,
+    definitions: &mut Definitions,
+) -> Result<Firmware, LanguageError> {
+    // Both are hashes of meta.conf, so they stay variables until the archive is applied.
+    for name in ["FWUP_META_UUID", "FWUP_META_NICKNAME"] {
+        definitions.set(name, format!("${{{name}}}"));
+    }
+    Parser::new(Lexer::new(bytes, name, folder), Stage::Create, definitions).run()
+}
+
+/// Reads the `meta.conf` of an archive with the variables of the device. Options and sections that
+/// are unknown are skipped: a newer fwup wrote them.
+///
+/// # Errors
+///
+/// Those of the configuration.
+pub fn meta_conf(bytes: &[u8], definitions: &mut Definitions) -> Result<Firmware, LanguageError> {
+    let lexer = Lexer::new(bytes.to_vec(), "meta.conf", PathBuf::new());
+    Parser::new(lexer, Stage::Apply, definitions).run()
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The tokens of a configuration and of the files that it includes, with limits on their size.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::definitions::Definitions;
+use super::error::Problem;
+use super::lexer::{Lexer, Token};
+
+/// The largest configuration in bytes, with includes and values of variables.
+const LARGEST: usize = 16 << 20;
+/// How deep includes may be nested.
+const DEPTH: usize = 10;
+/// The most includes.
+const INCLUDES: usize = 1000;
+
+pub(super) struct Sources {
+    /// The last one is being read, the others include it.
+    files: Vec<Lexer>,
+    /// File and line at the end of the last token.
+    place: (String, usize),
+    includes: usize,
+    /// The bytes that may still be read.
+    budget: usize,
+}
+
+impl Sources {
+    pub(super) fn new(file: Lexer) -> Self {
+        Self {
+            place: (file.name.to_string(), 1),
+            budget: LARGEST.saturating_sub(file.length()),
+            files: vec![file],
+            includes: 0,
+        }
+    }
+
+    /// File and line at the end of the last token.
+    pub(super) fn place(&self) -> (String, usize) {
+        self.place.clone()
+    }
+
+    /// The next token. After the end of an included file, reading continues in the file that
+    /// includes it.
+    pub(super) fn token(&mut self, definitions: &Definitions) -> Result<Token, Problem> {
+        loop {
+            let Some(file) = self.files.last_mut() else {
+                return Ok(Token::End);
+            };
+            let token = file.token(definitions);
+            if file.name.as_ref() != self.place.0 {
+                self.place.0 = file.name.to_string();
+            }
+            self.place.1 = file.line;
+            match token? {
+                Token::End if self.files.len() > 1 => {
+                    self.files.pop();
+                }
+                token => {
+                    let cost = match &token {
+                        Token::Text(text) => text.len(),
+                        Token::Bytes(bytes) => bytes.len(),
+                        _ => 1,
+                    };
+                    self.spend(cost)?;
+                    return Ok(token);
+                }
+            }
+        }
+    }
+
+    /// Continues with another file.
+    pub(super) fn include(&mut self, path: &str) -> Result<(), Problem> {
+        self.includes += 1;
+        if self.files.len() > DEPTH {
+            return Err(Problem::IncludeDepth);
+        }
+        if self.includes > INCLUDES {
+            return Err(Problem::Includes);
+        }
+        let file = self.resolve(path);
+        let file = Path::new(&file);
+        let bytes = read_limited(file).map_err(|error| Problem::Include {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        self.spend(bytes.len())?;
+        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        let lexer = Lexer::new(bytes, &file.to_string_lossy(), folder);
+        self.files.push(lexer);
+        Ok(())
+    }
+
+    /// A path, resolved from the folder of the file that names it.
+    pub(super) fn resolve(&self, path: &str) -> String {
+        self.files.last().map_or_else(
+            || path.to_owned(),
+            |file| file.folder.join(path).to_string_lossy().into_owned(),
+        )
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), Problem> {
+        let left = self.budget.checked_sub(bytes);
+        self.budget = left.ok_or(Problem::TooLarge)?;
+        Ok(())
+    }
+}
+
+/// Reads at most [`LARGEST`] bytes of a file, and one more, so that the limit is noticed.
+pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+/// The version of fwup whose configurations are understood.
+pub const FWUP_VERSION: &str = "1.16.0";
+
+/// Whether a version is [`FWUP_VERSION`] or older. Only the numbers are compared; `None` when it is
+/// not a version.
+pub(super) fn is_supported(version: &str) -> Option<bool> {
+    let wanted = numbers(version)?;
+    Some(numbers(FWUP_VERSION).is_some_and(|ours| wanted <= ours))
+}
+
+fn numbers(text: &str) -> Option<[u64; 3]> {
+    let text = text.split(['-', '+']).next()?;
+    let mut parts = [0; 3];
+    let mut found = text.split('.');
+    for part in &mut parts {
+        *part = found.next().map_or(Ok(0), str::parse).ok()?;
+    }
+    found.next().is_none().then_some(parts)
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The bodies of the fuzz targets, with mutations of the fixtures: as many as proptest's number of
+//! cases, or for as many seconds per body as `LITTLE_LOADER_FUZZ_SECONDS` says.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+
+use std::env;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fwup::archive::read::Archive;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+
+/// The fixtures with a configuration and an archive.
+const CASES: [&str; 6] = [
+    "01-raw",
+    "02-ab",
+    "03-language",
+    "04-mbr",
+    "05-env",
+    "06-sparse",
+];
+
+fn fixture(case: &str, name: &str) -> Vec<u8> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    fs::read(fixtures.join(case).join(name)).unwrap()
+}
+
+fn configurations() -> Vec<Vec<u8>> {
+    CASES.map(|case| fixture(case, "fwup.conf")).to_vec()
+}
+
+fn archives() -> Vec<Vec<u8>> {
+    CASES.map(|case| fixture(case, "out.fw")).to_vec()
+}
+
+/// The `meta.conf` of each archive.
+fn meta_confs() -> Vec<Vec<u8>> {
+    let meta_conf = |bytes: Vec<u8>| {
+        let mut archive = Archive::new(&bytes[..]);
+        assert_eq!(archive.next_entry().unwrap().unwrap().name, "meta.conf");
+        archive.read_all(1 << 20).unwrap()
+    };
+    archives().into_iter().map(meta_conf).collect()
+}
+
+/// A change of some bytes.
+#[derive(Clone, Debug)]
+enum Mutation {
+    Set(Index, u8),
+    Insert(Index, Vec<u8>),
+    Remove(Index, Index),
+    /// Inserts a range of the input at an offset.
+    Copy(Index, Index, Index),
+    /// Replaces a digit by another, so that numbers change.
+    Digit(Index, u8),
+}
+
+impl Mutation {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        // An offset in the bytes, or at their end.
+        let offset = |index: &Index| index.index(bytes.len() + 1);
+        let range = |first: &Index, second: &Index| -> Range<usize> {
+            let (first, second) = (offset(first), offset(second));
+            first.min(second)..first.max(second)
+        };
+        match self {
+            Self::Set(at, value) => {
+                let at = offset(at);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = *value;
+                }
+            }
+            Self::Insert(at, inserted) => {
+                let at = offset(at);
+                bytes.splice(at..at, inserted.iter().copied());
+            }
+            Self::Remove(first, second) => {
+                bytes.drain(range(first, second));
+            }
+            Self::Copy(first, second, at) => {
+                let (range, at) = (range(first, second), offset(at));
+                let copied = bytes[range].to_vec();
+                bytes.splice(at..at, copied);
+            }
+            Self::Digit(index, digit) => {
+                let digits = (0..bytes.len()).filter(|at| bytes[*at].is_ascii_digit());
+                let digits: Vec<_> = digits.collect();
+                if !digits.is_empty() {
+                    bytes[digits[index.index(digits.len())]] = b'0' + digit;
+                }
+            }
+        }
+    }
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let bytes = prop::collection::vec(any::<u8>(), 1..9);
+    prop_oneof![
+        3 => any::<(Index, u8)>().prop_map(|(at, value)| Mutation::Set(at, value)),
+        2 => (any::<Index>(), bytes).prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
+        1 => any::<(Index, Index)>().prop_map(|(first, second)| Mutation::Remove(first, second)),
+        1 => any::<(Index, Index, Index)>()
+            .prop_map(|(first, second, at)| Mutation::Copy(first, second, at)),
+        3 => (any::<Index>(), 0_u8..10).prop_map(|(at, digit)| Mutation::Digit(at, digit)),
+    ]
+}
+
+/// Runs a body with mutations of the seeds.
+fn fuzz(seeds: Vec<Vec<u8>>, body: fn(&[u8])) {
+    let seconds = env::var("LITTLE_LOADER_FUZZ_SECONDS");
+    let seconds = seconds.map(|seconds| seconds.parse().expect("a number of seconds"));
+    let deadline = seconds
+        .ok()
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let input = (
+        prop::sample::select(seeds),
+        prop::collection::vec(mutation(), 0..6),
+    );
+    let input = input.prop_map(|(mut bytes, mutations)| {
+        mutations
+            .iter()
+            .for_each(|mutation| mutation.apply(&mut bytes));
+        bytes
+    });
+    let mut config = ProptestConfig::with_source_file(file!());
+    let persistence = FileFailurePersistence::WithSource("proptest-regressions");
+    config.failure_persistence = Some(Box::new(persistence));
+    loop {
+        let mut runner = TestRunner::new(config.clone());
+        let result = runner.run(&input, |bytes| {
+            body(&bytes);
+            Ok(())
+        });
+        result.unwrap_or_else(|error| panic!("{error}"));
+        if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn no_configuration_causes_a_panic_and_a_meta_conf_reads_back_the_same() {
+    let seeds = [configurations(), meta_confs()].concat();
+    fuzz(seeds, bodies::language);
+}
+
+#[test]
+fn no_archive_causes_a_panic() {
+    fuzz(archives(), bodies::archive);
+}
+
+#[test]
+fn no_task_causes_a_panic_or_changes_the_size_of_a_disk() {
+    fuzz(meta_confs(), bodies::apply_tasks);
+}
