@@ -5,8 +5,9 @@
 use anyhow::{Result, ensure};
 
 use qemu_tests::bench::instructions::instructions;
-use qemu_tests::bench::{profile, touched};
+use qemu_tests::bench::{disks, profile, touched};
 use qemu_tests::build::read_elf;
+use qemu_tests::harness::report::{DONE, Report};
 
 use crate::context::Context;
 use crate::{Scenario, Test};
@@ -15,8 +16,9 @@ use crate::{Scenario, Test};
 const RUNS: u32 = 5;
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 2] = [
+    let tests: [(&str, Scenario); 3] = [
         ("the_log_has_every_instruction", every_instruction),
+        ("irreparable_disk_is_passed_over", irreparable),
         ("memory_touched_is_the_loaders", touched_memory),
     ];
     tests
@@ -47,6 +49,22 @@ fn every_instruction(context: &Context) -> Result<()> {
         "{named} of {} have a symbol",
         profile.instructions
     );
+    Ok(())
+}
+
+/// The disk whose cost is measured is searched for an environment, not refused earlier or booted from.
+fn irreparable(context: &Context) -> Result<()> {
+    let machine = context
+        .machine()
+        .disk(disks::irreparable(&context.path(""))?)
+        .disk(context.disk(&context.bootable()?)?)
+        .append("payload.end=wait");
+    let mut running = machine.start()?;
+    running.expect(DONE)?;
+    let serial = running.serial();
+    Report::parse(&serial)?;
+    let reason = "bad CRC: stored 0xdeadbeef";
+    ensure!(serial.contains(reason), "{reason:?} is not in {serial}");
     Ok(())
 }
 

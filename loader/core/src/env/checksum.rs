@@ -20,12 +20,17 @@ pub(crate) fn checksum(data: &[u8]) -> u32 {
 
 /// The effect on the checksum of replacing `old` by `new`, of the same length, `after` bytes before
 /// the end of the data.
-#[inline(never)]
 pub(crate) fn effect(old: &[u8], new: &[u8], after: usize) -> u32 {
     debug_assert_eq!(old.len(), new.len());
-    let mut crc = Hasher::new_with_initial(checksum(old) ^ checksum(new));
-    // Combined with the checksum 0, it is multiplied by x^(8 * after) modulo the polynomial.
-    crc.combine(&Hasher::new_with_initial_len(0, after as u64));
+    joined(checksum(old) ^ checksum(new), 0, after)
+}
+
+/// The checksum of data whose first part has the checksum `first`, and the rest, `length` bytes, `rest`:
+/// `first` multiplied by x^(8 * length) modulo the polynomial, plus `rest`.
+#[inline(never)]
+pub(crate) fn joined(first: u32, rest: u32, length: usize) -> u32 {
+    let mut crc = Hasher::new_with_initial(first);
+    crc.combine(&Hasher::new_with_initial_len(rest, length as u64));
     crc.finalize()
 }
 

@@ -10,4 +10,5 @@ pub mod place;
 pub mod repair;
 #[cfg(test)]
 mod repair_oracle;
+pub mod size_hint;
 pub mod writer;

@@ -15,7 +15,7 @@
 //!
 //! Kernel and initrd go as low as they can: older kernels ask for it, and it keeps the memory that a
 //! boot touches in as few 2 MiB blocks as possible. The DTB stays where it is unless it cannot grow
-//! there, is in the way, or is out of an older kernel's reach.
+//! there, is in the way, or the kernel is an older one.
 
 use thiserror::Error;
 
@@ -64,48 +64,32 @@ impl KernelNeeds {
             .map_or(self.image_size, |read| read.max(self.image_size))
     }
 
+    #[inline(never)]
     fn find_in(&self, memory: &Memory) -> Option<Region> {
         memory.find(self.size(), BOUNDARY, self.text_offset, Addr(0))
     }
 
-    /// The memory that a kernel placed at `kernel` can use for its initrd.
-    fn usable(&self, kernel: Region) -> Region {
-        let lowest = if self.anywhere {
+    /// The lowest address that a kernel placed at `kernel` can use.
+    fn lowest_usable(&self, kernel: Region) -> Addr {
+        if self.anywhere {
             Addr(0)
         } else {
             Addr(kernel.start().0 - self.text_offset.0)
-        };
-        Region::between(lowest, Addr(u64::MAX)).unwrap_or_default()
-    }
-
-    /// The memory in which a kernel placed at `kernel` finds its DTB.
-    fn dtb_reach(&self, kernel: Region) -> Region {
-        let usable = self.usable(kernel);
-        if self.anywhere {
-            usable
-        } else {
-            usable.prefix(Bytes(DTB_REACH))
         }
     }
 
-    /// Whether a kernel placed at `kernel` finds its DTB at `dtb`.
-    fn reaches(&self, kernel: Region, dtb: Region) -> bool {
-        self.dtb_reach(kernel).contains(dtb)
-            && (self.anywhere || dtb.start().0 / BOUNDARY == (dtb.end().0 - 1) / BOUNDARY)
-    }
-
-    /// The lowest place for a DTB that a kernel placed at `kernel` finds.
+    /// The lowest place for a DTB where a kernel placed at `kernel` finds it.
     fn find_dtb(&self, memory: &Memory, kernel: Region, size: Bytes) -> Option<Region> {
-        // Aligned to the next power of two, it crosses no larger boundary.
-        let alignment = if self.anywhere {
-            PAGE
+        let (alignment, reach) = if self.anywhere {
+            (PAGE, u64::MAX)
         } else {
-            size.0.next_power_of_two().max(PAGE)
+            // Aligned to the next power of two, it crosses no larger boundary.
+            (size.0.next_power_of_two().max(PAGE), DTB_REACH)
         };
-        let reach = self.dtb_reach(kernel);
+        let lowest = self.lowest_usable(kernel);
         memory
-            .find(size, alignment, Bytes(0), reach.start())
-            .filter(|place| reach.contains(*place))
+            .find(size, alignment, Bytes(0), lowest)
+            .filter(|place| place.end().0 - lowest.0 <= reach)
     }
 }
 
@@ -179,9 +163,9 @@ pub enum PlacementError {
         /// All RAM.
         ram: Bytes,
     },
-    /// The DTB does not fit beside kernel and initrd.
+    /// The DTB does not fit beside kernel and initrd, or not where an older kernel finds it.
     #[error(
-        "the device tree needs {needed} beside kernel and initrd, and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m"
+        "the device tree needs {needed} beside kernel and initrd (within 512 MiB of a kernel before v4.6), and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m, or use a newer kernel"
     )]
     Dtb {
         /// Its size in memory.
@@ -191,19 +175,9 @@ pub enum PlacementError {
         /// All RAM.
         ram: Bytes,
     },
-    /// An older kernel would not find its DTB: what it can use is taken.
-    #[error(
-        "the kernel at {kernel} is from before v4.6 and needs the device tree within 512 MiB, where no {needed} are free; use a newer kernel, or a smaller initrd"
-    )]
-    DtbReach {
-        /// Where the kernel would lie.
-        kernel: Region,
-        /// The DTB's size in memory.
-        needed: Bytes,
-    },
     /// Kernel and initrd fit only where the kernel cannot use the initrd.
     #[error(
-        "the kernel at {kernel} cannot use an initrd at {initrd}: both must lie in one 32 GiB window, and for kernels before v4.6 the initrd above the kernel"
+        "the initrd at {initrd} is out of reach of the kernel at {kernel}: not in the same 32 GiB window, or before v4.6 below it"
     )]
     Window {
         /// Where the kernel would lie.
@@ -235,11 +209,11 @@ pub fn place(
     } else {
         (memory, memory)
     };
-    let stays = Region::new(dtb.now.start(), dtb.size).filter(|place| memory.is_free(*place));
+    let stays = Region::new(dtb.now.start(), dtb.size)
+        .filter(|place| kernel.anywhere && memory.is_free(*place));
     if let Some(place) = stays
         && let rest = memory.without(place)?
         && let Some(at) = kernel.find_in(&rest)
-        && kernel.reaches(at, place)
         && let Ok(initrd) = place_initrd(&rest, kernel, at, initrd)
     {
         return Ok(Placement {
@@ -273,16 +247,13 @@ pub fn place(
         rest.reserved.add(*taken)?;
     }
     let needed = dtb.size;
-    let dtb = kernel.find_dtb(&rest, at, needed).ok_or_else(|| {
-        if rest.find(needed, PAGE, Bytes(0), Addr(0)).is_some() {
-            return PlacementError::DtbReach { kernel: at, needed };
-        }
-        PlacementError::Dtb {
+    let dtb = kernel
+        .find_dtb(&rest, at, needed)
+        .ok_or_else(|| PlacementError::Dtb {
             needed,
             largest: rest.largest_free(),
             ram: rest.ram.total(),
-        }
-    })?;
+        })?;
     Ok(Placement {
         kernel: at,
         initrd,
@@ -298,7 +269,7 @@ fn place_initrd(
     at: Region,
     initrd: InitrdNeeds,
 ) -> Result<Option<Region>, PlacementError> {
-    let usable = kernel.usable(at);
+    let lowest = kernel.lowest_usable(at);
     let (initrd, placed) = match initrd {
         InitrdNeeds::Nothing => return Ok(None),
         InitrdNeeds::InMemory(initrd) => (initrd, None),
@@ -307,19 +278,20 @@ fn place_initrd(
             let pages = length.0.max(1).checked_next_multiple_of(PAGE);
             let needed = Bytes(pages.unwrap_or(length.0));
             let find = |from| rest.find(needed, PAGE, Bytes(0), from);
-            let initrd = find(at.end())
-                .or_else(|| find(usable.start()))
-                .ok_or_else(|| PlacementError::Initrd {
-                    needed,
-                    largest: rest.largest_free(),
-                    ram: rest.ram.total(),
-                })?;
+            let initrd =
+                find(at.end())
+                    .or_else(|| find(lowest))
+                    .ok_or_else(|| PlacementError::Initrd {
+                        needed,
+                        largest: rest.largest_free(),
+                        ram: rest.ram.total(),
+                    })?;
             (initrd, Some(initrd))
         }
     };
     let both = at.hull(initrd);
     let window = both.start().0 / WINDOW_ALIGNMENT * WINDOW_ALIGNMENT;
-    if both.end().0 - window > WINDOW_SIZE || !usable.contains(initrd) {
+    if both.end().0 - window > WINDOW_SIZE || initrd.start() < lowest {
         return Err(PlacementError::Window { kernel: at, initrd });
     }
     Ok(placed)
@@ -544,7 +516,7 @@ mod tests {
         let error = place(&tight, &kernel(4 * MIB), InitrdNeeds::Nothing, &dtb).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the device tree needs 9 KiB beside kernel and initrd, and the largest free piece of RAM has 0 bytes (RAM: 4.0 MiB); raise -m"
+            "the device tree needs 9 KiB beside kernel and initrd (within 512 MiB of a kernel before v4.6), and the largest free piece of RAM has 0 bytes (RAM: 4.0 MiB); raise -m, or use a newer kernel"
         );
     }
 
@@ -564,20 +536,11 @@ mod tests {
         let placed = place(&virt(128), &old(0, MIB + 1), nothing, &below).unwrap();
         assert_eq!(placed.kernel.start(), Addr(0x4020_0000));
         assert_eq!(placed.dtb, region(0x4030_4000, 9216));
-        // That of the flat binary stays, unless it crosses a boundary or lies too far up.
-        for (now, place_of_dtb) in [
-            (0x4400_0000, 0x4400_0000),
-            (0x441f_e000, 0x4030_4000),
-            (0x6020_0000, 0x4030_4000),
-        ] {
-            let placed = place(&virt(1024), &old(0, MIB + 1), nothing, &dtb(now)).unwrap();
-            assert_eq!(placed.dtb.start(), Addr(place_of_dtb), "{now:#x}");
-        }
         let initrd = InitrdNeeds::Bytes(Bytes(600 * MIB));
         let error = place(&virt(1024), &old(0, MIB + 1), initrd, &below).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the kernel at 0x40200000..0x40300200 is from before v4.6 and needs the device tree within 512 MiB, where no 9 KiB are free; use a newer kernel, or a smaller initrd"
+            "the device tree needs 9 KiB beside kernel and initrd (within 512 MiB of a kernel before v4.6), and the largest free piece of RAM has 420.9 MiB (RAM: 1024.0 MiB); raise -m, or use a newer kernel"
         );
         place(&virt(1024), &kernel(MIB), initrd, &below).unwrap();
     }
@@ -675,9 +638,8 @@ mod tests {
                         prop_assert_eq!(Some(kernel), lowest(None));
                         prop_assert!(!placement.dtb.overlaps(dtb.now));
                         // It moves only for a reason.
-                        let could_stay = stays
-                            .and_then(|stays| lowest(Some(stays)).filter(|kernel| is_found(&needs, *kernel, stays)));
-                        prop_assert!(could_stay.is_none() || initrd != InitrdNeeds::Nothing);
+                        let could_stay = stays.is_some_and(|stays| lowest(Some(stays)).is_some());
+                        prop_assert!(!could_stay || !anywhere || initrd != InitrdNeeds::Nothing);
                     }
                     prop_assert!(free(placement.dtb) && !placement.dtb.overlaps(kernel));
                     prop_assert!(placement.dtb.start().0.is_multiple_of(8) && placement.dtb.length().0 >= dtb_size);
@@ -695,13 +657,14 @@ mod tests {
                 Err(PlacementError::InitrdInTheWay { .. }) => {
                     prop_assert!(in_memory.is_some() && lowest(None).is_none());
                 }
-                Err(PlacementError::Dtb { .. }) => prop_assert!(lowest(None).is_some()),
-                Err(PlacementError::DtbReach { kernel, .. }) => {
-                    prop_assert!(!anywhere && Some(kernel) == lowest(None));
-                    // Beside an initrd there may have been none either; without one, none is left.
+                Err(PlacementError::Dtb { .. }) => {
+                    let kernel = lowest(None);
+                    prop_assert!(kernel.is_some());
+                    // Beside an initrd there may have been no place either; without one, none is left.
                     let step = dtb_size.next_power_of_two().max(4096);
                     let mut places = (0..(1280 * MIB / step)).map(|at| region(at * step, dtb_size));
                     let missed = places.any(|place| {
+                        let kernel = kernel.unwrap();
                         free(place)
                             && !place.overlaps(kernel)
                             && !place.overlaps(dtb.now)

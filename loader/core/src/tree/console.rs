@@ -8,6 +8,7 @@
 use crate::tree::error::DtbError;
 use crate::tree::fdt::Fdt;
 use crate::tree::format::until_nul;
+use crate::tree::node::Node;
 use crate::tree::reg::RegEntries;
 use crate::units::Region;
 
@@ -23,7 +24,7 @@ pub(super) fn pl011(fdt: Fdt<'_>, stdout_path: &[u8]) -> Result<Option<Region>, 
             .and_then(|aliases| aliases.property(path))
             .and_then(|path| fdt.find(until_nul(path)))
     };
-    match node.filter(|node| node.is_enabled()) {
+    match node.filter(Node::is_enabled) {
         Some(node) if node.is_compatible(b"arm,pl011") => RegEntries::of(node).next(),
         _ => Ok(None),
     }
