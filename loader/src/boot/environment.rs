@@ -7,10 +7,12 @@ use little_loader_core::disk::extent::Extent;
 use little_loader_core::display::Word;
 use little_loader_core::env::open::{self, Broken, CopyError, Opened};
 use little_loader_core::env::place::{EnvCopy, EnvPlace};
+use little_loader_core::env::size_hint::SizeHint;
 use little_loader_core::env::writer::{Storage, Writer};
 use little_loader_core::units::{Bytes, Lba};
 use thiserror::Error;
 
+use crate::boot::build_settings::TRACE;
 use crate::disk::{Disk, DiskError};
 use crate::machine::console::{trace, warning};
 use crate::machine::memory;
@@ -67,7 +69,10 @@ impl Buffers {
         let lba = self.place.lba;
         let Some(second_lba) = self.place.redundant_lba else {
             read(disk, lba, self.first)?;
-            return open::single(self.first).map_err(|broken| NoEnvironment::Bad { lba, broken });
+            return open::single(self.first).map_err(|broken| {
+                hint(lba, self.first);
+                NoEnvironment::Bad { lba, broken }
+            });
         };
         let results = (
             read(disk, lba, self.first),
@@ -75,6 +80,8 @@ impl Buffers {
         );
         let (opened, invalid) =
             open::redundant(self.first, self.second, results).map_err(|broken| {
+                hint(lba, self.first);
+                hint(second_lba, self.second);
                 NoEnvironment::BothBad {
                     first: (lba, broken.first),
                     second: (second_lba, broken.second),
@@ -102,6 +109,13 @@ impl Buffers {
             writer: opened.writer(self.first, self.second),
             place: self.place,
         }
+    }
+}
+
+/// Narrates which usual size the checksum of an invalid copy fits, if any.
+fn hint(lba: Lba, copy: &[u8]) {
+    if TRACE && let Some(hint) = SizeHint::find(copy) {
+        trace!("trace: environment at block {lba}: {hint}");
     }
 }
 

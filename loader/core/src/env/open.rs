@@ -8,7 +8,6 @@ use core::fmt;
 use crate::env::block::{Env, EnvError, Format};
 use crate::env::place::{EnvCopy, active_copy};
 use crate::env::repair::{Repair, repair};
-use crate::env::size_hint::SizeHint;
 use crate::env::writer::{Sectors, Writer};
 
 /// An environment that can be used. It borrows nothing: the blocks it was read into are given to
@@ -99,8 +98,6 @@ pub struct Broken {
     pub error: EnvError,
     /// Whether more than one repair was possible.
     pub is_ambiguous: bool,
-    /// Another size or layout that its checksum fits.
-    pub hint: Option<SizeHint>,
 }
 
 impl fmt::Display for Broken {
@@ -109,14 +106,7 @@ impl fmt::Display for Broken {
         if self.is_ambiguous {
             f.write_str(" (a torn write that more than one state explains)")?;
         }
-        show(self.hint, f)
-    }
-}
-
-fn show(hint: Option<SizeHint>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match hint {
-        None => Ok(()),
-        Some(hint) => write!(f, "; {hint}"),
+        Ok(())
     }
 }
 
@@ -127,8 +117,6 @@ pub struct BothBroken<E> {
     pub first: CopyError<E>,
     /// The reason of the second one.
     pub second: CopyError<E>,
-    /// Another size or layout that the checksum of one of them fits.
-    pub hint: Option<SizeHint>,
 }
 
 /// Opens a single copy that was read from the disk. Repairs it in memory where a power cut tore it.
@@ -150,7 +138,6 @@ pub fn single(block: &mut [u8]) -> Result<Opened, Broken> {
         Repair::NoMatch | Repair::Ambiguous => Err(Broken {
             error,
             is_ambiguous: repaired == Repair::Ambiguous,
-            hint: SizeHint::find(block),
         }),
     }
 }
@@ -171,19 +158,8 @@ pub fn redundant<E>(
             .map(|env| env.flags().unwrap_or_default())
             .map_err(CopyError::Env),
     };
-    let (active, invalid) = active_copy(parse(first, read.0), parse(second, read.1)).map_err(
-        |(first_error, second_error)| {
-            let hint = |block, error: &_| match error {
-                CopyError::Read(_) => None,
-                CopyError::Env(_) => SizeHint::find(block),
-            };
-            BothBroken {
-                hint: hint(first, &first_error).or_else(|| hint(second, &second_error)),
-                first: first_error,
-                second: second_error,
-            }
-        },
-    )?;
+    let (active, invalid) = active_copy(parse(first, read.0), parse(second, read.1))
+        .map_err(|(first, second)| BothBroken { first, second })?;
     let is_other_known = !matches!(invalid, Some((_, CopyError::Read(_))));
     let opened = Opened(Kind::Redundant {
         active,

@@ -72,6 +72,19 @@ pub struct Plan {
     pub oddities: ArrayVec<Oddity, MAX_ODDITIES>,
 }
 
+impl Plan {
+    /// Adds an attempt; none has more than there is room for.
+    fn attempt(&mut self, attempt: Attempt) {
+        // Without `ArrayVec::push`, which brings the texts of a panic along.
+        let _ = self.attempts.try_push(attempt);
+    }
+
+    /// Adds an oddity; no environment has more than there is room for.
+    fn oddity(&mut self, oddity: Oddity) {
+        let _ = self.oddities.try_push(oddity);
+    }
+}
+
 /// The most oddities of a [`Plan`]: one of the trial, one of its limit, one of its count.
 const MAX_ODDITIES: usize = 3;
 
@@ -124,7 +137,7 @@ enum Trial {
 #[must_use]
 pub fn forced(slot: Slot) -> Plan {
     let mut plan = Plan::default();
-    plan.attempts.push(plain(slot, Reason::Override, 0));
+    plan.attempt(plain(slot, Reason::Override, 0));
     plan
 }
 
@@ -133,13 +146,13 @@ pub fn forced(slot: Slot) -> Plan {
 pub fn decide(variables: &Variables<'_>) -> Plan {
     let mut plan = Plan::default();
     let Some(active) = variables.active.and_then(Slot::from_value) else {
-        plan.oddities.push(
+        plan.oddity(
             variables
                 .active
                 .map_or(Oddity::NoActive, |value| Oddity::Active(Shown::new(value))),
         );
         for slot in [Slot::A, Slot::B] {
-            plan.attempts.push(plain(slot, Reason::Fallback, 0));
+            plan.attempt(plain(slot, Reason::Fallback, 0));
         }
         return plan;
     };
@@ -167,13 +180,13 @@ pub fn decide(variables: &Variables<'_>) -> Plan {
     };
     match trial {
         Trial::No => {
-            plan.attempts.push(plain(active, Reason::Active, 0));
+            plan.attempt(plain(active, Reason::Active, 0));
             if may_boot_other {
-                plan.attempts.push(plain(other, Reason::Fallback, 0));
+                plan.attempt(plain(other, Reason::Fallback, 0));
             }
         }
         Trial::Open { count, bootcount } => {
-            plan.attempts.push(Attempt {
+            plan.attempt(Attempt {
                 slot: active,
                 reason: Reason::Trial,
                 changes: Some(count),
@@ -181,18 +194,17 @@ pub fn decide(variables: &Variables<'_>) -> Plan {
                 bootcount,
             });
             if may_boot_other {
-                plan.attempts.push(reverted(bootcount - 1));
+                plan.attempt(reverted(bootcount - 1));
                 // Only reached when the trial could not be counted and the other slot cannot be booted either.
-                plan.attempts.push(plain(active, Reason::Trial, bootcount));
+                plan.attempt(plain(active, Reason::Trial, bootcount));
             }
         }
         Trial::Over { bootcount } if may_boot_other => {
-            plan.attempts.push(reverted(bootcount));
-            plan.attempts
-                .push(plain(active, Reason::Fallback, bootcount));
+            plan.attempt(reverted(bootcount));
+            plan.attempt(plain(active, Reason::Fallback, bootcount));
         }
         // Nowhere to go back to.
-        Trial::Over { bootcount } => plan.attempts.push(plain(active, Reason::Trial, bootcount)),
+        Trial::Over { bootcount } => plan.attempt(plain(active, Reason::Trial, bootcount)),
     }
     plan
 }
@@ -213,7 +225,7 @@ fn by_bootcount(variables: &Variables<'_>, upgrade_available: &[u8], plan: &mut 
         b"1" => {}
         b"0" => return Trial::No,
         odd => {
-            plan.oddities.push(Oddity::Flag {
+            plan.oddity(Oddity::Flag {
                 name: "upgrade_available",
                 value: Shown::new(odd),
             });
@@ -225,11 +237,11 @@ fn by_bootcount(variables: &Variables<'_>, upgrade_available: &[u8], plan: &mut 
         Some(value) => match decimal(value) {
             Some(limit @ 1..=HIGHEST_LIMIT) => limit,
             Some(0) | None => {
-                plan.oddities.push(Oddity::Limit(Shown::new(value)));
+                plan.oddity(Oddity::Limit(Shown::new(value)));
                 DEFAULT_LIMIT
             }
             Some(_) => {
-                plan.oddities.push(Oddity::HighLimit(Shown::new(value)));
+                plan.oddity(Oddity::HighLimit(Shown::new(value)));
                 HIGHEST_LIMIT
             }
         },
@@ -239,7 +251,7 @@ fn by_bootcount(variables: &Variables<'_>, upgrade_available: &[u8], plan: &mut 
         Some(value) => match decimal(value) {
             Some(count) => count,
             None => {
-                plan.oddities.push(Oddity::Count(Shown::new(value)));
+                plan.oddity(Oddity::Count(Shown::new(value)));
                 return Trial::Over { bootcount: 0 };
             }
         },
@@ -267,7 +279,7 @@ fn by_validated(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
         Some(b"0") => {}
         None | Some(b"1") => return Trial::No,
         Some(odd) => {
-            plan.oddities.push(Oddity::Flag {
+            plan.oddity(Oddity::Flag {
                 name: "nerves_fw_validated",
                 value: Shown::new(odd),
             });

@@ -75,7 +75,7 @@ pub fn first_bootable<S: Slots>(
         let checked = match slots.check(&writer.env(), attempt.slot) {
             Ok(checked) => checked,
             Err(error) => {
-                failures.push((attempt.slot, error));
+                let _ = failures.try_push((attempt.slot, error));
                 continue;
             }
         };
@@ -96,7 +96,9 @@ pub fn first_bootable<S: Slots>(
                     loaded,
                 });
             }
-            Err(error) => failures.push((attempt.slot, error)),
+            Err(error) => {
+                let _ = failures.try_push((attempt.slot, error));
+            }
         }
     }
     None

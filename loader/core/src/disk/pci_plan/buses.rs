@@ -107,7 +107,7 @@ impl Buses {
                 at = bridge;
             } else if found.look_at(space, &mut at) {
                 if found.last() < highest {
-                    found.bridges.push(at.function);
+                    let _ = found.bridges.try_push(at.function);
                     let bus = found.last();
                     // Until it is known how many there are, all buses from this one on are behind the bridge.
                     found.set_numbers(space, at.function, bus, highest);
@@ -115,7 +115,7 @@ impl Buses {
                         Ok(true) => 1,
                         _ => DEVICES_OF_A_BUS,
                     };
-                    above.push(at);
+                    let _ = above.try_push(at);
                     at = Position::start_of(bus, devices);
                     continue;
                 }
