@@ -5,7 +5,7 @@ use std::io;
 use super::requirement::RequirementError;
 use super::uboot_env::UbootEnvError;
 use crate::archive::read::ArchiveError;
-use crate::destination::DeviceError;
+use crate::destination::error::DeviceError;
 use crate::firmware::call::CallError;
 
 /// Why a task failed.

@@ -14,7 +14,8 @@ use little_loader_core::env::block::{Env, EnvError, Format, SetError, seal};
 use little_loader_core::env::place::{EnvCopy, active_copy};
 use little_loader_core::units::BLOCK_SIZE;
 
-use crate::destination::device::{Device, DeviceError};
+use crate::destination::device::Device;
+use crate::destination::error::DeviceError;
 use crate::destination::storage::Storage;
 use crate::firmware::env_section::{EnvSection, is_variable_name};
 

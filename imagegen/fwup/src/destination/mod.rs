@@ -9,6 +9,7 @@
 
 pub(crate) mod block_devices;
 pub(crate) mod device;
+pub(crate) mod error;
 mod open;
 pub(crate) mod options;
 mod segment;
@@ -16,9 +17,11 @@ pub(crate) mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trimmed;
 mod unmount;
 
-pub use device::{Device, DeviceError, SEGMENT, WriteOptions};
+pub use device::{Device, SEGMENT, WriteOptions};
+pub use error::DeviceError;
 pub use open::DestinationError;
 pub use options::{DestinationOptions, Mounts, OpenDestinationError};
 pub use storage::{DiskFile, Storage};
