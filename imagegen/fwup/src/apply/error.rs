@@ -50,7 +50,7 @@ pub enum ApplyError {
     Resource(#[from] ResourceDataError),
 }
 
-/// What is wrong with a resource.
+/// An error in the data of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceDataError {
     /// The archive does not have it.

@@ -29,7 +29,7 @@ pub enum UbootEnvError {
         title: String,
         /// The block of the last copy.
         block: u64,
-        /// What is wrong with that copy.
+        /// The error of that copy.
         error: EnvError,
     },
     /// A variable cannot be stored.
@@ -39,7 +39,7 @@ pub enum UbootEnvError {
         title: String,
         /// The variable.
         variable: String,
-        /// What is wrong.
+        /// The error.
         error: SetError,
     },
     /// The destination.

@@ -18,7 +18,7 @@ const MOST_SEGMENTS: usize = 256;
 pub struct WriteOptions {
     /// Data is read back and compared after it was written.
     pub verifies: bool,
-    /// Blocks that are on the disk already are not written again.
+    /// Only blocks that change are written.
     pub minimizes: bool,
     /// Trimmed segments are discarded on the disk.
     pub discards: bool,

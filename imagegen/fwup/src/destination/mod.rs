@@ -2,10 +2,10 @@
 
 //! The destination of a task: an image file or a block device, behind a write cache.
 //!
-//! Plain data goes through the cache and may reach the disk in any order. What decides about
-//! booting, partition tables and environments, goes to the disk at once, and only when all data
-//! before it is there ([`Device::write_ordered`]). So an interruption leaves either the old
-//! decision or the new one with everything that it needs.
+//! Plain data goes through the cache and may reach the disk in any order. Partition tables and
+//! environments decide about booting: they go directly to the disk, and only after all previous
+//! data is there ([`Device::write_ordered`]). So an interruption leaves either the old decision or
+//! the new one with everything that it needs.
 
 pub(crate) mod block_devices;
 pub(crate) mod device;
