@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bodies of the fuzz targets. The fuzzer calls them, and so does the test `fuzz`, which needs no
-//! nightly compiler.
+//! The bodies of the fuzz targets. The fuzzer calls them, and so does the test `fuzz`, which needs
+//! no nightly compiler.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ use fwup::language::{Definitions, configuration, meta_conf, to_meta_conf};
 /// The size of the disk in bytes.
 const DISK: usize = 300 << 10;
 
-/// Bytes as a configuration and as a `meta.conf`: an error, or firmware whose `meta.conf` reads back
-/// the same.
+/// Bytes as a configuration and as a `meta.conf`: an error, or firmware whose `meta.conf` reads
+/// back the same.
 pub(crate) fn language(bytes: &[u8]) {
     let folder = PathBuf::from("/nowhere");
     let definitions = &mut Definitions::empty();
@@ -46,8 +46,8 @@ pub(crate) fn archive(bytes: &[u8]) {
     }
 }
 
-/// Bytes as a `meta.conf`, each of whose tasks is applied to a small disk: an error, or success, and
-/// the disk keeps its size.
+/// Bytes as a `meta.conf`, each of whose tasks is applied to a small disk: an error, or success,
+/// and the disk keeps its size.
 pub(crate) fn apply_tasks(bytes: &[u8]) {
     let Ok(firmware) = meta_conf(bytes, &mut Definitions::empty()) else {
         return;

@@ -5,7 +5,7 @@ use std::io;
 use super::requirement::RequirementError;
 use super::uboot_env::UbootEnvError;
 use crate::archive::read::ArchiveError;
-use crate::destination::DeviceError;
+use crate::destination::error::DeviceError;
 use crate::firmware::call::CallError;
 
 /// Why a task failed.
@@ -50,7 +50,7 @@ pub enum ApplyError {
     Resource(#[from] ResourceDataError),
 }
 
-/// What is wrong with a resource.
+/// An error in the data of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceDataError {
     /// The archive does not have it.

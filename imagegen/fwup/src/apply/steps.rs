@@ -132,8 +132,8 @@ fn check_environment<S: Storage>(
     Ok(())
 }
 
-/// Returns how many bytes the resource takes on the destination, with its holes and the padding of
-/// its last block.
+/// The number of bytes that the resource takes on the destination, with its holes and the padding
+/// of its last block.
 fn check_resource(
     handler: &Handler,
     actions: &[Action<'_>],

@@ -14,7 +14,8 @@ use little_loader_core::env::block::{Env, EnvError, Format, SetError, seal};
 use little_loader_core::env::place::{EnvCopy, active_copy};
 use little_loader_core::units::BLOCK_SIZE;
 
-use crate::destination::device::{Device, DeviceError};
+use crate::destination::device::Device;
+use crate::destination::error::DeviceError;
 use crate::destination::storage::Storage;
 use crate::firmware::env_section::{EnvSection, is_variable_name};
 
@@ -28,7 +29,7 @@ pub enum UbootEnvError {
         title: String,
         /// The block of the last copy.
         block: u64,
-        /// What is wrong with that copy.
+        /// The error of that copy.
         error: EnvError,
     },
     /// A variable cannot be stored.
@@ -38,7 +39,7 @@ pub enum UbootEnvError {
         title: String,
         /// The variable.
         variable: String,
-        /// What is wrong.
+        /// The error.
         error: SetError,
     },
     /// The destination.

@@ -21,8 +21,8 @@ pub(super) fn to_dos(seconds: u32) -> (u16, u16) {
     (time, date)
 }
 
-/// The seconds since 1970 of the time and date of a FAT directory entry; `None` for [`NO_DATE`], and
-/// for a date that is not in the calendar.
+/// The seconds since 1970 of the time and date of a FAT directory entry; `None` for [`NO_DATE`],
+/// and for a date that is not in the calendar.
 pub(super) fn from_dos(time: u16, date: u16) -> Option<u32> {
     if date == NO_DATE {
         return None;

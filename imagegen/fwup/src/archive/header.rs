@@ -60,7 +60,7 @@ impl LocalHeader {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The error, as text.
     pub(super) fn parse(fixed: FixedPart, name: Vec<u8>, extra: &[u8]) -> Result<Self, String> {
         let name =
             String::from_utf8(name).map_err(|_| "the name of the entry is not UTF-8".to_owned())?;

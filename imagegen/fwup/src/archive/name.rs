@@ -10,7 +10,7 @@ const LONGEST: usize = 506;
 ///
 /// # Errors
 ///
-/// What is wrong with a name that no reader would find again.
+/// The error, as text, of a name that no reader would find again.
 pub(crate) fn entry_of(resource: &str) -> Result<String, &'static str> {
     if resource.is_empty() {
         return Err("a resource must have a name");

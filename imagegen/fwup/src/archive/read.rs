@@ -50,7 +50,7 @@ pub enum ArchiveError {
     Invalid {
         /// The offset in bytes.
         offset: u64,
-        /// What is wrong.
+        /// The error.
         what: String,
     },
 }

@@ -1,66 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Range;
 
+use super::error::DeviceError;
 use super::segment::{BLOCK, Segment};
 use super::storage::Storage;
+use super::trimmed::TrimmedSegments;
 
 pub use super::segment::SEGMENT;
 
 /// The most segments in the cache, 32 MiB.
 const MOST_SEGMENTS: usize = 256;
 
-/// Why the destination cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
-    /// The system reports an error.
-    #[error("{action} byte {offset}: {error}")]
-    Io {
-        /// The operation.
-        action: &'static str,
-        /// The offset in bytes.
-        offset: u64,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// Data that was written does not read back.
-    #[error(
-        "writing at byte {offset}: the data that was read back differs from the data that was written; the disk or its connection is faulty"
-    )]
-    Verify {
-        /// The first byte that differs.
-        offset: u64,
-    },
-    /// The destination is too small.
-    #[error(
-        "bytes {start} to {end} are beyond the end of the destination, which has {length} bytes"
-    )]
-    BeyondEnd {
-        /// The first byte.
-        start: u64,
-        /// The end.
-        end: u64,
-        /// The destination's size in bytes.
-        length: u64,
-    },
-    /// No disk is that large.
-    #[error("{length} bytes at byte {offset} end beyond 8 EiB")]
-    TooFar {
-        /// The first byte.
-        offset: u64,
-        /// The length in bytes.
-        length: u64,
-    },
-}
-
 /// How a destination is written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// Data is read back and compared after it was written.
     pub verifies: bool,
-    /// Blocks that are on the disk already are not written again.
+    /// Only blocks that change are written.
     pub minimizes: bool,
     /// Trimmed segments are discarded on the disk.
     pub discards: bool,
@@ -76,8 +34,7 @@ pub struct Device<S> {
     pub(super) discard_error: Option<DeviceError>,
     segments: BTreeMap<u64, Segment>,
     clock: u64,
-    /// Ranges of segments that read as zeroes: their contents were trimmed.
-    trimmed: BTreeMap<u64, u64>,
+    pub(super) trimmed: TrimmedSegments,
     /// Whether an interruption could do harm: not while an image is created.
     pub(super) is_durable: bool,
     pub(super) is_synced: bool,
@@ -100,7 +57,7 @@ impl<S: Storage> Device<S> {
             discard_error: None,
             segments: BTreeMap::new(),
             clock: 0,
-            trimmed: BTreeMap::new(),
+            trimmed: TrimmedSegments::default(),
             is_durable,
             is_synced: true,
             needs_sync,
@@ -155,7 +112,7 @@ impl<S: Storage> Device<S> {
 
     /// Reads from the disk, within one segment.
     fn read_stored(&mut self, number: u64, at: usize, part: &mut [u8]) -> Result<(), DeviceError> {
-        if self.is_trimmed(number) {
+        if self.trimmed.contains(number) {
             part.fill(0);
             return Ok(());
         }
@@ -174,7 +131,7 @@ impl<S: Storage> Device<S> {
             if piece.len() as u64 == SEGMENT {
                 // Neighbours are written together.
                 self.segments.remove(&number);
-                self.untrim(number);
+                self.trimmed.remove(number);
                 if whole.is_empty() {
                     whole.start = piece.start;
                 }
@@ -222,7 +179,7 @@ impl<S: Storage> Device<S> {
                 }
             }
             let mut segment = Segment::new();
-            if self.is_trimmed(number) {
+            if self.trimmed.contains(number) {
                 segment.write(0, &[0; SEGMENT as usize]);
             }
             self.segments.insert(number, segment);
@@ -256,7 +213,7 @@ impl<S: Storage> Device<S> {
         let Some(segment) = self.segments.remove(&number) else {
             return Ok(());
         };
-        self.untrim(number);
+        self.trimmed.remove(number);
         for run in segment.runs() {
             let offset = number * SEGMENT + run.start as u64;
             let mut bytes = &segment.bytes()[run];
@@ -289,35 +246,9 @@ impl<S: Storage> Device<S> {
         }
         self.segments
             .retain(|number, _| !(first..last).contains(number));
-        let until = self.trimmed.entry(first).or_insert(last);
-        *until = last.max(*until);
+        self.trimmed.insert(first, last);
         self.discard_stored(first, last);
         Ok(())
-    }
-
-    pub(super) fn is_trimmed(&self, number: u64) -> bool {
-        self.trimmed
-            .range(..=number)
-            .any(|(_, until)| number < *until)
-    }
-
-    fn untrim(&mut self, number: u64) {
-        let holding: Vec<_> = self
-            .trimmed
-            .range(..=number)
-            .filter(|(_, until)| number < **until)
-            .map(|(start, until)| (*start, *until))
-            .collect();
-        for (start, until) in holding {
-            self.trimmed.remove(&start);
-            if start < number {
-                self.trimmed.insert(start, number);
-            }
-            if number + 1 < until {
-                let end = self.trimmed.entry(number + 1).or_insert(until);
-                *end = until.max(*end);
-            }
-        }
     }
 
     /// Checks that these bytes can be written.

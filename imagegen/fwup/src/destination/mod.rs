@@ -2,13 +2,14 @@
 
 //! The destination of a task: an image file or a block device, behind a write cache.
 //!
-//! Plain data goes through the cache and may reach the disk in any order. What decides about
-//! booting, partition tables and environments, goes to the disk at once, and only when all data
-//! before it is there ([`Device::write_ordered`]). So an interruption leaves either the old
-//! decision or the new one with everything that it needs.
+//! Plain data goes through the cache and may reach the disk in any order. Partition tables and
+//! environments decide about booting: they go directly to the disk, and only after all previous
+//! data is there ([`Device::write_ordered`]). So an interruption leaves either the old decision or
+//! the new one with everything that it needs.
 
 pub(crate) mod block_devices;
 pub(crate) mod device;
+pub(crate) mod error;
 mod open;
 pub(crate) mod options;
 mod segment;
@@ -16,9 +17,11 @@ pub(crate) mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trimmed;
 mod unmount;
 
-pub use device::{Device, DeviceError, SEGMENT, WriteOptions};
+pub use device::{Device, SEGMENT, WriteOptions};
+pub use error::DeviceError;
 pub use open::DestinationError;
 pub use options::{DestinationOptions, Mounts, OpenDestinationError};
 pub use storage::{DiskFile, Storage};

@@ -7,7 +7,7 @@ use super::open::DestinationError;
 use super::storage::DiskFile;
 use super::unmount::{UnmountError, unmount};
 
-/// What to do about mounted file systems of a block device.
+/// The treatment of mounted file systems of a block device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mounts {
     /// They are an error, as is any other use of the device.
@@ -15,7 +15,7 @@ pub enum Mounts {
     Refuse,
     /// They are unmounted; the device is then opened exclusively (`-u`).
     Unmount,
-    /// They stay mounted, and the device is written nevertheless (`-U`): so a system upgrades the
+    /// They stay mounted, and the device is written anyway (`-U`): so a system upgrades the
     /// disk that it runs from.
     Keep,
 }
@@ -23,11 +23,11 @@ pub enum Mounts {
 /// How to open and write the destination. By default block devices are verified and files are not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DestinationOptions {
-    /// What to do about mounted file systems of a block device.
+    /// The treatment of mounted file systems of a block device.
     pub mounts: Mounts,
     /// Data is read back and compared after it was written (`--verify-writes`).
     pub verifies: Option<bool>,
-    /// Blocks that are there already are not written again (`--minimize-writes`).
+    /// Only blocks that change are written (`--minimize-writes`).
     pub minimizes: bool,
     /// Trimmed blocks of a disk are discarded (`--enable-trim`).
     pub trims: bool,

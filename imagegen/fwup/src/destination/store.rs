@@ -4,7 +4,8 @@
 
 use std::ops::Range;
 
-use super::device::{Device, DeviceError};
+use super::device::Device;
+use super::error::DeviceError;
 use super::segment::{BLOCK, SEGMENT};
 use super::storage::Storage;
 
@@ -123,7 +124,7 @@ impl<S: Storage> Device<S> {
         self.check_end(offset, data.len() as u64)?;
         let end = offset + data.len() as u64;
         for number in offset / SEGMENT..end.div_ceil(SEGMENT) {
-            if self.is_trimmed(number) {
+            if self.trimmed.contains(number) {
                 // Its zeroes are written first, so that the read below returns what the disk has.
                 self.segment(number)?;
             }

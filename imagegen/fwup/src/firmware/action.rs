@@ -154,7 +154,7 @@ impl<'a> Action<'a> {
         })
     }
 
-    /// How much it adds to the progress: bytes, or 1 for what is done at once. `data` is the length
+    /// Its units of progress: bytes for data, or 1. `data` is the length
     /// of the resource.
     pub(crate) fn units(&self, data: u64) -> u64 {
         match self {

@@ -22,7 +22,7 @@ pub struct EnvSection<'a> {
     pub place: EnvPlace,
 }
 
-/// What is wrong with a `uboot-environment` section.
+/// An error in a `uboot-environment` section.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("uboot-environment \"{title}\": {error}")]
 pub struct EnvSectionError {
@@ -31,7 +31,7 @@ pub struct EnvSectionError {
     pub error: EnvOptionError,
 }
 
-/// What is wrong with the options of a `uboot-environment` section.
+/// An error in the options of a `uboot-environment` section.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvOptionError {
     /// An option is not set, or out of range.

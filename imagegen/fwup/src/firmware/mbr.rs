@@ -19,7 +19,7 @@ pub(crate) const EXTENDED: usize = 3;
 const MOST_OFFSET: i64 = u32::MAX as i64 - 1;
 const MOST_COUNT: i64 = i32::MAX as i64 - 1;
 
-/// What is wrong with an `mbr` section.
+/// An error in an `mbr` section.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("mbr \"{title}\": {what}")]
 pub struct MbrError {
@@ -134,7 +134,7 @@ impl<'a> Mbr<'a> {
         }
         match (PRIMARY..last).find(|number| self.used(*number).is_none()) {
             Some(gap) => Err(format!(
-                "there is no partition {gap}, but partition {last}; number the partitions from 4 on without gaps"
+                "partition {gap} is missing before partition {last}; number the partitions from 4 on without gaps"
             )),
             None => Ok(()),
         }
@@ -312,7 +312,7 @@ mod tests {
                     partition("4", "131"),
                     partition("6", "131"),
                 ],
-                "mbr \"x\": there is no partition 5, but partition 6; number the partitions from 4 on without gaps",
+                "mbr \"x\": partition 5 is missing before partition 6; number the partitions from 4 on without gaps",
             ),
             (
                 vec![
@@ -320,7 +320,7 @@ mod tests {
                     partition("4", "0"),
                     partition("5", "131"),
                 ],
-                "mbr \"x\": there is no partition 4, but partition 5; number the partitions from 4 on without gaps",
+                "mbr \"x\": partition 4 is missing before partition 5; number the partitions from 4 on without gaps",
             ),
             (
                 vec![partition("1", "131"), partition("0x1", "131")],

@@ -8,7 +8,7 @@
 
 use std::fmt::{self, Display};
 
-/// What a configuration is read for.
+/// The purpose of reading a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// To make an archive: what is unknown or cannot work is an error. Texts may contain variables

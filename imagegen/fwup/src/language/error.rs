@@ -44,7 +44,7 @@ pub enum Problem {
     Duplicate { section: String, title: String },
     #[error("unexpected {0}")]
     Unexpected(String),
-    #[error("'}}' closes nothing")]
+    #[error("unexpected '}}': no section is open")]
     UnexpectedClose,
     #[error("the file ends inside a section: '}}' is missing")]
     PrematureEnd,

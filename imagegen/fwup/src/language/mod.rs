@@ -15,6 +15,7 @@ mod definitions;
 mod error;
 mod lexer;
 mod meta_conf;
+mod option;
 mod parser;
 mod read;
 mod schema;

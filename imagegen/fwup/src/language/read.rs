@@ -10,7 +10,7 @@ use super::parser::Parser;
 use super::sources;
 use crate::firmware::model::{Firmware, Stage};
 
-/// Reads a configuration from a file. What it defines is added to `definitions`.
+/// Reads a configuration from a file, and adds its variables to `definitions`.
 ///
 /// # Errors
 ///

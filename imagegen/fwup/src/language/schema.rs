@@ -4,7 +4,7 @@
 
 use crate::firmware::model::{Section, Value};
 
-/// What may follow a name.
+/// The syntax after a name.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// A text.
@@ -40,7 +40,7 @@ pub(super) enum Kind {
     Titled(&'static [Entry]),
 }
 
-/// A name and what may follow it.
+/// A name and the syntax after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) name: &'static str,

@@ -97,7 +97,7 @@ fn errors_name_file_and_line() {
         ("task {", "fwup.conf:1: section 'task' needs a title"),
         ("task a", "fwup.conf:1: expected '{' to open section 'task'"),
         ("= x", "fwup.conf:1: unexpected '='"),
-        ("}", "fwup.conf:1: '}' closes nothing"),
+        ("}", "fwup.conf:1: unexpected '}': no section is open"),
         (
             "task a {\n\n",
             "fwup.conf:3: the file ends inside a section: '}' is missing",
@@ -188,7 +188,7 @@ fn errors_name_file_and_line() {
         ),
         (
             "mbr a { partition 3 { block-offset = 1 type = 5 } partition 5 { block-offset = 9 block-count = 1 type = 1 } }",
-            "fwup.conf:1: mbr 'a': there is no partition 4, but partition 5; number the partitions from 4 on without gaps",
+            "fwup.conf:1: mbr 'a': partition 4 is missing before partition 5; number the partitions from 4 on without gaps",
         ),
         (
             "mbr a { partition 0 { block-offset = 1 block-count = 1 type = 5 } }",

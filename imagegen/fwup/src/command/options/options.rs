@@ -3,7 +3,7 @@
 use crate::command::report::ProgressMode;
 use crate::destination::{DestinationOptions, Mounts};
 
-/// What fwup is asked to do.
+/// The operation that a command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// `-a`
