@@ -81,7 +81,7 @@ pub(crate) fn environment(bytes: &[u8]) {
     let [mut first, mut second] = copies.clone();
     let opened = if is_pair {
         let read = (Ok::<_, Infallible>(()), Ok(()));
-        let opened = open::redundant(&mut first, &mut second, read);
+        let opened = open::redundant(&first, &second, read);
         opened.map(|(opened, _)| opened).ok()
     } else {
         open::single(&mut first).ok()
