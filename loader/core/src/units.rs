@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Block numbers, byte lengths and physical addresses, as types that cannot be mistaken for each other.
+//! Block numbers, byte lengths and physical addresses, as types that cannot be mistaken for each
+//! other.
 
 use core::fmt;
 
 use crate::display::{Decimal, Hex};
 
-/// The size in bytes of a block, the unit in which disks are addressed (virtio 1.2, section 5.2.2: 512-byte sectors).
+/// The size in bytes of a block, the unit in which disks are addressed (virtio 1.2, section 5.2.2:
+/// 512-byte sectors).
 pub const BLOCK_SIZE: u64 = 512;
 
 /// A block number on the disk, counted in blocks of 512 bytes from the start of the disk.
@@ -14,7 +16,8 @@ pub const BLOCK_SIZE: u64 = 512;
 pub struct Lba(pub u64);
 
 impl Lba {
-    /// The first block behind `length` that starts at this block, or `None` past the end of the number range.
+    /// The first block after `length` from this block on, or `None` past the end of the number
+    /// range.
     #[must_use]
     pub fn after(self, length: Bytes) -> Option<Self> {
         self.0.checked_add(length.blocks()).map(Self)

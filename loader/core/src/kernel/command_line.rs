@@ -28,8 +28,8 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Joins the slot's arguments, those of `-append` and those of an override, with one space between
-    /// those that are not empty.
+    /// Joins the slot's arguments, those of `-append` and those of an override, with one space
+    /// between those that are not empty.
     ///
     /// # Errors
     ///

@@ -2,10 +2,10 @@
 
 //! The exception level at which the kernel is entered.
 //!
-//! Linux wants all CPUs at one level and taints itself otherwise. A loader entered at EL2 leaves the
-//! other CPUs to PSCI, which starts them at EL2 too, so a machine with several CPUs stays there; one
-//! CPU alone goes to EL1, as without `virtualization=on`. A loader entered at EL3 has no PSCI, so there
-//! is one CPU, and it goes to EL1.
+//! Linux wants all CPUs at one level and taints itself otherwise. A loader entered at EL2 leaves
+//! the other CPUs to PSCI, which starts them at EL2 too, so a machine with several CPUs stays
+//! there; one CPU alone goes to EL1, as without `virtualization=on`. A loader entered at EL3 has no
+//! PSCI, so there is one CPU, and it goes to EL1.
 
 use core::fmt;
 

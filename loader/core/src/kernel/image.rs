@@ -7,8 +7,8 @@
 //! Image, so no place is known to be safe for them.
 //!
 //! Sources: Linux, `Documentation/arch/arm64/booting.rst`, section 4 ("Call the kernel image"); for
-//! the end of the file the PE/COFF header that the EFI stub adds (Microsoft PE Format, sections "COFF
-//! File Header" and "Section Table").
+//! the end of the file the PE/COFF header that the EFI stub adds (Microsoft PE Format, sections
+//! "COFF File Header" and "Section Table").
 
 use thiserror::Error;
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
@@ -24,8 +24,8 @@ pub const PROBE_SIZE: usize = 4096;
 /// `ARM\x64`, the magic number of the header, little-endian.
 const MAGIC: u32 = 0x644d_5241;
 
-/// `text_offset` is a multiple of this, in bytes: kernels assume that they start on a page, and even
-/// a random offset is a number of whole pages (Linux up to v5.8, `arch/arm64/Makefile`,
+/// `text_offset` is a multiple of this, in bytes: kernels assume that they start on a page, and
+/// even a random offset is a number of whole pages (Linux up to v5.8, `arch/arm64/Makefile`,
 /// `CONFIG_ARM64_RANDOMIZE_TEXT_OFFSET`).
 const TEXT_OFFSET_ALIGNMENT: u64 = 4096;
 
@@ -79,9 +79,9 @@ impl PageSize {
         }
     }
 
-    /// Whether a CPU with this ID_AA64MMFR0_EL1 supports the page size (Arm ARM, D19.2.67: TGran4 in
-    /// bits 31 to 28, TGran64 in bits 27 to 24, where 0b1111 means no; TGran16 in bits 23 to 20, where
-    /// 0 means no).
+    /// Whether a CPU with this ID_AA64MMFR0_EL1 supports the page size (Arm ARM, D19.2.67: TGran4
+    /// in bits 31 to 28, TGran64 in bits 27 to 24, where 0b1111 means no; TGran16 in bits 23 to 20,
+    /// where 0 means no).
     #[must_use]
     pub fn is_offered_by(self, id_aa64mmfr0_el1: u64) -> bool {
         let field = |shift: u32| (id_aa64mmfr0_el1 >> shift) & 0xf;
@@ -107,8 +107,8 @@ pub struct ImageHeader {
     pub big_endian: bool,
     /// The page size the kernel was built for.
     pub page_size: PageSize,
-    /// Flag bit 3, which kernels from v4.6 on set: the 2 MiB boundary may be anywhere in memory, and
-    /// the kernel uses the memory below it too.
+    /// Flag bit 3, which kernels from v4.6 on set: the 2 MiB boundary may be anywhere in memory,
+    /// and the kernel uses the memory below it too.
     pub anywhere: bool,
 }
 
@@ -117,8 +117,8 @@ impl ImageHeader {
     ///
     /// # Errors
     ///
-    /// When these are not the first bytes of a raw arm64 Image, with what they look like instead, or
-    /// when the header is damaged or older than v3.17.
+    /// When these are not the first bytes of a raw arm64 Image, with what they look like instead,
+    /// or when the header is damaged or older than v3.17.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         let (header, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| ImageError::TooShort {
             length: bytes.len().into(),
@@ -156,15 +156,16 @@ impl ImageHeader {
         })
     }
 
-    /// How many bytes to read from the disk: to the end of the file where that is known, else all of
-    /// the memory that the kernel needs.
+    /// How many bytes to read from the disk: to the end of the file where that is known, else all
+    /// of the memory that the kernel needs.
     #[must_use]
     pub fn bytes_to_read(&self) -> Bytes {
         self.file_size.unwrap_or(self.image_size)
     }
 }
 
-/// The end of the furthest section of a PE file, in bytes, or `None` when there is no PE header with sections.
+/// The end of the furthest section of a PE file, in bytes, or `None` when there is no PE header
+/// with sections.
 fn pe_file_size(bytes: &[u8], pe_offset: usize) -> Option<u64> {
     let signature = bytes.get(pe_offset..)?;
     let coff = signature.strip_prefix(b"PE\0\0")?;
@@ -180,7 +181,8 @@ fn pe_file_size(bytes: &[u8], pe_offset: usize) -> Option<u64> {
         .filter(|size| *size > 0)
 }
 
-/// Whether this is an EFI application that unpacks a kernel (Linux, `drivers/firmware/efi/libstub/zboot-header.S`).
+/// Whether this is an EFI application that unpacks a kernel (Linux,
+/// `drivers/firmware/efi/libstub/zboot-header.S`).
 fn is_zboot(bytes: &[u8]) -> bool {
     bytes.starts_with(b"MZ") && bytes.get(4..8) == Some(b"zimg")
 }

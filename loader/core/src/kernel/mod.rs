@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The kernel: its Image, its place in memory, its command line, and the exception level of its entry.
+//! The kernel: its Image, its place in memory, its command line, and the exception level of its
+//! entry.
 
 pub mod command_line;
 pub mod entry_level;

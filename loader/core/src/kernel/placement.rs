@@ -2,20 +2,20 @@
 //!
 //! The rules are those of Linux, `Documentation/arch/arm64/booting.rst`:
 //!
-//! - The Image starts `text_offset` bytes after a 2 MiB boundary in RAM, with all of `image_size` free.
-//!   The memory between the two has no significance: it may be reserved, or not be RAM.
+//! - The Image starts `text_offset` bytes after a 2 MiB boundary in RAM, with all of `image_size`
+//!   free. The memory between the two has no significance: it may be reserved, or not be RAM.
 //! - An initrd lies in one 1 GiB-aligned window of 32 GiB with the Image.
 //! - The DTB lies on an 8-byte boundary.
 //!
-//! A header says whether a kernel is from before v4.6, but not whether it is from before v4.2, so all
-//! of the older ones are placed by the rules for the oldest that is accepted, v3.17 (`booting.txt` of
-//! v3.17 and v4.5): the DTB lies in the 512 MiB from the Image's 2 MiB boundary and does not cross a
-//! 2 MiB boundary itself, and the initrd lies above the Image's boundary, since these kernels do not
-//! use the memory below it.
+//! A header says whether a kernel is from before v4.6, but not whether it is from before v4.2, so
+//! all of the older ones are placed by the rules for the oldest that is accepted, v3.17
+//! (`booting.txt` of v3.17 and v4.5): the DTB lies in the 512 MiB from the Image's 2 MiB boundary
+//! and does not cross a 2 MiB boundary itself, and the initrd lies above the Image's boundary,
+//! since these kernels do not use the memory below it.
 //!
-//! Kernel and initrd go as low as they can: older kernels ask for it, and it keeps the memory that a
-//! boot touches in as few 2 MiB blocks as possible. The DTB stays where it is unless it cannot grow
-//! there, is in the way, or the kernel is an older one.
+//! Kernel and initrd go as low as they can: older kernels ask for it, and it keeps the memory that
+//! a boot touches in as few 2 MiB blocks as possible. The DTB stays where it is unless it cannot
+//! grow there, is in the way, or the kernel is an older one.
 
 use thiserror::Error;
 
@@ -261,8 +261,8 @@ pub fn place(
     })
 }
 
-/// Places an initrd that is read from the disk beside the kernel, which is placed at `at`; of one in
-/// memory, checks that the kernel can use it.
+/// Places an initrd that is read from the disk beside the kernel, which is placed at `at`; of one
+/// in memory, checks that the kernel can use it.
 fn place_initrd(
     memory: &Memory,
     kernel: &KernelNeeds,
@@ -325,7 +325,7 @@ mod tests {
         memory
     }
 
-    /// A virt machine with the loader 1 MiB behind the start of RAM.
+    /// A virt machine with the loader 1 MiB after the start of RAM.
     fn virt(ram_mib: u64) -> Memory {
         memory(
             &[region(0x4000_0000, ram_mib * MIB)],
@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn a_dtb_that_cannot_grow_where_it_is_goes_elsewhere() {
-        // 1 KiB too little: a reservation lies right behind it.
+        // 1 KiB too little: a reservation lies right after it.
         let mut memory = virt(64);
         memory.reserved.add(region(0x4000_2000, 0x1000)).unwrap();
         let placed = place(
@@ -660,7 +660,8 @@ mod tests {
                 Err(PlacementError::Dtb { .. }) => {
                     let kernel = lowest(None);
                     prop_assert!(kernel.is_some());
-                    // Beside an initrd there may have been no place either; without one, none is left.
+                    // Beside an initrd there may have been no place either; without one, none is
+                    // left.
                     let step = dtb_size.next_power_of_two().max(4096);
                     let mut places = (0..(1280 * MIB / step)).map(|at| region(at * step, dtb_size));
                     let missed = places.any(|place| {

@@ -2,12 +2,12 @@
 
 //! A reader of flattened device trees (DTB): checks all of one once, then reads it token by token.
 //!
-//! The crate dtoolkit, which does the same, took two thirds of the instructions of a boot and a sixth
-//! of the loader's size. The tests read the same trees with both.
+//! The crate dtoolkit, which does the same, took two thirds of the instructions of a boot and a
+//! sixth of the loader's size. The tests read the same trees with both.
 //!
 //! Reading a tree takes time in proportion to its size, whatever is in it: names of properties are
-//! read only up to the length that the specification allows, since any number of properties can share
-//! one long string.
+//! read only up to the length that the specification allows, since any number of properties can
+//! share one long string.
 //!
 //! Source: Devicetree Specification 0.4, chapter 5 (the flattened format).
 
@@ -110,8 +110,8 @@ impl<'a> Fdt<'a> {
         Ok(fdt)
     }
 
-    /// A DTB that [`Fdt::new`] has accepted before. In any other, nodes and properties may seem to be
-    /// missing.
+    /// A DTB that [`Fdt::new`] has accepted before. In any other, nodes and properties may seem to
+    /// be missing.
     #[must_use]
     pub fn checked_before(bytes: &'a [u8]) -> Self {
         let block = |offset, size| {
@@ -263,8 +263,8 @@ mod tests {
     /// A rule that one reader has and the other has not.
     #[derive(Debug, PartialEq, Eq)]
     enum Difference {
-        /// dtoolkit wants names of the specification's characters and length; the root has none. The
-        /// loader takes any bytes: it compares names, and shows none.
+        /// dtoolkit wants names of the specification's characters and length; the root has none.
+        /// The loader takes any bytes: it compares names, and shows none.
         Names,
         /// dtoolkit refuses a property after a child of its node. The loader does not see it, as
         /// Linux does not.
@@ -275,8 +275,8 @@ mod tests {
         /// dtoolkit does not look at the size of the structure block. The loader keeps to it, and
         /// wants the block to end with its last token: the edit moves it as a whole.
         StructureSize,
-        /// dtoolkit looks for the NUL of the names in use alone. The loader wants one at the end of the
-        /// strings block, and looks for no other.
+        /// dtoolkit looks for the NUL of the names in use alone. The loader wants one at the end of
+        /// the strings block, and looks for no other.
         LastNul,
     }
 
@@ -322,8 +322,8 @@ mod tests {
         }
     }
 
-    /// Reads a tree with both readers: both refuse it, both read the same, or the difference is a known
-    /// one, which is returned.
+    /// Reads a tree with both readers: both refuse it, both read the same, or the difference is a
+    /// known one, which is returned.
     fn compare(dtb: &[u8]) -> Option<Difference> {
         let (own, other) = match (Fdt::new(dtb), Other::new(dtb)) {
             (Ok(own), Ok(other)) => (own, other),

@@ -7,8 +7,8 @@ use crate::tree::fdt::Fdt;
 use crate::tree::reg::RegEntries;
 use crate::units::Region;
 
-/// The registers of a GIC (Linux, `Documentation/devicetree/bindings/interrupt-controller/arm,gic.yaml` and
-/// `arm,gic-v3.yaml`).
+/// The registers of a GIC (Linux,
+/// `Documentation/devicetree/bindings/interrupt-controller/arm,gic.yaml` and `arm,gic-v3.yaml`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gic {
     /// The distributor.
@@ -63,7 +63,8 @@ mod tests {
         let v2 = find(include_bytes!("../../tests/fixtures/virt.dtb")).unwrap();
         assert_eq!(v2.distributor, region(0x800_0000, 0x1_0000));
         assert_eq!(v2.cpu_interface, Some(region(0x801_0000, 0x1_0000)));
-        // `qemu-system-aarch64 -M virt,gic-version=3,dumpdtb=gicv3.dtb`, QEMU 7.2, then packed by `dtc -I dtb -O dtb`.
+        // `qemu-system-aarch64 -M virt,gic-version=3,dumpdtb=gicv3.dtb`, QEMU 7.2, then packed by
+        // `dtc -I dtb -O dtb`.
         let v3 = find(include_bytes!("../../tests/fixtures/gicv3.dtb")).unwrap();
         assert_eq!(v3.distributor, region(0x800_0000, 0x1_0000));
         assert_eq!(v3.cpu_interface, None);

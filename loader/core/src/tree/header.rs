@@ -31,11 +31,11 @@ pub fn total_size(header: &[u8; HEADER_SIZE], at: Addr) -> Result<usize, DtbErro
     }
 }
 
-/// Cuts off the slack after the last block of a DTB, and returns the rest. QEMU leaves about 1 MiB of
-/// it, and the kernel reserves as much as the header says.
+/// Cuts off the slack after the last block of a DTB, and returns the rest. QEMU leaves about 1 MiB
+/// of it, and the kernel reserves as much as the header says.
 ///
-/// The strings block comes last; [`Fdt::new`](crate::tree::fdt::Fdt::new) refuses a tree with a block
-/// after it.
+/// The strings block comes last; [`Fdt::new`](crate::tree::fdt::Fdt::new) refuses a tree with a
+/// block after it.
 pub fn pack(dtb: &mut [u8]) -> &mut [u8] {
     let used = word(dtb, OFF_DT_STRINGS).saturating_add(word(dtb, SIZE_DT_STRINGS));
     let length = used as usize;

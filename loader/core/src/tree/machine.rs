@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The machine as the device tree describes it, as far as the loader needs to know it, read in one walk.
+//! The machine as the device tree describes it, as far as the loader needs to know it, read in one
+//! walk.
 //!
 //! Source: Devicetree Specification 0.4, chapters 2.3 (standard properties) and 3.4 to 3.8 (memory,
 //! reserved-memory, chosen, cpus).
@@ -204,11 +205,12 @@ mod tests {
     use crate::tree::work;
     use crate::units::{Addr, Bytes};
 
-    /// `qemu-system-aarch64 -M virt,dumpdtb=virt.dtb -m 128 -append "quiet loglevel=3"`, QEMU 7.2, then packed by
-    /// `dtc -I dtb -O dtb`.
+    /// `qemu-system-aarch64 -M virt,dumpdtb=virt.dtb -m 128 -append "quiet loglevel=3"`, QEMU 7.2,
+    /// then packed by `dtc -I dtb -O dtb`.
     const VIRT: &[u8] = include_bytes!("../../tests/fixtures/virt.dtb");
 
-    /// `dtc -O dtb odd.dts`: two memory nodes and a disabled one, reservations, an alias, one-cell initrd addresses.
+    /// `dtc -O dtb odd.dts`: two memory nodes and a disabled one, reservations, an alias, one-cell
+    /// initrd addresses.
     const ODD: &[u8] = include_bytes!("../../tests/fixtures/odd.dtb");
 
     fn region(start: u64, length: u64) -> Region {
@@ -386,8 +388,8 @@ mod tests {
         let names = "b\0".repeat(many);
         let nested = repeat(start(path.as_bytes()), many, |tree, _| tree.begin(b"a"));
         let trees = [
-            // Properties that share one long string: in a node that is searched for an alias, in one
-            // that is edited, and in another.
+            // Properties that share one long string: in a node that is searched for an alias, in
+            // one that is edited, and in another.
             long_name(repeat(
                 start("x".repeat(30_000).as_bytes()).begin(b"aliases"),
                 many,
@@ -440,7 +442,8 @@ mod tests {
         }
     }
 
-    /// What damage puts in place of a word: anything, a token or another small number, or another word of the tree.
+    /// Damage of a word: it becomes any number, a token or another small number, or another word of
+    /// the tree.
     fn damage() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index, u32, u8)> {
         (
             any::<prop::sample::Index>(),

@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use crate::units::{Addr, Bytes, Region};
 
-/// The most regions a [`Regions`] holds. QEMU's virt machine has one or a few memory nodes and next to no reservations.
+/// The most regions a [`Regions`] holds. QEMU's virt machine has one or a few memory nodes and next
+/// to no reservations.
 pub const MAX_REGIONS: usize = 32;
 
 /// There are more pieces of memory than a list holds.
@@ -88,8 +89,8 @@ impl Memory {
     }
 
     /// The lowest free region of `length` bytes that starts `offset` bytes after a multiple of
-    /// `alignment`, at or above `from`. The multiple itself lies in RAM too, though not necessarily in
-    /// the same piece, and may be reserved.
+    /// `alignment`, at or above `from`. The multiple itself lies in RAM too, though not necessarily
+    /// in the same piece, and may be reserved.
     #[must_use]
     pub fn find(&self, length: Bytes, alignment: u64, offset: Bytes, from: Addr) -> Option<Region> {
         let all = self.ram.as_slice();

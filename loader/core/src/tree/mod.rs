@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The flattened device tree (DTB): its size and format, its nodes, the machine that it describes, and
-//! the edit of `/chosen` for the kernel.
+//! The flattened device tree (DTB): its size and format, its nodes, the machine that it describes,
+//! and the edit of `/chosen` for the kernel.
 
 pub mod edit;
 pub mod error;

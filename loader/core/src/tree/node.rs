@@ -2,7 +2,8 @@
 
 //! The nodes of a device tree: their properties, their children, and the way to them by path.
 //!
-//! Source: Devicetree Specification 0.4, chapters 2.2 (names and paths) and 2.3 (standard properties).
+//! Source: Devicetree Specification 0.4, chapters 2.2 (names and paths) and 2.3 (standard
+//! properties).
 
 use crate::tree::fdt::{Fdt, Property, Token};
 use crate::tree::format::word;

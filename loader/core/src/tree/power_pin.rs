@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The pin that powers the machine off. Only a machine without PSCI needs it: QEMU's virt machine with
-//! `secure=on`.
+//! The pin that powers the machine off. Only a machine without PSCI needs it: QEMU's virt machine
+//! with `secure=on`.
 
 use crate::tree::fdt::Fdt;
 use crate::tree::format::word;

@@ -2,7 +2,8 @@
 
 //! The PSCI firmware in the device tree.
 
-/// The instruction that calls the firmware (Linux, `Documentation/devicetree/bindings/arm/psci.yaml`).
+/// The instruction that calls the firmware (Linux,
+/// `Documentation/devicetree/bindings/arm/psci.yaml`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conduit {
     /// The HVC instruction.
