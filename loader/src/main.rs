@@ -2,11 +2,12 @@
 
 //! Little Loader: boots Linux on QEMU's arm64 `virt` machine, from a disk with two slots.
 //!
-//! This file is the table of contents of a boot. Reset ([`cpu::reset`]) leads to [`start`], the first
-//! line of Rust; [`boot`] lists the steps in order. Each step is a function of the module it names.
+//! This file is the table of contents of a boot. Reset ([`cpu::reset`]) leads to [`start`], the
+//! first line of Rust; [`boot`] lists the steps in order. Each step is a function of the module it
+//! names.
 //!
-//! `#[inline(never)]` on a step keeps stack frames small: in one big frame most locals would be out of
-//! reach of short load and store offsets.
+//! `#[inline(never)]` on a step keeps stack frames small: in one big frame most locals would be out
+//! of reach of short load and store offsets.
 
 #![no_std]
 #![no_main]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Gives the linker its script: a position-independent executable, relocated by its own first instructions.
+//! Gives the linker its script: a position-independent executable, relocated by its own first
+//! instructions.
 
 use std::env;
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Everything the QEMU tests start, built before the first of them runs: a compiler beside them would make their time
-//! limits guesses.
+//! Everything the QEMU tests start, built before the first of them runs: a compiler beside them
+//! would make their time limits guesses.
 
 use std::path::{Path, PathBuf};
 
 use crate::build::{self, BuildError, LoaderBuild, OPT_LEVELS, Profile};
 use crate::paths;
 
-/// Set to the folder with the artifacts by who built them, so that tests never run against old ones.
+/// Set to the folder with the artifacts by who built them, so that tests never run against old
+/// ones.
 pub const VARIABLE: &str = "LITTLE_LOADER_TEST_ARTIFACTS";
 
 /// Set to have the tests run that take long, too.

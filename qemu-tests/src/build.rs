@@ -80,7 +80,8 @@ impl fmt::Display for Profile {
 /// Every opt-level that rustc has; the loader must boot with each.
 pub const OPT_LEVELS: [&str; 6] = ["0", "1", "2", "3", "s", "z"];
 
-/// How to build the loader. `None` leaves a setting to the profile, the caller's environment or the default.
+/// How to build the loader. `None` leaves a setting to the profile, the caller's environment or the
+/// default.
 #[derive(Clone, Debug, Default)]
 pub struct LoaderBuild {
     /// The cargo profile.
@@ -191,8 +192,8 @@ pub fn read_elf(path: &Path) -> Result<LoaderElf, BuildError> {
     })
 }
 
-/// `cargo <subcommand>` for [`TARGET`] with whatever its standard library needs; packages and profile are up to the
-/// caller.
+/// `cargo <subcommand>` for [`TARGET`] with whatever its standard library needs; packages and
+/// profile are up to the caller.
 ///
 /// # Errors
 /// When there is no toolchain, or no standard library for the target.
@@ -205,8 +206,9 @@ pub fn bare_metal(subcommand: &str) -> Result<Command, BuildError> {
     command.args([subcommand, "--locked", "--target", TARGET]);
     command.args(["--config", &paths_without_this_machine(&toolchain)]);
     if library == StandardLibrary::Source {
-        // Stable cargo and rustc take `-Z` options only with this variable. The mem feature is what the prebuilt
-        // library of bare-metal targets has: memcpy and its kin, which otherwise come from a C library.
+        // Stable cargo and rustc take `-Z` options only with this variable. The mem feature is what
+        // the prebuilt library of bare-metal targets has: memcpy and its kin, which
+        // otherwise come from a C library.
         command.env("RUSTC_BOOTSTRAP", "1");
         command.args([
             "-Zbuild-std=core",
@@ -218,8 +220,9 @@ pub fn bare_metal(subcommand: &str) -> Result<Command, BuildError> {
     Ok(command)
 }
 
-/// A setting for cargo: the places that a panic names are those within a crate and within the standard library. So the
-/// loader is the same whoever builds it, and the names take no more of it than they must.
+/// A setting for cargo: the places that a panic names are those within a crate and within the
+/// standard library. So the loader is the same whoever builds it, and the names take no more of it
+/// than they must.
 fn paths_without_this_machine(toolchain: &Toolchain) -> String {
     let mut folders = vec![(toolchain.source_folder().join("library"), "library")];
     for registry in toolchain::registries() {
@@ -253,7 +256,8 @@ struct MessageTarget {
     name: String,
 }
 
-/// Runs a `cargo build` and finds the executable `name` in its messages; people see the usual ones on stderr.
+/// Runs a `cargo build` and finds the executable `name` in its messages; people see the usual ones
+/// on stderr.
 fn executable(command: &mut Command, name: &str) -> Result<PathBuf, BuildError> {
     command.arg("--message-format=json-render-diagnostics");
     command.stdin(Stdio::null()).stdout(Stdio::piped());

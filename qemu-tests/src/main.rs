@@ -27,7 +27,8 @@ enum Command {
     Build(build::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
-    /// Run the checks of .ci/run but for the tests: clippy for host and bare metal, and rustdoc, without warnings
+    /// Run the checks of .ci/run but for the tests: clippy for host and bare metal, and rustdoc,
+    /// without warnings
     Lint,
     /// Show the sections of the loader with llvm-size
     Size(binutils::Arguments),

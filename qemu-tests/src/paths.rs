@@ -18,8 +18,8 @@ pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// Where downloads stay between clones: `$XDG_CACHE_HOME/little-loader`, else `~/.cache/little-loader`, else a folder
-/// under [`target`] for users without a home.
+/// Where downloads stay between clones: `$XDG_CACHE_HOME/little-loader`, else
+/// `~/.cache/little-loader`, else a folder under [`target`] for users without a home.
 #[must_use]
 pub fn cache() -> PathBuf {
     // The XDG base directory specification has relative paths ignored.

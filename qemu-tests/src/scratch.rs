@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disks for tests: an environment, some bytes at some blocks, and nothing that insists on being right.
+//! Disks for tests: an environment, some bytes at some blocks, and nothing that insists on being
+//! right.
 //!
 //! Images for people are imagegen's; these can be as wrong as a test needs them.
 
@@ -69,7 +70,8 @@ impl Scratch {
         }
     }
 
-    /// The same with `kernel` in both slots, slot a active, and each slot's letter in its command line.
+    /// The same with `kernel` in both slots, slot a active, and each slot's letter in its command
+    /// line.
     #[must_use]
     pub fn bootable(kernel: &[u8]) -> Self {
         Self::empty()
@@ -184,7 +186,8 @@ impl Scratch {
     }
 }
 
-/// Reads a variable of the environment at block 16 of the image at `path`, as tests do after a boot.
+/// Reads a variable of the environment at block 16 of the image at `path`, as tests do after a
+/// boot.
 ///
 /// # Errors
 /// When the image cannot be read or its environment is not valid.

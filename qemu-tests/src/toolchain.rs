@@ -20,7 +20,8 @@ pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// How long `rustc` may take to say what it is.
 const QUERY: Duration = Duration::from_secs(60);
 
-/// Beside a copy of the sources that [`crate::setup`] made: the version it is for, since rustup does not know of it.
+/// Beside a copy of the sources that [`crate::setup`] made: the version it is for, since rustup
+/// does not know of it.
 pub const SOURCE_STAMP: &str = "little-loader-setup-version";
 
 /// Why the toolchain could not be examined.
@@ -83,7 +84,8 @@ impl Toolchain {
         self.sysroot.join("lib/rustlib/src/rust")
     }
 
-    /// Programs that come with the toolchain for the host, such as `llvm-size` of rustup's llvm-tools.
+    /// Programs that come with the toolchain for the host, such as `llvm-size` of rustup's
+    /// llvm-tools.
     #[must_use]
     pub fn program_folder(&self) -> PathBuf {
         self.sysroot

@@ -54,9 +54,9 @@ impl Storage for Disk {
     }
 }
 
-/// Bytes as an environment, the first of them as options: an error, or an environment in which every
-/// planned change can be recorded. Then the disk holds what memory does, the changed variables have
-/// their new values, and all others are as they were.
+/// Bytes as an environment, the first of them as options: an error, or an environment in which
+/// every planned change can be recorded. Then the disk holds what memory does, the changed
+/// variables have their new values, and all others are as they were.
 pub(crate) fn environment(bytes: &[u8]) {
     let Some((options, bytes)) = bytes.split_first() else {
         return;
@@ -129,8 +129,8 @@ fn record(
     assert_eq!(after, expected);
 }
 
-/// Bytes as a DTB: an error, or a machine whose `/chosen` can be written, to a tree that is valid and
-/// has the command line.
+/// Bytes as a DTB: an error, or a machine whose `/chosen` can be written, to a tree that is valid
+/// and has the command line.
 pub(crate) fn device_tree(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     let Some(header) = bytes.first_chunk() else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bytes of unknown origin, shown safely on a console; numbers and words without the padding and signs that the standard
-//! library's can have, which is most of their code.
+//! Bytes of unknown origin, shown safely on a console; numbers and words without the padding and
+//! signs that the standard library's can have, which is most of their code.
 
 use core::fmt::{self, Write as _};
 
@@ -80,7 +80,8 @@ impl fmt::Display for Word<'_> {
     }
 }
 
-/// Bytes shown as text: what is not printable ASCII is escaped, and what is long is cut. Keeps a copy of what it shows.
+/// Bytes shown as text: what is not printable ASCII is escaped, and what is long is cut. Keeps a
+/// copy of what it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     start: [u8; Self::LIMIT],
@@ -131,8 +132,8 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Reads a number as the environment writes it: decimal digits only, no sign, no spaces. `None` for anything else,
-/// an empty text and what does not fit 64 bits included.
+/// Reads a number as the environment writes it: decimal digits only, no sign, no spaces. `None` for
+/// anything else, an empty text and what does not fit 64 bits included.
 #[must_use]
 pub fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {

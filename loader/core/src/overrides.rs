@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The overrides: settings of one guest that QEMU's command line gives, as files of its fw_cfg device under
-//! `opt/org.little-loader/`.
+//! The overrides: settings of one guest that QEMU's command line gives, as files of its fw_cfg
+//! device under `opt/org.little-loader/`.
 //!
 //! | name | meaning |
 //! | --- | --- |
@@ -9,8 +9,8 @@
 //! | `append` | added to the kernel's command line, after that of `-append` |
 //! | `env-lba` | the first block of the environment, in place of the built-in one, decimal |
 //!
-//! NULs at the end of a value are dropped, since a file written by a C program may end with one; a NUL before other bytes
-//! is an error, since the kernel would not see the rest.
+//! NULs at the end of a value are dropped, since a file written by a C program may end with one; a
+//! NUL before other bytes is an error, since the kernel would not see the rest.
 //!
 //! Source: QEMU, `docs/specs/fw_cfg.rst` (the file directory).
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the loader looks for the environment: built in, and readable and changeable in the built ELF.
+//! Where the loader looks for the environment: built in, and readable and changeable in the built
+//! ELF.
 //!
-//! The settings are the value of the ELF symbol [`SYMBOL`], [`ENCODED_SIZE`] bytes, all numbers little-endian:
+//! The settings are the value of the ELF symbol [`SYMBOL`], [`ENCODED_SIZE`] bytes, all numbers
+//! little-endian:
 //!
 //! | offset | bytes | meaning |
 //! | --- | --- | --- |
@@ -26,8 +28,8 @@ pub const MAGIC: [u8; 8] = *b"LLSETv1\0";
 /// The size in bytes of the encoded settings.
 pub const ENCODED_SIZE: usize = 32;
 
-/// The most memory that all copies of the environment together may take: it lies beside the loader in the
-/// first 2 MiB of RAM.
+/// The most memory that all copies of the environment together may take: it lies beside the loader
+/// in the first 2 MiB of RAM.
 pub const BUFFER_LIMIT: Bytes = Bytes(512 << 10);
 
 /// The redundant LBA of a single copy.
@@ -60,8 +62,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The bytes of the symbol. The settings must have passed [`check`](Self::check), and the buffer must be
-    /// smaller than 4 GiB.
+    /// The bytes of the symbol. The settings must have passed [`check`](Self::check), and the
+    /// buffer must be smaller than 4 GiB.
     #[must_use]
     pub const fn encode(&self) -> [u8; ENCODED_SIZE] {
         let redundant = match self.env.redundant_lba {

@@ -104,8 +104,8 @@ fn fuzz(seeds: Vec<Vec<u8>>, body: fn(&[u8])) {
     }
 }
 
-/// Environments in each state of a trial, single and as a pair, preceded by the byte of options that
-/// has them sealed again.
+/// Environments in each state of a trial, single and as a pair, preceded by the byte of options
+/// that has them sealed again.
 fn environments() -> Vec<Vec<u8>> {
     let states: [&[(&str, &str)]; 4] = [
         &[],

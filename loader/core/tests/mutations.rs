@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tests of the tests: each write, each flush and each rule of order is taken away, one at a time, and the play of power
-//! cuts must notice.
+//! Tests of the tests: each write, each flush and each rule of order is taken away, one at a time,
+//! and the play of power cuts must notice.
 
 mod common;
 
@@ -28,7 +28,8 @@ fn scenarios() -> Vec<(Disk, usize)> {
 
 #[test]
 fn every_mutation_of_the_writing_code_is_noticed() {
-    // A revert in an environment of four sectors writes up to three of them; a boot flushes once, or twice after a repair.
+    // A revert in an environment of four sectors writes up to three of them; a boot flushes once,
+    // or twice after a repair.
     let mutations = (0..4)
         .map(Mutation::DropWrite)
         .chain((0..2).map(Mutation::DropFlush))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Power cuts in environments that another writer left bytes in behind the end mark: what a variable is added over is then
-//! not padding that everybody knows.
+//! Power cuts in environments that another writer left bytes in behind the end mark: what a
+//! variable is added over is then not padding that everybody knows.
 
 mod common;
 
@@ -67,8 +67,8 @@ fn a_variable_added_before_stale_bytes_survives_every_subset() {
     assert_eq!(splits.len(), 512, "the end mark at every place of a sector");
 }
 
-/// What stood in a later sector is lost once that is written; so the first sector, which tells how to complete the write,
-/// must be safe before.
+/// What stood in a later sector is lost once that is written; so the first sector, which tells how
+/// to complete the write, must be safe before.
 #[test]
 fn without_the_flush_behind_the_first_sector_it_would_not() {
     let mut disk = disk(FORMS[0].0, 700);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every combination of the variables' presence and values, against a second statement of the rules, written from their
-//! description alone.
+//! Every combination of the variables' presence and values, against a second statement of the
+//! rules, written from their description alone.
 
 mod common;
 
@@ -40,7 +40,8 @@ struct Row {
     bad: [bool; 2],
 }
 
-/// What should come of it: the slot with its reason, and the variables that have another value afterwards.
+/// What should come of it: the slot with its reason, and the variables that have another value
+/// afterwards.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     booted: Option<(Slot, Reason)>,

@@ -19,17 +19,19 @@ include!(concat!(env!("OUT_DIR"), "/built.rs"));
 #[unsafe(link_section = ".settings")]
 static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 
-/// The settings as they stand in the ELF now, but for an environment that QEMU's command line puts elsewhere.
+/// The settings as they stand in the ELF now, but for an environment that QEMU's command line puts
+/// elsewhere.
 ///
 /// # Errors
 ///
-/// When they were changed into something that cannot work, or the environment that is put elsewhere has a second copy: the
-/// second would stay where it is, and overwrite the first with its own.
+/// When they were changed into something that cannot work, or the environment that is put elsewhere
+/// has a second copy: the second would stay where it is, and overwrite the first with its own.
 pub(crate) fn settings(env_lba: Option<Lba>) -> Result<Settings, Fatal> {
-    // They may have been changed in the ELF since it was built: behind an instruction that it cannot look into, the compiler
-    // does not put the values of the build in their place.
+    // They may have been changed in the ELF since it was built: behind an instruction that it
+    // cannot look into, the compiler does not put the values of the build in their place.
     let mut address = &raw const LITTLE_LOADER_SETTINGS;
-    // SAFETY: there is no instruction, so the address stays that of the static, which nobody writes.
+    // SAFETY: there is no instruction, so the address stays that of the static, which nobody
+    // writes.
     let encoded = unsafe {
         asm!("/* {0} */", inout(reg) address, options(nostack, preserves_flags));
         &*address

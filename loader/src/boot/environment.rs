@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The environment of a disk: its copies read into the buffer that the linker script reserves, opened,
-//! and written back.
+//! The environment of a disk: its copies read into the buffer that the linker script reserves,
+//! opened, and written back.
 
 use little_loader_core::disk::extent::Extent;
 use little_loader_core::display::Word;
@@ -40,8 +40,8 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Takes the buffer for an environment at this place. The settings have checked that it is large
-    /// enough.
+    /// Takes the buffer for an environment at this place. The settings have checked that it is
+    /// large enough.
     pub(crate) fn take(place: EnvPlace) -> Self {
         let size = place.size.0 as usize;
         let (first, rest) = memory::take_environment_buffer().split_at_mut(size);
@@ -58,8 +58,8 @@ impl Buffers {
         }
     }
 
-    /// Reads the environment of a disk and chooses its active copy, repaired where that is needed and
-    /// possible.
+    /// Reads the environment of a disk and chooses its active copy, repaired where that is needed
+    /// and possible.
     ///
     /// # Errors
     ///

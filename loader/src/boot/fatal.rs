@@ -9,7 +9,8 @@ use little_loader_core::tree::memory_map::TooManyRegions;
 use little_loader_core::units::Count;
 use thiserror::Error;
 
-/// The stage that failed, and what it found. Shown, each is one sentence on what was found and one on what to change.
+/// The stage that failed, and what it found. Shown, each is one sentence on what was found and one
+/// on what to change.
 #[derive(Debug, Error)]
 pub(crate) enum Fatal {
     #[error(

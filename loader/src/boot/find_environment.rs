@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Finds the disk with the environment: the first block device, in the order of QEMU's command line,
-//! that holds a valid one.
+//! Finds the disk with the environment: the first block device, in the order of QEMU's command
+//! line, that holds a valid one.
 
 use arrayvec::ArrayVec;
 use little_loader_core::disk::pci_plan::buses::{Buses, MAX_DISKS};

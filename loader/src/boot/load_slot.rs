@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads a slot: checks its kernel, places it and its initrd, and reads both straight to their places.
+//! Loads a slot: checks its kernel, places it and its initrd, and reads both straight to their
+//! places.
 
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, Readable};
 use little_loader_core::disk::extent::Extent;

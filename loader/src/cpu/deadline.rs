@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A limit for a wait, on the CPU's counter. It is the virtual counter, since reading the physical one
-//! may leave the guest under KVM; from EL1 both count alike.
+//! A limit for a wait, on the CPU's counter. It is the virtual counter, since reading the physical
+//! one may leave the guest under KVM; from EL1 both count alike.
 //!
 //! Source: Arm ARM (DDI 0487), D12.1.2 (the system counter), D19.12 (CNTFRQ_EL0, CNTVCT_EL0).
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! MMU and caches: on before the first line of Rust, so that disk data which QEMU wrote through its caches is read
-//! through ours. On CPUs without FEAT_S2FWB a guest that runs uncached would read stale memory.
+//! MMU and caches: on before the first line of Rust, so that disk data which QEMU wrote through its
+//! caches is read through ours. On CPUs without FEAT_S2FWB a guest that runs uncached would read
+//! stale memory.
 //!
-//! The map is the identity, in blocks of 1 GiB: RAM as normal write-back memory, everything else as device memory that
-//! cannot be executed. It starts with what every virt machine has, devices below 1 GiB and RAM from there to 2 GiB;
-//! [`map_ram`] and [`map_device`] add the rest from the DTB. Addresses have 40 bits, enough for the PCI window at 512 GiB.
+//! The map is the identity, in blocks of 1 GiB: RAM as normal write-back memory, everything else as
+//! device memory that cannot be executed. It starts with what every virt machine has, devices below
+//! 1 GiB and RAM from there to 2 GiB; [`map_ram`] and [`map_device`] add the rest from the DTB.
+//! Addresses have 40 bits, enough for the PCI window at 512 GiB.
 //!
 //! Source: Arm ARM (DDI 0487), chapter D8 (VMSAv8-64), tables D8-46 and D8-48 for the descriptors.
 
@@ -36,7 +38,8 @@ const NORMAL_BLOCK: u64 = BLOCK | 1 << 2 | 0b11 << 8;
 const MAIR: u64 = MAIR_EL1::Attr1_Normal_Inner::WriteBack_NonTransient_ReadWriteAlloc.value
     | MAIR_EL1::Attr1_Normal_Outer::WriteBack_NonTransient_ReadWriteAlloc.value;
 
-/// 40-bit addresses (T0SZ = 64 - 40), 4 KiB granule, cacheable inner-shareable table walks, no second half.
+/// 40-bit addresses (T0SZ = 64 - 40), 4 KiB granule, cacheable inner-shareable table walks, no
+/// second half.
 const TCR: u64 = TCR_EL1::T0SZ.val(64 - 40).value
     | TCR_EL1::IRGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
     | TCR_EL1::ORGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
@@ -162,8 +165,8 @@ pub(crate) fn is_ram(region: Region) -> bool {
     is_mapped(region, NORMAL_BLOCK)
 }
 
-/// Maps the region as device memory, where nothing is mapped yet. `None` when a part of it is mapped
-/// as normal memory, or lies beyond 1 TiB.
+/// Maps the region as device memory, where nothing is mapped yet. `None` when a part of it is
+/// mapped as normal memory, or lies beyond 1 TiB.
 pub(crate) fn map_device(region: Region) -> Option<DeviceMemory> {
     map(region, DEVICE_BLOCK);
     is_mapped(region, DEVICE_BLOCK).then_some(DeviceMemory(region))
@@ -196,8 +199,9 @@ impl DeviceMemory {
             return None;
         }
         // SAFETY: the pointer is aligned, and all of `T` lies in the region. That is mapped as
-        // device memory, and stays so: nothing unmaps it, and `map` leaves alone what is mapped. One
-        // CPU runs, so that a window which the tree lists twice is accessed by one at a time.
+        // device memory, and stays so: nothing unmaps it, and `map` leaves alone what is mapped.
+        // One CPU runs, so that a window which the tree lists twice is accessed by one at a
+        // time.
         Some(unsafe { UniqueMmioPointer::new(address) })
     }
 
@@ -236,11 +240,11 @@ fn is_mapped(region: Region, attributes: u64) -> bool {
         })
 }
 
-/// Calls `act` with the entries of the tables for each GiB that holds a part of the region, as far as
-/// there are entries, and the number of the first GiB.
+/// Calls `act` with the entries of the tables for each GiB that holds a part of the region, as far
+/// as there are entries, and the number of the first GiB.
 fn with_entries<T>(region: Region, act: impl FnOnce(usize, &mut [u64]) -> T) -> T {
-    // SAFETY: one CPU runs, exception handlers do not come here, and neither does `act`: it is one of
-    // the two closures above. The tables are mapped as normal memory.
+    // SAFETY: one CPU runs, exception handlers do not come here, and neither does `act`: it is one
+    // of the two closures above. The tables are mapped as normal memory.
     let tables = unsafe { &mut *TABLES.0.get() };
     let blocks = tables.blocks.as_flattened_mut();
     let gib = |address: u64| ((address >> GIB_SHIFT) as usize).min(BLOCKS);

@@ -23,8 +23,8 @@ use crate::cpu::mmu::DeviceMemory;
 use crate::disk::pci::{PciBus, PciError};
 use crate::disk::virtio_blk::{Request, RequestError, SetUpError, VirtioBlk};
 
-/// Where in the window of an MMIO transport the device's configuration starts, in bytes (VIRTIO 1.2,
-/// 4.2.2).
+/// Where in the window of an MMIO transport the device's configuration starts, in bytes (VIRTIO
+/// 1.2, 4.2.2).
 const MMIO_CONFIGURATION: u64 = 0x100;
 
 /// Why a disk cannot be read or written.
@@ -93,8 +93,8 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Opens the block device of an MMIO transport; `None` when there is no device, or one of another
-    /// kind.
+    /// Opens the block device of an MMIO transport; `None` when there is no device, or one of
+    /// another kind.
     pub(crate) fn open(registers: DeviceMemory) -> Option<(DiskName, Result<Self, DiskError>)> {
         let name = DiskName::Mmio(registers.region());
         let (header, configuration) = registers.split_at(Bytes(MMIO_CONFIGURATION))?;
@@ -133,9 +133,9 @@ impl Disk {
         self.transfer(lba, Request::Read(bytes))
     }
 
-    /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the rest of
-    /// that is written as it was read just before: a power cut can tear the disk's block, but leaves
-    /// as it is what was not to be changed.
+    /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the
+    /// rest of that is written as it was read just before: a power cut can tear the disk's
+    /// block, but leaves as it is what was not to be changed.
     pub(crate) fn write(&mut self, lba: Lba, bytes: &[u8]) -> Result<(), DiskError> {
         if self.device.is_read_only() {
             return Err(DiskError::ReadOnly);

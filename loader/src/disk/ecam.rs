@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The configuration space of PCI: an array of registers in memory (ECAM), as long as the device tree
-//! says, and each access one plain load or store.
+//! The configuration space of PCI: an array of registers in memory (ECAM), as long as the device
+//! tree says, and each access one plain load or store.
 //!
 //! Source: PCI Express Base Specification 3.0, section 7.2.2 (ECAM).
 

@@ -4,8 +4,8 @@
 //!
 //! On entry nobody has set up the bus: QEMU leaves that to firmware. On leaving, the buses behind
 //! bridges have numbers; a block device that was opened has addresses for its registers, its memory
-//! accesses and DMA are on, and the bridges before it let them through. All else is as it was; Linux
-//! numbers the buses and gives out the addresses anew.
+//! accesses and DMA are on, and the bridges before it let them through. All else is as it was;
+//! Linux numbers the buses and gives out the addresses anew.
 //!
 //! Source: VIRTIO 1.2, section 4.1; the plan of buses and addresses names its own.
 
@@ -45,8 +45,8 @@ pub(crate) struct PciBus {
 }
 
 impl PciBus {
-    /// Maps the host bridge's memory, numbers the buses and finds the block devices. `None` when the
-    /// memory cannot be mapped.
+    /// Maps the host bridge's memory, numbers the buses and finds the block devices. `None` when
+    /// the memory cannot be mapped.
     #[inline(never)]
     pub(crate) fn open(host: &PciHost) -> Option<Self> {
         let mut ecam = Ecam::new(mmu::map_device(host.configuration)?)?;

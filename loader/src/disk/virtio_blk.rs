@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Requests to a virtio block device: one at a time, each with a time limit. Rings and transports are
-//! the driver crate's; its own block driver waits for a flush for ever, and does not say which limits
-//! the device sets.
+//! Requests to a virtio block device: one at a time, each with a time limit. Rings and transports
+//! are the driver crate's; its own block driver waits for a flush for ever, and does not say which
+//! limits the device sets.
 //!
 //! On entry the transport belongs to a block device. A device that is dropped is reset, so that it
 //! writes nowhere afterwards.
@@ -28,7 +28,8 @@ use crate::machine::power;
 const QUEUE: u16 = 0;
 const QUEUE_SIZE: usize = 4;
 
-/// Feature bits. SEG_MAX is not among them: a request has one segment of data, which every limit allows.
+/// Feature bits. SEG_MAX is not among them: a request has one segment of data, which every limit
+/// allows.
 const SIZE_MAX: u64 = 1 << 1;
 const READ_ONLY: u64 = 1 << 5;
 const BLK_SIZE: u64 = 1 << 6;
@@ -120,8 +121,8 @@ impl Request<'_> {
     }
 }
 
-/// A transport whose device is reset when it is dropped: no device may write to buffers that are used
-/// otherwise. The driver crate's own way waits for ever.
+/// A transport whose device is reset when it is dropped: no device may write to buffers that are
+/// used otherwise. The driver crate's own way waits for ever.
 struct ResetOnDrop(ManuallyDrop<SomeTransport<'static>>);
 
 impl ResetOnDrop {
@@ -153,8 +154,8 @@ impl Drop for ResetOnDrop {
     }
 }
 
-/// A block device that takes requests. The transport comes first: dropped first, it resets the device
-/// before the memory of the rings is given back.
+/// A block device that takes requests. The transport comes first: dropped first, it resets the
+/// device before the memory of the rings is given back.
 pub(super) struct VirtioBlk {
     transport: ResetOnDrop,
     queue: VirtQueue<LoaderHal, QUEUE_SIZE>,
@@ -245,8 +246,8 @@ impl VirtioBlk {
         }
     }
 
-    /// Hands buffers to the device and waits until it gives them back, or takes them back by a reset
-    /// when it has not done so within the limit.
+    /// Hands buffers to the device and waits until it gives them back, or takes them back by a
+    /// reset when it has not done so within the limit.
     fn ask<'a>(
         &mut self,
         inputs: &'a [&'a [u8]],
@@ -256,8 +257,8 @@ impl VirtioBlk {
         if self.is_gone {
             return Err(RequestError::Gone);
         }
-        // SAFETY: the buffers are borrowed until this function returns, and it returns when they have
-        // been popped, or after `give_up`: then the device is reset and owns none.
+        // SAFETY: the buffers are borrowed until this function returns, and it returns when they
+        // have been popped, or after `give_up`: then the device is reset and owns none.
         let token =
             unsafe { self.queue.add(inputs, outputs) }.map_err(|_| RequestError::Confused)?;
         if self.queue.should_notify() {
@@ -297,8 +298,8 @@ fn read_field(transport: &SomeTransport<'_>, offset: usize) -> Result<u32, SetUp
         .map_err(|_| SetUpError::Configuration)
 }
 
-/// Reads the capacity, both halves of which must be of the same generation of the configuration. The
-/// legacy interface has no generations.
+/// Reads the capacity, both halves of which must be of the same generation of the configuration.
+/// The legacy interface has no generations.
 fn read_capacity(transport: &SomeTransport<'_>) -> Result<Lba, SetUpError> {
     let is_legacy = transport.requires_legacy_layout();
     let generation = || match is_legacy {

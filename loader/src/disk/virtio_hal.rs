@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The memory that the virtio driver crate asks for: pages for the rings, and addresses as the device
-//! uses them. Memory is mapped one to one, and the device goes through the same caches as the CPU, so
-//! that nothing is to be done to share a buffer.
+//! The memory that the virtio driver crate asks for: pages for the rings, and addresses as the
+//! device uses them. Memory is mapped one to one, and the device goes through the same caches as
+//! the CPU, so that nothing is to be done to share a buffer.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -22,10 +22,11 @@ static PAGES_USED: AtomicUsize = AtomicUsize::new(0);
 /// How many of them were not given back yet.
 static PAGES_HELD: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: `dma_alloc` returns pages of the pool, which the linker script aligns to pages and nothing
-// else refers to. It takes the next ones each time and starts anew only when all were given back, so
-// that no two allocations overlap; one CPU runs. `mmio_phys_to_virt` returns pointers to memory that is
-// mapped as device memory. CPU and device use the same addresses, so that `share` has nothing to do.
+// SAFETY: `dma_alloc` returns pages of the pool, which the linker script aligns to pages and
+// nothing else refers to. It takes the next ones each time and starts anew only when all were given
+// back, so that no two allocations overlap; one CPU runs. `mmio_phys_to_virt` returns pointers to
+// memory that is mapped as device memory. CPU and device use the same addresses, so that `share`
+// has nothing to do.
 unsafe impl Hal for LoaderHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let pool = memory::dma();
@@ -55,8 +56,8 @@ unsafe impl Hal for LoaderHal {
         0
     }
 
-    // The driver crate asks for registers within a BAR, which lies in the host bridge's window: that
-    // is mapped already.
+    // The driver crate asks for registers within a BAR, which lies in the host bridge's window:
+    // that is mapped already.
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
         let memory = Region::new(Addr(paddr), Bytes(size as u64)).and_then(mmu::map_device);
         match memory.and_then(DeviceMemory::slice) {

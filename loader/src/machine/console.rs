@@ -2,8 +2,9 @@
 
 //! The console: the PL011 that the DTB's stdout-path names.
 //!
-//! Each access is a VM exit under KVM, so the flag register is read once for as many bytes as the FIFO holds, not once a
-//! byte. Before the DTB is read, and when there is none, the console is the PL011 that every virt machine has.
+//! Each access is a VM exit under KVM, so the flag register is read once for as many bytes as the
+//! FIFO holds, not once a byte. Before the DTB is read, and when there is none, the console is the
+//! PL011 that every virt machine has.
 //!
 //! Source: Arm PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3.
 
@@ -17,13 +18,15 @@ use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use crate::cpu::deadline::Deadline;
 use crate::cpu::mmu::DeviceMemory;
 
-/// Where QEMU's virt machine has its PL011, in all its versions (QEMU, `hw/arm/virt.c`, `VIRT_UART`).
+/// Where QEMU's virt machine has its PL011, in all its versions (QEMU, `hw/arm/virt.c`,
+/// `VIRT_UART`).
 const DEFAULT_PL011: usize = 0x0900_0000;
 
 /// FR: the transmit FIFO is empty.
 const FR_TXFE: u32 = 1 << 7;
-/// IBRD and FBRD, the divisor of the baud rate in 64ths: 115200 from the virt machine's 24 MHz (QEMU, `hw/arm/virt.c`,
-/// `/apb-pclk`). QEMU sends at any rate, but Linux divides by it when it finds the UART on.
+/// IBRD and FBRD, the divisor of the baud rate in 64ths: 115200 from the virt machine's 24 MHz
+/// (QEMU, `hw/arm/virt.c`, `/apb-pclk`). QEMU sends at any rate, but Linux divides by it when it
+/// finds the UART on.
 const BAUD_DIVISOR_64THS: u32 = (24_000_000 * 4 + 115_200 / 2) / 115_200;
 /// LCR_H: 8 data bits, FIFOs on.
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
@@ -32,8 +35,8 @@ const CR_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 
 /// How many bytes the transmit FIFO holds.
 const FIFO_DEPTH: u8 = 16;
-/// After how many seconds a UART that does not send is given up, and the loader goes on in silence. A
-/// full FIFO takes 1.4 ms at 115200 baud.
+/// After how many seconds a UART that does not send is given up, and the loader goes on in silence.
+/// A full FIFO takes 1.4 ms at 115200 baud.
 const TIMEOUT_SECONDS: u64 = 1;
 
 /// The address of the registers; 0 when the machine has no PL011 as its console.
@@ -79,8 +82,9 @@ pub(crate) fn use_default() {
 fn uart() -> Option<UniqueMmioPointer<'static, Registers>> {
     let address = NonNull::new(PL011.load(Ordering::Relaxed) as *mut Registers)?;
     // SAFETY: `PL011` holds what `open` took out of a pointer to mapped registers, or the address
-    // that is fixed on every virt machine, which the reset code maps as device memory. One CPU runs:
-    // where an exception interrupts a line to print its own, the two accesses do not overlap.
+    // that is fixed on every virt machine, which the reset code maps as device memory. One CPU
+    // runs: where an exception interrupts a line to print its own, the two accesses do not
+    // overlap.
     Some(unsafe { UniqueMmioPointer::new(address) })
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DTB in memory: found, packed, checked once, read, moved where it must be, and edited for the kernel.
+//! The DTB in memory: found, packed, checked once, read, moved where it must be, and edited for the
+//! kernel.
 
 use aarch64_cpu::registers::{Readable, SCTLR_EL1};
 use little_loader_core::display::Decimal;
@@ -21,7 +22,8 @@ use crate::machine::gic;
 use crate::machine::memory::{self, DtbAddress, DtbMemory, Ram};
 use crate::machine::power::PowerOff;
 
-/// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
+/// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`,
+/// `VIRT_MEM`).
 const RAM_BASE: Addr = Addr(0x4000_0000);
 
 /// The DTB that QEMU handed over, packed.
@@ -107,7 +109,8 @@ impl DeviceTree {
         );
     }
 
-    /// How to power off: by PSCI, or where there is none by a pin. Entered at EL3, there is nobody above to answer PSCI.
+    /// How to power off: by PSCI, or where there is none by a pin. Entered at EL3, there is nobody
+    /// above to answer PSCI.
     pub(crate) fn power_off(&self, machine: &Machine, entered: ExceptionLevel) -> PowerOff {
         match machine.psci.filter(|_| entered < ExceptionLevel::El3) {
             Some(conduit) => PowerOff::Psci(conduit),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's fw_cfg device, read by its DMA interface: a request is one access to a register, while reading by the data
-//! register would take one for every eight bytes.
+//! QEMU's fw_cfg device, read by its DMA interface: a request is one access to a register, while
+//! reading by the data register would take one for every eight bytes.
 //!
 //! Source: QEMU, `docs/specs/fw_cfg.rst`.
 
@@ -77,7 +77,8 @@ impl Value {
 }
 
 impl Overrides {
-    /// Reads them from the device with these registers, if the machine has it, and shows what is used.
+    /// Reads them from the device with these registers, if the machine has it, and shows what is
+    /// used.
     ///
     /// # Errors
     ///

@@ -3,8 +3,8 @@
 //! Memory that the compiler does not know: the buffers that the linker script reserves, and RAM.
 //!
 //! On entry RAM is mapped from its start to 2 GiB. Nobody else makes references to memory by its
-//! address: the device tree's bytes and those of kernel and initrd are lent here, after a look at the
-//! map of the memory.
+//! address: the device tree's bytes and those of kernel and initrd are lent here, after a look at
+//! the map of the memory.
 
 use core::ptr::slice_from_raw_parts_mut;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -47,13 +47,13 @@ pub(crate) fn take_environment_buffer() -> &'static mut [u8] {
     static IS_TAKEN: AtomicBool = AtomicBool::new(false);
     once(&IS_TAKEN);
     let buffer = between(&raw const __environment_start, &raw const __environment_end);
-    // SAFETY: the linker script reserves this memory for the environment, in RAM that is mapped, and
-    // this is the only reference that is ever made to it. Any bytes are valid.
+    // SAFETY: the linker script reserves this memory for the environment, in RAM that is mapped,
+    // and this is the only reference that is ever made to it. Any bytes are valid.
     unsafe { bytes(buffer) }
 }
 
-/// The address of the DTB as the reset code got it, 0 where there was none. Only the reset code makes
-/// one, once.
+/// The address of the DTB as the reset code got it, 0 where there was none. Only the reset code
+/// makes one, once.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct DtbAddress(u64);
@@ -99,8 +99,8 @@ impl DtbMemory {
 
     /// The bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped RAM, as `resize` and `Ram::give_dtb` checked. Nothing else refers to it: there
-        // is one of this type, and it is borrowed.
+        // SAFETY: mapped RAM, as `resize` and `Ram::give_dtb` checked. Nothing else refers to it:
+        // there is one of this type, and it is borrowed.
         unsafe { bytes(self.0) }
     }
 
@@ -111,15 +111,16 @@ impl DtbMemory {
     }
 }
 
-/// The RAM of the machine, mapped, with what must not be overwritten: the loader, and what the device
-/// tree reserves. There is one.
+/// The RAM of the machine, mapped, with what must not be overwritten: the loader, and what the
+/// device tree reserves. There is one.
 #[derive(Debug)]
 pub(crate) struct Ram {
     map: Memory,
 }
 
 impl Ram {
-    /// Maps the RAM that the device tree lists. The map comes with the machine that was read from it.
+    /// Maps the RAM that the device tree lists. The map comes with the machine that was read from
+    /// it.
     ///
     /// # Errors
     ///
@@ -149,8 +150,8 @@ impl Ram {
         if !self.is_free(region) || region.overlaps(dtb.0) {
             return None;
         }
-        // SAFETY: the region is mapped RAM, and none of it is the loader's, which is reserved, or the
-        // DTB's. What was lent before is given back: `self` is borrowed.
+        // SAFETY: the region is mapped RAM, and none of it is the loader's, which is reserved, or
+        // the DTB's. What was lent before is given back: `self` is borrowed.
         Some(unsafe { bytes(region) })
     }
 
@@ -191,6 +192,7 @@ fn once(was_here: &AtomicBool) {
 /// The region is RAM that is mapped, and nothing else refers to it for as long as the slice lives.
 unsafe fn bytes<'a>(region: Region) -> &'a mut [u8] {
     let length = region.length().0 as usize;
-    // SAFETY: the caller says that the region is mapped RAM with no other reference to it. Any bytes are valid.
+    // SAFETY: the caller says that the region is mapped RAM with no other reference to it. Any
+    // bytes are valid.
     unsafe { &mut *slice_from_raw_parts_mut(region.start().0 as *mut u8, length) }
 }

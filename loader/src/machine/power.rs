@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Power-off, when the boot cannot go on: QEMU ends, instead of running on with a loader that does nothing.
+//! Power-off, when the boot cannot go on: QEMU ends, instead of running on with a loader that does
+//! nothing.
 //!
 //! Source: Arm PSCI (DEN 0022), section 5.9 (SYSTEM_OFF); for machines without PSCI, Linux,
-//! `Documentation/devicetree/bindings/power/reset/gpio-poweroff.yaml` and the Arm PrimeCell GPIO (PL061) manual (DDI 0190).
+//! `Documentation/devicetree/bindings/power/reset/gpio-poweroff.yaml` and the Arm PrimeCell GPIO
+//! (PL061) manual (DDI 0190).
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -25,8 +27,8 @@ const SMC: u8 = 2;
 /// Not by PSCI.
 const BY_PIN: u8 = 3;
 
-/// Where QEMU's virt machine with `secure=on` has the PL061 whose pin 0 ends it (QEMU, `hw/arm/virt.c`,
-/// `VIRT_SECURE_GPIO`).
+/// Where QEMU's virt machine with `secure=on` has the PL061 whose pin 0 ends it (QEMU,
+/// `hw/arm/virt.c`, `VIRT_SECURE_GPIO`).
 const SECURE_PL061: usize = 0x090b_0000;
 
 /// How to power off.
@@ -37,15 +39,17 @@ static PL061: AtomicUsize = AtomicUsize::new(SECURE_PL061);
 #[unsafe(link_section = ".data")]
 static PIN: AtomicU8 = AtomicU8::new(0);
 
-/// The registers of a PL061: the data register 256 times, the address choosing the pins, then the direction.
+/// The registers of a PL061: the data register 256 times, the address choosing the pins, then the
+/// direction.
 #[repr(C)]
 struct Registers {
     data: [ReadPureWrite<u32>; 256],
     direction: ReadPureWrite<u32>,
 }
 
-/// Takes what is usual for the exception level that the loader was entered at, until the DTB says more: QEMU answers HVC
-/// where the loader is the first at EL1, and SMC where it was given EL2; with EL3 there is a pin.
+/// Takes what is usual for the exception level that the loader was entered at, until the DTB says
+/// more: QEMU answers HVC where the loader is the first at EL1, and SMC where it was given EL2;
+/// with EL3 there is a pin.
 pub(crate) fn entered_at(entered: ExceptionLevel) {
     METHOD.store(usual_at(entered), Ordering::Relaxed);
 }

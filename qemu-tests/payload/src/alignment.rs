@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether this machine checks the alignment of accesses while the MMU is off, as hardware does and emulation may not.
+//! Whether this machine checks the alignment of accesses while the MMU is off, as hardware does and
+//! emulation may not.
 
 use core::arch::{asm, naked_asm};
 
@@ -8,8 +9,8 @@ use core::arch::{asm, naked_asm};
 pub(crate) fn unaligned_load_faults() -> bool {
     static WORDS: [u64; 2] = [0; 2];
     let faulted: u64;
-    // SAFETY: the load stays within the words. If it faults, the handler sets x0, steps over the load and comes back with
-    // all other registers as they were but for x9.
+    // SAFETY: the load stays within the words. If it faults, the handler sets x0, steps over the
+    // load and comes back with all other registers as they were but for x9.
     unsafe {
         asm!(
             "adr x9, {vectors}",
@@ -28,8 +29,8 @@ pub(crate) fn unaligned_load_faults() -> bool {
     faulted != 0
 }
 
-/// Vectors of which only the one for a fault at this level, with its own stack pointer, leads back (Arm ARM, D1.4.1).
-/// The linker script puts them on a boundary of 2 KiB.
+/// Vectors of which only the one for a fault at this level, with its own stack pointer, leads back
+/// (Arm ARM, D1.4.1). The linker script puts them on a boundary of 2 KiB.
 #[unsafe(naked)]
 #[unsafe(link_section = ".vectors")]
 unsafe extern "C" fn vectors() {

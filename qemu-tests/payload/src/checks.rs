@@ -269,7 +269,8 @@ fn report_chosen(fdt: Fdt<'_>, in_ram: impl Fn(Region) -> bool, base: u64) {
     }
 }
 
-/// What the device tree reserves: nothing was put there, and the checksums tell whether it was written to.
+/// What the device tree reserves: nothing was put there, and the checksums tell whether it was
+/// written to.
 fn report_reserved(machine: &Machine, image: Option<Region>, tree: Region) {
     let ram = machine.memory.ram.as_slice();
     for reserved in machine.memory.reserved.as_slice() {
@@ -362,7 +363,8 @@ fn report_transports(machine: &Machine) {
         let Some(address) = NonNull::new(window.start().0 as *mut Transport) else {
             continue;
         };
-        // SAFETY: the DTB says that these are the registers of a virtio transport; reading the status changes nothing.
+        // SAFETY: the DTB says that these are the registers of a virtio transport; reading the
+        // status changes nothing.
         let transport: UniqueMmioPointer<'_, Transport> =
             unsafe { UniqueMmioPointer::new(address) };
         if field_shared!(transport, status).read() != 0 {
@@ -376,7 +378,8 @@ fn report_transports(machine: &Machine) {
 /// Memory as bytes; `None` for a null address.
 fn bytes(at: Addr, length: u64) -> Option<&'static [u8]> {
     let start = NonNull::new(at.0 as *mut u8)?;
-    // SAFETY: without an MMU all RAM can be read, and nothing writes to what the loader handed over.
+    // SAFETY: without an MMU all RAM can be read, and nothing writes to what the loader handed
+    // over.
     Some(unsafe { NonNull::slice_from_raw_parts(start, length as usize).as_ref() })
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A tiny kernel for tests: it checks from inside what Linux asks of a loader (`Documentation/arch/arm64/booting.rst`),
-//! reports each point as a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was expected)`, and ends
-//! with `payload: done`.
+//! A tiny kernel for tests: it checks from inside what Linux asks of a loader
+//! (`Documentation/arch/arm64/booting.rst`), reports each point as a line `payload: NAME=VALUE ok`
+//! or `payload: NAME=VALUE FAIL (what was expected)`, and ends with `payload: done`.
 //!
 //! The command line chooses more:
 //!

@@ -26,7 +26,8 @@ const COMMON: u32 = 1;
 /// The device's status in the common configuration.
 const DEVICE_STATUS: u64 = 20;
 
-/// The block devices on the first bus that somebody gave addresses to: how many, and how many of them were not reset.
+/// The block devices on the first bus that somebody gave addresses to: how many, and how many of
+/// them were not reset.
 pub(crate) fn disks(host: &PciHost) -> (u64, u64) {
     let (mut disks, mut running) = (0, 0);
     for device in 0..32 {
@@ -67,8 +68,8 @@ fn read(address: u64) -> u32 {
     let Some(address) = NonNull::new(address as *mut ReadPure<u32>) else {
         return u32::MAX;
     };
-    // SAFETY: the address lies in the configuration space of the DTB's host bridge, or in registers that a device there
-    // says it has. Reading these changes nothing.
+    // SAFETY: the address lies in the configuration space of the DTB's host bridge, or in registers
+    // that a device there says it has. Reading these changes nothing.
     let register: UniqueMmioPointer<'_, ReadPure<u32>> = unsafe { UniqueMmioPointer::new(address) };
     register.read()
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The Image header, and the first instructions: they keep the state we were entered in, relocate, and make a stack.
+//! The Image header, and the first instructions: they keep the state we were entered in, relocate,
+//! and make a stack.
 
 use core::arch::{global_asm, naked_asm};
 
 /// Image header flags: little-endian, 4 KiB pages, anywhere in memory.
 const FLAGS: u64 = 0b1010;
 
-/// The relocation type of a plain address (ELF for the Arm 64-bit Architecture, table "Dynamic relocations").
+/// The relocation type of a plain address (ELF for the Arm 64-bit Architecture, table "Dynamic
+/// relocations").
 const R_AARCH64_RELATIVE: u64 = 1027;
 
 /// What was found on entry. The reset code writes it in this order.
@@ -25,11 +27,13 @@ pub(crate) struct Entry {
     pub(crate) sctlr: u64,
     /// The size of the Image without what the harness appended, in bytes.
     pub(crate) file_size: u64,
-    /// The bytes that the harness appended, as it wrote them into the header's second reserved field.
+    /// The bytes that the harness appended, as it wrote them into the header's second reserved
+    /// field.
     pub(crate) appended: u64,
 }
 
-// Linux, Documentation/arch/arm64/booting.rst, section 4. The first two instructions are those of the payload.
+// Linux, Documentation/arch/arm64/booting.rst, section 4. The first two instructions are those of
+// the payload.
 global_asm!(
     ".section .head, \"ax\"",
     ".global _start",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether anything still writes to memory that the kernel owns: all of it is filled, left alone, and looked at again.
+//! Whether anything still writes to memory that the kernel owns: all of it is filled, left alone,
+//! and looked at again.
 
 use core::arch::asm;
 use core::ptr::NonNull;
@@ -26,8 +27,8 @@ pub(crate) struct Watched {
     pub(crate) first: u64,
 }
 
-/// Fills `ram` but for what is `taken`, waits, and compares. With `tamper` one word is changed in between, to show that it
-/// is seen.
+/// Fills `ram` but for what is `taken`, waits, and compares. With `tamper` one word is changed in
+/// between, to show that it is seen.
 pub(crate) fn watch(ram: &Regions, taken: &Regions, tamper: bool) -> Watched {
     let mut watched = Watched::default();
     let mut last = None;
@@ -89,8 +90,8 @@ fn each_free(ram: &Regions, taken: &Regions, mut act: impl FnMut(Region)) {
 fn words(region: Region) -> impl Iterator<Item = (u64, &'static mut u64)> {
     let start = NonNull::new(region.start().0 as *mut u64).unwrap_or(NonNull::dangling());
     let count = (region.length().0 / WORD) as usize;
-    // SAFETY: the region is RAM at a multiple of 8 that nobody uses, and one of these slices is in use at a time. Without
-    // an MMU all RAM can be read and written.
+    // SAFETY: the region is RAM at a multiple of 8 that nobody uses, and one of these slices is in
+    // use at a time. Without an MMU all RAM can be read and written.
     let words = unsafe { NonNull::slice_from_raw_parts(start, count).as_mut() };
     (region.start().0..).step_by(WORD as usize).zip(words)
 }

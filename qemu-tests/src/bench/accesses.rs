@@ -88,8 +88,8 @@ fn least(
     least.ok_or(BenchError::Trace)
 }
 
-/// Lines are such as `memory_region_ops_write cpu 0 mr 0x… addr 0x9000000 value 0x6c size 4 name 'pl011'`; `None` if
-/// the payload, whose text starts with `first`, prints nothing in them.
+/// Lines are such as `memory_region_ops_write cpu 0 mr 0x… addr 0x9000000 value 0x6c size 4 name
+/// 'pl011'`; `None` if the payload, whose text starts with `first`, prints nothing in them.
 fn count(trace: &str, first: &[u8]) -> Option<Accesses> {
     let mut printed = Vec::new();
     let mut others = 0;
@@ -114,7 +114,8 @@ fn count(trace: &str, first: &[u8]) -> Option<Accesses> {
                     others,
                 });
             }
-            // Until the text has become the payload's for certain, its first letters count as the loader's.
+            // Until the text has become the payload's for certain, its first letters count as the
+            // loader's.
             if !first.starts_with(
                 printed
                     .rsplit(|byte| *byte == b'\n')

@@ -209,7 +209,8 @@ impl Row {
     }
 }
 
-/// The rows as a table for a terminal. How each is counted stands below, where it is not the same as above it.
+/// The rows as a table for a terminal. How each is counted stands below, where it is not the same
+/// as above it.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let head = ["", "this build", "limit", "", "C loader", "ratio"].map(str::to_owned);

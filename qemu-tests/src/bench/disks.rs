@@ -28,7 +28,8 @@ pub fn irreparable(folder: &Path) -> Result<Disk, BenchError> {
     Ok(Disk::new(path).read_only())
 }
 
-/// Has every variable that the loader writes, so that the repair has as many states to try as possible.
+/// Has every variable that the loader writes, so that the repair has as many states to try as
+/// possible.
 fn irreparable_scratch() -> Scratch {
     Scratch::empty()
         .set("nerves_fw_active", "a")

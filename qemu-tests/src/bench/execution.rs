@@ -21,7 +21,8 @@ pub(super) struct Counts {
     pub(super) with_called: BTreeMap<u64, u64>,
 }
 
-/// Counts what a log has from the first instruction to the first outside of the loader, the kernel's.
+/// Counts what a log has from the first instruction to the first outside of the loader, the
+/// kernel's.
 pub(super) fn count(mut log: impl BufRead, symbols: &Symbols) -> io::Result<Counts> {
     let words = (symbols.end - symbols.start) / INSTRUCTION;
     let mut counts = Counts {
@@ -83,7 +84,8 @@ impl Calls {
     /// Takes in that the instruction at `address` follows that at `last`.
     fn step(&mut self, last: Option<u64>, address: u64, symbols: &Symbols) {
         let back = last.map_or(0, |last| last + INSTRUCTION);
-        // Only what jumps can call or return. What was left by a jump to another function returns with its caller.
+        // Only what jumps can call or return. What was left by a jump to another function returns
+        // with its caller.
         if last.is_none() || address != back {
             if let Some(depth) = self.frames.iter().rposition(|frame| frame.back == address) {
                 self.unwind(depth);
@@ -133,8 +135,9 @@ enum Line {
 }
 
 impl Line {
-    /// Lines are such as `Trace 0: 0x7f… [0000000000004000/0000000040100000/00000121/ff000201] symbol`; the second field
-    /// between the brackets is the address (QEMU, accel/tcg/cpu-exec.c).
+    /// Lines are such as `Trace 0: 0x7f… [0000000000004000/0000000040100000/00000121/ff000201]
+    /// symbol`; the second field between the brackets is the address (QEMU,
+    /// accel/tcg/cpu-exec.c).
     fn parse(line: &[u8]) -> Self {
         if line.starts_with(b"Stopped execution") {
             return Self::Stopped;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What imagegen takes to make a firmware archive of a kernel and to apply it: time, and the memory at its peak.
+//! What imagegen takes to make a firmware archive of a kernel and to apply it: time, and the memory
+//! at its peak.
 
 use std::fs;
 use std::io;
@@ -130,7 +131,8 @@ impl Imagegen {
     }
 }
 
-/// What `gzip -9` makes of `file`, in bytes: the measure for an archive of it, whatever kernel Debian has today.
+/// What `gzip -9` makes of `file`, in bytes: the measure for an archive of it, whatever kernel
+/// Debian has today.
 ///
 /// # Errors
 /// When there is no gzip, or it fails.

@@ -36,7 +36,8 @@ pub enum Growth {
 }
 
 impl Line {
-    /// The line with the least squares of distances from `points`, of which there are two at least, at different places.
+    /// The line with the least squares of distances from `points`, of which there are two at least,
+    /// at different places.
     #[must_use]
     pub fn through(points: &[(f64, f64)]) -> Self {
         let mean = |of: fn(&(f64, f64)) -> f64| {

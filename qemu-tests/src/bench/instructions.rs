@@ -13,8 +13,8 @@ const AGREEING: u32 = 3;
 /// And at the latest after as many.
 const MOST_RUNS: u32 = 100;
 
-/// Counts the instructions from reset to the payload's first on `machine`, the least of several runs: the loader polls
-/// the disk, and how often depends on the host.
+/// Counts the instructions from reset to the payload's first on `machine`, the least of several
+/// runs: the loader polls the disk, and how often depends on the host.
 ///
 /// # Errors
 /// When a run fails.

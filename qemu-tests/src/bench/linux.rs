@@ -41,12 +41,13 @@ pub fn memory_total(machine: &Machine) -> Result<u64, BenchError> {
 pub struct Boot {
     /// From QEMU's start to the demo's last line before its shell.
     pub time: Duration,
-    /// The most memory that QEMU had until then in KiB, the guest's included; 0 where the system does not tell.
+    /// The most memory that QEMU had until then in KiB, the guest's included; 0 where the system
+    /// does not tell.
     pub peak_kib: u64,
 }
 
-/// Boots each of `machines` in turn, `rounds` times over, so that what else the host does meets all of them; gives back
-/// the medians of each.
+/// Boots each of `machines` in turn, `rounds` times over, so that what else the host does meets all
+/// of them; gives back the medians of each.
 ///
 /// # Errors
 /// When one does not get to userspace.
@@ -72,7 +73,8 @@ pub fn boots<const N: usize>(
     }))
 }
 
-/// In which order `count` machines are started: there and back, since who comes second may have it easier.
+/// In which order `count` machines are started: there and back, since who comes second may have it
+/// easier.
 pub(super) fn order(count: usize, round: usize) -> Vec<usize> {
     let order = 0..count;
     if round.is_multiple_of(2) {

@@ -2,8 +2,9 @@
 
 //! Where the loader's instructions go.
 //!
-//! QEMU translates one instruction at a time, does not chain them, and writes a line for each one it executes: exact
-//! counts, from QEMU 7.2 on. The log goes through a pipe, since it has a hundred bytes an instruction.
+//! QEMU translates one instruction at a time, does not chain them, and writes a line for each one
+//! it executes: exact counts, from QEMU 7.2 on. The log goes through a pipe, since it has a hundred
+//! bytes an instruction.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -70,7 +71,8 @@ pub struct Stretch {
 }
 
 impl Profile {
-    /// The symbols that take more in `later` by at least `least` instructions, and by how many; the most first.
+    /// The symbols that take more in `later` by at least `least` instructions, and by how many; the
+    /// most first.
     #[must_use]
     pub fn growth(&self, later: &Self, least: u64) -> Vec<(String, u64)> {
         let total = |profile: &Self, name: &str| -> u64 {
@@ -96,8 +98,9 @@ impl Stretch {
     }
 }
 
-/// Executes `machine`'s loader, the ELF `loader`, until it is left for the kernel. The least of `runs` counts: polling
-/// for the disk takes as long as the host wants, though little here, since logging makes the guest slow.
+/// Executes `machine`'s loader, the ELF `loader`, until it is left for the kernel. The least of
+/// `runs` counts: polling for the disk takes as long as the host wants, though little here, since
+/// logging makes the guest slow.
 ///
 /// # Errors
 /// When QEMU does not run, or does not log.
@@ -219,8 +222,8 @@ mod tests {
 
     #[test]
     fn instructions_are_counted_from_entry_to_the_kernel() {
-        // Firmware before the entry, two rounds of a loop, a function called from it, one instruction between symbols,
-        // the kernel.
+        // Firmware before the entry, two rounds of a loop, a function called from it, one
+        // instruction between symbols, the kernel.
         let executed = [
             0x0, 0x1000, 0x1004, 0x1008, 0x100c, 0x1010, 0x100c, 0x1020, 0x1024, 0x1010, 0x1018,
             0x4000, 0x1000,

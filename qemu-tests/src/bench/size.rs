@@ -113,8 +113,8 @@ fn constants(section: &str) -> String {
     }
 }
 
-/// What an instruction counts for: the innermost file that is not the standard library's, whose functions are inlined
-/// everywhere. Assembly has no lines; its symbol names the file.
+/// What an instruction counts for: the innermost file that is not the standard library's, whose
+/// functions are inlined everywhere. Assembly has no lines; its symbol names the file.
 fn part(files: &[String], symbol: &str) -> String {
     let own = files.iter().find_map(|file| own(file));
     own.unwrap_or_else(|| {

@@ -53,7 +53,8 @@ impl Symbols {
             let name = elf.strtab.get_at(symbol.st_name)?;
             let is_code = code.get(symbol.st_shndx) == Some(&true)
                 && matches!(symbol.st_type(), STT_FUNC | STT_NOTYPE);
-            // `$x` and `$d` mark code and data (ELF for the Arm 64-bit Architecture, "Mapping symbols").
+            // `$x` and `$d` mark code and data (ELF for the Arm 64-bit Architecture, "Mapping
+            // symbols").
             let is_mark = name.is_empty() || name.starts_with('$') || name.starts_with(".L");
             (is_code && !is_mark).then(|| Symbol {
                 name: format!("{:#}", rustc_demangle::demangle(name)),

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which of the guest's memory is touched until its kernel runs, by QEMU and by the loader: what a host has to give.
+//! Which of the guest's memory is touched until its kernel runs, by QEMU and by the loader: what a
+//! host has to give.
 //!
-//! The guest's RAM is a sparse file, in which the system allots a page when it is first touched. On tmpfs that happens
-//! for reads too, and page by page where `shmem_enabled` in `/sys/kernel/mm/transparent_hugepage` is `never`, as it is
-//! unless somebody changes it. The payload has checked everything and waits when the file is looked at; it touches
-//! nothing but itself and the device tree.
+//! The guest's RAM is a sparse file, in which the system allots a page when it is first touched. On
+//! tmpfs that happens for reads too, and page by page where `shmem_enabled` in
+//! `/sys/kernel/mm/transparent_hugepage` is `never`, as it is unless somebody changes it. The
+//! payload has checked everything and waits when the file is looked at; it touches nothing but
+//! itself and the device tree.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -24,8 +26,8 @@ use crate::harness::report::{DONE, Report};
 /// Where the RAM of QEMU's `virt` machine starts.
 const RAM_BASE: u64 = 0x4000_0000;
 
-/// What QEMU reserves for its device tree, and fills with zeroes behind it (QEMU, hw/arm/virt.c and system/device_tree.c,
-/// `FDT_MAX_SIZE`).
+/// What QEMU reserves for its device tree, and fills with zeroes behind it (QEMU, hw/arm/virt.c and
+/// system/device_tree.c, `FDT_MAX_SIZE`).
 const DTB_SIZE: u64 = 1 << 20;
 
 /// What a host's huge page covers.
@@ -168,7 +170,8 @@ mod tests {
             touched: vec![0x4000_0000..0x4014_0000, 0x403f_f000..0x4080_1000],
             ..touched
         };
-        // The second block of the kernel's is its own; of the others each counts, also if one page of it was touched.
+        // The second block of the kernel's is its own; of the others each counts, also if one page
+        // of it was touched.
         assert_eq!(
             (more.other_kib(), more.other_blocks()),
             (256 + 4 + 4096 + 4, 3)

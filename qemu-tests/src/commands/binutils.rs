@@ -19,7 +19,8 @@ pub(crate) struct Arguments {
     arguments: Vec<String>,
 }
 
-/// Builds the loader as shipped and runs `tool` on it, with arguments that make its output readable if there are none.
+/// Builds the loader as shipped and runs `tool` on it, with arguments that make its output readable
+/// if there are none.
 pub(crate) fn main(tool: &str, default: &[&str], arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(Purpose::Inspect)?;
     let loader = build::loader(

@@ -25,8 +25,8 @@ pub(crate) struct Arguments {
     /// Print the QEMU command instead of running it
     #[arg(long)]
     print: bool,
-    /// A kernel instead of Debian's: an arm64 Image, raw, compressed, or EFI zboot. It needs virtio-blk and squashfs
-    /// built in, or an initrd that has them
+    /// A kernel instead of Debian's: an arm64 Image, raw, compressed, or EFI zboot. It needs
+    /// virtio-blk and squashfs built in, or an initrd that has them
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// An initrd instead of the demo's [default with --kernel: none]

@@ -11,7 +11,8 @@ use qemu_tests::build::{self, Loader, LoaderBuild, OPT_LEVELS, Profile};
 use qemu_tests::paths;
 use qemu_tests::setup::{self, Purpose};
 
-/// Build the loader: target/little-loader.elf and, the same as a raw arm64 Image, target/little-loader.bin
+/// Build the loader: target/little-loader.elf and, the same as a raw arm64 Image,
+/// target/little-loader.bin
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -36,8 +37,8 @@ pub(crate) struct Settings {
     /// The block at which a second copy of the environment starts [default: there is none]
     #[arg(long, value_name = "BLOCK")]
     env_redundant_lba: Option<u64>,
-    /// Where the kernel is entered if the loader was entered at EL2: auto is EL1 with one CPU and EL2 with several
-    /// [default: auto]
+    /// Where the kernel is entered if the loader was entered at EL2: auto is EL1 with one CPU and
+    /// EL2 with several [default: auto]
     #[arg(long, value_name = "POLICY", value_parser = ["auto", "keep", "drop"])]
     el2: Option<String>,
     /// Make the loader narrate every step on the console

@@ -17,7 +17,8 @@ pub(crate) fn main() -> Result<ExitCode> {
     host.args(["clippy", "--locked", "--all-targets"]);
     check(host.args(["--", "-D", "warnings"]))?;
 
-    // A target with `test = false` is not among `--all-targets`, which has any other selection ignored.
+    // A target with `test = false` is not among `--all-targets`, which has any other selection
+    // ignored.
     let mut tests = toolchain::cargo();
     tests.args(["clippy", "--locked", "--package", "qemu-tests"]);
     check(tests.args(["--test", "qemu", "--", "-D", "warnings"]))?;
@@ -31,7 +32,8 @@ pub(crate) fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Clippy for what runs in the guest, with the loader's shipped flags, which .cargo/config.toml and the profile have.
+/// Clippy for what runs in the guest, with the loader's shipped flags, which .cargo/config.toml and
+/// the profile have.
 pub(crate) fn on_bare_metal() -> Result<Command> {
     let mut metal = bare_metal("clippy")?;
     metal.args([

@@ -18,8 +18,8 @@ pub(crate) struct Arguments {
     /// Only say what is there and what is missing; the exit status is 1 if anything is
     #[arg(long)]
     check: bool,
-    /// Only bring the QEMU of a suite of Debian's, such as trixie-backports, into the cache; it is installed nowhere, and
-    /// used by those who set QEMU to what is printed
+    /// Only bring the QEMU of a suite of Debian's, such as trixie-backports, into the cache; it is
+    /// installed nowhere, and used by those who set QEMU to what is printed
     #[arg(long, value_name = "SUITE", conflicts_with = "check")]
     qemu: Option<String>,
 }

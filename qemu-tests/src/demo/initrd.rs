@@ -30,7 +30,8 @@ pub fn make(kit: &Kit) -> io::Result<Vec<u8>> {
     for folder in ["bin", "dev", "modules"] {
         archive.add(folder, FOLDER, &[])?;
     }
-    // The kernel opens the console before /dev is mounted; without the node the script would be mute.
+    // The kernel opens the console before /dev is mounted; without the node the script would be
+    // mute.
     archive.add_device("dev/console", 5, 1)?;
     archive.add("init", PROGRAM, INIT)?;
     archive.add("bin/busybox", PROGRAM, &fs::read(kit.busybox())?)?;
@@ -63,7 +64,8 @@ impl Archive {
         self.write(entry, &[])
     }
 
-    /// Each entry has a number of its own, or the kernel would take two of them for links to one file.
+    /// Each entry has a number of its own, or the kernel would take two of them for links to one
+    /// file.
     fn entry(&mut self, name: &str, mode: u32) -> Builder {
         self.entries += 1;
         Builder::new(name).ino(self.entries).nlink(1).mode(mode)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The image that `cargo qemu boot` boots: Debian's kernel, an initrd that finds the disk, and busybox, or whatever of
-//! these the user brings, in both slots.
+//! The image that `cargo qemu boot` boots: Debian's kernel, an initrd that finds the disk, and
+//! busybox, or whatever of these the user brings, in both slots.
 
 pub mod initrd;
 pub mod rootfs;
@@ -225,7 +225,8 @@ impl Recipe {
     }
 }
 
-/// A folder counts with everything in it. Links within it count as links, or a circle of them would have no end.
+/// A folder counts with everything in it. Links within it count as links, or a circle of them would
+/// have no end.
 fn add_input(role: &str, path: &Path, inputs: &mut Vec<Input>) -> Result<(), DemoError> {
     let is_given = inputs.last().is_none_or(|last| last.role != role);
     let metadata = if is_given {
@@ -256,7 +257,8 @@ fn add_input(role: &str, path: &Path, inputs: &mut Vec<Input>) -> Result<(), Dem
     Ok(())
 }
 
-/// The usual room, or what is needed in whole MiB, with one to spare for rounding and the initrd's boundary.
+/// The usual room, or what is needed in whole MiB, with one to spare for rounding and the initrd's
+/// boundary.
 fn room(usual: Size, needed: u64) -> Size {
     const MIB: u64 = 1 << 20;
     Size(usual.0.max(needed.next_multiple_of(MIB) + MIB))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The demo's root file system as a folder: busybox under all of its names, a start script, and modules that are loaded
-//! when they are wanted.
+//! The demo's root file system as a folder: busybox under all of its names, a start script, and
+//! modules that are loaded when they are wanted.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -22,7 +22,8 @@ const FILES: [(&str, &[u8], bool); 3] = [
     ),
 ];
 
-/// What one wants at a shell, and what the scripts call. busybox cannot be asked on the host: it is an arm64 program.
+/// What one wants at a shell, and what the scripts call. busybox cannot be asked on the host: it is
+/// an arm64 program.
 const IN_BIN: &str = "ash cat chmod clear cp cut date dd df dmesg du echo env false fdisk find free grep head hexdump \
                       hostname ip kill less ln ls lsmod md5sum mkdir more mount mv ping ps pwd rm sed sh sha256sum \
                       sleep sort sync tail time top touch true umount uname uptime vi wc wget which zcat";

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Fewer machines than there are combinations: rows in which every few values that can occur together do occur.
+//! Fewer machines than there are combinations: rows in which every few values that can occur
+//! together do occur.
 //!
-//! Faults that need one value or two or three together are found by such a covering array as by the full product (D. R.
-//! Kuhn, D. R. Wallace, A. M. Gallo, "Software Fault Interactions and Implications for Software Testing", IEEE
-//! Transactions on Software Engineering 30(6), 2004).
+//! Faults that need one value or two or three together are found by such a covering array as by the
+//! full product (D. R. Kuhn, D. R. Wallace, A. M. Gallo, "Software Fault Interactions and
+//! Implications for Software Testing", IEEE Transactions on Software Engineering 30(6), 2004).
 
-/// Rows that cover every combination of `strength` values of different axes that is part of a possible row. Axis `n` has
-/// the values 0 to `axes[n] - 1`; `possible` judges whole rows. The same arguments give the same rows in the same order.
+/// Rows that cover every combination of `strength` values of different axes that is part of a
+/// possible row. Axis `n` has the values 0 to `axes[n] - 1`; `possible` judges whole rows. The same
+/// arguments give the same rows in the same order.
 ///
-/// Always takes the first of the rows that cover the most of what is missing, which gives somewhat more rows than needed.
+/// Always takes the first of the rows that cover the most of what is missing, which gives somewhat
+/// more rows than needed.
 #[must_use]
 pub fn cover(
     axes: &[usize],
@@ -40,7 +43,8 @@ pub fn cover(
 
     let mut covered = vec![false; total];
     let mut chosen = Vec::new();
-    // What a row adds only gets less, so a row whose last count is no better than the best so far need not be counted.
+    // What a row adds only gets less, so a row whose last count is no better than the best so far
+    // need not be counted.
     let mut counts = vec![usize::MAX; rows.len()];
     loop {
         let mut best = None;

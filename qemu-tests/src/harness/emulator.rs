@@ -38,8 +38,9 @@ pub struct Version {
 }
 
 impl Version {
-    /// From here on QEMU checks the alignment of accesses to device memory, and all memory is that while the MMU is off
-    /// (QEMU, commit 59754f85ed3, "target/arm: Do memory type alignment check when translation disabled").
+    /// From here on QEMU checks the alignment of accesses to device memory, and all memory is that
+    /// while the MMU is off (QEMU, commit 59754f85ed3, "target/arm: Do memory type alignment
+    /// check when translation disabled").
     pub const CHECKS_ALIGNMENT: Self = Self::new(9, 0, 0);
 
     /// The version of these three numbers.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Changing a machine's memory before its first instruction, through QEMU's GDB stub: what QEMU itself would never
-//! hand over, such as a damaged device tree, can be made so.
+//! Changing a machine's memory before its first instruction, through QEMU's GDB stub: what QEMU
+//! itself would never hand over, such as a damaged device tree, can be made so.
 //!
 //! Source: Debugging with GDB, appendix E, "GDB Remote Serial Protocol".
 
@@ -106,8 +106,9 @@ impl Stub {
     }
 
     fn ask(&mut self, request: &str) -> io::Result<String> {
-        // The answer is `+$TEXT#CC`, and wants a `+` in turn. That goes ahead of the next request (the first one too,
-        // where it does no harm): after the last, QEMU may be gone already.
+        // The answer is `+$TEXT#CC`, and wants a `+` in turn. That goes ahead of the next request
+        // (the first one too, where it does no harm): after the last, QEMU may be gone
+        // already.
         self.stream.write_all(b"+")?;
         self.stream.write_all(packet(request).as_bytes())?;
         let mut text = Vec::new();

@@ -100,7 +100,8 @@ pub fn capture(command: &mut Command, limit: Duration) -> Result<String, Process
     }
 }
 
-/// Runs `command` for at most `limit`, everything it prints going to our stderr, so that our stdout stays ours.
+/// Runs `command` for at most `limit`, everything it prints going to our stderr, so that our stdout
+/// stays ours.
 ///
 /// # Errors
 /// Every [`ProcessError`].
@@ -163,7 +164,8 @@ fn wait(
     Ok(status)
 }
 
-/// Finds `program` on the `PATH` or where administrators' programs are, which is not on every user's `PATH`.
+/// Finds `program` on the `PATH` or where administrators' programs are, which is not on every
+/// user's `PATH`.
 #[must_use]
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -2,8 +2,8 @@
 
 //! What the test payload says about the state it was entered in.
 //!
-//! It prints a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was expected)` for each point that it
-//! checks, and `payload: done` at the end.
+//! It prints a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was expected)` for
+//! each point that it checks, and `payload: done` at the end.
 
 use std::collections::BTreeMap;
 use std::num::ParseIntError;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Device trees for `-dtb`: QEMU's own, taken apart by dtc, changed as text, and put together again.
+//! Device trees for `-dtb`: QEMU's own, taken apart by dtc, changed as text, and put together
+//! again.
 
 use std::fs;
 use std::path::{Path, PathBuf};

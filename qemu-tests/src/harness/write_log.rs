@@ -2,8 +2,9 @@
 
 //! The log of QEMU's blklogwrites driver: every write and flush of a machine, in order.
 //!
-//! Source: Linux, `Documentation/admin-guide/device-mapper/log-writes.rst` and `drivers/md/dm-log-writes.c`, whose format
-//! QEMU follows: a superblock, then for each entry a header sector and the data. All numbers are little-endian.
+//! Source: Linux, `Documentation/admin-guide/device-mapper/log-writes.rst` and
+//! `drivers/md/dm-log-writes.c`, whose format QEMU follows: a superblock, then for each entry a
+//! header sector and the data. All numbers are little-endian.
 
 use std::path::Path;
 
@@ -86,8 +87,8 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, WriteLogError> {
     Ok(entries)
 }
 
-/// Every disk that a power cut can leave, with the number of entries that were done: what was flushed is there, and of
-/// what came after any subset.
+/// Every disk that a power cut can leave, with the number of entries that were done: what was
+/// flushed is there, and of what came after any subset.
 #[must_use]
 pub fn cuts(disk: &[u8], entries: &[Entry]) -> Vec<(usize, Vec<u8>)> {
     let put = |disk: &mut Vec<u8>, entry: &Entry| {

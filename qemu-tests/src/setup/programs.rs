@@ -118,7 +118,8 @@ pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
     }
 }
 
-/// An LLVM tool such as `llvm-size`: rustup's llvm-tools if the toolchain has them, else one on the `PATH`.
+/// An LLVM tool such as `llvm-size`: rustup's llvm-tools if the toolchain has them, else one on the
+/// `PATH`.
 #[must_use]
 pub fn llvm(name: &str, toolchain: &Toolchain) -> Option<PathBuf> {
     Some(toolchain.program_folder().join(name))
@@ -167,7 +168,8 @@ pub fn install(programs: &[&Program], toolchain: &Toolchain) -> Result<(), Progr
         packages: packages.join(" "),
         source,
     };
-    // A fresh machine has no package lists, and old ones name files that are gone: both want new lists.
+    // A fresh machine has no package lists, and old ones name files that are gone: both want new
+    // lists.
     let updated = !packages.iter().all(|package| is_listed(package));
     if updated {
         apt_get(&["update"]).map_err(failed)?;

@@ -92,7 +92,8 @@ pub fn ensure(purpose: Purpose) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Downloads those of `kernels` that are not there, and gives back those that cannot be had and why.
+/// Downloads those of `kernels` that are not there, and gives back those that cannot be had and
+/// why.
 #[must_use]
 pub fn ensure_kernels(kernels: &[DebianKernel]) -> Vec<(DebianKernel, AssetError)> {
     let assets: Vec<Asset> = kernels.iter().copied().map(Asset::Kernel).collect();

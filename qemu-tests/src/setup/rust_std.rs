@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bare-metal standard library: from rustup where that works, else as sources out of a Debian archive.
+//! The bare-metal standard library: from rustup where that works, else as sources out of a Debian
+//! archive.
 
 use std::fs;
 use std::io;
@@ -21,7 +22,8 @@ use crate::toolchain::{SOURCE_STAMP, TARGET, Toolchain};
 /// Without a network rustup keeps trying; this is long enough for its 10 MB on a slow line.
 const RUSTUP: Duration = Duration::from_secs(120);
 
-/// Suites that have a recent compiler, the likeliest first. The names stay while the releases behind them change.
+/// Suites that have a recent compiler, the likeliest first. The names stay while the releases
+/// behind them change.
 const SUITES: [&str; 6] = [
     "stable-backports",
     "testing",
@@ -150,7 +152,8 @@ fn upstream(version: &str) -> &str {
     version.split(['+', '-']).next().unwrap_or(version)
 }
 
-/// Unpacks beside the destination and renames, so that an interruption leaves nothing that looks complete.
+/// Unpacks beside the destination and renames, so that an interruption leaves nothing that looks
+/// complete.
 fn put_in_place(package: &Path, toolchain: &Toolchain) -> Result<(), RustStdError> {
     let folder = toolchain.source_folder();
     let failed = |source| RustStdError::Install {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command lines of the book, run as they stand there: each block of `docs/src/command-lines.md` with a command, and the
-//! block behind it with what the console shows.
+//! The command lines of the book, run as they stand there: each block of
+//! `docs/src/command-lines.md` with a command, and the block behind it with what the console shows.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

@@ -104,8 +104,8 @@ impl Context {
         Tree::of(self.machine(), self.folder.path())
     }
 
-    /// Starts the loader on a disk and expects it to say why it cannot go on, and to power off; returns the console's
-    /// fatal lines without their beginning.
+    /// Starts the loader on a disk and expects it to say why it cannot go on, and to power off;
+    /// returns the console's fatal lines without their beginning.
     pub(crate) fn fatal(&self, machine: Machine) -> Result<Vec<String>> {
         fatal(machine.time_limit(POWER_OFF).start()?)
     }

@@ -82,7 +82,8 @@ fn impossible_size(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The total size becomes what is used, so that no byte of the tree is free for the command line: the RAM behind it is.
+/// The total size becomes what is used, so that no byte of the tree is free for the command line:
+/// the RAM behind it is.
 fn no_room(context: &Context) -> Result<()> {
     let shrink = |stub: &mut Stub| {
         let used = header_word(stub, 12)? + header_word(stub, 32)?;
@@ -159,7 +160,8 @@ fn header_word(stub: &mut Stub, offset: u64) -> Result<u32> {
         .fold(0, |word, byte| word << 8 | u32::from(*byte)))
 }
 
-/// QEMU's own tree through dtc and back by `-dtb`, small, and so large that QEMU leaves it out without a word.
+/// QEMU's own tree through dtc and back by `-dtb`, small, and so large that QEMU leaves it out
+/// without a word.
 fn given(context: &Context) -> Result<()> {
     let tree = context.tree()?;
     let given = tree.write(&context.path("given.dtb"), 0)?;

@@ -116,7 +116,8 @@ fn switch(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Without high memory there are 16 buses: a disk behind the 15th port is found, one behind the 16th is not.
+/// Without high memory there are 16 buses: a disk behind the 15th port is found, one behind the
+/// 16th is not.
 fn out_of_buses(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
@@ -142,8 +143,8 @@ fn out_of_buses(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A disk on the root bus of an expander bridge is not searched, and the loader says so; a disk on the
-/// first bus is found beside it.
+/// A disk on the root bus of an expander bridge is not searched, and the loader says so; a disk on
+/// the first bus is found beside it.
 fn behind_an_expander(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
@@ -175,7 +176,8 @@ fn behind_an_expander(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Seven disks, the last of them with an environment: MMIO comes before PCI, and a port's disk in the place of the port.
+/// Seven disks, the last of them with an environment: MMIO comes before PCI, and a port's disk in
+/// the place of the port.
 fn many(context: &Context) -> Result<()> {
     let empty = context.path("empty.img");
     context.bootable()?.without_env().create(&empty)?;
@@ -213,7 +215,8 @@ fn many(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// 65 disks on PCI, functions of nine devices, none with an environment: 64 are looked at, 32 named.
+/// 65 disks on PCI, functions of nine devices, none with an environment: 64 are looked at, 32
+/// named.
 fn too_many(context: &Context) -> Result<()> {
     let empty = context.path("empty.img");
     fs::write(&empty, [0; 512])?;
@@ -261,7 +264,8 @@ fn linux(context: &Context, highmem: &str) -> Result<()> {
     Ok(())
 }
 
-/// A trial is counted on a disk that takes only whole blocks of 4096 bytes, and nothing but the environment changes.
+/// A trial is counted on a disk that takes only whole blocks of 4096 bytes, and nothing but the
+/// environment changes.
 fn large_blocks(context: &Context, bus: Bus) -> Result<()> {
     let image = context.path("disk.img");
     updated(context)?.create(&image)?;
@@ -329,7 +333,8 @@ fn too_large_blocks(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A device whose requests another process answers. QEMU's own such process offers a largest segment, of 0 bytes.
+/// A device whose requests another process answers. QEMU's own such process offers a largest
+/// segment, of 0 bytes.
 fn vhost_user(context: &Context) -> Result<()> {
     let (image, socket) = (context.path("disk.img"), context.path("socket"));
     context.bootable()?.create(&image)?;
@@ -377,8 +382,8 @@ fn wait_for(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// QEMU holds the flush of a trial's count for ever. It would end the reset only after the flush, so that the warning is the
-/// last line.
+/// QEMU holds the flush of a trial's count for ever. It would end the reset only after the flush,
+/// so that the warning is the last line.
 fn stalled_flush(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     updated(context)?.create(&image)?;
@@ -417,7 +422,8 @@ fn loader_with_pair(context: &Context, second: u64) -> Result<std::path::PathBuf
     Ok(path)
 }
 
-/// A trial that could only be counted beyond the end of the disk is not booted, and the disk stays as it is.
+/// A trial that could only be counted beyond the end of the disk is not booted, and the disk stays
+/// as it is.
 fn second_copy_beyond_the_end(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let mut variables = Variables::new();
@@ -454,7 +460,8 @@ fn second_copy_beyond_the_end(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// One of two copies cannot be moved; a place that is none is the command line's fault, not that of the built-in settings.
+/// One of two copies cannot be moved; a place that is none is the command line's fault, not that of
+/// the built-in settings.
 fn env_lba_for_a_pair(context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     let fw_cfg = |loader: &Path, lba: u64| {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bad disks and bad kernels: the loader says what it found, with the value or offset, and powers off.
+//! Bad disks and bad kernels: the loader says what it found, with the value or offset, and powers
+//! off.
 
 use anyhow::{Result, ensure};
 
@@ -227,7 +228,8 @@ fn environment_read_error(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// QEMU answers one byte a second, and the guest's clock runs so fast that 30 of its seconds take less than one of ours.
+/// QEMU answers one byte a second, and the guest's clock runs so fast that 30 of its seconds take
+/// less than one of ours.
 fn silent_disk(context: &Context, change: fn(Machine) -> Machine) -> Result<()> {
     let disk = context
         .disk(&context.bootable()?)?
@@ -243,7 +245,8 @@ fn silent_disk(context: &Context, change: fn(Machine) -> Machine) -> Result<()> 
     Ok(())
 }
 
-/// An environment with at most an active slot, a bad one: that is said, and then why neither slot can be booted.
+/// An environment with at most an active slot, a bad one: that is said, and then why neither slot
+/// can be booted.
 fn bad_active(
     context: &Context,
     change: impl FnOnce(Scratch) -> Scratch,
@@ -257,7 +260,8 @@ fn bad_active(
     names_both(&fatal(running)?, "kernel_lba is not set")
 }
 
-/// An environment with nothing but an active slot, changed by `change`: both slots fail with `message`.
+/// An environment with nothing but an active slot, changed by `change`: both slots fail with
+/// `message`.
 fn both(context: &Context, change: impl FnOnce(Scratch) -> Scratch, message: &str) -> Result<()> {
     let disk = context.disk(&change(Scratch::empty().set("nerves_fw_active", "a")))?;
     names_both(&context.fatal(context.machine().disk(disk))?, message)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Firmware archives from the configuration to the boot: made, applied, upgraded, validated, and reverted where nobody
-//! validates. The configuration has the shape of a Nerves system's.
+//! Firmware archives from the configuration to the boot: made, applied, upgraded, validated, and
+//! reverted where nobody validates. The configuration has the shape of a Nerves system's.
 
 use std::fs::{self, File};
 use std::io;
@@ -68,7 +68,8 @@ fn unvalidated(context: &Context) -> Result<()> {
     booted(context, &image, "a active 1.0.0")
 }
 
-/// The upgrade stops after so many sectors, at some places in the kernel and at each of the last ones.
+/// The upgrade stops after so many sectors, at some places in the kernel and at each of the last
+/// ones.
 fn interrupted(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     apply(&archive(context, "1.0.0")?, &image, "complete")?;
@@ -96,7 +97,8 @@ fn interrupted(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Applies the upgrade until so many sectors were written. Returns how many were left, and whether it came to its end.
+/// Applies the upgrade until so many sectors were written. Returns how many were left, and whether
+/// it came to its end.
 fn cut_after(sectors: usize, archive: &Path, image: &Path) -> Result<(usize, bool)> {
     let mut archive = FirmwareArchive::read(File::open(archive)?, &mut Definitions::empty())?;
     let mut device = Device::new(Cut {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every exception level that QEMU enters the loader at, and what it says when something goes wrong there.
+//! Every exception level that QEMU enters the loader at, and what it says when something goes wrong
+//! there.
 
 use std::fs;
 use std::path::Path;
@@ -48,12 +49,14 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// One CPU of the four arrives in the kernel, which has interrupts but no PSCI, so it ends by being stopped.
+/// One CPU of the four arrives in the kernel, which has interrupts but no PSCI, so it ends by being
+/// stopped.
 fn from_el3(context: &Context, option: &str) -> Result<()> {
     entered(context, &["secure=on", option], 4, 1, unending)
 }
 
-/// On each kind of CPU and interrupt controller, a machine with these options enters the kernel at `level`.
+/// On each kind of CPU and interrupt controller, a machine with these options enters the kernel at
+/// `level`.
 pub(crate) fn entered(
     context: &Context,
     options: &[&str],
@@ -90,13 +93,15 @@ fn unending(machine: &Machine) -> Result<Report> {
     Ok(Report::parse(&running.serial())?)
 }
 
-/// An undefined instruction `offset` bytes after a symbol of the loader is reported with its level and address.
+/// An undefined instruction `offset` bytes after a symbol of the loader is reported with its level
+/// and address.
 fn exception(context: &Context, option: &str, symbol: &str, offset: u64, level: u64) -> Result<()> {
     let at = address(&context.artifacts.loader(), symbol)? + offset;
     undefined(context, option, at, level, |_| Ok(()))
 }
 
-/// On a reboot BSS holds what the kernel left there, and the report of an exception must not need it.
+/// On a reboot BSS holds what the kernel left there, and the report of an exception must not need
+/// it.
 fn exception_before_bss_is_cleared(context: &Context) -> Result<()> {
     let loader = context.artifacts.loader();
     let at = address(&loader, "3mmu6enable17h")?;
@@ -107,7 +112,8 @@ fn exception_before_bss_is_cleared(context: &Context) -> Result<()> {
     })
 }
 
-/// An undefined instruction at `at`, in a memory that `change` has changed too, is reported at `level`.
+/// An undefined instruction at `at`, in a memory that `change` has changed too, is reported at
+/// `level`.
 fn undefined(
     context: &Context,
     option: &str,

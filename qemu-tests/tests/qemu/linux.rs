@@ -92,7 +92,8 @@ fn cpus(context: &Context, count: u8, level: &str, change: fn(Machine) -> Machin
     Ok(())
 }
 
-/// The kernel of the new slot finds no root file system and panics; the one before is back without anybody's help.
+/// The kernel of the new slot finds no root file system and panics; the one before is back without
+/// anybody's help.
 fn panics(context: &Context) -> Result<()> {
     let image = image(context)?;
     let mut file = EnvFile::open(&image, Place::default(), true)?;
@@ -108,8 +109,8 @@ fn panics(context: &Context) -> Result<()> {
     reverts(guest, &image)
 }
 
-/// The system of the new slot has a watchdog, and stops: every process but init and the shell, so nobody tells the
-/// watchdog that all is well.
+/// The system of the new slot has a watchdog, and stops: every process but init and the shell, so
+/// nobody tells the watchdog that all is well.
 fn hangs(context: &Context) -> Result<()> {
     let image = image(context)?;
     let mut file = EnvFile::open(&image, Place::default(), true)?;

@@ -48,7 +48,8 @@ fn main() -> ExitCode {
         eprintln!("error: these tests need loaders that are built for them: run `cargo qemu test`");
         return ExitCode::FAILURE;
     };
-    // Emulation takes a whole CPU for each machine, and a machine that waits for its turn misses its time limit.
+    // Emulation takes a whole CPU for each machine, and a machine that waits for its turn misses
+    // its time limit.
     arguments.test_threads.get_or_insert(2);
     let mut tests = payload::tests();
     tests.extend(errors::tests());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Debian's kernel on machines of all kinds, each asked from inside what it is: generated rows in which every three
-//! choices that can go together do.
+//! Debian's kernel on machines of all kinds, each asked from inside what it is: generated rows in
+//! which every three choices that can go together do.
 
 mod inside;
 
@@ -22,13 +22,15 @@ use qemu_tests::output;
 use crate::context::{Context, machine};
 use inside::{ANSWERED, Inside, QUESTION};
 
-/// How long a row may take on a busy machine: up to 12 s of a CPU of its own, with the pointer authentication of `max`.
+/// How long a row may take on a busy machine: up to 12 s of a CPU of its own, with the pointer
+/// authentication of `max`.
 const ROW: Duration = Duration::from_secs(240);
 
 /// The prompt of the guest's shell.
 const PROMPT: &str = "/ # ";
 
-/// The models that rows have where QEMU has them, from the oldest 64-bit core to everything that can be emulated.
+/// The models that rows have where QEMU has them, from the oldest 64-bit core to everything that
+/// can be emulated.
 const CPUS: [&str; 8] = [
     "cortex-a53",
     "cortex-a57",
@@ -132,8 +134,8 @@ impl Row {
     fn is_possible(&self, qemu: Version) -> bool {
         // QEMU refuses memory that ends beyond 4 GiB with highmem=off.
         let fits = self.place != Place::PciLow || self.memory_mib <= 3072;
-        // Before 8.2 QEMU's PSCI did not turn on what these need of EL3, and no kernel could start a second CPU:
-        // https://gitlab.com/qemu-project/qemu/-/issues/1899.
+        // Before 8.2 QEMU's PSCI did not turn on what these need of EL3, and no kernel could start
+        // a second CPU: https://gitlab.com/qemu-project/qemu/-/issues/1899.
         let newer = matches!(self.cpu, "neoverse-v1" | "neoverse-n2" | "max");
         let needs_el3 = self.start == Start::Secure && !self.is_at_el3() && self.cpus > 1;
         fits && !(newer && needs_el3 && qemu < Version::new(8, 2, 0))

@@ -52,7 +52,8 @@ fn every_instruction(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The disk whose cost is measured is searched for an environment, not refused earlier or booted from.
+/// The disk whose cost is measured is searched for an environment, not refused earlier or booted
+/// from.
 fn irreparable(context: &Context) -> Result<()> {
     let machine = context
         .machine()

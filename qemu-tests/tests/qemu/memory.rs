@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory of every size and shape: kernel, initrd and device tree go where they may, or the loader says why not.
+//! Memory of every size and shape: kernel, initrd and device tree go where they may, or the loader
+//! says why not.
 
 use std::fs;
 use std::path::Path;
@@ -188,7 +189,8 @@ fn no_room(context: &Context, tree: &Tree, image_size: u64) -> Result<Vec<String
     context.fatal(machine)
 }
 
-/// RAM that is not to be used would make room for the kernel. QEMU replaces nodes whose name begins with "memory".
+/// RAM that is not to be used would make room for the kernel. QEMU replaces nodes whose name begins
+/// with "memory".
 fn disabled_memory(context: &Context) -> Result<()> {
     let tree = context.tree()?.node(
         "spare@48000000 { device_type = \"memory\"; status = \"disabled\"; reg = <0 0x48000000 0 0x8000000>; };",
@@ -258,7 +260,8 @@ fn big_kernel(context: &Context, loader: &Path) -> Result<()> {
     arrived(&report, length)
 }
 
-/// The disk fails within the kernel that lies where the device tree was: slot b is still told all of `-append`.
+/// The disk fails within the kernel that lies where the device tree was: slot b is still told all
+/// of `-append`.
 fn moved_then_failed(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let payload = context.payload()?.append(40 << 20);
@@ -284,8 +287,8 @@ fn moved_then_failed(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Slot a has an initrd of its own, and its kernel lies over QEMU's when the disk fails: slot b is not booted with what is
-/// left of it.
+/// Slot a has an initrd of its own, and its kernel lies over QEMU's when the disk fails: slot b is
+/// not booted with what is left of it.
 fn initrd_lost(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let payload = context.payload()?.append(31 << 20);
@@ -378,7 +381,8 @@ fn initrd_in_the_way(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The two forms that QEMU's versions write, each by `-dtb` with an initrd that QEMU's loader device puts there.
+/// The two forms that QEMU's versions write, each by `-dtb` with an initrd that QEMU's loader
+/// device puts there.
 fn initrd_cells(context: &Context, start: &str, end: &str) -> Result<()> {
     let file = context.path("initrd");
     fs::write(&file, pattern(0x1234))?;

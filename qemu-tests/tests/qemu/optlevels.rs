@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The loader boots however it is optimised: what only works at some level is a missing barrier or a race.
+//! The loader boots however it is optimised: what only works at some level is a missing barrier or
+//! a race.
 
 use anyhow::{Context as _, Result, ensure};
 

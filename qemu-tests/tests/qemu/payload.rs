@@ -261,7 +261,8 @@ fn every_combination(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The registers of a PCI device lie where nobody has put them yet, and its configuration above or below 4 GiB.
+/// The registers of a PCI device lie where nobody has put them yet, and its configuration above or
+/// below 4 GiB.
 fn on_pci(context: &Context, highmem: &str) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The power goes off: at every point of what a boot writes, as QEMU's blklogwrites driver recorded it, and at moments
-//! that nobody chose.
+//! The power goes off: at every point of what a boot writes, as QEMU's blklogwrites driver recorded
+//! it, and at moments that nobody chose.
 
 use std::fs;
 use std::path::Path;
@@ -56,8 +56,8 @@ fn spread(context: &Context) -> Result<Scratch> {
         .set("bootcount", 0))
 }
 
-/// Boots once, recording what is written; then boots from every disk that a power cut can have left, to its end, and sees
-/// whether what follows is one of `allowed`.
+/// Boots once, recording what is written; then boots from every disk that a power cut can have
+/// left, to its end, and sees whether what follows is one of `allowed`.
 fn cut_everywhere(context: &Context, disk: &Scratch, first: &str, allowed: &[&str]) -> Result<()> {
     let (image, log) = (context.path("disk.img"), context.path("writes.log"));
     // Small, since it is written anew for every cut.

@@ -92,8 +92,8 @@ pub(crate) fn updated(context: &Context) -> Result<Scratch> {
         .set("nerves_fw_active", "b"))
 }
 
-/// What a boot says it is: the slot, the reason and the count that the kernel was told, after checking that the kernel
-/// is the slot's.
+/// What a boot says it is: the slot, the reason and the count that the kernel was told, after
+/// checking that the kernel is the slot's.
 pub(crate) fn told(report: &Report) -> Result<String> {
     let (slot, reason) = (report.get("slot")?, report.get("reason")?);
     let args = report.get("bootargs")?;
@@ -350,7 +350,8 @@ fn torn(context: &Context) -> Result<()> {
     );
     ensure!(told(&Report::parse(&serial)?)? == "b trial 1", "{serial}");
     holds(&image, ["b", "1", "1"])?;
-    // The other way round: the count is back in the second sector, the checksum in the first one is not.
+    // The other way round: the count is back in the second sector, the checksum in the first one is
+    // not.
     torn(b"0")?;
     let serial = console_text(&context.machine().disk(Disk::new(&image)))?;
     ensure!(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What emulation does not show, looked for in the loader's machine code; and whether this QEMU shows it after all.
+//! What emulation does not show, looked for in the loader's machine code; and whether this QEMU
+//! shows it after all.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,9 +39,9 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// What is wrong with an instruction, if anything is.
 ///
-/// SIMD and floating-point registers trap while the kernel has not turned them on, and their loads and stores cannot be
-/// emulated for a device. Exclusives and atomic read-modify-writes need memory that is cacheable, which it is not while
-/// the MMU is off (Arm ARM, B2.9 and B2.2.1).
+/// SIMD and floating-point registers trap while the kernel has not turned them on, and their loads
+/// and stores cannot be emulated for a device. Exclusives and atomic read-modify-writes need memory
+/// that is cacheable, which it is not while the MMU is off (Arm ARM, B2.9 and B2.2.1).
 fn problem(word: u32) -> Option<String> {
     let Some(opcode) = decoder::decode(word) else {
         return Some(format!("{word:#010x} is no instruction"));
@@ -73,7 +74,8 @@ fn problem(word: u32) -> Option<String> {
     Some(format!("`{opcode}` {what}").replace('\t', " "))
 }
 
-/// Loads with acquire and stores with release semantics share an encoding group with exclusives, and are none.
+/// Loads with acquire and stores with release semantics share an encoding group with exclusives,
+/// and are none.
 fn is_ordered(opcode: &Opcode) -> bool {
     ["ldar", "stlr", "ldlar", "stllr"].iter().any(|ordered| {
         let rest = opcode.definition().mnemonic.strip_prefix(ordered);
@@ -81,8 +83,8 @@ fn is_ordered(opcode: &Opcode) -> bool {
     })
 }
 
-/// The code of an ELF, as addresses and words, without the data in between: mapping symbols tell (ELF for the Arm 64-bit
-/// Architecture, section 5.5.4).
+/// The code of an ELF, as addresses and words, without the data in between: mapping symbols tell
+/// (ELF for the Arm 64-bit Architecture, section 5.5.4).
 fn code(bytes: &[u8]) -> Result<Vec<(u64, u32)>> {
     let elf = Elf::parse(bytes)?;
     let sections = elf.section_headers.iter().enumerate();
@@ -250,7 +252,8 @@ fn volatile_pointers(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// From 9.0 on QEMU checks alignment while the MMU is off, as hardware does: each test on it is then a test of that too.
+/// From 9.0 on QEMU checks alignment while the MMU is off, as hardware does: each test on it is
+/// then a test of that too.
 fn alignment(context: &Context) -> Result<()> {
     let version = emulator::version()?;
     let arguments = "test.slot=a payload.unaligned=1";

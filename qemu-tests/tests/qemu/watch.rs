@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Nothing of the loader runs or is written to once the kernel has started: the payload fills all memory that is not its
-//! own, the loader's among it, waits, and looks whether it has changed.
+//! Nothing of the loader runs or is written to once the kernel has started: the payload fills all
+//! memory that is not its own, the loader's among it, waits, and looks whether it has changed.
 
 use anyhow::{Result, ensure};
 
@@ -55,7 +55,8 @@ fn watching(context: &Context, how: &str) -> Result<Scratch> {
     Ok(context.bootable()?.set("a.kernel_args", arguments))
 }
 
-/// All memory was watched but for the payload and the DTB, and nothing has changed, or the report would be an error.
+/// All memory was watched but for the payload and the DTB, and nothing has changed, or the report
+/// would be an error.
 fn watched(context: &Context, report: &Report) -> Result<()> {
     let ours = context.payload()?.bytes().len() as u64 + report.number("dtb_size")?;
     let left_out = report.number("ram")? - report.number("watched")?;
@@ -89,7 +90,8 @@ fn on_pci(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The CPUs that the kernel does not get sleep elsewhere. Without PSCI the machine ends by being stopped.
+/// The CPUs that the kernel does not get sleep elsewhere. Without PSCI the machine ends by being
+/// stopped.
 fn below_el3(context: &Context) -> Result<()> {
     let disk = context.disk(&watching(context, "1")?)?;
     let machine = context.machine().machine_option("secure=on").cpus(4);
@@ -109,7 +111,8 @@ fn after_a_write(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The payload changes the last word itself: a check that finds nothing then would find nothing ever.
+/// The payload changes the last word itself: a check that finds nothing then would find nothing
+/// ever.
 fn tampered(context: &Context) -> Result<()> {
     let disk = context.disk(&watching(context, "tamper")?)?;
     let running = context.machine().disk(disk).start()?;

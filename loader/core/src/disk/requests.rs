@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How a transfer is cut into requests that a disk takes: none beyond its largest segment, and whole blocks of its own, which
-//! may be larger than the 512 bytes in which all is counted. What lies within such a block goes by way of the whole block.
+//! How a transfer is cut into requests that a disk takes: none beyond its largest segment, and
+//! whole blocks of its own, which may be larger than the 512 bytes in which all is counted. What
+//! lies within such a block goes by way of the whole block.
 //!
-//! Source: VIRTIO 1.2, section 5.2.4 (`size_max`, `blk_size`). QEMU refuses requests that are not whole blocks of
-//! `blk_size` (`hw/block/virtio-blk.c`, `virtio_blk_sect_range_ok`), although sectors have 512 bytes whatever it is.
+//! Source: VIRTIO 1.2, section 5.2.4 (`size_max`, `blk_size`). QEMU refuses requests that are not
+//! whole blocks of `blk_size` (`hw/block/virtio-blk.c`, `virtio_blk_sect_range_ok`), although
+//! sectors have 512 bytes whatever it is.
 
 use thiserror::Error;
 
@@ -77,8 +79,9 @@ impl Piece {
 }
 
 impl Limits {
-    /// The limits of a disk by the fields of its configuration, where it has them, in bytes. A `size_max` of 0 is no
-    /// limit: QEMU's vhost-user-blk export has the field and leaves it at that.
+    /// The limits of a disk by the fields of its configuration, where it has them, in bytes. A
+    /// `size_max` of 0 is no limit: QEMU's vhost-user-blk export has the field and leaves it at
+    /// that.
     ///
     /// # Errors
     ///

@@ -10,8 +10,9 @@
 //! | 4 | data | flags: a counter, the higher one is the newer copy |
 //! | 5 | | data |
 //!
-//! The data is `name=value` texts, each ended by a NUL, and one more NUL behind the last. What follows is padding, 0xff
-//! or 0x00, and the checksum covers it too. Names are unique; where they are not, the last one counts.
+//! The data is `name=value` texts, each ended by a NUL, and one more NUL behind the last. What
+//! follows is padding, 0xff or 0x00, and the checksum covers it too. Names are unique; where they
+//! are not, the last one counts.
 
 use core::ops::Range;
 
@@ -119,7 +120,8 @@ impl<'a> Env<'a> {
         }
     }
 
-    /// The variables in the order of the block, as name and value. Texts without a `=` are passed over.
+    /// The variables in the order of the block, as name and value. Texts without a `=` are passed
+    /// over.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let block = self.block;
         entries(block, self.format).filter_map(move |entry| split(&block[entry]))
@@ -163,8 +165,8 @@ impl<'a> EnvMut<'a> {
         Self { block, format }
     }
 
-    /// Makes the block an environment without variables, padded with 0xff and sealed; the flags byte of a redundant
-    /// copy becomes 1, as U-Boot's tools start it.
+    /// Makes the block an environment without variables, padded with 0xff and sealed; the flags
+    /// byte of a redundant copy becomes 1, as U-Boot's tools start it.
     ///
     /// # Errors
     ///
@@ -190,8 +192,9 @@ impl<'a> EnvMut<'a> {
         }
     }
 
-    /// Sets a variable. It stays where it stands when it has a value already, and the variables behind it move when
-    /// the length changes; a new one goes behind the last. Where a name occurs more than once, the last one is set.
+    /// Sets a variable. It stays where it stands when it has a value already, and the variables
+    /// behind it move when the length changes; a new one goes behind the last. Where a name
+    /// occurs more than once, the last one is set.
     ///
     /// # Errors
     ///
@@ -262,8 +265,8 @@ impl<'a> EnvMut<'a> {
             })
     }
 
-    /// Makes room for `length` bytes in place of the entry at `place`, moving the entries behind it and keeping the
-    /// end mark behind them. What is freed becomes padding.
+    /// Makes room for `length` bytes in place of the entry at `place`, moving the entries behind it
+    /// and keeping the end mark behind them. What is freed becomes padding.
     fn resize(&mut self, place: Range<usize>, length: usize) -> Result<(), SetError> {
         let data = self.data();
         let old_end = self.end_of_entries();

@@ -60,8 +60,8 @@ impl Known {
         }
     }
 
-    /// The values that change in place. A variable with another value is added again after the last variable, where it
-    /// counts.
+    /// The values that change in place. A variable with another value is added again after the last
+    /// variable, where it counts.
     #[must_use]
     pub fn legal_values(self) -> &'static [u8] {
         match self {
@@ -72,8 +72,8 @@ impl Known {
     }
 }
 
-/// The variables to write, each with its new value. A variable that is missing and becomes `0` is not added: it means
-/// the same.
+/// The variables to write, each with its new value. A variable that is missing and becomes `0` is
+/// not added: it means the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// By variable, in the order of [`Known::ALL`].

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The CRC-32 of the environment (polynomial 0x04c11db7, reflected, as in IEEE 802.3 and zlib), and how a change of
-//! a few bytes changes it.
+//! The CRC-32 of the environment (polynomial 0x04c11db7, reflected, as in IEEE 802.3 and zlib), and
+//! how a change of a few bytes changes it.
 //!
-//! CRC-32 is linear: for data of one length, `crc(a ^ d) = crc(a) ^ e(d)`, where the effect `e` depends
-//! on the changed bits and on how far they are from the end. Effects of changes at different offsets
-//! add up by xor, so that many combinations of changes cost one pass over the block together.
+//! CRC-32 is linear: for data of one length, `crc(a ^ d) = crc(a) ^ e(d)`, where the effect `e`
+//! depends on the changed bits and on how far they are from the end. Effects of changes at
+//! different offsets add up by xor, so that many combinations of changes cost one pass over the
+//! block together.
 
 use crc32fast::Hasher;
 
-/// The CRC-32 of `data`. Not inlined: in each inlined copy the compiler would have to prove anew that the 16 KiB
-/// of tables for CPUs without CRC instructions are not needed.
+/// The CRC-32 of `data`. Not inlined: in each inlined copy the compiler would have to prove anew
+/// that the 16 KiB of tables for CPUs without CRC instructions are not needed.
 #[inline(never)]
 pub(crate) fn checksum(data: &[u8]) -> u32 {
     #[cfg(test)]
@@ -25,8 +26,8 @@ pub(crate) fn effect(old: &[u8], new: &[u8], after: usize) -> u32 {
     joined(checksum(old) ^ checksum(new), 0, after)
 }
 
-/// The checksum of data whose first part has the checksum `first`, and the rest, `length` bytes, `rest`:
-/// `first` multiplied by x^(8 * length) modulo the polynomial, plus `rest`.
+/// The checksum of data whose first part has the checksum `first`, and the rest, `length` bytes,
+/// `rest`: `first` multiplied by x^(8 * length) modulo the polynomial, plus `rest`.
 #[inline(never)]
 pub(crate) fn joined(first: u32, rest: u32, length: usize) -> u32 {
     let mut crc = Hasher::new_with_initial(first);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From what the disk holds to an environment that can be used: the newer of two copies, or a single one, repaired where a
-//! power cut tore it.
+//! From what the disk holds to an environment that can be used: the newer of two copies, or a
+//! single one, repaired where a power cut tore it.
 
 use core::fmt;
 
@@ -37,8 +37,8 @@ impl Opened {
         }
     }
 
-    /// Whether a torn write was completed or undone in memory. The environment must then be written before
-    /// anything else.
+    /// Whether a torn write was completed or undone in memory. The environment must then be written
+    /// before anything else.
     #[must_use]
     pub fn is_repaired(&self) -> bool {
         matches!(
@@ -50,8 +50,8 @@ impl Opened {
         )
     }
 
-    /// The environment in its blocks: those that [`single`] or [`redundant`] opened, unchanged since. `second` is not
-    /// used where there is a single copy.
+    /// The environment in its blocks: those that [`single`] or [`redundant`] opened, unchanged
+    /// since. `second` is not used where there is a single copy.
     #[must_use]
     pub fn writer<'a>(&self, first: &'a mut [u8], second: &'a mut [u8]) -> Writer<'a> {
         match self.0 {

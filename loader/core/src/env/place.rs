@@ -27,8 +27,8 @@ impl EnvCopy {
     }
 }
 
-/// Which of two valid copies is the newer, by their flags bytes: the one that is ahead on the circle of 256 values.
-/// The first one where they are equal or opposite.
+/// Which of two valid copies is the newer, by their flags bytes: the one that is ahead on the
+/// circle of 256 values. The first one where they are equal or opposite.
 #[must_use]
 pub fn newer(first: u8, second: u8) -> EnvCopy {
     let ahead = second.wrapping_sub(first);
@@ -162,7 +162,8 @@ pub enum EnvPlaceError {
 mod tests {
     use super::*;
 
-    /// U-Boot's own rule (`env/common.c`, `env_import_redund`), which compares the plain numbers and knows one wrap.
+    /// U-Boot's own rule (`env/common.c`, `env_import_redund`), which compares the plain numbers
+    /// and knows one wrap.
     fn u_boot_newer(first: u8, second: u8) -> EnvCopy {
         match (first, second) {
             (255, 0) => EnvCopy::Second,

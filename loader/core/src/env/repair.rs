@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The repair of a single copy that a power cut tore: some sectors of a write reached the disk and some did not, so that
-//! the checksum fits neither the old nor the new state.
+//! The repair of a single copy that a power cut tore: some sectors of a write reached the disk and
+//! some did not, so that the checksum fits neither the old nor the new state.
 //!
-//! The loader's own writes change a few known characters, or add one known variable ([`crate::env::writer`]). So this
-//! module tries every state that such a write can have started from or led to. Where **exactly one** of them has the
-//! stored checksum, it is the state before or after the write. Torn writes of other programs, which move variables
-//! around, are not repaired.
+//! The loader's own writes change a few known characters, or add one known variable
+//! ([`crate::env::writer`]). So this module tries every state that such a write can have started
+//! from or led to. Where **exactly one** of them has the stored checksum, it is the state before or
+//! after the write. Torn writes of other programs, which move variables around, are not repaired.
 //!
-//! There can be 20,000 states. Each is a sum of changes whose effects on the checksum are computed once
-//! ([`crate::env::checksum`]), so the search never reads the whole block.
+//! There can be 20,000 states. Each is a sum of changes whose effects on the checksum are computed
+//! once ([`crate::env::checksum`]), so the search never reads the whole block.
 
 use crate::env::block::{Format, entries};
 use crate::env::changes::Known;
@@ -21,8 +21,8 @@ use crate::env::writer::{
 /// The format of what is repaired: a redundant pair needs no repair, since its other copy is whole.
 const FORMAT: Format = Format::Single;
 
-/// The variables that a write may have added, with their values. A count above 1 is added only where there is
-/// one already that is not one digit.
+/// The variables that a write may have added, with their values. A count above 1 is added only
+/// where there is one already that is not one digit.
 const ADDED: [(Known, u8); 11] = [
     (Known::Booted, b'1'),
     (Known::Bootcount, b'0'),
@@ -197,8 +197,9 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&mut self) {
-        // Where the variables ended before the write: at the end mark, or, where the cut left a part of an added variable,
-        // before the last one or two entries that the block seems to have now.
+        // Where the variables ended before the write: at the end mark, or, where the cut left a
+        // part of an added variable, before the last one or two entries that the block
+        // seems to have now.
         let (mut last, mut last_but_one) = (None, None);
         for entry in entries(self.block, FORMAT) {
             last_but_one = last;
@@ -215,8 +216,8 @@ impl Search<'_> {
         }
     }
 
-    /// Tries the states in which the variables ended at an offset before the write: with stale bytes of another writer
-    /// after them only, or also with padding.
+    /// Tries the states in which the variables ended at an offset before the write: with stale
+    /// bytes of another writer after them only, or also with padding.
     #[inline(never)]
     fn try_end(&mut self, end: usize, only_stale: bool) {
         let variables = &Variables::ending_at(self.block, end);
@@ -260,8 +261,8 @@ impl Search<'_> {
         self.try_values(variables, &mut state, 0, effect);
     }
 
-    /// Tries all values of the known variables from number `index` on; `effect` is that of the values
-    /// before them and of the tail.
+    /// Tries all values of the known variables from number `index` on; `effect` is that of the
+    /// values before them and of the tail.
     fn try_values(&mut self, variables: &Variables, state: &mut State, index: usize, effect: u32) {
         let Some(known) = Known::ALL.get(index) else {
             if effect == self.wanted {

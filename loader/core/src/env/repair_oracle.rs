@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The repair of a torn single copy by plain search: each candidate state is put into the block and
-//! the whole block's checksum computed. Slow and simple; [`crate::env::repair`] is tested against it.
+//! the whole block's checksum computed. Slow and simple; [`crate::env::repair`] is tested against
+//! it.
 
 use crate::env::block::{Format, entries};
 use crate::env::changes::Known;
@@ -11,8 +12,8 @@ use crate::env::writer::{
 
 const FORMAT: Format = Format::Single;
 
-/// The variables that a write may have added, with the values it gives them. A count above 1 is added only where there is
-/// one already that is not one digit.
+/// The variables that a write may have added, with the values it gives them. A count above 1 is
+/// added only where there is one already that is not one digit.
 const ADDED: [(Known, u8); 11] = [
     (Known::Booted, b'1'),
     (Known::Bootcount, b'0'),
@@ -66,7 +67,8 @@ pub(crate) fn repair(block: &mut [u8]) -> Repair {
     }
 }
 
-/// What a state differs in from the block: the tail behind the last variable, and one character for each known variable.
+/// What a state differs in from the block: the tail behind the last variable, and one character for
+/// each known variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     tail_at: usize,
@@ -144,8 +146,9 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&mut self) {
-        // Where the variables ended before the write: at the end mark, or, where the cut left a part of an added variable,
-        // before the last one or two entries that the block seems to have now.
+        // Where the variables ended before the write: at the end mark, or, where the cut left a
+        // part of an added variable, before the last one or two entries that the block
+        // seems to have now.
         let end = end_of_entries(self.block, FORMAT);
         let (mut last, mut last_but_one) = (None, None);
         // What stands behind it may be bytes of another writer, in any number of entries.

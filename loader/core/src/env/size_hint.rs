@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A guess for an environment whose checksum does not fit: the usual size, as a single copy or as one of a redundant
-//! pair, for which it would.
+//! A guess for an environment whose checksum does not fit: the usual size, as a single copy or as
+//! one of a redundant pair, for which it would.
 
 use core::fmt;
 
@@ -26,8 +26,9 @@ pub struct SizeHint {
 }
 
 impl SizeHint {
-    /// Tries the usual sizes, as far as there are bytes: 4 KiB to 512 KiB. `bytes` are those on the disk from
-    /// the start of the environment on; more of them than the assumed size make larger sizes possible.
+    /// Tries the usual sizes, as far as there are bytes: 4 KiB to 512 KiB. `bytes` are those on the
+    /// disk from the start of the environment on; more of them than the assumed size make
+    /// larger sizes possible.
     #[must_use]
     #[inline(never)]
     pub fn find(bytes: &[u8]) -> Option<Self> {

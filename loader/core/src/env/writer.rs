@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the loader writes into the environment, in the least disturbing way: a value changes where it stands, a variable
-//! that is missing goes behind the last one, and nothing else moves. A write then touches few sectors, and a power cut
-//! between two of them leaves one of a handful of states, which [`crate::env::repair`] can tell apart.
+//! What the loader writes into the environment, in the least disturbing way: a value changes where
+//! it stands, a variable that is missing goes behind the last one, and nothing else moves. A write
+//! then touches few sectors, and a power cut between two of them leaves one of a handful of states,
+//! which [`crate::env::repair`] can tell apart.
 
 use core::ops::Range;
 
@@ -98,7 +99,8 @@ struct Pair<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// A single copy, valid. `dirty` tells in which sectors it differs from the disk, after a repair.
+    /// A single copy, valid. `dirty` tells in which sectors it differs from the disk, after a
+    /// repair.
     #[must_use]
     pub fn single(block: &'a mut [u8], dirty: Sectors) -> Self {
         Self {
@@ -109,7 +111,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The copy of a pair that counts, and what the other one holds on the disk, as far as that is known.
+    /// The copy of a pair that counts, and what the other one holds on the disk, as far as that is
+    /// known.
     #[must_use]
     pub fn redundant(
         block: &'a mut [u8],
@@ -150,14 +153,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes the changes and writes them: what differs from the disk, then a flush. A single copy is written where it
-    /// stands. Of a pair only the copy that does not count is written, so that a cut leaves the one that does.
+    /// Makes the changes and writes them: what differs from the disk, then a flush. A single copy
+    /// is written where it stands. Of a pair only the copy that does not count is written, so
+    /// that a cut leaves the one that does.
     ///
     /// # Errors
     ///
-    /// When a variable must be added and does not fit, nothing is changed. When a write or the flush fails, a single
-    /// copy is left as changed in memory, and what was not written comes with the next write; of a pair the copy that
-    /// counted before counts again.
+    /// When a variable must be added and does not fit, nothing is changed. When a write or the
+    /// flush fails, a single copy is left as changed in memory, and what was not written comes
+    /// with the next write; of a pair the copy that counted before counts again.
     #[inline(never)]
     pub fn record<E>(
         &mut self,
@@ -198,7 +202,8 @@ impl<'a> Writer<'a> {
         while let Some(sector) = sectors.next() {
             let bytes = sector * SECTOR..(sector + 1) * SECTOR;
             storage.write(self.current(), sector, &self.block[bytes])?;
-            // The first sector has the new checksum. Once it is safe, a repair can complete the write, but not undo it.
+            // The first sector has the new checksum. Once it is safe, a repair can complete the
+            // write, but not undo it.
             if self.loses_unknown && sector == 0 && sectors.peek().is_some() {
                 storage.flush()?;
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The check of a slot before anything of it is read, except the header of its kernel: whether it can be booted on this
-//! machine, and where its kernel and initrd go.
+//! The check of a slot before anything of it is read, except the header of its kernel: whether it
+//! can be booted on this machine, and where its kernel and initrd go.
 //!
 //! 1. [`SlotCheck::header`]: the blocks to read for the kernel's header;
 //! 2. [`SlotCheck::finish`]: with that header, the extents on the disk and their places in memory.
@@ -32,7 +32,8 @@ pub struct Surroundings<'a> {
     pub id_aa64mmfr0_el1: u64,
     /// QEMU's initrd.
     pub qemu_initrd: QemuInitrd,
-    /// The command line's additions to the slot's arguments: those of `-append`, and those of an override.
+    /// The command line's additions to the slot's arguments: those of `-append`, and those of an
+    /// override.
     pub append: [&'a [u8]; 2],
 }
 
@@ -111,7 +112,8 @@ impl<'a> SlotCheck<'a> {
     ///
     /// # Errors
     ///
-    /// When they do not say what to boot, the command line is too long, or the kernel starts beyond the end of the disk.
+    /// When they do not say what to boot, the command line is too long, or the kernel starts beyond
+    /// the end of the disk.
     pub fn new(
         variables: &SlotVariables<'a>,
         surroundings: Surroundings<'a>,
@@ -142,13 +144,13 @@ impl<'a> SlotCheck<'a> {
         self.header
     }
 
-    /// Checks the kernel by its header, and places the slot's parts in memory. `read` is called with the header
-    /// once it is found to be one of a kernel.
+    /// Checks the kernel by its header, and places the slot's parts in memory. `read` is called
+    /// with the header once it is found to be one of a kernel.
     ///
     /// # Errors
     ///
-    /// When this machine cannot boot the kernel, a part of the slot reaches beyond the end of the disk or does not fit
-    /// into memory, or the initrd is lost.
+    /// When this machine cannot boot the kernel, a part of the slot reaches beyond the end of the
+    /// disk or does not fit into memory, or the initrd is lost.
     pub fn finish(
         self,
         header: &[u8],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The slot policy: from the environment's variables to the slots to try, in order, and the changes to write before each.
+//! The slot policy: from the environment's variables to the slots to try, in order, and the changes
+//! to write before each.
 //!
 //! | state | first | then |
 //! | --- | --- | --- |
@@ -9,14 +10,16 @@
 //! | trial, count at the limit | the other slot, once the revert is written | the active one, nothing written |
 //! | active slot not known | a | b, nothing written |
 //!
-//! An attempt is made only with a slot whose kernel was checked and found good; a write comes between that check and
-//! reading the kernel. So a slot that cannot be booted costs no write, and if neither can, the environment stays as it is.
+//! An attempt is made only with a slot whose kernel was checked and found good; a write comes
+//! between that check and reading the kernel. So a slot that cannot be booted costs no write, and
+//! if neither can, the environment stays as it is.
 //!
-//! The other slot is left out where the environment says that it must not be booted: Nerves unsets its
-//! `nerves_fw_platform` while the active slot keeps its own.
+//! The other slot is left out where the environment says that it must not be booted: Nerves unsets
+//! its `nerves_fw_platform` while the active slot keeps its own.
 //!
-//! A trial has two forms. If `upgrade_available` exists, only the form with `bootcount` counts, but the
-//! loader keeps the other form in agreement with it, in case another boot loader reads that one:
+//! A trial has two forms. If `upgrade_available` exists, only the form with `bootcount` counts, but
+//! the loader keeps the other form in agreement with it, in case another boot loader reads that
+//! one:
 //!
 //! | form that counts | its own variables | the other form's variables |
 //! | --- | --- | --- |
@@ -25,8 +28,8 @@
 //! | `nerves_fw_validated`, a boot counted | `nerves_fw_booted=1` | none: without `upgrade_available` there is no such trial |
 //! | `nerves_fw_validated`, reverted | `nerves_fw_validated=1`, `nerves_fw_booted=1` | a `bootcount` of 1 to 9 becomes 0 |
 //!
-//! Variables of the other form change only in place: one that is missing stays missing, and one with an odd
-//! value keeps it. So they never need room in the block.
+//! Variables of the other form change only in place: one that is missing stays missing, and one
+//! with an odd value keeps it. So they never need room in the block.
 
 use arrayvec::ArrayVec;
 use thiserror::Error;
@@ -54,10 +57,12 @@ pub struct Attempt {
     pub reason: Reason,
     /// The changes to write and flush before its kernel is read.
     pub changes: Option<Changes>,
-    /// Whether to boot it although the changes could not be written. A trial that cannot be counted might go on for
-    /// ever, so the other slot is tried first; a revert is followed even where it cannot be recorded.
+    /// Whether to boot it although the changes could not be written. A trial that cannot be
+    /// counted might go on for ever, so the other slot is tried first; a revert is followed
+    /// even where it cannot be recorded.
     pub even_unrecorded: bool,
-    /// The boots of the trial: with this one where it is counted, else those before. 0 without a trial.
+    /// The boots of the trial: with this one where it is counted, else those before. 0 without a
+    /// trial.
     pub bootcount: u64,
 }
 
@@ -195,7 +200,8 @@ pub fn decide(variables: &Variables<'_>) -> Plan {
             });
             if may_boot_other {
                 plan.attempt(reverted(bootcount - 1));
-                // Only reached when the trial could not be counted and the other slot cannot be booted either.
+                // Only reached when the trial could not be counted and the other slot cannot be
+                // booted either.
                 plan.attempt(plain(active, Reason::Trial, bootcount));
             }
         }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Works through a plan: looks at each slot, writes what must be written, reads the slot, and goes on to the next one when
-//! any of that fails. The order is what makes a failed update harmless:
+//! Works through a plan: looks at each slot, writes what must be written, reads the slot, and goes
+//! on to the next one when any of that fails. The order is what makes a failed update harmless:
 //!
 //! 1. look at the slot: nothing is written for one that cannot be booted;
-//! 2. write and flush: a trial is counted before it can hang, a revert is recorded before it can be cut off;
+//! 2. write and flush: a trial is counted before it can hang, a revert is recorded before it can be
+//!    cut off;
 //! 3. read the kernel.
 
 use arrayvec::ArrayVec;
@@ -60,8 +61,8 @@ pub type Failures<E> = ArrayVec<(Slot, E), MAX_FAILURES>;
 /// Each slot fails at most once.
 const MAX_FAILURES: usize = 2;
 
-/// Tries the slots of a plan until one is loaded; `None` when none can be booted. The slots that were passed over are added
-/// to `failures`, which must be empty.
+/// Tries the slots of a plan until one is loaded; `None` when none can be booted. The slots that
+/// were passed over are added to `failures`, which must be empty.
 pub fn first_bootable<S: Slots>(
     plan: &Plan,
     writer: &mut Writer<'_>,

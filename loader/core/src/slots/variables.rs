@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From the environment's variables to the slot to boot: what to try, in which order, and what each slot says.
+//! From the environment's variables to the slot to boot: what to try, in which order, and what each
+//! slot says.
 
 use thiserror::Error;
 
@@ -100,7 +101,8 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// Sets the field that a variable belongs to. (A `match` on the bytes of a name becomes a comparison for each of them.)
+/// Sets the field that a variable belongs to. (A `match` on the bytes of a name becomes a
+/// comparison for each of them.)
 fn set<'a, const N: usize>(
     name: &[u8],
     value: &'a [u8],
@@ -159,7 +161,8 @@ fn required(name: &'static str, value: Option<&[u8]>) -> Result<u64, SlotError> 
     })
 }
 
-/// Why the variables of a slot do not say what to boot. Names are shown without the slot's letter and dot.
+/// Why the variables of a slot do not say what to boot. Names are shown without the slot's letter
+/// and dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SlotError {
     /// A variable that is needed is not set.

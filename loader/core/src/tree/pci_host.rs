@@ -13,8 +13,8 @@ use crate::units::Region;
 pub struct PciHost {
     /// The configuration space (ECAM).
     pub configuration: Region,
-    /// The window for devices' registers: 32-bit addresses that are the same on the bus and for the
-    /// CPU.
+    /// The window for devices' registers: 32-bit addresses that are the same on the bus and for
+    /// the CPU.
     pub window: Region,
 }
 

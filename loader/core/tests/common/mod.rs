@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk with an environment and two slots, on which boots are played through with the loader's own code. Every write
-//! and flush is noted, so that a power cut can be put anywhere.
+//! A disk with an environment and two slots, on which boots are played through with the loader's
+//! own code. Every write and flush is noted, so that a power cut can be put anywhere.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -217,8 +217,8 @@ impl Disk {
         disk
     }
 
-    /// Every disk that a power cut during these operations can leave, with the number of operations that were done:
-    /// what was flushed is there, and of what came after any subset.
+    /// Every disk that a power cut during these operations can leave, with the number of operations
+    /// that were done: what was flushed is there, and of what came after any subset.
     pub(crate) fn cuts(&self, operations: &[Operation]) -> Vec<(usize, Self)> {
         let mut cuts = Vec::new();
         for done in 0..=operations.len() {

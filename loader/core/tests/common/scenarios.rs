@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trials to play, and the play: boots, each cut off at every point, followed by boots that are cut off again.
+//! Trials to play, and the play: boots, each cut off at every point, followed by boots that are cut
+//! off again.
 
 use std::collections::HashSet;
 
@@ -12,8 +13,9 @@ use super::{Disk, Operation, block};
 /// One, two and four sectors.
 pub(crate) const SIZES: [usize; 3] = [512, 1024, 2048];
 
-/// A trial of slot b in one of the forms, with variables between those that the loader writes, so that they lie in as
-/// many sectors as the block has; `shift` bytes move everything, so that a sector's end comes to lie anywhere.
+/// A trial of slot b in one of the forms, with variables between those that the loader writes, so
+/// that they lie in as many sectors as the block has; `shift` bytes move everything, so that a
+/// sector's end comes to lie anywhere.
 pub(crate) fn trial(
     format: Format,
     size: usize,
@@ -103,8 +105,8 @@ pub(crate) const FORMS: [(&[(&str, &str)], usize); 11] = [
     ),
 ];
 
-/// Redundant pairs in which slot b is on trial, with the boots each allows: either copy the newer one, the flags byte
-/// wrapping around or not.
+/// Redundant pairs in which slot b is on trial, with the boots each allows: either copy the newer
+/// one, the flags byte wrapping around or not.
 pub(crate) fn pairs() -> Vec<(Disk, usize, String)> {
     let mut pairs = Vec::new();
     for size in SIZES {
@@ -137,8 +139,9 @@ pub(crate) fn pairs() -> Vec<(Disk, usize, String)> {
 ///
 /// # Errors
 ///
-/// When a boot loads nothing, a trial starts more often than `limit` says, a recorded revert is forgotten, or a boot that
-/// was not cut off leaves an environment that is not valid or does not say what the boot did.
+/// When a boot loads nothing, a trial starts more often than `limit` says, a recorded revert is
+/// forgotten, or a boot that was not cut off leaves an environment that is not valid or does not
+/// say what the boot did.
 pub(crate) fn explore(start: &Disk, limit: usize) -> Result<usize, String> {
     let mut seen: HashSet<(Vec<Vec<u8>>, usize)> = HashSet::new();
     let mut open = vec![(start.clone(), 0)];

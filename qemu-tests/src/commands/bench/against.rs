@@ -33,8 +33,8 @@ const EFI_STUB: &str = "EFI stub: ";
 /// The RAM of all guests, in MiB.
 const MEMORY: u32 = 256;
 
-/// U-Boot's environment for this machine: in the second flash, and its size (`CONFIG_ENV_ADDR`, `CONFIG_ENV_SIZE` of
-/// qemu_arm64_defconfig).
+/// U-Boot's environment for this machine: in the second flash, and its size (`CONFIG_ENV_ADDR`,
+/// `CONFIG_ENV_SIZE` of qemu_arm64_defconfig).
 const U_BOOT_ENV_SIZE: usize = 0x4_0000;
 /// The blocks of QEMU's flash, 64 MiB.
 const FLASH_BLOCKS: u64 = (64 << 20) / 512;
@@ -103,8 +103,8 @@ fn qemu(bench: &Bench, demo: &Demo) -> Result<Way> {
     })
 }
 
-/// U-Boot reads the same kernel from the same place of the same disk. Its environment has it wait for nobody and move
-/// neither initrd nor device tree, so it is as fast as it can be.
+/// U-Boot reads the same kernel from the same place of the same disk. Its environment has it wait
+/// for nobody and move neither initrd nor device tree, so it is as fast as it can be.
 fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
     let firmware = Asset::UBoot.file("u-boot.bin", &paths::cache());
     let machine = |name: &str, command: &str, arguments: &str, disk: Disk| -> Result<Machine> {
@@ -163,8 +163,8 @@ fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
     })
 }
 
-/// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is no EFI program, so the
-/// kernel is Linux for all figures.
+/// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is no EFI
+/// program, so the kernel is Linux for all figures.
 fn edk2(bench: &Bench, demo: &Demo) -> Result<Way> {
     let firmware = Asset::Edk2.file("QEMU_EFI.fd", &paths::cache());
     let [_, direct] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);

@@ -34,7 +34,8 @@ const DISKS: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
 /// The least of as many runs, where instructions are counted by QEMU's log.
 const LOGGED_RUNS: u32 = 5;
-/// A symbol that takes as many instructions more has grown; waiting for the disk takes some hundreds.
+/// A symbol that takes as many instructions more has grown; waiting for the disk takes some
+/// hundreds.
 const GROWN: u64 = 1000;
 /// The bytes of a cache line of QEMU's cortex-a57.
 const CACHE_LINE: u64 = 64;
@@ -84,8 +85,8 @@ pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A machine with one thing made larger, as `kernel=33` (MB), `environment=512` (KiB), `nodes=100` or `disks=4` says it,
-/// and its loader.
+/// A machine with one thing made larger, as `kernel=33` (MB), `environment=512` (KiB), `nodes=100`
+/// or `disks=4` says it, and its loader.
 pub(super) fn machine(bench: &Bench, with: &str) -> Result<(Machine, PathBuf)> {
     let usage = "expected kernel=MB, environment=KIB, nodes=COUNT or disks=COUNT";
     let (what, number) = with.split_once('=').context(usage)?;
@@ -104,7 +105,8 @@ fn shipped(bench: &Bench) -> PathBuf {
 }
 
 impl Series {
-    /// Instructions are counted by QEMU's log: it makes the guest so slow that waiting for the disk is next to nothing.
+    /// Instructions are counted by QEMU's log: it makes the guest so slow that waiting for the disk
+    /// is next to nothing.
     fn measure(
         bench: &Bench,
         what: &'static str,

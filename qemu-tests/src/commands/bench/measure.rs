@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The limits, and what is measured for them. The figures of the loader in C are those of little_loader, as its Makefile
-//! builds it, on QEMU 7.2.
+//! The limits, and what is measured for them. The figures of the loader in C are those of
+//! little_loader, as its Makefile builds it, on QEMU 7.2.
 
 use anyhow::Result;
 use imagegen::disk::DEFAULT_ARGS;
@@ -28,8 +28,8 @@ const TOUCHED: u64 = 260;
 /// Instructions, at most, for a disk that is passed over because no repair of its environment fits.
 const IRREPARABLE: u64 = 1_000_000;
 
-/// How much more memory Linux must have with the packed device tree than without the loader, in kB. Of QEMU's 1 MiB
-/// two pages are used.
+/// How much more memory Linux must have with the packed device tree than without the loader, in kB.
+/// Of QEMU's 1 MiB two pages are used.
 const GAIN: u64 = 1000;
 
 /// How often each way of booting Linux is timed.
@@ -121,8 +121,9 @@ fn loader(bench: &Bench) -> Result<Vec<Row>> {
 
 /// What Linux has of 110 MiB, started by the loader and by QEMU itself.
 ///
-/// Debian's kernel sets 64 MiB aside for devices if it finds them in one piece, as it does with the loader, which puts
-/// everything at the start of RAM; too little is left then to get to the shell. QEMU puts the initrd in the middle.
+/// Debian's kernel sets 64 MiB aside for devices if it finds them in one piece, as it does with the
+/// loader, which puts everything at the start of RAM; too little is left then to get to the shell.
+/// QEMU puts the initrd in the middle.
 fn memory(bench: &Bench, demo: &Demo) -> Result<Row> {
     let [loaded, direct] = guests(bench, demo, 110, "cma=0");
     let (loaded, direct) = (memory_total(&loaded)?, memory_total(&direct)?);
@@ -166,7 +167,8 @@ fn linux(bench: &Bench, demo: &Demo) -> Result<[Row; 2]> {
     ])
 }
 
-/// Firmware archives. The sizes and times of a release build's, on two cores of an x86-64 machine, are below the limits.
+/// Firmware archives. The sizes and times of a release build's, on two cores of an x86-64 machine,
+/// are below the limits.
 fn firmware(bench: &Bench, demo: &Demo, gates_only: bool) -> Result<Vec<Row>> {
     let imagegen = Imagegen::build(!gates_only)?;
     let size = imagegen.archive_size(&demo.kernel, bench.folder())?;

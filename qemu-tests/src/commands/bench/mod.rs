@@ -39,11 +39,13 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "check")]
     profile: bool,
 
-    /// A boot with one thing made larger: kernel=MB, environment=KIB, nodes=COUNT (of the device tree) or disks=COUNT
+    /// A boot with one thing made larger: kernel=MB, environment=KIB, nodes=COUNT (of the device
+    /// tree) or disks=COUNT
     #[arg(long, requires = "profile", value_name = "WHAT=NUMBER")]
     with: Option<String>,
 
-    /// Show how instructions and MMIO accesses grow with kernel, environment, device tree and disks instead
+    /// Show how instructions and MMIO accesses grow with kernel, environment, device tree and
+    /// disks instead
     #[arg(long, conflicts_with_all = ["check", "profile"])]
     growth: bool,
 

@@ -47,8 +47,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with one cortex-a57, 128 MiB and no disk, that starts `kernel` (the loader in either form, or a raw
-    /// Image) and may run for a minute.
+    /// A machine with one cortex-a57, 128 MiB and no disk, that starts `kernel` (the loader in
+    /// either form, or a raw Image) and may run for a minute.
     #[must_use]
     pub fn new(kernel: impl Into<PathBuf>) -> Self {
         Self {
@@ -195,7 +195,8 @@ impl Machine {
         self
     }
 
-    /// The RAM is the file `path` instead of memory of QEMU's own; call it after [`Self::memory_mib`].
+    /// The RAM is the file `path` instead of memory of QEMU's own; call it after
+    /// [`Self::memory_mib`].
     #[must_use]
     pub fn memory_file(self, path: &Path) -> Self {
         let mut object = OsString::from(format!(

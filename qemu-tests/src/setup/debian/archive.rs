@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Packages out of a Debian archive without touching the system's apt: everything apt keeps lives in a temporary folder.
+//! Packages out of a Debian archive without touching the system's apt: everything apt keeps lives
+//! in a temporary folder.
 
 use std::fs;
 use std::io;
@@ -49,8 +50,8 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Reads the package lists of `sources` for Debian's `architecture`; suites that the archive does not have are passed
-    /// over.
+    /// Reads the package lists of `sources` for Debian's `architecture`; suites that the archive
+    /// does not have are passed over.
     ///
     /// # Errors
     /// When the temporary folder under `cache` cannot be made.
@@ -81,7 +82,8 @@ impl Archive {
             fs::write(root.join(name), text).map_err(at(&root.join(name)))?;
         }
         let archive = Self { folder };
-        // The exit status says only that some list is missing; what is not found later is reported then.
+        // The exit status says only that some list is missing; what is not found later is reported
+        // then.
         let update = process::capture(archive.apt("apt-get").args(["-q", "update"]), UPDATE);
         if let Err(error @ (ProcessError::Start { .. } | ProcessError::TimedOut { .. })) = update {
             return Err(error.into());
@@ -121,8 +123,8 @@ impl Archive {
             .collect())
     }
 
-    /// Downloads a package of one suite and everything that it needs to run, down to the C library; gives back the package
-    /// files. They go away with `self`.
+    /// Downloads a package of one suite and everything that it needs to run, down to the C library;
+    /// gives back the package files. They go away with `self`.
     ///
     /// # Errors
     /// When apt cannot get them.
@@ -152,7 +154,8 @@ impl Archive {
         Ok(files)
     }
 
-    /// Downloads a package, checked by apt against the archive's signed lists. The file goes away with `self`.
+    /// Downloads a package, checked by apt against the archive's signed lists. The file goes away
+    /// with `self`.
     ///
     /// # Errors
     /// When apt cannot get it.
@@ -229,9 +232,9 @@ impl Archive {
     }
 }
 
-/// The system's configuration stays in force (it may name a proxy) but for the places, the architecture and the hooks.
-/// A mirror whose lists were not renewed in time will do: signatures are still checked, and what is looked for has an
-/// exact version, or is any of Debian's kernels.
+/// The system's configuration stays in force (it may name a proxy) but for the places, the
+/// architecture and the hooks. A mirror whose lists were not renewed in time will do: signatures
+/// are still checked, and what is looked for has an exact version, or is any of Debian's kernels.
 fn configuration(root: &Path, architecture: &str) -> String {
     let root = root.display();
     format!(

@@ -20,8 +20,8 @@ impl Mirrors {
         Self { sources }
     }
 
-    /// `LITTLE_LOADER_DEBIAN_MIRROR` (a URL and nothing else, signed by a key that apt trusts) if set, else the Debian
-    /// archives among the sources of the system's apt.
+    /// `LITTLE_LOADER_DEBIAN_MIRROR` (a URL and nothing else, signed by a key that apt trusts) if
+    /// set, else the Debian archives among the sources of the system's apt.
     #[must_use]
     pub fn of_system() -> Self {
         if let Ok(uri) = env::var("LITTLE_LOADER_DEBIAN_MIRROR") {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The QEMU of another suite of Debian's, beside the system's own: its package and all that it needs, down to the C
-//! library, are unpacked into the cache and installed nowhere. A script starts it by the dynamic linker that came along.
+//! The QEMU of another suite of Debian's, beside the system's own: its package and all that it
+//! needs, down to the C library, are unpacked into the cache and installed nowhere. A script starts
+//! it by the dynamic linker that came along.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -128,7 +129,8 @@ fn download(
     ));
     let parent = cache.join(FOLDER);
     fs::create_dir_all(&parent).map_err(failed(&parent))?;
-    // Its paths are written into the script, so it is unpacked where it stays; the script comes last.
+    // Its paths are written into the script, so it is unpacked where it stays; the script comes
+    // last.
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(failed(folder))?;
     }
@@ -156,7 +158,8 @@ fn sources(mirror: &Source, suite: &str) -> Vec<Source> {
         .collect()
 }
 
-/// What starts QEMU with the libraries under `root`, none of the system's, and with its own firmware files.
+/// What starts QEMU with the libraries under `root`, none of the system's, and with its own
+/// firmware files.
 fn script(root: &Path) -> Result<String, PrivateQemuError> {
     let mut linker = None;
     let mut libraries = BTreeSet::new();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which archives the machine's own apt uses, so that downloads come from where its owner wants them.
+//! Which archives the machine's own apt uses, so that downloads come from where its owner wants
+//! them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,8 @@ impl Source {
         )
     }
 
-    /// Whether it looks like Debian's own archive or its security archive, which have arm64 packages.
+    /// Whether it looks like Debian's own archive or its security archive, which have arm64
+    /// packages.
     #[must_use]
     pub fn is_debian(&self) -> bool {
         let path = self.uri.trim_end_matches('/');

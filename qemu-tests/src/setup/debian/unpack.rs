@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::archive::ArchiveError;
 use crate::harness::process::{self, ProcessError};
 
-/// Unpacks the members of `package` that match `patterns` (tar wildcards, `./` first) into `folder`.
+/// Unpacks the members of `package` that match `patterns` (tar wildcards, `./` first) into
+/// `folder`.
 ///
 /// # Errors
 /// When dpkg-deb or tar fails, a pattern without any match included.

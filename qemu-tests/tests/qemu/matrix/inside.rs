@@ -15,8 +15,8 @@ pub(super) struct Inside {
     pub(super) inconsistent: u32,
 }
 
-/// Asks for a line `inside: CPUS LEVEL MEMORY INCONSISTENT ROOT`: from the kernel's log but for the CPUs that are online
-/// and the root file system's place below /sys/devices.
+/// Asks for a line `inside: CPUS LEVEL MEMORY INCONSISTENT ROOT`: from the kernel's log but for the
+/// CPUs that are online and the root file system's place below /sys/devices.
 pub(super) const QUESTION: &str = "dmesg >/tmp/log; said() { sed -n \"s,.*$1.*,\\1,p\" /tmp/log; }; \
     root=$(sed -n 's,^/dev/\\([^ ]*\\) / .*,\\1,p' /proc/mounts); \
     echo \"inside: $(grep -c ^processor /proc/cpuinfo) $(said 'CPU(s) started at \\(EL.\\)') \

@@ -109,7 +109,8 @@ impl Buses {
                 if found.last() < highest {
                     let _ = found.bridges.try_push(at.function);
                     let bus = found.last();
-                    // Until it is known how many there are, all buses from this one on are behind the bridge.
+                    // Until it is known how many there are, all buses from this one on are behind
+                    // the bridge.
                     found.set_numbers(space, at.function, bus, highest);
                     let devices = match any_capability(space, at.function, leads_to_one_device) {
                         Ok(true) => 1,
@@ -221,8 +222,9 @@ mod tests {
         let mut machine = Machine::new(Vec::from([(3, functions)]));
         let buses = Buses::number(&mut machine, 256);
         assert_eq!(names(&buses), ["00:03.1", "01:00.0"]);
-        // 32 devices, 7 more functions, the device behind the port, twice for each of the 4 that are there; numbers are
-        // written twice, and the port has a capability that is read with two registers before it.
+        // 32 devices, 7 more functions, the device behind the port, twice for each of the 4 that
+        // are there; numbers are written twice, and the port has a capability that is read
+        // with two registers before it.
         assert_eq!(machine.accesses.get(), 32 + 7 + 1 + 4 + 2 + 3);
     }
 

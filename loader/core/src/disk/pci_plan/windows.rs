@@ -76,8 +76,8 @@ impl HostWindow {
     ///
     /// # Errors
     ///
-    /// When there is no room, a register cannot be sized, or the list of capabilities has no end; the
-    /// device stays off.
+    /// When there is no room, a register cannot be sized, or the list of capabilities has no end;
+    /// the device stays off.
     pub fn turn_on(
         &mut self,
         space: &mut impl ConfigurationSpace,

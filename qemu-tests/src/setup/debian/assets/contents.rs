@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The file in an asset's folder that holds [`Contents`]. It is written last, before the folder gets its name.
+/// The file in an asset's folder that holds [`Contents`]. It is written last, before the folder
+/// gets its name.
 pub(super) const CONTENTS: &str = "contents.json";
 
 /// What `contents.json` says.
@@ -14,7 +15,8 @@ pub(in crate::setup) struct Contents {
     /// Modules to load, in this order.
     #[serde(default)]
     pub(in crate::setup) modules: Vec<String>,
-    /// Modules that wait for somebody to ask for the last of them, in the order in which they load.
+    /// Modules that wait for somebody to ask for the last of them, in the order in which they
+    /// load.
     #[serde(default)]
     pub(in crate::setup) on_demand: Vec<String>,
 }

@@ -12,8 +12,8 @@ use super::extract::extract;
 use super::package_lists::PackageLists;
 use crate::setup::debian::mirrors::Mirrors;
 
-/// Downloads those of `assets` that are not in `cache`, and gives back what became of each of them. Each list of
-/// packages is read once where assets that need it follow each other.
+/// Downloads those of `assets` that are not in `cache`, and gives back what became of each of them.
+/// Each list of packages is read once where assets that need it follow each other.
 pub(in crate::setup) fn install(
     assets: &[Asset],
     mirrors: &Mirrors,
@@ -35,7 +35,8 @@ pub(in crate::setup) fn install(
         .collect()
 }
 
-/// Fills a folder beside the destination and renames it, so that an interruption leaves nothing that looks complete.
+/// Fills a folder beside the destination and renames it, so that an interruption leaves nothing
+/// that looks complete.
 fn put_in_place(asset: &Asset, lists: &PackageLists, cache: &Path) -> Result<(), AssetError> {
     let unpacked = tempfile::Builder::new()
         .prefix("unpack-")

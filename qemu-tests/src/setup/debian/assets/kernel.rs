@@ -11,7 +11,8 @@ use super::modules;
 use super::package_lists::PackageLists;
 use crate::setup::debian::kernels::DebianKernel;
 
-/// Modules that the initrd loads, if they are not built in: disks on both transports, the network, and squashfs.
+/// Modules that the initrd loads, if they are not built in: disks on both transports, the network,
+/// and squashfs.
 const MODULES: [&str; 5] = [
     "virtio_mmio",
     "virtio_pci",
@@ -20,8 +21,9 @@ const MODULES: [&str; 5] = [
     "squashfs",
 ];
 
-/// Takes the kernel and its modules out of its packages. The package without a number depends on the real one, and
-/// that one, from Linux 7.2 on, on others that hold the kernel, its modules and lists of them.
+/// Takes the kernel and its modules out of its packages. The package without a number depends on
+/// the real one, and that one, from Linux 7.2 on, on others that hold the kernel, its modules and
+/// lists of them.
 pub(super) fn extract(
     kernel: DebianKernel,
     lists: &PackageLists,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a guest is made of: one of Debian's kernels, the modules it needs, and a static busybox, as the cache has them.
+//! What a guest is made of: one of Debian's kernels, the modules it needs, and a static busybox, as
+//! the cache has them.
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Kernel modules out of an unpacked kernel package: which are needed, and in which order they load.
+//! Kernel modules out of an unpacked kernel package: which are needed, and in which order they
+//! load.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,8 +43,8 @@ pub(super) fn find_file(tree: &Path, prefix: &str) -> Result<PathBuf, ModulesErr
     found.ok_or_else(|| ModulesError::NoFile(prefix.to_owned()))
 }
 
-/// Puts the modules `wanted` and all they depend on into `folder`, uncompressed; gives back their file names in an
-/// order in which they can be loaded. What is built into the kernel is left out.
+/// Puts the modules `wanted` and all they depend on into `folder`, uncompressed; gives back their
+/// file names in an order in which they can be loaded. What is built into the kernel is left out.
 pub(super) fn collect(
     tree: &Path,
     wanted: &[&str],
