@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bytes of unknown origin, shown safely on a console; numbers and words without the padding and
-//! signs that the standard library's can have, which is most of their code.
+//! Shows bytes of unknown origin safely on a console, and numbers and words without the padding and
+//! signs of the standard library's formatting, which take most of its code.
 
 use core::fmt::{self, Write as _};
 
@@ -33,7 +33,7 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// A number in hexadecimal with `0x` before it, and at least so many digits.
+/// A number in hexadecimal with `0x` before it, and at least this many digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hex(pub u64, pub u32);
 
@@ -44,7 +44,7 @@ impl fmt::Display for Hex {
     }
 }
 
-/// Writes a number in hexadecimal, with at least so many digits.
+/// Writes a number in hexadecimal, with at least this many digits.
 ///
 /// # Errors
 ///
@@ -80,8 +80,7 @@ impl fmt::Display for Word<'_> {
     }
 }
 
-/// Bytes shown as text: what is not printable ASCII is escaped, and what is long is cut. Keeps a
-/// copy of what it shows.
+/// Bytes shown as text: bytes other than printable ASCII are escaped, and long texts are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     start: [u8; Self::LIMIT],
@@ -89,10 +88,10 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// How many bytes are shown before the rest is cut.
+    /// The most bytes that are shown.
     pub const LIMIT: usize = 40;
 
-    /// Keeps what will be shown of these bytes.
+    /// Copies the bytes to show.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         let mut start = [0; Self::LIMIT];
@@ -133,7 +132,7 @@ impl fmt::Display for Shown {
 }
 
 /// Reads a number as the environment writes it: decimal digits only, no sign, no spaces. `None` for
-/// anything else, an empty text and what does not fit 64 bits included.
+/// anything else, an empty text and numbers beyond 64 bits included.
 #[must_use]
 pub fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {

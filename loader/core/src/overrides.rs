@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The overrides: settings of one guest that QEMU's command line gives, as files of its fw_cfg
-//! device under `opt/org.little-loader/`.
+//! Overrides: settings of one guest on QEMU's command line, as fw_cfg files under
+//! `opt/org.little-loader/`.
 //!
 //! | name | meaning |
 //! | --- | --- |
@@ -21,7 +21,7 @@ use crate::settings::SettingsError;
 use crate::slots::slot::Slot;
 use crate::units::{Count, Lba};
 
-/// Where the files of Little Loader are.
+/// The folder of Little Loader's files.
 const FOLDER: &[u8] = b"opt/org.little-loader/";
 
 /// The bytes of the number of entries at the start of the directory.

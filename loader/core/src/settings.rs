@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the loader looks for the environment: built in, and readable and changeable in the built
-//! ELF.
+//! The place of the environment, as built into the loader. It can be read and changed in the ELF.
 //!
 //! The settings are the value of the ELF symbol [`SYMBOL`], [`ENCODED_SIZE`] bytes, all numbers
 //! little-endian:
@@ -45,7 +44,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks that the settings can work.
+    /// Checks the settings.
     ///
     /// # Errors
     ///
@@ -83,7 +82,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// When the magic is another, or the values fail [`check`](Self::check).
+    /// When the magic differs, or the values fail [`check`](Self::check).
     pub fn decode(bytes: &[u8; ENCODED_SIZE]) -> Result<Self, SettingsError> {
         if bytes[..8] != MAGIC {
             return Err(SettingsError::Magic);
@@ -114,7 +113,7 @@ fn take<const N: usize>(bytes: &[u8; ENCODED_SIZE], offset: usize) -> [u8; N] {
     core::array::from_fn(|at| bytes[offset + at])
 }
 
-/// Why settings cannot work.
+/// Why settings are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettingsError {
     /// The environment cannot lie there.
@@ -130,7 +129,7 @@ pub enum SettingsError {
         /// The bytes that there are.
         available: Count,
     },
-    /// These are not settings of this version.
+    /// The settings are those of another version.
     #[error("the settings do not start with the magic \"LLSETv1\": built by another version?")]
     Magic,
 }

@@ -19,8 +19,8 @@ include!(concat!(env!("OUT_DIR"), "/built.rs"));
 #[unsafe(link_section = ".settings")]
 static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 
-/// The settings as they stand in the ELF now, but for an environment that QEMU's command line puts
-/// elsewhere.
+/// The settings in the ELF, with `env_lba` in place of their first block if QEMU's command line
+/// overrides it.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk: a virtio block device behind an MMIO transport, legacy or modern, or on PCI.
+//! A disk: a virtio block device on an MMIO transport, legacy or modern, or on PCI.
 //!
 //! On entry the devices are as QEMU reset them. A disk that is dropped is reset, so that it writes
 //! nowhere afterwards.

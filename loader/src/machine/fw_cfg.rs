@@ -132,7 +132,7 @@ impl Device {
         (u64::from_be(signature) == DMA_SIGNATURE).then_some(Self(registers))
     }
 
-    /// Reads an item from its start on. Bytes behind its end are zeroes.
+    /// Reads an item from its start on. Bytes after its end are zeroes.
     fn read(&mut self, selector: u16, bytes: &mut [u8]) -> bool {
         let mut request = Request {
             control: (u32::from(selector) << 16 | SELECT | READ).to_be(),

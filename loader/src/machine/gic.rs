@@ -43,7 +43,7 @@ pub(crate) fn give_interrupts_away(gic: &Gic) {
         field!(distributor, control).write(DISABLE_SECURITY);
         return;
     };
-    // GICD_TYPER.ITLinesNumber: so many registers of 32 interrupts, but for the first one.
+    // GICD_TYPER.ITLinesNumber: the number of registers of 32 interrupts, without the first.
     let last = field_shared!(distributor, kind).read() & 0x1f;
     for index in 0..=last as usize {
         if let Some(mut group) = field!(distributor, group).get(index) {

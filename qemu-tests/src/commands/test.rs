@@ -14,12 +14,16 @@ use qemu_tests::toolchain;
 
 use super::lint;
 
+/// How long the tests of the fuzz bodies run each body; without it, a fixed number of cases.
+const FUZZ_SECONDS: &str = "LITTLE_LOADER_FUZZ_SECONDS";
+const SECONDS_PER_BODY: &str = "30";
+
 /// Run the host tests, then the QEMU tests
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Only tests whose name contains this
     filter: Option<String>,
-    /// The tests that take long as well
+    /// The tests that take long as well, and each fuzz body for 30 s
     #[arg(long)]
     all: bool,
     /// The kernels of Debian's other suites as well; they are downloaded, about 80 MB each
@@ -34,6 +38,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut host = toolchain::cargo();
     host.args(["test", "--locked"]).args(&arguments.filter);
+    if arguments.all {
+        host.env(FUZZ_SECONDS, SECONDS_PER_BODY);
+    }
     let host_passed = passes(&mut host)?;
 
     // Volatile accesses to registers are banned by clippy.toml.

@@ -31,7 +31,7 @@ pub struct Limits {
 /// Why no request can be made that a disk takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LimitsError {
-    /// Its blocks are no power of two from 512 to 4096 bytes.
+    /// Its block size is not a power of two from 512 to 4096 bytes.
     #[error(
         "its blocks have {} bytes; 512, 1024, 2048 and 4096 can be used: set logical_block_size to one of them", Decimal(u64::from(*size))
     )]

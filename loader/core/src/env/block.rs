@@ -10,9 +10,9 @@
 //! | 4 | data | flags: a counter, the higher one is the newer copy |
 //! | 5 | | data |
 //!
-//! The data is `name=value` texts, each ended by a NUL, and one more NUL behind the last. What
-//! follows is padding, 0xff or 0x00, and the checksum covers it too. Names are unique; where they
-//! are not, the last one counts.
+//! The data is `name=value` texts, each ended by a NUL, and one more NUL after the last. Padding
+//! follows, 0xff or 0x00, and the checksum covers it too. Names are unique; if not, the last
+//! entry counts.
 
 use core::ops::Range;
 
@@ -29,7 +29,7 @@ const CRC_SIZE: usize = 4;
 pub enum Format {
     /// One copy: the data follows the checksum.
     Single,
-    /// One of two copies: a flags byte stands between checksum and data.
+    /// One of two copies: a flags byte lies between checksum and data.
     Redundant,
 }
 
@@ -47,7 +47,7 @@ impl Format {
     }
 }
 
-/// Why a block is no valid environment.
+/// Why a block is not a valid environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EnvError {
     /// The block has no room for a checksum and an end mark.
@@ -56,7 +56,7 @@ pub enum EnvError {
         /// The block's length in bytes.
         length: usize,
     },
-    /// The checksum does not fit the data.
+    /// The checksum does not match the data.
     #[error("bad CRC: stored {}, computed {}", Hex(u64::from(*stored), 8), Hex(u64::from(*computed), 8))]
     BadCrc {
         /// The checksum in the block's first four bytes.
@@ -69,10 +69,10 @@ pub enum EnvError {
 /// Why a variable cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SetError {
-    /// The name is empty or holds `=` or NUL.
+    /// The name is empty or contains `=` or NUL.
     #[error("a variable's name must not be empty and must not contain '=' or NUL")]
     BadName,
-    /// The value holds NUL.
+    /// The value contains NUL.
     #[error("a variable's value must not contain NUL")]
     BadValue,
     /// The block is too small.
@@ -85,7 +85,7 @@ pub enum SetError {
     },
 }
 
-/// A block whose checksum is right, to read from.
+/// A block with a valid checksum, to read from.
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
     block: &'a [u8],
@@ -97,7 +97,7 @@ impl<'a> Env<'a> {
     ///
     /// # Errors
     ///
-    /// When it is too small or its checksum is not the one of its data.
+    /// When it is too small or its checksum does not match its data.
     pub fn parse(block: &'a [u8], format: Format) -> Result<Self, EnvError> {
         let (stored, computed) = checksums(block, format)?;
         if stored != computed {
@@ -106,7 +106,7 @@ impl<'a> Env<'a> {
         Ok(Self { block, format })
     }
 
-    /// A block that is known to be valid.
+    /// A block already known to be valid.
     pub(crate) fn trusted(block: &'a [u8], format: Format) -> Self {
         Self { block, format }
     }
@@ -120,8 +120,8 @@ impl<'a> Env<'a> {
         }
     }
 
-    /// The variables in the order of the block, as name and value. Texts without a `=` are passed
-    /// over.
+    /// The variables in the order of the block, as name and value. Entries without a `=` are
+    /// skipped.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let block = self.block;
         entries(block, self.format).filter_map(move |entry| split(&block[entry]))
@@ -135,14 +135,14 @@ impl<'a> Env<'a> {
             .last()
     }
 
-    /// How many bytes the variables take, their end mark included.
+    /// The bytes that the variables take, end mark included.
     #[must_use]
     pub fn used(&self) -> usize {
         used(self.block, self.format)
     }
 }
 
-/// A block to change. The checksum is written by [`seal`](Self::seal), not by each change.
+/// A block to change. Only [`seal`](Self::seal) writes the checksum.
 #[derive(Debug)]
 pub struct EnvMut<'a> {
     block: &'a mut [u8],
@@ -150,7 +150,7 @@ pub struct EnvMut<'a> {
 }
 
 impl<'a> EnvMut<'a> {
-    /// Checks a block that is to be changed.
+    /// Checks a block to change.
     ///
     /// # Errors
     ///
@@ -160,13 +160,13 @@ impl<'a> EnvMut<'a> {
         Ok(Self { block, format })
     }
 
-    /// A block that is known to be valid, or about to become so.
+    /// A block already known to be valid, or about to become so.
     pub(crate) fn trusted(block: &'a mut [u8], format: Format) -> Self {
         Self { block, format }
     }
 
     /// Makes the block an environment without variables, padded with 0xff and sealed; the flags
-    /// byte of a redundant copy becomes 1, as U-Boot's tools start it.
+    /// byte of a redundant copy becomes 1, the start value of U-Boot's tools.
     ///
     /// # Errors
     ///
@@ -192,9 +192,9 @@ impl<'a> EnvMut<'a> {
         }
     }
 
-    /// Sets a variable. It stays where it stands when it has a value already, and the variables
-    /// behind it move when the length changes; a new one goes behind the last. Where a name
-    /// occurs more than once, the last one is set.
+    /// Sets a variable. An existing variable keeps its place, and the variables after it move if
+    /// the length changes; a new one is appended. If a name occurs more than once, the last entry
+    /// is set.
     ///
     /// # Errors
     ///
@@ -218,7 +218,7 @@ impl<'a> EnvMut<'a> {
         Ok(())
     }
 
-    /// Removes a variable, each time it occurs. Returns whether there was one.
+    /// Removes every entry of a variable. Returns whether there was one.
     pub fn unset(&mut self, name: &str) -> bool {
         let mut found = false;
         while let Some(place) = self.find(name) {
@@ -237,7 +237,7 @@ impl<'a> EnvMut<'a> {
         }
     }
 
-    /// Writes the checksum of what the block holds now.
+    /// Writes the checksum of the present data.
     pub fn seal(&mut self) {
         seal(self.block, self.format);
     }
@@ -246,7 +246,7 @@ impl<'a> EnvMut<'a> {
         self.format.data_offset()..self.block.len()
     }
 
-    /// Where the last entry of this name stands in the block, its NUL included.
+    /// The last entry of this name in the block, NUL included.
     fn find(&self, name: &str) -> Option<Range<usize>> {
         entries(self.block, self.format)
             .filter(|entry| {
@@ -256,7 +256,7 @@ impl<'a> EnvMut<'a> {
             .map(|entry| entry.start..(entry.end + 1).min(self.block.len()))
     }
 
-    /// The offset behind the last entry's NUL.
+    /// The offset after the last entry's NUL.
     fn end_of_entries(&self) -> usize {
         entries(self.block, self.format)
             .last()
@@ -265,8 +265,8 @@ impl<'a> EnvMut<'a> {
             })
     }
 
-    /// Makes room for `length` bytes in place of the entry at `place`, moving the entries behind it
-    /// and keeping the end mark behind them. What is freed becomes padding.
+    /// Makes room for `length` bytes in place of the entry at `place`, moving the entries after it
+    /// and the end mark. Freed bytes become padding.
     fn resize(&mut self, place: Range<usize>, length: usize) -> Result<(), SetError> {
         let data = self.data();
         let old_end = self.end_of_entries();
@@ -314,7 +314,7 @@ fn checksums(block: &[u8], format: Format) -> Result<(u32, u32), EnvError> {
     Ok((u32::from_le_bytes(*stored), checksum(data)))
 }
 
-/// Where the entries stand in the block, without their NULs, in order.
+/// The entries of the block in order, without their NULs.
 pub(crate) fn entries(
     block: &[u8],
     format: Format,
@@ -335,7 +335,7 @@ pub(crate) fn entries(
     })
 }
 
-/// The bytes of all entries with their NULs and the end mark.
+/// The bytes of all entries with NULs and the end mark.
 fn used(block: &[u8], format: Format) -> usize {
     entries(block, format)
         .map(|entry| entry.len() + 1)

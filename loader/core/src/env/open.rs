@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From what the disk holds to an environment that can be used: the newer of two copies, or a
-//! single one, repaired where a power cut tore it.
+//! Opens an environment that was read from a disk: chooses the newer of two copies, or repairs a
+//! single copy that a power cut tore.
 
 use core::fmt;
 
@@ -70,10 +70,10 @@ impl Opened {
     }
 }
 
-/// The copy of a redundant pair that is of no use, and why; the next write repairs it.
+/// The invalid copy of a redundant pair, and why; the next write repairs it.
 pub type InvalidCopy<E> = (EnvCopy, CopyError<E>);
 
-/// Why a copy of a pair is of no use.
+/// Why a copy of a pair is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyError<E> {
     /// It could not be read.
@@ -91,10 +91,10 @@ impl<E: fmt::Display> fmt::Display for CopyError<E> {
     }
 }
 
-/// Why a single copy is of no use.
+/// Why a single copy is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// What is wrong with it.
+    /// The error of the block.
     pub error: EnvError,
     /// Whether more than one repair was possible.
     pub is_ambiguous: bool,
@@ -110,7 +110,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Why neither copy of a pair is of any use.
+/// Why both copies of a pair are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BothBroken<E> {
     /// The reason of the first copy.

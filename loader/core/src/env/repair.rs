@@ -18,7 +18,7 @@ use crate::env::writer::{
     PADDING, SECTOR, Sectors, TAIL, end_of_entries, entry_length, find, is_legal, write_entry,
 };
 
-/// The format of what is repaired: a redundant pair needs no repair, since its other copy is whole.
+/// Only a single copy is repaired: of a redundant pair the other copy is whole.
 const FORMAT: Format = Format::Single;
 
 /// The variables that a write may have added, with their values. A count above 1 is added only
@@ -57,7 +57,8 @@ pub enum Repair {
     Ambiguous,
 }
 
-/// Tries to repair a single copy whose `stored` checksum is not the `computed` one of its data.
+/// Tries to repair a single copy whose `stored` checksum does not match the `computed` one of its
+/// data.
 #[must_use]
 #[inline(never)]
 pub fn repair(block: &mut [u8], stored: u32, computed: u32) -> Repair {

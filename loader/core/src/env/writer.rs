@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the loader writes into the environment, in the least disturbing way: a value changes where
-//! it stands, a variable that is missing goes behind the last one, and nothing else moves. A write
-//! then touches few sectors, and a power cut between two of them leaves one of a handful of states,
-//! which [`crate::env::repair`] can tell apart.
+//! Writes the environment with as little change as possible: a value changes in place, a missing
+//! variable is appended after the last one, and nothing else moves. A write then touches few
+//! sectors, and a power cut between two of them leaves one of a handful of states, which
+//! [`crate::env::repair`] can tell apart.
 
 use core::ops::Range;
 
@@ -14,10 +14,10 @@ use crate::env::block::{Env, EnvMut, Format, entries, split};
 use crate::env::changes::{Changes, Known};
 use crate::env::place::EnvCopy;
 
-/// The size in bytes of the unit that a disk writes as a whole.
+/// The size in bytes of a sector, which a disk writes as a whole or not at all.
 pub const SECTOR: usize = 512;
 
-/// The block has no room for a variable that must be added.
+/// The block has no room for a new variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no room in the environment for {}: it needs {} bytes, and {} are free", Word(name), Decimal(*needed as u64), Decimal(*available as u64))]
 pub struct NoRoom {
@@ -29,7 +29,7 @@ pub struct NoRoom {
     pub available: usize,
 }
 
-/// The sectors of a block that differ from what is on the disk.
+/// The dirty sectors of a block, which differ from the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sectors {
     bits: [u64; MAX_SECTORS / 64],
@@ -54,53 +54,52 @@ impl Sectors {
     }
 }
 
-/// Where an environment is written to.
+/// The disk that an environment is written to.
 pub trait Storage {
-    /// What can go wrong.
+    /// The error of a write or a flush.
     type Error;
 
     /// Writes whole sectors of a copy, from sector number `first` of the copy on.
     ///
     /// # Errors
     ///
-    /// When they could not be written.
+    /// When the write fails.
     fn write(&mut self, copy: EnvCopy, first: usize, bytes: &[u8]) -> Result<(), Self::Error>;
 
-    /// Waits until all that was written is on stable storage.
+    /// Waits until all writes are on stable storage.
     ///
     /// # Errors
     ///
-    /// When that is not sure.
+    /// When the disk does not confirm it.
     fn flush(&mut self) -> Result<(), Self::Error>;
 }
 
 /// An environment in memory that can be changed and written back.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    /// The block that counts.
+    /// The active copy.
     block: &'a mut [u8],
-    /// The other copy, where there is one.
+    /// The inactive copy of a pair.
     pair: Option<Pair<'a>>,
-    /// In which sectors the block differs from the disk.
+    /// The sectors in which the block differs from the disk.
     dirty: Sectors,
-    /// Whether bytes that no repair can know are written over.
+    /// Whether a write overwrites bytes that no repair can reconstruct.
     loses_unknown: bool,
 }
 
-/// The copy of a redundant pair that does not count.
+/// The inactive copy of a redundant pair.
 #[derive(Debug)]
 struct Pair<'a> {
-    /// Which one the other one is.
+    /// The inactive copy's place.
     other_is: EnvCopy,
-    /// What it holds on the disk.
+    /// Its contents on the disk.
     other: &'a mut [u8],
-    /// Whether that is known. It is not after a read error or a failed write.
+    /// Whether the contents are known. They are not after a read error or a failed write.
     is_known: bool,
 }
 
 impl<'a> Writer<'a> {
-    /// A single copy, valid. `dirty` tells in which sectors it differs from the disk, after a
-    /// repair.
+    /// A single copy, valid. `dirty` lists the sectors that a repair has changed.
     #[must_use]
     pub fn single(block: &'a mut [u8], dirty: Sectors) -> Self {
         Self {
@@ -111,8 +110,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The copy of a pair that counts, and what the other one holds on the disk, as far as that is
-    /// known.
+    /// The active copy of a pair, and the contents of the inactive one, if known.
     #[must_use]
     pub fn redundant(
         block: &'a mut [u8],
@@ -138,7 +136,7 @@ impl<'a> Writer<'a> {
         Env::trusted(self.block, self.format())
     }
 
-    /// Which copy the block is.
+    /// The active copy.
     #[must_use]
     pub fn current(&self) -> EnvCopy {
         self.pair
@@ -153,15 +151,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes the changes and writes them: what differs from the disk, then a flush. A single copy
-    /// is written where it stands. Of a pair only the copy that does not count is written, so
-    /// that a cut leaves the one that does.
+    /// Makes the changes, writes the dirty sectors and flushes. A single copy is written in place.
+    /// Of a pair only the inactive copy is written and becomes the active one, so that a power
+    /// cut leaves the other.
     ///
     /// # Errors
     ///
-    /// When a variable must be added and does not fit, nothing is changed. When a write or the
-    /// flush fails, a single copy is left as changed in memory, and what was not written comes
-    /// with the next write; of a pair the copy that counted before counts again.
+    /// When a new variable does not fit, nothing is changed. When a write or the flush fails, a
+    /// single copy stays changed in memory, and the next write includes the missing sectors; of
+    /// a pair the copy that was active before is active again.
     #[inline(never)]
     pub fn record<E>(
         &mut self,
@@ -174,7 +172,7 @@ impl<'a> Writer<'a> {
         self.write(storage).map_err(RecordError::Storage)
     }
 
-    /// Writes what differs from the disk, then flushes.
+    /// Writes the dirty sectors, then flushes.
     ///
     /// # Errors
     ///
@@ -234,7 +232,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Makes the other copy of a pair equal to the one that counts, but newer, and lets it count.
+    /// Makes the inactive copy of a pair equal to the active one, but newer, and thereby active.
     fn turn_to_other_copy(&mut self) {
         let Some(pair) = &mut self.pair else {
             return;
@@ -288,13 +286,13 @@ pub enum RecordError<E> {
     Storage(E),
 }
 
-/// Where a value goes.
+/// The place of a value.
 enum Place {
     /// It is there already, or a missing variable means the same.
     Unchanged,
     /// In place of the one character at this offset.
     At(usize),
-    /// Behind the last entry.
+    /// After the last entry.
     Behind,
 }
 
@@ -307,7 +305,7 @@ fn place(block: &[u8], format: Format, known: Known, value: u8) -> Place {
     }
 }
 
-/// Where the value of a variable stands, the last one where the name occurs more than once.
+/// The place of a variable's value; of the last entry if the name occurs more than once.
 pub(crate) fn find(block: &[u8], format: Format, known: Known) -> Option<Range<usize>> {
     entries(block, format)
         .filter(|entry| {
@@ -322,7 +320,7 @@ pub(crate) fn is_legal(known: Known, value: &[u8]) -> bool {
     matches!(value, [one] if known.legal_values().contains(one))
 }
 
-/// The offset behind the last entry and its NUL: where the end mark stands.
+/// The offset after the last entry and its NUL: that of the end mark.
 pub(crate) fn end_of_entries(block: &[u8], format: Format) -> usize {
     entries(block, format)
         .last()
@@ -330,13 +328,13 @@ pub(crate) fn end_of_entries(block: &[u8], format: Format) -> usize {
         .min(block.len())
 }
 
-/// The bytes from the end mark on that adding a variable changes at most.
+/// The most bytes, from the end mark on, that adding a variable changes.
 pub(crate) const TAIL: usize = 24;
 
-/// What a block is padded with.
+/// The bytes that a block may be padded with.
 pub(crate) const PADDING: [u8; 2] = [0xff, 0x00];
 
-/// Whether what a variable may be added over is known: padding behind the end mark.
+/// Whether the bytes that a new variable would overwrite are padding, so that a repair knows them.
 fn is_padded(block: &[u8], end: usize) -> bool {
     let tail = &block[block.len().min(end + 1)..block.len().min(end + TAIL)];
     PADDING

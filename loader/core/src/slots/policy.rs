@@ -39,7 +39,7 @@ use crate::env::changes::{Changes, Digit, Known};
 use crate::slots::slot::{Reason, Slot};
 use crate::slots::variables::Variables;
 
-/// How many trial boots there are where `bootlimit` is not set.
+/// The number of trial boots if `bootlimit` is not set.
 const DEFAULT_LIMIT: u64 = 1;
 
 /// The highest limit that counts: the count is written in place, as one digit.
@@ -53,12 +53,12 @@ const MAX_ATTEMPTS: usize = 3;
 pub struct Attempt {
     /// The slot.
     pub slot: Slot,
-    /// Why it would be booted.
+    /// The reason to boot it.
     pub reason: Reason,
     /// The changes to write and flush before its kernel is read.
     pub changes: Option<Changes>,
     /// Whether to boot it although the changes could not be written. A trial that cannot be
-    /// counted might go on for ever, so the other slot is tried first; a revert is followed
+    /// counted might go on forever, so the other slot is tried first; a revert is followed
     /// even where it cannot be recorded.
     pub even_unrecorded: bool,
     /// The boots of the trial: with this one where it is counted, else those before. 0 without a
@@ -78,13 +78,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Adds an attempt; none has more than there is room for.
+    /// Adds an attempt. No plan has more than the capacity.
     fn attempt(&mut self, attempt: Attempt) {
-        // Without `ArrayVec::push`, which brings the texts of a panic along.
+        // `ArrayVec::push` would add the code and texts of a panic.
         let _ = self.attempts.try_push(attempt);
     }
 
-    /// Adds an oddity; no environment has more than there is room for.
+    /// Adds an oddity. No environment has more than the capacity.
     fn oddity(&mut self, oddity: Oddity) {
         let _ = self.oddities.try_push(oddity);
     }
@@ -93,16 +93,16 @@ impl Plan {
 /// The most oddities of a [`Plan`]: one of the trial, one of its limit, one of its count.
 const MAX_ODDITIES: usize = 3;
 
-/// A variable that has a value nobody writes.
+/// A variable with an invalid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Oddity {
-    /// The active slot is missing.
+    /// `nerves_fw_active` is not set.
     #[error("nerves_fw_active is not set: trying slot a, then b")]
     NoActive,
-    /// The active slot is no slot.
+    /// `nerves_fw_active` names no slot.
     #[error("nerves_fw_active is {0}, neither a nor b: trying slot a, then b")]
     Active(Shown),
-    /// It is not known whether a trial is on.
+    /// A flag is neither 0 nor 1.
     #[error("{} is {value}, neither 0 nor 1: no trial", Word(name))]
     Flag {
         /// The variable.
@@ -110,20 +110,20 @@ pub enum Oddity {
         /// Its value.
         value: Shown,
     },
-    /// A trial's count cannot be read.
+    /// `bootcount` is not a number.
     #[error("bootcount is {0}, not a number: the trial counts as failed")]
     Count(Shown),
-    /// The limit cannot be read.
+    /// `bootlimit` is not a number from 1 on.
     #[error("bootlimit is {0}, not a number from 1 on: 1 counts")]
     Limit(Shown),
-    /// The limit is too high.
+    /// `bootlimit` is above 9.
     #[error("bootlimit is {0}: 9 counts")]
     HighLimit(Shown),
 }
 
 /// Whether the active slot is on trial.
 enum Trial {
-    /// It is not.
+    /// There is no trial.
     No,
     /// It may be tried once these changes are written.
     Open {
@@ -131,14 +131,14 @@ enum Trial {
         /// The boots of the trial, with this one.
         bootcount: u64,
     },
-    /// It has used up its boots.
+    /// The trial has used up its boots.
     Over {
         /// How many boots there were; 0 if that is not known.
         bootcount: u64,
     },
 }
 
-/// The plan for a slot that was asked for: that one, and nothing is written.
+/// The plan for an override: the slot it names, with nothing written.
 #[must_use]
 pub fn forced(slot: Slot) -> Plan {
     let mut plan = Plan::default();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Works through a plan: looks at each slot, writes what must be written, reads the slot, and goes
-//! on to the next one when any of that fails. The order is what makes a failed update harmless:
+//! Carries out a plan: checks each slot, writes its changes, reads it, and goes on to the next slot
+//! when a step fails. This order makes a failed update harmless:
 //!
-//! 1. look at the slot: nothing is written for one that cannot be booted;
+//! 1. check the slot: nothing is written for a slot that cannot be booted;
 //! 2. write and flush: a trial is counted before it can hang, a revert is recorded before it can be
 //!    cut off;
 //! 3. read the kernel.
@@ -15,16 +15,16 @@ use crate::env::writer::{RecordError, Storage, Writer};
 use crate::slots::policy::{Attempt, Plan};
 use crate::slots::slot::{Reason, Slot};
 
-/// What works on slots and on the disk.
+/// The operations on slots and on their disk.
 pub trait Slots: Storage {
-    /// A slot that was looked at and can be booted.
+    /// A slot that was checked and can be booted.
     type Checked;
     /// A slot in memory.
     type Loaded;
     /// Why a slot cannot be booted.
     type SlotError;
 
-    /// Looks at a slot, whose variables are in `env`, without reading its kernel.
+    /// Checks a slot, whose variables are in `env`, without reading its kernel.
     ///
     /// # Errors
     ///
@@ -38,7 +38,7 @@ pub trait Slots: Storage {
     /// When it cannot be read.
     fn load(&mut self, checked: Self::Checked) -> Result<Self::Loaded, Self::SlotError>;
 
-    /// Tells that something could not be recorded, and whether the slot is booted all the same.
+    /// Reports that changes could not be recorded, and whether the slot is booted all the same.
     fn unrecorded(&mut self, attempt: &Attempt, error: &RecordError<Self::Error>);
 }
 
@@ -47,7 +47,7 @@ pub trait Slots: Storage {
 pub struct Ready<L> {
     /// The slot.
     pub slot: Slot,
-    /// Why it is this one.
+    /// Why this slot is booted.
     pub reason: Reason,
     /// The boots of the trial: [`Attempt::bootcount`].
     pub bootcount: u64,

@@ -65,7 +65,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason as the console and the kernel are told it.
+    /// The reason as printed, and as the kernel finds it in `/chosen`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -115,7 +115,7 @@ fn set<'a, const N: usize>(
     }
 }
 
-/// What to load for a slot.
+/// The kernel, command line and initrd of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotContents<'a> {
     /// Where the kernel's Image starts.
@@ -131,7 +131,7 @@ impl<'a> SlotContents<'a> {
     ///
     /// # Errors
     ///
-    /// When a variable that is needed is missing, or one that should be a number is none.
+    /// When a required variable is missing, or a value is not a number.
     pub fn read(variables: &SlotVariables<'a>) -> Result<Self, SlotError> {
         let kernel_lba = required("kernel_lba", variables.kernel_lba)?;
         let initrd = match (variables.initrd_lba, variables.initrd_size) {
@@ -161,22 +161,22 @@ fn required(name: &'static str, value: Option<&[u8]>) -> Result<u64, SlotError> 
     })
 }
 
-/// Why the variables of a slot do not say what to boot. Names are shown without the slot's letter
+/// Why a slot cannot be booted by its variables. Names are shown without the slot's letter
 /// and dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SlotError {
-    /// A variable that is needed is not set.
+    /// A required variable is not set.
     #[error("{} is not set", Word(name))]
     Missing {
         /// The variable, without the slot.
         name: &'static str,
     },
-    /// A variable should be a decimal number.
+    /// A value is not a decimal number.
     #[error("{} is {value}, not a decimal number", Word(name))]
     NotANumber {
         /// The variable, without the slot.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: Shown,
     },
     /// The initrd has no bytes.

@@ -9,7 +9,7 @@ use crate::tree::fdt::FdtError;
 use crate::tree::memory_map::TooManyRegions;
 use crate::units::{Addr, Bytes, Count};
 
-/// Why there is no usable DTB.
+/// Why the DTB cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DtbError {
     /// Something else is at that address.
