@@ -17,7 +17,7 @@ use crate::harness::process::{self, ProcessError};
 use crate::output;
 use crate::toolchain::{self, StandardLibrary, TARGET, Toolchain, ToolchainError};
 
-/// Why there is no bare-metal binary.
+/// Why no bare-metal binary could be built.
 #[derive(Debug, Error)]
 pub enum BuildError {
     /// cargo could not be run, or said no (its own messages went to stderr).
@@ -37,7 +37,7 @@ pub enum BuildError {
     Elf {
         /// The ELF.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: ElfError,
     },
     /// A product could not be read.
@@ -45,7 +45,7 @@ pub enum BuildError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A product could not be written.
@@ -53,7 +53,7 @@ pub enum BuildError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -94,7 +94,7 @@ pub struct LoaderBuild {
     pub env_size: Option<u64>,
     /// Where the second copy starts, in blocks of 512 bytes.
     pub env_redundant_lba: Option<u64>,
-    /// What happens to an entry at EL2: `auto`, `keep` or `drop`.
+    /// The level for the kernel after an entry at EL2: `auto`, `keep` or `drop`.
     pub el2: Option<String>,
     /// Narrate every step.
     pub trace: bool,
@@ -180,7 +180,7 @@ pub fn payload(path: &Path) -> Result<(), BuildError> {
 /// Reads a bare-metal ELF.
 ///
 /// # Errors
-/// When it cannot be read, or is no whole ELF.
+/// When it cannot be read, or is not a complete ELF.
 pub fn read_elf(path: &Path) -> Result<LoaderElf, BuildError> {
     let bytes = fs::read(path).map_err(|source| BuildError::Read {
         path: path.into(),

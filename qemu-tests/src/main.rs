@@ -27,7 +27,7 @@ enum Command {
     Build(build::Arguments),
     Test(test::Arguments),
     Bench(bench::Arguments),
-    /// Run the checks of .ci/run but for the tests: clippy for host and bare metal, and rustdoc,
+    /// Run the checks of .ci/run except the tests: clippy for host and bare metal, and rustdoc,
     /// without warnings
     Lint,
     /// Show the sections of the loader with llvm-size

@@ -30,7 +30,7 @@ pub enum ScratchError {
     Env {
         /// Where it is.
         lba: u64,
-        /// What is wrong with it.
+        /// The cause.
         source: EnvError,
     },
     /// A variable does not fit, or has an impossible name.
@@ -38,7 +38,7 @@ pub enum ScratchError {
     Set {
         /// The variable.
         name: String,
-        /// What is wrong with it.
+        /// The cause.
         source: SetError,
     },
 }

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::harness::process::{self, ProcessError};
 use crate::paths;
 
-/// What the loader is built for: no SIMD registers, no unaligned accesses.
+/// The loader's target: no SIMD registers, no unaligned accesses.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 
 /// How long `rustc` may take to say what it is.
@@ -94,7 +94,7 @@ impl Toolchain {
             .join("bin")
     }
 
-    /// What is there of the standard library; `None` if neither form is.
+    /// The form of the standard library that is installed; `None` if there is none.
     #[must_use]
     pub fn standard_library(&self) -> Option<StandardLibrary> {
         if has_core(&self.sysroot.join("lib/rustlib").join(TARGET).join("lib")) {

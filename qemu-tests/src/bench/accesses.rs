@@ -28,7 +28,7 @@ const PAYLOAD: &[u8] = b"payload: ";
 pub struct Accesses {
     /// Bytes that the loader printed.
     pub printed: u64,
-    /// All accesses but for those bytes.
+    /// All accesses except those bytes.
     pub others: u64,
 }
 

@@ -25,11 +25,11 @@ const LINUX: &str = "Linux version";
 /// A way to boot.
 #[derive(Clone, Debug)]
 pub struct Way {
-    /// What boots.
+    /// The boot method.
     pub name: &'static str,
     /// A machine with a kernel that says at once that it runs.
     pub kernel: Machine,
-    /// What that kernel says first.
+    /// The first line that the kernel prints.
     pub first: &'static str,
     /// Whether that kernel is the test payload, so that its time can be compared.
     pub is_payload: bool,
@@ -41,10 +41,10 @@ pub struct Way {
     pub size: u64,
 }
 
-/// What a way costs.
+/// The figures of one boot method.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
-    /// What boots.
+    /// The boot method.
     pub name: &'static str,
     /// From QEMU's start to the test payload's first byte, in ms.
     pub payload_ms: Option<u64>,

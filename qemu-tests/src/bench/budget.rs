@@ -52,7 +52,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// What is still good.
+/// The limit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
@@ -62,21 +62,21 @@ pub enum Limit {
     AtLeast(Amount),
 }
 
-/// What the loader in C has, from the least to the most that was seen.
+/// The same figure of the loader in C, smallest to largest seen.
 pub type Reference = (Amount, Amount);
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// What was measured.
+    /// The measured figure.
     pub what: &'static str,
     /// How.
     pub how: &'static str,
     /// Of what; empty for mere numbers.
     pub unit: &'static str,
-    /// What was found.
+    /// The measured value.
     pub value: Amount,
-    /// What is still good.
+    /// The limit.
     pub limit: Limit,
     /// The same of the loader in C, where it has that.
     pub c_loader: Option<Reference>,
@@ -136,7 +136,7 @@ impl Row {
         Self { unit, ..self }
     }
 
-    /// What the loader in C has, from the least to the most.
+    /// The same figure of the loader in C, smallest to largest.
     #[must_use]
     pub fn c_loader(self, least: Amount, most: Amount) -> Self {
         let c_loader = Some((least, most));

@@ -31,7 +31,7 @@ pub enum BenchError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// QEMU could not be asked.
@@ -48,13 +48,13 @@ pub enum BenchError {
     Symbols {
         /// The ELF.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: goblin::error::Error,
     },
     /// QEMU's log of what was executed has no loader or no kernel in it.
     #[error("QEMU's log of `{command}` does not go from the loader to its kernel")]
     ExecutionLog {
-        /// What was run.
+        /// The command.
         command: String,
     },
     /// QEMU's trace is not what it should be.

@@ -74,9 +74,9 @@ struct Calls {
 
 struct Frame {
     symbol: u64,
-    /// The instruction behind the call.
+    /// The instruction after the call.
     back: u64,
-    /// What had been executed before.
+    /// The instructions executed before.
     before: u64,
 }
 

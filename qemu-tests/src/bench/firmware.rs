@@ -32,7 +32,7 @@ pub enum FirmwareError {
     /// It failed.
     #[error("{command} ended with {status}")]
     Status {
-        /// What was run.
+        /// The command.
         command: String,
         /// How it ended.
         status: std::process::ExitStatus,
@@ -42,12 +42,12 @@ pub enum FirmwareError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What one command took, the least of several runs.
+/// The cost of one command, the least of several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// From start to end.
@@ -131,7 +131,7 @@ impl Imagegen {
     }
 }
 
-/// What `gzip -9` makes of `file`, in bytes: the measure for an archive of it, whatever kernel
+/// The size of `file` after `gzip -9`, in bytes: the measure for an archive of it, whatever kernel
 /// Debian has today.
 ///
 /// # Errors

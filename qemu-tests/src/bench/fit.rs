@@ -15,7 +15,7 @@ const LINEAR: f64 = 0.05;
 pub struct Line {
     /// The cost at 0.
     pub base: f64,
-    /// What one more costs.
+    /// The cost of one more.
     pub slope: f64,
     /// The farthest that a measurement is from the line, as a part of the measurement.
     pub deviation: f64,
@@ -69,7 +69,7 @@ impl Line {
         }
     }
 
-    /// What the measurements are.
+    /// The measurements.
     #[must_use]
     pub fn growth(&self) -> Growth {
         if self.spread < FLAT {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a measurement was made on.
+//! The host of a measurement.
 
 use std::fs;
 use std::thread;
@@ -24,7 +24,7 @@ pub fn describe() -> Result<String, BenchError> {
     ))
 }
 
-/// The model's name (x86), as Linux tells it.
+/// The model's name (x86), as Linux reports it.
 fn processor(information: &str) -> Option<&str> {
     let line = information
         .lines()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a boot of Linux costs, and what it leaves to Linux.
+//! The cost of a boot of Linux, and the memory that is left to Linux.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ pub(super) const USERSPACE: &str = "Leave by: poweroff";
 /// How long a boot may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What Linux says of its memory in a guest, in kB. The demo's shell is asked.
+/// The memory that Linux reports in a guest, in kB, by way of the demo's shell.
 ///
 /// # Errors
 /// When the guest does not get to its shell or does not answer.
@@ -36,7 +36,7 @@ pub fn memory_total(machine: &Machine) -> Result<u64, BenchError> {
     total.ok_or_else(|| ReportError::Absent("MemTotal".to_owned()).into())
 }
 
-/// What one boot to userspace took.
+/// The cost of one boot to userspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boot {
     /// From QEMU's start to the demo's last line before its shell.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a boot costs, in counts that do not depend on how fast the host is where that can be.
+//! The cost of a boot, wherever possible in counts that do not depend on the host's speed.
 
 pub mod accesses;
 pub mod against;

@@ -30,10 +30,10 @@ const ONE_INSN: Version = Version::new(8, 1, 0);
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What stands for a name where there is none.
+/// The name of code without a symbol.
 pub const NAMELESS: &str = "(no symbol)";
 
-/// What the loader executed.
+/// The instructions that the loader executed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Profile {
     /// All instructions from reset to the kernel's first.
@@ -44,7 +44,7 @@ pub struct Profile {
     pub stretches: Vec<Stretch>,
 }
 
-/// What one symbol takes.
+/// The cost of one symbol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Share {
     /// Its name, without the compiler's hash.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the loader's bytes are: code by the source file it comes from, and constants.
+//! The loader's bytes: code by source file, and constants.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use super::execution::INSTRUCTION;
 /// Why the bytes cannot be told apart.
 #[derive(Debug, Error)]
 pub enum SizeError {
-    /// The file is no ELF.
+    /// The file is not an ELF.
     #[error("cannot read {path}")]
     Elf {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: goblin::error::Error,
     },
     /// It cannot be read, or its tables of lines cannot.
@@ -30,7 +30,7 @@ pub enum SizeError {
     Lines {
         /// The file.
         path: PathBuf,
-        /// What is wrong with them.
+        /// The cause.
         what: String,
     },
 }
@@ -47,7 +47,7 @@ pub struct Part {
 /// Tells apart the `loaded` bytes of an ELF that has tables of lines, the largest part first.
 ///
 /// # Errors
-/// When it is no ELF, or its tables make no sense.
+/// When it is not an ELF, or its tables are invalid.
 pub fn parts(path: &Path, loaded: u64) -> Result<Vec<Part>, SizeError> {
     let lines = |what: String| SizeError::Lines {
         path: path.into(),
@@ -113,8 +113,8 @@ fn constants(section: &str) -> String {
     }
 }
 
-/// What an instruction counts for: the innermost file that is not the standard library's, whose
-/// functions are inlined everywhere. Assembly has no lines; its symbol names the file.
+/// The part that an instruction belongs to: the innermost file that is not the standard library's,
+/// whose functions are inlined everywhere. Assembly has no lines; its symbol names the file.
 fn part(files: &[String], symbol: &str) -> String {
     let own = files.iter().find_map(|file| own(file));
     own.unwrap_or_else(|| {

@@ -8,23 +8,23 @@ use std::fmt::Write as _;
 const WIDTH: f64 = 860.0;
 /// Where bars start, to the right of their labels.
 const LEFT: f64 = 350.0;
-/// The longest bar; its number stands behind it.
+/// The longest bar; its number follows it.
 const LONGEST: f64 = 280.0;
 /// From bar to bar.
 const STEP: f64 = 24.0;
 /// How thick they are.
 const THICK: f64 = 16.0;
-/// What a panel's title takes.
+/// The height of a panel's title.
 const TITLE: f64 = 34.0;
 
 /// A bar.
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// What it stands for.
+    /// The label.
     pub label: String,
     /// Its length, in whatever all bars of the panel have. `None` where there is no such thing.
     pub value: Option<f64>,
-    /// What is written at its end.
+    /// The text at its end.
     pub text: String,
     /// Whether it is the one that the picture is about.
     pub ours: bool,
@@ -33,7 +33,7 @@ pub struct Bar {
 /// Bars to be compared with each other.
 #[derive(Clone, Debug)]
 pub struct Panel {
-    /// What their lengths mean.
+    /// The meaning of their lengths.
     pub title: String,
     /// From top to bottom.
     pub bars: Vec<Bar>,

@@ -35,7 +35,7 @@ impl Symbols {
     /// Reads them out of the ELF `bytes`.
     ///
     /// # Errors
-    /// When that is no ELF.
+    /// When that is not an ELF.
     pub fn parse(bytes: &[u8]) -> Result<Self, goblin::error::Error> {
         let elf = Elf::parse(bytes)?;
         let code: Vec<bool> = elf

@@ -26,11 +26,11 @@ use crate::harness::report::{DONE, Report};
 /// Where the RAM of QEMU's `virt` machine starts.
 const RAM_BASE: u64 = 0x4000_0000;
 
-/// What QEMU reserves for its device tree, and fills with zeroes behind it (QEMU, hw/arm/virt.c and
-/// system/device_tree.c, `FDT_MAX_SIZE`).
+/// The memory that QEMU reserves for its device tree and fills with zeroes after it (QEMU,
+/// hw/arm/virt.c and system/device_tree.c, `FDT_MAX_SIZE`).
 const DTB_SIZE: u64 = 1 << 20;
 
-/// What a host's huge page covers.
+/// The size of a huge page of the host.
 const BLOCK: u64 = 2 << 20;
 
 /// The RAM that a loader and QEMU have touched.
@@ -38,7 +38,7 @@ const BLOCK: u64 = 2 << 20;
 pub struct Touched {
     /// The device tree's and the kernel's places.
     expected: [Range<u64>; 2],
-    /// What was touched, as addresses, in whole pages.
+    /// The touched addresses, in whole pages.
     touched: Vec<Range<u64>>,
 }
 

@@ -44,13 +44,13 @@ pub(crate) struct Arguments {
     /// Added to the kernel's command line, as QEMU's -append does
     #[arg(long, value_name = "ARGUMENTS")]
     append: Option<String>,
-    /// The guest's memory in MiB, or with M or G behind it
+    /// The guest's memory in MiB, or with M or G appended
     #[arg(long, value_name = "SIZE", default_value = "256", value_parser = mebibytes)]
     memory: u32,
     /// The guest's CPUs
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     smp: u8,
-    /// What executes the guest: auto takes a hypervisor where there is one
+    /// The accelerator; auto uses a hypervisor if there is one
     #[arg(long, value_enum, default_value_t)]
     accel: Accel,
     /// Wait for a debugger on TCP port 1234 before the first instruction

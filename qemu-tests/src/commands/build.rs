@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     settings: Settings,
 }
 
-/// What can be chosen about the loader, also by `cargo qemu boot`.
+/// The options of a loader build, also of `cargo qemu boot`.
 #[derive(Args)]
 pub(crate) struct Settings {
     /// The cargo profile to build with

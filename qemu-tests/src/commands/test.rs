@@ -83,8 +83,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// Downloads the kernels whose tests are going to run. What cannot be had is said here, and its
-/// test fails.
+/// Downloads the kernels whose tests are going to run. A kernel that is not available is reported
+/// here, and its test fails.
 fn get_kernels(filter: &str) {
     let mut kernels = DebianKernel::of_all_suites();
     kernels.retain(|kernel| kernel.test_name().contains(filter));

@@ -25,7 +25,7 @@ use crate::output;
 use crate::paths;
 use crate::setup::debian::assets::kit::Kit;
 
-/// Why there is no demo image.
+/// Why no demo image could be made.
 #[derive(Debug, Error)]
 pub enum DemoError {
     /// Debian's parts are needed and not there.
@@ -36,7 +36,7 @@ pub enum DemoError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The kernel is none that can be booted.
@@ -44,7 +44,7 @@ pub enum DemoError {
     Kernel {
         /// The kernel.
         path: PathBuf,
-        /// What it is instead.
+        /// Its actual kind.
         source: KernelError,
     },
     /// The root file system could not be made.
@@ -58,7 +58,7 @@ pub enum DemoError {
     Disk(#[from] DiskError),
 }
 
-/// What the user brings, instead of what Debian has.
+/// The user's own parts, in place of Debian's.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// An arm64 Image, raw or packed.
@@ -80,7 +80,7 @@ pub struct Demo {
     pub initrd: Option<PathBuf>,
 }
 
-/// What an image was made from, as `<stem>.json` keeps it.
+/// The inputs of an image, as `<stem>.json` keeps it.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 struct Recipe {
     inputs: Vec<Input>,

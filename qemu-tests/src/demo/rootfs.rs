@@ -22,7 +22,7 @@ const FILES: [(&str, &[u8], bool); 3] = [
     ),
 ];
 
-/// What one wants at a shell, and what the scripts call. busybox cannot be asked on the host: it is
+/// The commands for a shell and for the scripts. busybox cannot be asked on the host: it is
 /// an arm64 program.
 const IN_BIN: &str = "ash cat chmod clear cp cut date dd df dmesg du echo env false fdisk find free grep head hexdump \
                       hostname ip kill less ln ls lsmod md5sum mkdir more mount mv ping ps pwd rm sed sh sha256sum \

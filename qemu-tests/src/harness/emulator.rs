@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the QEMU at hand is, and which CPUs it has.
+//! The version of the QEMU in use, and its CPUs.
 
 use std::env;
 use std::fmt;

@@ -19,7 +19,7 @@ pub enum ProcessError {
     Start {
         /// The command as a shell would take it.
         command: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The program ended with an exit status other than 0.
@@ -29,7 +29,7 @@ pub enum ProcessError {
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it wrote to stderr, when that was captured.
+        /// Its stderr, if captured.
         stderr: String,
     },
     /// The program was still running at the end of its time and was killed.
@@ -39,7 +39,7 @@ pub enum ProcessError {
         command: String,
         /// How long it was given.
         limit: Duration,
-        /// What it wrote to stderr until then, when that was captured.
+        /// Its stderr until then, if captured.
         stderr: String,
     },
 }
@@ -77,7 +77,7 @@ pub fn capture(command: &mut Command, limit: Duration) -> Result<String, Process
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = start(command)?;
-    // Both pipes are drained at once, or a full one would block the program for ever.
+    // Both pipes are drained at once, or a full one would block the program forever.
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let ended = wait(&mut child, command, limit);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the test payload says about the state it was entered in.
+//! The report of the test payload on the state it was entered in.
 //!
 //! It prints a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was expected)` for
 //! each point that it checks, and `payload: done` at the end.
@@ -33,9 +33,9 @@ pub enum ReportError {
     NotANumber {
         /// The point.
         name: String,
-        /// What the payload says.
+        /// The reported value.
         value: String,
-        /// Why that is no number.
+        /// Why it is not a number.
         source: ParseIntError,
     },
 }
@@ -50,7 +50,7 @@ impl Report {
     /// Reads the last report out of a serial log.
     ///
     /// # Errors
-    /// When there is no whole report, or a point of it failed.
+    /// When the report is incomplete, or a check in it failed.
     pub fn parse(serial: &str) -> Result<Self, ReportError> {
         let lines: Vec<&str> = serial.lines().map(str::trim_end).collect();
         let end = lines
@@ -85,7 +85,7 @@ impl Report {
         }
     }
 
-    /// What the payload says about `name`.
+    /// The reported value of `name`.
     ///
     /// # Errors
     /// When it says nothing.
@@ -96,7 +96,7 @@ impl Report {
             .ok_or_else(|| ReportError::Absent(name.to_owned()))
     }
 
-    /// What the payload says about `name`, as a number, decimal or with `0x`.
+    /// The reported value of `name` as a number, decimal or with `0x`.
     ///
     /// # Errors
     /// When it says nothing, or no number.

@@ -67,7 +67,7 @@ impl Tree {
     /// Adds a property to `/chosen`.
     ///
     /// # Errors
-    /// When there is no such node.
+    /// When the tree has no such node.
     pub fn chosen(self, property: &str) -> Result<Self> {
         self.replace("chosen {", &format!("chosen {{\n{property}"))
     }

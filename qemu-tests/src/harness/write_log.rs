@@ -19,7 +19,7 @@ const FLUSH: u64 = 1;
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
 
-/// What happened to the disk.
+/// An operation on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// Bytes were written, from this byte of the disk on.
@@ -34,7 +34,7 @@ pub enum WriteLogError {
     /// The file cannot be read.
     #[error("cannot read the log")]
     Read(#[from] std::io::Error),
-    /// It is no such log.
+    /// It is not a write log.
     #[error("the log starts with {0:#x}, not with {MAGIC:#x}")]
     Magic(u64),
     /// It ends too early, or has an entry that no loader makes.

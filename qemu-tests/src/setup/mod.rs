@@ -3,7 +3,7 @@
 //! Finding and installing what building, booting and testing need.
 //!
 //! Everything is looked for on each run, by looking at files only, so that a run with nothing to do
-//! takes no time. What is missing comes from the system's apt (programs), from rustup or a Debian
+//! takes no time. Missing parts come from the system's apt (programs), from rustup or a Debian
 //! archive (the bare-metal standard library) and from a Debian archive (kernels and busybox for the
 //! guest), with a line on stderr for each step.
 

@@ -80,9 +80,9 @@ const LLVM: Program = Program {
 #[derive(Debug, Error)]
 pub enum ProgramsError {
     /// `QEMU` is set and leads nowhere.
-    #[error("the environment variable QEMU is {0:?}, which is no program that can be run")]
+    #[error("the environment variable QEMU is {0:?}, which is not an executable program")]
     BadQemu(String),
-    /// There is no apt to install them with.
+    /// No apt is available to install them.
     #[error("missing: {missing}. There is no apt-get here to install them; {hint}")]
     NoApt {
         /// The programs.
@@ -95,7 +95,7 @@ pub enum ProgramsError {
     Apt {
         /// The packages.
         packages: String,
-        /// What apt said.
+        /// The output of apt.
         source: ProcessError,
     },
     /// apt was content, but a program is still not there.

@@ -2,7 +2,7 @@
 
 //! The purposes that decide what a command needs.
 
-/// What a command is going to do.
+/// The purpose of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Build the loader.

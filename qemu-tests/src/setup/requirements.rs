@@ -33,7 +33,7 @@ pub enum SetupError {
 /// One thing that is needed.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// What it is.
+    /// Its name.
     pub name: String,
     /// Where it is, or why not.
     pub detail: String,
@@ -107,7 +107,7 @@ pub fn ensure_kernels(kernels: &[DebianKernel]) -> Vec<(DebianKernel, AssetError
     failed.collect()
 }
 
-/// What comes from Debian's packages.
+/// The parts from Debian's packages.
 fn assets(purpose: Purpose) -> Vec<Asset> {
     let boot = [Asset::Busybox, Asset::Kernel(DebianKernel::STOCK)];
     let test = [Asset::Kernel(DebianKernel::CLOUD), Asset::Installer];

@@ -23,7 +23,7 @@ use crate::toolchain::{SOURCE_STAMP, TARGET, Toolchain};
 const RUSTUP: Duration = Duration::from_secs(120);
 
 /// Suites that have a recent compiler, the likeliest first. The names stay while the releases
-/// behind them change.
+/// of them change.
 const SUITES: [&str; 6] = [
     "stable-backports",
     "testing",
@@ -45,7 +45,7 @@ pub enum RustStdError {
     NotFound {
         /// The compiler's version.
         version: String,
-        /// What was searched.
+        /// The places that were searched.
         looked: String,
     },
     /// The package could not be had.
@@ -56,7 +56,7 @@ pub enum RustStdError {
     Install {
         /// Where they belong.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }

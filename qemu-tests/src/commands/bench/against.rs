@@ -25,9 +25,9 @@ use super::{Bench, keep, keep_image, measure};
 /// How often each boot is timed.
 const ROUNDS: usize = 9;
 
-/// What the test payload says first.
+/// The first line of the test payload.
 const PAYLOAD: &str = "payload: ";
-/// What Linux says first when EDK2 starts it as a program.
+/// The first line of Linux when EDK2 starts it as a program.
 const EFI_STUB: &str = "EFI stub: ";
 
 /// The RAM of all guests, in MiB.
@@ -38,7 +38,7 @@ const MEMORY: u32 = 256;
 const U_BOOT_ENV_SIZE: usize = 0x4_0000;
 /// The blocks of QEMU's flash, 64 MiB.
 const FLASH_BLOCKS: u64 = (64 << 20) / 512;
-/// Where U-Boot is told to read kernel and initrd to, free of each other and of U-Boot.
+/// The addresses at which U-Boot loads kernel and initrd, free of each other and of U-Boot.
 const KERNEL_AT: u64 = 0x4020_0000;
 const INITRD_AT: u64 = 0x4600_0000;
 /// Where QEMU puts the device tree for firmware.
@@ -163,8 +163,8 @@ fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
     })
 }
 
-/// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is no EFI
-/// program, so the kernel is Linux for all figures.
+/// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is not an
+/// EFI program, so the kernel is Linux for all figures.
 fn edk2(bench: &Bench, demo: &Demo) -> Result<Way> {
     let firmware = Asset::Edk2.file("QEMU_EFI.fd", &paths::cache());
     let [_, direct] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);

@@ -40,7 +40,7 @@ const GROWN: u64 = 1000;
 /// The bytes of a cache line of QEMU's cortex-a57.
 const CACHE_LINE: u64 = 64;
 
-/// What grows with what.
+/// The figures that grow, and the input they grow with.
 #[derive(Serialize)]
 struct Series {
     what: &'static str,

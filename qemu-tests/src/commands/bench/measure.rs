@@ -119,7 +119,7 @@ fn loader(bench: &Bench) -> Result<Vec<Row>> {
     ])
 }
 
-/// What Linux has of 110 MiB, started by the loader and by QEMU itself.
+/// The memory that Linux has of 110 MiB, started by the loader and by QEMU itself.
 ///
 /// Debian's kernel sets 64 MiB aside for devices if it finds them in one piece, as it does with the
 /// loader, which puts everything at the start of RAM; too little is left then to get to the shell.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::OpenOptions;
 
-/// What executes the guest's instructions.
+/// The accelerator, which executes the guest's instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accelerator {
     /// Emulation; works everywhere.

@@ -109,7 +109,7 @@ impl Machine {
         Self { cpus, ..self }
     }
 
-    /// What executes the guest.
+    /// The accelerator.
     #[must_use]
     pub fn accelerator(self, accelerator: Accelerator) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl Machine {
         }
     }
 
-    /// A network card behind QEMU's user-mode network; there is none otherwise.
+    /// Adds a network card on QEMU's user-mode network.
     #[must_use]
     pub fn network(self) -> Self {
         Self {

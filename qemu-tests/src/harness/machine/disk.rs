@@ -15,9 +15,9 @@ pub enum Bus {
     MmioAt(u8),
     /// `virtio-blk-pci` on the first bus.
     Pci,
-    /// `virtio-blk-pci` behind a PCI Express root port of its own, as libvirt attaches disks.
+    /// `virtio-blk-pci` on a PCI Express root port, as libvirt attaches disks.
     PciRootPort,
-    /// `virtio-blk-pci` in slot 3 behind a root port and a bridge from PCI Express to PCI.
+    /// `virtio-blk-pci` in slot 3 after a root port and a bridge from PCI Express to PCI.
     PciBridge,
 }
 

@@ -20,7 +20,7 @@ pub enum RunError {
     /// The text did not come within its time.
     #[error("no {text:?} within {} s{log}", .limit.as_secs_f32())]
     Missing {
-        /// What was waited for.
+        /// The expected text or event.
         text: String,
         /// How long.
         limit: Duration,
@@ -30,7 +30,7 @@ pub enum RunError {
     /// The machine ended before it printed the text.
     #[error("the machine ended without {text:?}{log}")]
     EndedWithout {
-        /// What was waited for.
+        /// The expected text or event.
         text: String,
         /// The command and the serial log.
         log: Log,
@@ -54,21 +54,21 @@ pub enum RunError {
     /// The serial port or the process could not be used.
     #[error("cannot talk to the machine{log}")]
     Io {
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
         /// The command and the serial log.
         log: Log,
     },
 }
 
-/// What a failing test shows.
+/// The context of a failure, as a failing test prints it.
 #[derive(Clone, Debug)]
 pub struct Log {
     /// QEMU's command line.
     pub command: String,
-    /// What QEMU wrote to stderr.
+    /// QEMU's stderr.
     pub qemu: String,
-    /// What came out of the serial port.
+    /// The output of the serial port.
     pub serial: String,
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-/// What came so far, for whoever waits for more.
+/// The output so far, for whoever waits for more.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
     state: Mutex<State>,
@@ -28,7 +28,7 @@ pub(super) enum InVain {
 }
 
 impl Pipe {
-    /// A pipe that a thread of its own fills until `from` ends.
+    /// A pipe that a thread fills until `from` ends.
     pub(super) fn filled_from(
         from: Option<impl Read + Send + 'static>,
     ) -> (Arc<Self>, JoinHandle<()>) {
@@ -53,7 +53,7 @@ impl Pipe {
         String::from_utf8_lossy(&self.lock().bytes).into_owned()
     }
 
-    /// Waits until `text` is among the bytes behind the first `from`; returns where it ends.
+    /// Waits until `text` is among the bytes after the first `from`; returns where it ends.
     pub(super) fn wait_for(
         &self,
         text: &str,

@@ -156,13 +156,13 @@ impl Running {
         self.child.id()
     }
 
-    /// What the machine printed so far.
+    /// The machine's output so far.
     #[must_use]
     pub fn serial(&self) -> String {
         self.serial.text()
     }
 
-    /// What a failing test shows.
+    /// The context of a failure, as a failing test prints it.
     #[must_use]
     pub fn log(&self) -> Log {
         Log {

@@ -35,7 +35,7 @@ pub enum ArchiveError {
     Folder {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// apt ended well, but left no package file.
@@ -232,7 +232,7 @@ impl Archive {
     }
 }
 
-/// The system's configuration stays in force (it may name a proxy) but for the places, the
+/// The system's configuration stays in force (it may name a proxy) except for the places, the
 /// architecture and the hooks. A mirror whose lists were not renewed in time will do: signatures
 /// are still checked, and what is looked for has an exact version, or is any of Debian's kernels.
 fn configuration(root: &Path, architecture: &str) -> String {

@@ -12,7 +12,7 @@ const SUITES: [&str; 6] = [
     "sid",
 ];
 
-/// What a kernel is built for, as the end of its package's name.
+/// The flavour of a kernel, as the end of its package's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
     /// For every machine.
@@ -28,7 +28,7 @@ pub enum Flavour {
 pub struct DebianKernel {
     /// The suite it is taken from; `None` for those that the system itself is updated from.
     pub suite: Option<&'static str>,
-    /// What it is built for.
+    /// Its flavour.
     pub flavour: Flavour,
 }
 

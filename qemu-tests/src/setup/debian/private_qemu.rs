@@ -35,7 +35,7 @@ pub enum PrivateQemuError {
     )]
     NoArchive,
     /// The suite's name would lead out of the cache.
-    #[error("{0:?} is no suite of Debian's: trixie-backports is one, for example")]
+    #[error("{0:?} is not a Debian suite; trixie-backports is one, for example")]
     NoSuite(String),
     /// The archive could not be reached, or its suite lacks QEMU.
     #[error("{suite} of {uri} has no package {PACKAGE}, or cannot be reached")]
@@ -51,7 +51,7 @@ pub enum PrivateQemuError {
     /// A program did not do its work, QEMU included.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// What the packages unpack to is not as expected.
+    /// The unpacked packages are not as expected.
     #[error("the packages have no {0}")]
     NoFile(&'static str),
     /// The cache could not be written.
@@ -59,7 +59,7 @@ pub enum PrivateQemuError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -67,9 +67,9 @@ pub enum PrivateQemuError {
 /// A QEMU that can be run.
 #[derive(Clone, Debug)]
 pub struct PrivateQemu {
-    /// What the environment variable `QEMU` is to be set to.
+    /// The value for the environment variable `QEMU`.
     pub program: PathBuf,
-    /// What it says about itself.
+    /// Its version line.
     pub version: String,
 }
 
@@ -158,8 +158,8 @@ fn sources(mirror: &Source, suite: &str) -> Vec<Source> {
         .collect()
 }
 
-/// What starts QEMU with the libraries under `root`, none of the system's, and with its own
-/// firmware files.
+/// The script that starts QEMU with the libraries under `root`, none of the system's, and with its
+/// own firmware files.
 fn script(root: &Path) -> Result<String, PrivateQemuError> {
     let mut linker = None;
     let mut libraries = BTreeSet::new();
@@ -265,7 +265,7 @@ mod tests {
         let mirrors = Mirrors::new(Vec::new());
         let error = install("../x", &mirrors, Path::new("/nowhere")).unwrap_err();
         assert!(
-            error.to_string().starts_with("\"../x\" is no suite"),
+            error.to_string().starts_with("\"../x\" is not a Debian suite"),
             "{error}"
         );
     }

@@ -101,7 +101,7 @@ impl Asset {
             .then_some(contents)
     }
 
-    /// What its packages are looked for in.
+    /// The package lists to search.
     pub(super) fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, AssetError> {
         let suite = match self {
             Self::Busybox | Self::UBoot | Self::Edk2 => None,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// gets its name.
 pub(super) const CONTENTS: &str = "contents.json";
 
-/// What `contents.json` says.
+/// The contents of `contents.json`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::setup) struct Contents {
     pub(in crate::setup) packages: Vec<Package>,

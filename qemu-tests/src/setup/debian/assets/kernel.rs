@@ -68,7 +68,7 @@ pub(super) fn extract(
     })
 }
 
-/// What the initrd must load.
+/// The modules that the initrd loads.
 fn wanted(kernel: DebianKernel) -> Vec<&'static str> {
     let mut modules = MODULES.to_vec();
     if kernel == DebianKernel::STOCK {
@@ -77,7 +77,7 @@ fn wanted(kernel: DebianKernel) -> Vec<&'static str> {
     modules
 }
 
-/// What the root file system has in store.
+/// The modules in the root file system.
 fn on_demand(kernel: DebianKernel) -> &'static [&'static str] {
     if kernel == DebianKernel::STOCK {
         // QEMU's watchdog.

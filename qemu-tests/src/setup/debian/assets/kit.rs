@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a guest is made of: one of Debian's kernels, the modules it needs, and a static busybox, as
+//! The parts of a guest: one of Debian's kernels, the modules it needs, and a static busybox, as
 //! the cache has them.
 
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ impl Kit {
         self.file("vmlinuz")
     }
 
-    /// What `uname -r` says, for example `6.1.0-56-arm64`.
+    /// The output of `uname -r`, for example `6.1.0-56-arm64`.
     #[must_use]
     pub fn kernel_release(&self) -> &str {
         let image = self.contents.packages.first();

@@ -19,7 +19,7 @@ pub enum ModulesError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The package lacks a file.
@@ -28,7 +28,7 @@ pub enum ModulesError {
     /// A module is neither a file of the package nor built into the kernel.
     #[error("the kernel has no {0}, neither as a module nor built in")]
     NoModule(String),
-    /// A module is no ELF with a .modinfo section.
+    /// A module is not an ELF with a .modinfo section.
     #[error("{0} is not a kernel module")]
     NotAModule(PathBuf),
 }
@@ -44,7 +44,8 @@ pub(super) fn find_file(tree: &Path, prefix: &str) -> Result<PathBuf, ModulesErr
 }
 
 /// Puts the modules `wanted` and all they depend on into `folder`, uncompressed; gives back their
-/// file names in an order in which they can be loaded. What is built into the kernel is left out.
+/// file names in an order in which they can be loaded. Modules that are built into the kernel are
+/// left out.
 pub(super) fn collect(
     tree: &Path,
     wanted: &[&str],
@@ -102,7 +103,7 @@ impl Collection<'_> {
     }
 }
 
-/// What `depends=` in the module's .modinfo section names; `None` if there is no such section.
+/// The modules that `depends=` in the .modinfo section names; `None` if there is no such section.
 fn dependencies(module: &[u8]) -> Option<Vec<String>> {
     let elf = Elf::parse(module).ok()?;
     let section = elf

@@ -45,7 +45,7 @@ impl PackageLists {
         }
     }
 
-    /// What a package depends on.
+    /// The dependencies of a package.
     pub(super) fn depends(&self, package: &Package) -> Result<Vec<String>, AssetError> {
         Ok(self.archive.depends(&package.name, &package.version)?)
     }
