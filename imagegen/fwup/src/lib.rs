@@ -17,4 +17,5 @@ pub mod destination;
 pub mod firmware;
 pub mod hex;
 pub mod language;
+mod links;
 pub mod output;

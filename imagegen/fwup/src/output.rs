@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::links;
+
 /// The unit in bytes in which zeroes become holes: the usual block size of file systems.
 const HOLE: usize = 4096;
 
@@ -21,13 +23,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// Starts a file for `path`. An existing file stays until then; its mode is kept, and a link is
-    /// followed.
+    /// Starts a file for `path`. An existing file stays until then, and its mode is kept. Symbolic
+    /// links are followed, also to a file that does not exist yet, and stay.
     ///
     /// # Errors
     ///
-    /// When no file can be created in the folder, or `path` is not a regular file, but a device for
-    /// example.
+    /// When no file can be created in the folder, `path` is not a regular file, but a device for
+    /// example, or its symbolic links lead in a circle.
     pub fn create(path: &Path) -> io::Result<Self> {
         let (path, permissions) = match fs::metadata(path) {
             Ok(found) if found.is_file() => (path.canonicalize()?, found.permissions()),
@@ -37,7 +39,11 @@ impl Output {
                     format!("{} is not a regular file", path.display()),
                 ));
             }
-            Err(_) => (path.to_owned(), Permissions::from_mode(0o644)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let target = links::target(path).ok_or(error)?;
+                (target, Permissions::from_mode(0o644))
+            }
+            Err(error) => return Err(error),
         };
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -109,7 +115,7 @@ impl Write for Output {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
 
@@ -136,7 +142,7 @@ mod tests {
         let (path, link) = (folder.path().join("elf"), folder.path().join("link"));
         fs::write(&path, "before").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-        std::os::unix::fs::symlink("elf", &link).unwrap();
+        symlink("elf", &link).unwrap();
         let mut output = Output::create(&link).unwrap();
         output.write_all(b"after").unwrap();
         output.finish().unwrap();
@@ -148,6 +154,53 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         let error = Output::create(Path::new("/dev/null")).unwrap_err();
         assert_eq!(error.to_string(), "/dev/null is not a regular file");
+    }
+
+    #[test]
+    fn a_dangling_link_is_followed_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("images")).unwrap();
+        symlink("images/second", at("first")).unwrap();
+        symlink("../disk.img", at("images/second")).unwrap();
+
+        // Dropped before it is complete: nothing is left but the links.
+        drop(Output::create(&at("first")).unwrap());
+        assert!(!at("disk.img").exists());
+
+        let mut output = Output::create(&at("first")).unwrap();
+        output.write_all(b"image").unwrap();
+        output.finish().unwrap();
+        assert_eq!(
+            fs::read_link(at("first")).unwrap(),
+            Path::new("images/second")
+        );
+        assert_eq!(
+            fs::read_link(at("images/second")).unwrap(),
+            Path::new("../disk.img")
+        );
+        assert!(fs::symlink_metadata(at("disk.img")).unwrap().is_file());
+        assert_eq!(fs::read(at("first")).unwrap(), b"image");
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_are_refused_and_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, target) in [
+            ("loop", "loop"),
+            ("circle", "back"),
+            ("back", "circle"),
+            ("nowhere", "missing/disk.img"),
+            ("folder", "."),
+        ] {
+            symlink(target, at(name)).unwrap();
+        }
+        for name in ["loop", "circle", "nowhere", "folder"] {
+            Output::create(&at(name)).unwrap_err();
+            assert!(fs::symlink_metadata(at(name)).unwrap().is_symlink());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 5);
     }
 
     #[test]

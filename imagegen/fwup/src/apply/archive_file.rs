@@ -11,6 +11,7 @@ use crate::archive::firmware_archive::{FirmwareArchive, OpenError};
 use crate::destination::options::{DestinationOptions, OpenDestinationError};
 use crate::destination::storage::Storage;
 use crate::language::Definitions;
+use crate::links;
 
 /// Why an archive was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +74,40 @@ pub fn apply_with(
         ));
     }
     if result.is_err() && is_new && device.into_storage().length() == 0 {
-        // The first error is the one to report.
-        let _ = fs::remove_file(destination);
+        // The file that was created, and not a link to it. The first error is the one to report.
+        let created = links::target(destination);
+        let _ = created.map(fs::remove_file);
     }
     Ok(result?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Listens to nothing.
+    struct Silent;
+
+    impl Observer for Silent {
+        fn progress(&mut self, _: u64, _: u64) {}
+
+        fn info(&mut self, _: &str) {}
+    }
+
+    #[test]
+    fn a_task_that_fails_leaves_neither_a_new_image_nor_a_link_to_it_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        symlink("disk.img", at("link")).unwrap();
+        let archive = include_bytes!("../../tests/fixtures/02-ab/out.fw");
+        for destination in ["link", "disk.img"] {
+            let definitions = &mut Definitions::empty();
+            let (input, path) = (&archive[..], at(destination));
+            apply_to(input, &path, "unknown", definitions, &mut Silent).unwrap_err();
+            assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
+            assert!(!at("disk.img").exists());
+        }
+    }
 }

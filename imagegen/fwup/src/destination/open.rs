@@ -6,17 +6,16 @@
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::storage::DiskFile;
+use crate::links;
 
 /// The folder of the devices.
 const DEV: &str = "/dev";
-/// The most symbolic links that are followed, as in Linux.
-const LINKS: usize = 40;
 
 /// Why a destination cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -155,26 +154,12 @@ fn refuse(path: &Path, kind: FileType) -> Result<(), DestinationError> {
 
 /// Whether creating this file would create it below a folder, also through symbolic links.
 fn is_in(path: &Path, folder: &Path) -> bool {
-    let mut path = path.to_path_buf();
-    for _ in 0..LINKS {
-        match fs::read_link(&path) {
-            Ok(target) => path = parent(&path).join(target),
-            Err(_) => break,
-        }
-    }
-    let made_in = parent(&path);
-    made_in
+    let target = links::target(path).unwrap_or_else(|| path.to_path_buf());
+    let created_in = links::folder(&target);
+    created_in
         .canonicalize()
-        .unwrap_or(made_in)
+        .unwrap_or(created_in)
         .starts_with(folder)
-}
-
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        Some(_) => PathBuf::from("."),
-        None => PathBuf::from("/"),
-    }
 }
 
 #[cfg(test)]

@@ -265,7 +265,9 @@ mod tests {
         let mirrors = Mirrors::new(Vec::new());
         let error = install("../x", &mirrors, Path::new("/nowhere")).unwrap_err();
         assert!(
-            error.to_string().starts_with("\"../x\" is not a Debian suite"),
+            error
+                .to_string()
+                .starts_with("\"../x\" is not a Debian suite"),
             "{error}"
         );
     }
