@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disks wherever QEMU's command line puts them, and of every kind that it makes.
+//! Disks of every kind, in every place where QEMU's command line can attach them.
 
 use std::fs;
 use std::io::Write;
@@ -69,7 +69,7 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// Boots from a disk, and expects it to be named as `place`.
+/// Boots from a disk, which the loader must report at `place`.
 fn found_at(context: &Context, highmem: &str, bus: Bus, place: &str) -> Result<()> {
     let machine = context.machine().machine_option(highmem);
     let serial = boot(&machine.disk(context.disk(&context.bootable()?)?.bus(bus)))?;
@@ -80,7 +80,7 @@ fn found_at(context: &Context, highmem: &str, bus: Bus, place: &str) -> Result<(
     Ok(())
 }
 
-/// Boots from slot a to the end of the payload's report; returns what was printed.
+/// Boots from slot a to the end of the payload's report; returns the console's text.
 fn boot(machine: &Machine) -> Result<String> {
     let serial = console_text(machine)?;
     let report = Report::parse(&serial).map_err(|error| anyhow::anyhow!("{error}\n{serial}"))?;
@@ -215,8 +215,8 @@ fn many(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// 65 disks on PCI, functions of nine devices, none with an environment: 64 are looked at, 32
-/// named.
+/// 65 disks on PCI, functions of nine devices, none with an environment: the loader searches 64 and
+/// lists 32.
 fn too_many(context: &Context) -> Result<()> {
     let empty = context.path("empty.img");
     fs::write(&empty, [0; 512])?;
@@ -264,8 +264,8 @@ fn linux(context: &Context, highmem: &str) -> Result<()> {
     Ok(())
 }
 
-/// A trial is counted on a disk that takes only whole blocks of 4096 bytes, and nothing but the
-/// environment changes.
+/// The loader counts a trial on a disk that accepts only whole blocks of 4096 bytes, and changes
+/// nothing except the environment.
 fn large_blocks(context: &Context, bus: Bus) -> Result<()> {
     let image = context.path("disk.img");
     updated(context)?.create(&image)?;
@@ -333,8 +333,8 @@ fn too_large_blocks(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A device whose requests another process answers. QEMU's own such process offers a largest
-/// segment, of 0 bytes.
+/// A disk served by another process. QEMU's own, `qemu-storage-daemon`, offers a largest segment of 0
+/// bytes.
 fn vhost_user(context: &Context) -> Result<()> {
     let (image, socket) = (context.path("disk.img"), context.path("socket"));
     context.bootable()?.create(&image)?;
@@ -362,7 +362,7 @@ fn vhost_user(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A process that ends with the test.
+/// A process that is killed at the end of the test.
 struct Daemon(std::process::Child);
 
 impl Drop for Daemon {
@@ -372,7 +372,7 @@ impl Drop for Daemon {
     }
 }
 
-/// Waits until a socket is there.
+/// Waits until a socket exists.
 fn wait_for(socket: &Path) -> Result<()> {
     let started = Instant::now();
     while !socket.exists() {
@@ -382,8 +382,8 @@ fn wait_for(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// QEMU holds the flush of a trial's count for ever. It would end the reset only after the flush,
-/// so that the warning is the last line.
+/// QEMU holds the flush of a trial's count for ever, and completes the reset only after the flush: the
+/// warning is the last line. Its limit is that of a flush of 64 MiB.
 fn stalled_flush(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     updated(context)?.create(&image)?;
@@ -410,7 +410,7 @@ fn stalled_flush(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The shipped loader with a pair of environments of 64 KiB each, the second one at block `second`.
+/// The shipped loader with a redundant environment of 64 KiB, the second copy at block `second`.
 fn loader_with_pair(context: &Context, second: u64) -> Result<std::path::PathBuf> {
     let mut elf = LoaderElf::parse(fs::read(context.artifacts.loader())?)?;
     let mut settings = elf.settings()?;
@@ -422,8 +422,8 @@ fn loader_with_pair(context: &Context, second: u64) -> Result<std::path::PathBuf
     Ok(path)
 }
 
-/// A trial that could only be counted beyond the end of the disk is not booted, and the disk stays
-/// as it is.
+/// A trial whose count would be written beyond the end of the disk is not booted, and the disk does
+/// not change.
 fn second_copy_beyond_the_end(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let mut variables = Variables::new();
@@ -445,7 +445,7 @@ fn second_copy_beyond_the_end(context: &Context) -> Result<()> {
         .write(16, &block)
         .create(&image)?;
     let before = fs::read(&image)?;
-    // The disk ends at block 131072, within the copy.
+    // The disk ends at block 131072, in the middle of the copy.
     let loader = loader_with_pair(context, 131_000)?;
     let serial = boot(&machine(&loader).disk(Disk::new(&image)))?;
     for message in [
@@ -460,8 +460,8 @@ fn second_copy_beyond_the_end(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// One of two copies cannot be moved; a place that is none is the command line's fault, not that of
-/// the built-in settings.
+/// An override cannot move one of two copies; an invalid block number is blamed on the command line,
+/// not on the built-in settings.
 fn env_lba_for_a_pair(context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     let fw_cfg = |loader: &Path, lba: u64| {

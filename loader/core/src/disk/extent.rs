@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A run of blocks on a disk, and whether it lies on it.
+//! A run of blocks, and whether all of it is on the disk.
 
 use thiserror::Error;
 
-use crate::display::{Decimal, Word};
-use crate::units::{Bytes, Lba};
+use crate::display::Word;
+use crate::units::{Bytes, Count, Lba};
 
 /// A run of blocks on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// The first block.
     pub lba: Lba,
-    /// The length in bytes; the last block may be used in part.
+    /// The length in bytes, not always whole blocks.
     pub length: Bytes,
 }
 
 impl Extent {
-    /// Checks that the extent lies on a disk of `capacity` blocks. `what` names it in the error.
+    /// Checks that the extent is on a disk of `capacity` blocks. `what` names it in the error.
     ///
     /// # Errors
     ///
@@ -39,16 +39,16 @@ impl Extent {
     }
 }
 
-/// Something lies beyond the end of the disk.
+/// An extent ends beyond the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the {} at block {} with {} blocks ends beyond the disk, which has {capacity} blocks",
-    Word(what), .extent.lba, Decimal(.extent.length.blocks())
+    Word(what), .extent.lba, Count(.extent.length.blocks())
 )]
 pub struct ExtentError {
-    /// What lies there.
+    /// The name of what is read or written.
     pub what: &'static str,
-    /// Where it lies.
+    /// Its blocks.
     pub extent: Extent,
     /// The size of the disk in blocks.
     pub capacity: Lba,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How a transfer is cut into requests that a disk takes: none beyond its largest segment, and
-//! whole blocks of its own, which may be larger than the 512 bytes in which all is counted. What
-//! lies within such a block goes by way of the whole block.
+//! Splits a transfer into requests that a disk accepts: none longer than its largest segment, each of
+//! whole blocks of the disk, which may be larger than the 512 bytes in which everything is counted.
+//! A part of such a block is read or written by way of the whole block.
 //!
 //! Source: VIRTIO 1.2, section 5.2.4 (`size_max`, `blk_size`). QEMU refuses requests that are not
 //! whole blocks of `blk_size` (`hw/block/virtio-blk.c`, `virtio_blk_sect_range_ok`), although
@@ -10,16 +10,16 @@
 
 use thiserror::Error;
 
-use crate::display::Decimal;
-use crate::units::{BLOCK_SIZE, Lba};
+use crate::units::{BLOCK_SIZE, Count, Lba};
 
 /// The largest block of a disk, in bytes.
 pub const LARGEST_BLOCK: usize = 4096;
 
-/// The most bytes of one request: what a 32-bit length holds, in whole blocks, with room to spare.
+/// The most bytes of one request. Most kernels are one request, and a disk that hangs in the middle of
+/// a large initrd is noticed after the time limit of this much.
 pub const LARGEST_REQUEST: u32 = 64 << 20;
 
-/// What a disk asks of requests.
+/// The limits of a disk for requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How many blocks of 512 bytes make up one of the disk's, a power of two.
@@ -28,31 +28,31 @@ pub struct Limits {
     largest: u64,
 }
 
-/// Why no request can be made that a disk takes.
+/// Why a disk accepts no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LimitsError {
     /// Its block size is not a power of two from 512 to 4096 bytes.
     #[error(
-        "its blocks have {} bytes; 512, 1024, 2048 and 4096 can be used: set logical_block_size to one of them", Decimal(u64::from(*size))
+        "its blocks have {} bytes; 512, 1024, 2048 and 4096 can be used: set logical_block_size to one of them", .size
     )]
     BlockSize {
         /// The bytes of a block.
-        size: u32,
+        size: Count,
     },
     /// Its largest segment holds no block.
-    #[error("it takes at most {} bytes at a time (size_max), less than a block of {}", Decimal(u64::from(*size)), Decimal(u64::from(*block)))]
+    #[error("it takes at most {} bytes at a time (size_max), less than a block of {}", .size, .block)]
     SizeMax {
         /// The most bytes of a segment.
-        size: u32,
+        size: Count,
         /// The bytes of a block.
-        block: u32,
+        block: Count,
     },
 }
 
 /// The first piece of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// Whole blocks of the disk, straight to or from memory.
+    /// Whole blocks of the disk, read or written in place.
     Whole {
         /// How many blocks of 512 bytes.
         blocks: u64,
@@ -79,22 +79,26 @@ impl Piece {
 }
 
 impl Limits {
-    /// The limits of a disk by the fields of its configuration, where it has them, in bytes. A
-    /// `size_max` of 0 is no limit: QEMU's vhost-user-blk export has the field and leaves it at
-    /// that.
+    /// The limits of a disk from the fields of its configuration that it has, in bytes. A `size_max`
+    /// of 0 is no limit: QEMU's vhost-user-blk export has the field and never sets it.
     ///
     /// # Errors
     ///
-    /// When the size of a block is none that can be used, or no block fits a segment.
+    /// When the loader cannot use the block size, or no block fits a segment.
     pub fn new(blk_size: Option<u32>, size_max: Option<u32>) -> Result<Self, LimitsError> {
         let size = blk_size.unwrap_or(BLOCK_SIZE as u32);
         if !size.is_power_of_two() || !(BLOCK_SIZE as u32..=LARGEST_BLOCK as u32).contains(&size) {
-            return Err(LimitsError::BlockSize { size });
+            return Err(LimitsError::BlockSize { size: size.into() });
         }
         let block = size;
         let largest = match size_max {
             None | Some(0) => LARGEST_REQUEST,
-            Some(size) if size < block => return Err(LimitsError::SizeMax { size, block }),
+            Some(size) if size < block => {
+                return Err(LimitsError::SizeMax {
+                    size: size.into(),
+                    block: block.into(),
+                });
+            }
             Some(size) => (size & !(block - 1)).min(LARGEST_REQUEST),
         };
         Ok(Self {
@@ -160,8 +164,19 @@ mod tests {
     }
 
     #[test]
+    fn a_huge_transfer_is_several_requests_with_a_bounded_time_each() {
+        let limits = Limits::new(None, None).unwrap();
+        let whole = |blocks| Piece::Whole { blocks };
+        // 150 MiB and a block, in pieces of 64 MiB.
+        assert_eq!(
+            pieces(limits, 0, 150 * 2048 + 1),
+            [whole(131_072), whole(131_072), whole(22 * 2048 + 1)]
+        );
+    }
+
+    #[test]
     fn a_largest_segment_cuts_a_transfer() {
-        // Ends within a block: the rest of it cannot be used.
+        // The segment ends within a block, which it cannot hold.
         let limits = Limits::new(None, Some(4 * 512 + 511)).unwrap();
         let whole = |blocks| Piece::Whole { blocks };
         assert_eq!(pieces(limits, 7, 9), [whole(4), whole(4), whole(1)]);
@@ -190,7 +205,10 @@ mod tests {
     fn limits_that_leave_no_request_are_refused() {
         let refused = |blk_size, size_max| Limits::new(blk_size, size_max).unwrap_err();
         for size in [0, 256, 520, 8192] {
-            assert_eq!(refused(Some(size), None), LimitsError::BlockSize { size });
+            assert_eq!(
+                refused(Some(size), None),
+                LimitsError::BlockSize { size: size.into() }
+            );
         }
         assert_eq!(
             refused(Some(4096), Some(4095)).to_string(),
@@ -213,7 +231,7 @@ mod tests {
                 match piece {
                     Piece::Whole { blocks } => {
                         prop_assert!(at.is_multiple_of(block) && blocks.is_multiple_of(block));
-                        prop_assert!(blocks > 0 && blocks * 512 <= u64::from(size_max.unwrap_or(1 << 30)));
+                        prop_assert!(blocks > 0 && blocks * 512 <= u64::from(size_max.unwrap_or(LARGEST_REQUEST)));
                     }
                     Piece::Part { start, skip, blocks } => {
                         prop_assert!(start.0.is_multiple_of(block) && start.0 + skip == at);

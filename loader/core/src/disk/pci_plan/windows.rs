@@ -233,6 +233,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bridge_lets_through_no_more_than_the_units_in_use() {
+        let mut bars = [Bar::Unused; 6];
+        bars[0] = Bar::Memory32(0x10_0000);
+        let (mut machine, buses) = found(bus([Part::Port(bus([Part::Disk(bars)]))]));
+        // The last unit below 4 GiB.
+        let mut window = window(0xfff0_0000, 0x10_0000);
+        let disk = buses.disks()[0];
+        window.turn_on(&mut machine, &buses, disk).unwrap();
+        let bridge = buses.bridges_to(1).next().unwrap();
+        assert_eq!(machine.read(bridge, MEMORY_WINDOW), 0xfff0_fff0);
+    }
+
+    #[test]
     fn a_window_has_an_end() {
         let refused = |mut window: HostWindow, bar| {
             let bars = [
