@@ -333,8 +333,8 @@ fn too_large_blocks(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A disk served by another process. QEMU's own, `qemu-storage-daemon`, offers a largest segment of 0
-/// bytes.
+/// A disk served by another process. QEMU's own, `qemu-storage-daemon`, offers a largest segment of
+/// 0 bytes.
 fn vhost_user(context: &Context) -> Result<()> {
     let (image, socket) = (context.path("disk.img"), context.path("socket"));
     context.bootable()?.create(&image)?;
@@ -382,8 +382,8 @@ fn wait_for(socket: &Path) -> Result<()> {
     Ok(())
 }
 
-/// QEMU holds the flush of a trial's count for ever, and completes the reset only after the flush: the
-/// warning is the last line. Its limit is that of a flush of 64 MiB.
+/// QEMU holds the flush of a trial's count for ever, and completes the reset only after the flush:
+/// the warning is the last line. Its limit is that of a flush of 64 MiB.
 fn stalled_flush(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     updated(context)?.create(&image)?;
@@ -460,8 +460,8 @@ fn second_copy_beyond_the_end(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// An override cannot move one of two copies; an invalid block number is blamed on the command line,
-/// not on the built-in settings.
+/// An override cannot move one of two copies; an invalid block number is blamed on the command
+/// line, not on the built-in settings.
 fn env_lba_for_a_pair(context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     let fw_cfg = |loader: &Path, lba: u64| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Splits a transfer into requests that a disk accepts: none longer than its largest segment, each of
-//! whole blocks of the disk, which may be larger than the 512 bytes in which everything is counted.
-//! A part of such a block is read or written by way of the whole block.
+//! Splits a transfer into requests that a disk accepts: none longer than its largest segment, each
+//! of whole blocks of the disk, which may be larger than the 512 bytes in which everything is
+//! counted. A part of such a block is read or written by way of the whole block.
 //!
 //! Source: VIRTIO 1.2, section 5.2.4 (`size_max`, `blk_size`). QEMU refuses requests that are not
 //! whole blocks of `blk_size` (`hw/block/virtio-blk.c`, `virtio_blk_sect_range_ok`), although
@@ -15,8 +15,8 @@ use crate::units::{BLOCK_SIZE, Count, Lba};
 /// The largest block of a disk, in bytes.
 pub const LARGEST_BLOCK: usize = 4096;
 
-/// The most bytes of one request. Most kernels are one request, and a disk that hangs in the middle of
-/// a large initrd is noticed after the time limit of this much.
+/// The most bytes of one request. Most kernels are one request, and a disk that hangs in the middle
+/// of a large initrd is noticed after the time limit of this much.
 pub const LARGEST_REQUEST: u32 = 64 << 20;
 
 /// The limits of a disk for requests.
@@ -79,8 +79,8 @@ impl Piece {
 }
 
 impl Limits {
-    /// The limits of a disk from the fields of its configuration that it has, in bytes. A `size_max`
-    /// of 0 is no limit: QEMU's vhost-user-blk export has the field and never sets it.
+    /// The limits of a disk from the fields of its configuration that it has, in bytes. A
+    /// `size_max` of 0 is no limit: QEMU's vhost-user-blk export has the field and never sets it.
     ///
     /// # Errors
     ///
