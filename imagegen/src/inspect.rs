@@ -8,12 +8,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use little_loader_core::display::decimal;
-use little_loader_core::env::place::EnvCopy;
+use little_loader_core::env::place::{EnvCopy, EnvPlace};
 use little_loader_core::kernel::image::{ImageHeader, PROBE_SIZE};
 use little_loader_core::slots::slot::Slot;
 use serde::Serialize;
 
-use crate::env_file::{EnvFile, Place};
+use crate::env_file::EnvFile;
 use crate::kernel::banner;
 use crate::layout::Blocks;
 use crate::mbr::{self, Mbr};
@@ -32,8 +32,8 @@ pub struct Report {
     pub regions: Vec<Region>,
     /// The variables, in the order of the block; values that are no UTF-8 as close as possible.
     pub variables: Vec<(String, String)>,
-    /// Of a redundant environment, which copy counts: 1 or 2.
-    pub counting_copy: Option<u8>,
+    /// Of a redundant environment, the active copy: 1 or 2.
+    pub active_copy: Option<u8>,
     /// What does not fit together.
     pub problems: Vec<String>,
 }
@@ -73,7 +73,7 @@ pub struct InspectError {
 /// # Errors
 ///
 /// When the file cannot be read. What is wrong with its contents is in the report.
-pub fn inspect(path: &Path, place: Place) -> Result<Report, InspectError> {
+pub fn inspect(path: &Path, place: EnvPlace) -> Result<Report, InspectError> {
     let failed = |error| InspectError {
         path: path.to_owned(),
         error,
@@ -88,7 +88,7 @@ pub fn inspect(path: &Path, place: Place) -> Result<Report, InspectError> {
             blocks: length.div_ceil(512),
             regions: Vec::new(),
             variables: Vec::new(),
-            counting_copy: None,
+            active_copy: None,
             problems: Vec::new(),
         },
     };
@@ -187,8 +187,8 @@ impl Look {
         })
     }
 
-    fn environment(&mut self, path: &Path, place: Place) -> io::Result<()> {
-        let blocks = (place.size as u64).div_ceil(512);
+    fn environment(&mut self, path: &Path, place: EnvPlace) -> io::Result<()> {
+        let blocks = place.size.blocks();
         let env = match EnvFile::open(path, place, false) {
             Ok(env) => env,
             Err(error) => {
@@ -198,23 +198,28 @@ impl Look {
         };
         let variables = env.variables();
         let details = format!("{} variables", variables.iter().count());
-        match env.counting_copy() {
-            None => self.add(place.lba, blocks, "environment", details),
+        match env.active_copy() {
+            None => self.add(place.lba.0, blocks, "environment", details),
             Some((copy, flags)) => {
                 let is_first = copy == EnvCopy::First;
-                self.report.counting_copy = Some(if is_first { 1 } else { 2 });
-                let told = |counts: bool| match counts {
-                    true => format!("{details}, counts (flags {flags})"),
-                    false => "the other copy".to_owned(),
+                self.report.active_copy = Some(if is_first { 1 } else { 2 });
+                let described = |is_active: bool| match is_active {
+                    true => format!("{details}, active copy (flags {flags})"),
+                    false => "inactive copy".to_owned(),
                 };
-                self.add(place.lba, blocks, "environment copy 1", told(is_first));
-                let second = place.redundant_lba.unwrap_or_default();
-                self.add(second, blocks, "environment copy 2", told(!is_first));
+                self.add(
+                    place.lba.0,
+                    blocks,
+                    "environment copy 1",
+                    described(is_first),
+                );
+                let second = place.lba_of(EnvCopy::Second).0;
+                self.add(second, blocks, "environment copy 2", described(!is_first));
             }
         }
         if let Some((lba, error)) = env.damaged_copy() {
             self.problem(format!(
-                "the copy of the environment at block {lba} is damaged, and the other one counts: {error}"
+                "the copy of the environment at block {lba} is damaged, and the other one is active: {error}"
             ));
         }
         self.report.variables = variables

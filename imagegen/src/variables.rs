@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError};
+use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError, seal};
 
 /// The variables that the loader reads and writes on its own, in the order in which they are written. They come first, so
 /// that what the loader changes stays in the first sector, together with the checksum: one sector is written as a whole or
@@ -128,12 +128,6 @@ impl Variables {
         seal(&mut block, format);
         Ok(block)
     }
-}
-
-/// Writes the checksum of a block's data into it. The block is large enough for a format that has data.
-pub(crate) fn seal(block: &mut [u8], format: Format) {
-    let crc = crc32fast::hash(&block[format.data_offset()..]);
-    block[..4].copy_from_slice(&crc.to_le_bytes());
 }
 
 #[cfg(test)]

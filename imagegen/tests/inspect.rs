@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use imagegen::disk::DiskBuilder;
-use imagegen::env_file::Place;
+use imagegen::env_file::DEFAULT_PLACE;
 use imagegen::inspect::{Report, inspect};
 use imagegen::layout::{Layout, Sizes};
 use imagegen::size::Size;
+use little_loader_core::env::place::EnvPlace;
 use little_loader_core::slots::slot::Slot;
+use little_loader_core::units::Lba;
 
 /// A raw arm64 Image of 60,000 bytes.
 fn kernel() -> Vec<u8> {
@@ -26,7 +28,7 @@ fn kernel() -> Vec<u8> {
 /// An image with two copies of the environment and slot a active.
 struct Image {
     folder: tempfile::TempDir,
-    place: Place,
+    place: EnvPlace,
 }
 
 impl Image {
@@ -46,9 +48,9 @@ impl Image {
             .expect("an image");
         Self {
             folder,
-            place: Place {
-                redundant_lba: Some(272),
-                ..Place::default()
+            place: EnvPlace {
+                redundant_lba: Some(Lba(272)),
+                ..DEFAULT_PLACE
             },
         }
     }
@@ -80,7 +82,7 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
     let image = Image::new(|disk| disk);
     let report = image.report();
     assert_eq!(report.problems, Vec::<String>::new());
-    let counts = report.counting_copy.expect("one copy counts");
+    let counts = report.active_copy.expect("an active copy");
     let lbas = [16_u64, 272];
     for lba in lbas {
         assert!(
@@ -97,11 +99,11 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
     let problem = image.problem();
     assert!(
         problem.starts_with(&format!(
-            "the copy of the environment at block {other} is damaged, and the other one counts: bad CRC: stored 0x"
+            "the copy of the environment at block {other} is damaged, and the other one is active: bad CRC: stored 0x"
         )),
         "{problem}"
     );
-    assert_eq!(image.report().counting_copy, Some(counts));
+    assert_eq!(image.report().active_copy, Some(counts));
     assert_eq!(image.report().variables, report.variables);
     // Both are damaged.
     let counting = lbas[usize::from(counts == 2)];

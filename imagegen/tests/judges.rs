@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use imagegen::env_file::{EnvFile, Place};
+use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
 
 /// A folder with a kernel and a root file system to build from.
 struct Workshop {
@@ -428,7 +428,7 @@ fn the_last_variables_stay_in_the_first_sector() {
         "long=.............................................................................",
     ]);
     let mut env =
-        EnvFile::open(&workshop.path("disk.img"), Place::default(), true).expect("an environment");
+        EnvFile::open(&workshop.path("disk.img"), DEFAULT_PLACE, true).expect("an environment");
     let mut variables = env.variables();
     variables
         .set("upgrade_available", "1")

@@ -231,6 +231,52 @@ fn settings_are_changed_in_place_and_nothing_else() {
 }
 
 #[test]
+fn links_are_followed_and_stay() {
+    let workshop = Workshop::new();
+    for (link, target) in [
+        ("flat", "loader.bin"),
+        ("elf", "loader.elf"),
+        ("loop", "loop"),
+    ] {
+        std::os::unix::fs::symlink(target, workshop.path(link)).expect("a link");
+    }
+    let text = |name: &str| {
+        let path = workshop.path(name);
+        path.to_str().expect("a temporary path in UTF-8").to_owned()
+    };
+    workshop.ok(&["--flat", &text("flat")]);
+    assert!(
+        fs::metadata(workshop.path("loader.bin"))
+            .expect("the flat binary")
+            .len()
+            > 0
+    );
+    let imagegen = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_imagegen"))
+            .args(arguments)
+            .output()
+            .expect("running imagegen")
+    };
+    let changed = imagegen(&["loader", &text("elf"), "--set", "env-lba=8064"]);
+    assert!(changed.status.success(), "{changed:?}");
+    assert_eq!(workshop.settings().env.lba, Lba(8064));
+    let refused = workshop.loader(&["--flat", &text("loop")]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        error.contains("Too many levels of symbolic links"),
+        "{error}"
+    );
+    for (link, target) in [
+        ("flat", "loader.bin"),
+        ("elf", "loader.elf"),
+        ("loop", "loop"),
+    ] {
+        let found = fs::read_link(workshop.path(link)).expect("still a link");
+        assert_eq!(found, std::path::Path::new(target));
+    }
+}
+
+#[test]
 fn the_flat_binary_has_the_settings_and_no_bss() {
     let workshop = Workshop::new();
     workshop.ok(&["--set", "env-lba=64", "--flat", "loader.bin"]);

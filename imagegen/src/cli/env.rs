@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use imagegen::env_file::EnvFile;
 
+use super::env_repair::EnvRepair;
 use super::{PlaceArguments, show, show_json};
 
 #[derive(Debug, Args)]
@@ -59,11 +60,15 @@ enum Action {
         #[command(flatten)]
         place: PlaceArguments,
     },
+    /// Make a damaged environment valid again, as far as its variables are readable; shows what it
+    /// finds, and asks before it writes
+    Repair(EnvRepair),
 }
 
 impl Env {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
+            Action::Repair(repair) => return repair.run(),
             Action::List { image, json, place } => {
                 let variables = EnvFile::open(&image, place.place(), false)?.variables();
                 if json {

@@ -5,6 +5,7 @@
 mod apply;
 mod disk;
 mod env;
+mod env_repair;
 mod firmware;
 mod inspect;
 mod loader;
@@ -16,8 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use fwup::command::print as show;
-use imagegen::env_file::Place;
+use imagegen::env_file::DEFAULT_PLACE;
 use imagegen::size::Size;
+use little_loader_core::env::place::EnvPlace;
+use little_loader_core::units::{Bytes, Lba};
 use serde::Serialize;
 
 /// A subcommand.
@@ -72,7 +75,7 @@ impl Command {
 #[derive(Clone, Copy, Debug, Args)]
 struct PlaceArguments {
     /// The environment's first block of 512 bytes
-    #[arg(long, value_name = "BLOCK", default_value_t = 16)]
+    #[arg(long, value_name = "BLOCK", default_value_t = DEFAULT_PLACE.lba.0)]
     lba: u64,
     /// The size of one copy of the environment
     #[arg(long, value_name = "SIZE", default_value = "128K")]
@@ -83,11 +86,11 @@ struct PlaceArguments {
 }
 
 impl PlaceArguments {
-    fn place(&self) -> Place {
-        Place {
-            lba: self.lba,
-            size: usize::try_from(self.size.0).unwrap_or(usize::MAX),
-            redundant_lba: self.redundant_lba,
+    fn place(&self) -> EnvPlace {
+        EnvPlace {
+            lba: Lba(self.lba),
+            size: Bytes(self.size.0),
+            redundant_lba: self.redundant_lba.map(Lba),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The console as the device tree has it, and as the kernel finds it.
 
 use anyhow::{Result, ensure};
-use imagegen::env_file::{EnvFile, Place};
+use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::Disk;
@@ -66,7 +66,7 @@ fn set_up(context: &Context) -> Result<()> {
 /// Linux prints from its first line on, and takes over the rate that it finds.
 fn earlycon(context: &Context) -> Result<()> {
     let image = Demo::make_at(&Parts::default(), &context.path("demo"))?.image;
-    let mut file = EnvFile::open(&image, Place::default(), true)?;
+    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
     let mut variables = file.variables();
     let old = variables.get("a.kernel_args").unwrap_or_default().to_vec();
     let args = format!("{} earlycon", String::from_utf8_lossy(&old));

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use imagegen::env_file::{EnvFile, Place};
+use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
 use imagegen::slots;
 use little_loader_core::slots::slot::Slot;
 
@@ -96,7 +96,7 @@ fn cpus(context: &Context, count: u8, level: &str, change: fn(Machine) -> Machin
 /// anybody's help.
 fn panics(context: &Context) -> Result<()> {
     let image = image(context)?;
-    let mut file = EnvFile::open(&image, Place::default(), true)?;
+    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
     let mut variables = file.variables();
     slots::activate(&mut variables, Slot::B, true)?;
     variables.unset("b.initrd_lba");
@@ -113,7 +113,7 @@ fn panics(context: &Context) -> Result<()> {
 /// nobody tells the watchdog that all is well.
 fn hangs(context: &Context) -> Result<()> {
     let image = image(context)?;
-    let mut file = EnvFile::open(&image, Place::default(), true)?;
+    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
     let mut variables = file.variables();
     slots::activate(&mut variables, Slot::B, true)?;
     file.store(&variables)?;
@@ -141,7 +141,7 @@ fn reverts(mut guest: Running, image: &Path) -> Result<()> {
     guest.expect(PROMPT)?;
     guest.type_line("poweroff")?;
     guest.wait_for_exit()?;
-    let variables = EnvFile::open(image, Place::default(), false)?.variables();
+    let variables = EnvFile::open(image, DEFAULT_PLACE, false)?.variables();
     for (name, value) in [
         ("nerves_fw_active", "a"),
         ("upgrade_available", "0"),

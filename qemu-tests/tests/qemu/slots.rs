@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use imagegen::env_file::{EnvFile, Place};
+use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
 use imagegen::loader_elf::LoaderElf;
 use imagegen::slots;
-use little_loader_core::env::place::EnvCopy;
+use little_loader_core::env::place::{EnvCopy, EnvPlace};
 use little_loader_core::slots::slot::Slot;
+use little_loader_core::units::{Bytes, Lba};
 
 use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::report::Report;
@@ -139,13 +140,13 @@ fn image(context: &Context, scratch: &Scratch) -> Result<PathBuf> {
 fn update_stays(context: &Context) -> Result<()> {
     let image = image(context, &context.bootable()?)?;
     boots(context, &image, "a active 0")?;
-    let mut file = EnvFile::open(&image, Place::default(), true)?;
+    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
     let mut variables = file.variables();
     slots::activate(&mut variables, Slot::B, true)?;
     file.store(&variables)?;
     boots(context, &image, "b trial 1")?;
     holds(&image, ["b", "1", "1"])?;
-    let mut file = EnvFile::open(&image, Place::default(), true)?;
+    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
     let mut variables = file.variables();
     slots::validate(&mut variables);
     file.store(&variables)?;
@@ -396,10 +397,10 @@ fn redundant_loader(context: &Context) -> Result<PathBuf> {
 }
 
 fn redundant(context: &Context) -> Result<()> {
-    let place = Place {
-        lba: 16,
-        size: 64 << 10,
-        redundant_lba: Some(144),
+    let place = EnvPlace {
+        lba: Lba(16),
+        size: Bytes(64 << 10),
+        redundant_lba: Some(Lba(144)),
     };
     let loader = redundant_loader(context)?;
     let image = image(context, &context.bootable()?.without_env())?;
@@ -423,7 +424,7 @@ fn redundant(context: &Context) -> Result<()> {
     let machine = crate::context::machine(&loader).disk(Disk::new(&image));
     let counting = || -> Result<(EnvCopy, u8)> {
         EnvFile::open(&image, place, false)?
-            .counting_copy()
+            .active_copy()
             .context("no pair")
     };
     ensure!(counting()? == (EnvCopy::First, 255));
@@ -476,7 +477,7 @@ fn fifty_reboots(context: &Context) -> Result<()> {
         Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
     };
     let change = |action: &dyn Fn(&mut imagegen::variables::Variables)| -> Result<()> {
-        let mut file = EnvFile::open(&image, Place::default(), true)?;
+        let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
         let mut variables = file.variables();
         action(&mut variables);
         file.store(&variables)?;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::io;
+use std::path::PathBuf;
+
+use little_loader_core::env::block::EnvError;
+use little_loader_core::env::place::EnvPlaceError;
+use little_loader_core::units::{Bytes, Lba};
+
+use super::size_hint::{OtherSize, suffix};
+use crate::variables::VariablesError;
+
+/// Why an environment cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvFileError {
+    /// The size is larger than any loader's buffer can be.
+    #[error("the environment's size is {} bytes; it must be below 4 GiB", .0.0)]
+    TooLarge(Bytes),
+    /// The place is impossible: copies that overlap, a size that is not a multiple of 512.
+    #[error(transparent)]
+    Place(#[from] EnvPlaceError),
+    /// The file cannot be opened.
+    #[error("cannot open {}: {error}", .path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The file ends before the environment does.
+    #[error(
+        "{} ends before the environment does, which is {} bytes at block {lba} (--lba, --size, --redundant-lba){}",
+        .path.display(), .size.0, suffix(.hint.as_ref())
+    )]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// The first block of the copy that the file ends in.
+        lba: Lba,
+        /// The size of a copy.
+        size: Bytes,
+        /// The size and layout that the CRC fits, if any.
+        hint: Option<OtherSize>,
+    },
+    /// The file cannot be read or written.
+    #[error("{action} {} at byte {offset}: {error}", .path.display())]
+    File {
+        /// The failed operation.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The offset in bytes.
+        offset: u64,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// The single copy is invalid.
+    #[error(
+        "the environment at block {lba} has a {error}: is it there? (--lba, --size, --redundant-lba){}",
+        suffix(.hint.as_ref())
+    )]
+    Bad {
+        /// Its first block.
+        lba: Lba,
+        /// The error of the block.
+        error: EnvError,
+        /// The size and layout that the CRC fits, if any.
+        hint: Option<OtherSize>,
+    },
+    /// Both copies are invalid.
+    #[error("both copies of the environment are bad: at block {} a {}, at block {} a {}{}", .first.0, .first.1, .second.0, .second.1, suffix(.hint.as_ref()))]
+    BothBad {
+        /// The first block of the first copy, and its error.
+        first: (Lba, EnvError),
+        /// The same of the second copy.
+        second: (Lba, EnvError),
+        /// The size and layout that the CRC of either fits, if any.
+        hint: Option<OtherSize>,
+    },
+    /// The variables do not fit.
+    #[error(transparent)]
+    Variables(#[from] VariablesError),
+}
