@@ -171,7 +171,7 @@ impl fmt::Display for Padding {
         match &*self.runs {
             [] => f.write_str("there is no padding")?,
             [(_, byte)] if !self.is_truncated => {
-                write!(f, "the padding is {byte:#04x} throughout")?
+                write!(f, "the padding is {byte:#04x} throughout")?;
             }
             runs => {
                 f.write_str("the padding is not uniform: ")?;
