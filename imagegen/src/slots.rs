@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What firmware does to the slots, on the variables of an image: an upgrade that ends, a validation, a revert. Both forms
-//! of a trial are written, as Nerves does, so that either kind of loader understands it.
+//! Changes the slots in the variables of an image as firmware does: activates one after an upgrade,
+//! validates, reverts. Both forms of a trial are written, as Nerves does, so that either kind of loader
+//! understands them.
 
 use little_loader_core::env::block::{Env, Format};
 use little_loader_core::slots::policy::{Attempt, Plan, decide};
@@ -13,7 +14,7 @@ use crate::variables::{Variables, VariablesError};
 /// Why a slot cannot be made active.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SlotsError {
-    /// It is not known which slot is active.
+    /// The active slot is not set, or is neither a nor b.
     #[error("nerves_fw_active is {0}: activate a slot first")]
     NoActive(String),
     /// A slot cannot be booted.
@@ -21,10 +22,10 @@ pub enum SlotsError {
     NotBootable {
         /// The slot.
         slot: Slot,
-        /// What its variables lack.
+        /// The error in its variables.
         error: SlotError,
     },
-    /// A slot is marked as not to be booted.
+    /// A slot must not be booted, by its variables.
     #[error(
         "slot {slot} must not be booted: {slot}.nerves_fw_platform is not set, and the active slot has it"
     )]
@@ -32,7 +33,7 @@ pub enum SlotsError {
         /// The slot.
         slot: Slot,
     },
-    /// The variables cannot be looked at.
+    /// The variables do not fit an environment.
     #[error(transparent)]
     Variables(#[from] VariablesError),
 }
@@ -41,7 +42,7 @@ pub enum SlotsError {
 ///
 /// # Errors
 ///
-/// When the slot's variables name no kernel; the variables are as they were then.
+/// When the slot's variables name no kernel; the variables are unchanged then.
 pub fn activate(variables: &mut Variables, slot: Slot, on_trial: bool) -> Result<(), SlotsError> {
     with_loader_variables(variables, |all| {
         SlotContents::read(all.of(slot)).map(|_| ())
@@ -70,8 +71,8 @@ pub fn validate(variables: &mut Variables) {
 ///
 /// # Errors
 ///
-/// When it is not known which slot is active, or the other one must not or cannot be booted; the variables are as they were
-/// then.
+/// When the active slot is not a or b, or the other slot must not or cannot be booted; the variables
+/// are unchanged then.
 pub fn revert(variables: &mut Variables) -> Result<Slot, SlotsError> {
     let active = variables.get("nerves_fw_active");
     let other = active
@@ -90,7 +91,7 @@ pub fn revert(variables: &mut Variables) -> Result<Slot, SlotsError> {
     Ok(other)
 }
 
-/// What the loader will do at the next boot.
+/// The loader's plan for the next boot.
 ///
 /// # Errors
 ///
@@ -108,7 +109,7 @@ pub fn attempts(variables: &Variables) -> Result<Vec<Attempt>, SlotsError> {
     Ok(plan(variables)?.attempts.to_vec())
 }
 
-/// Lets the loader's own code look at the variables.
+/// Passes the variables to the loader's own code.
 fn with_loader_variables<T>(
     variables: &Variables,
     look: impl FnOnce(LoaderVariables<'_>) -> T,
@@ -160,6 +161,51 @@ mod tests {
         validate(&mut variables);
         variables.unset("upgrade_available");
         assert_eq!(first(&variables), (Slot::B, Reason::Active));
+    }
+
+    /// The first attempt by one form of a trial, without the variables of the other form.
+    fn first_without(variables: &Variables, other_form: [&str; 2]) -> (Slot, Reason) {
+        let mut variables = variables.clone();
+        for name in other_form {
+            assert!(variables.unset(name), "{name} is not set");
+        }
+        first(&variables)
+    }
+
+    #[test]
+    fn both_forms_of_a_trial_agree_after_every_action() {
+        type Action = fn(&mut Variables);
+        const COUNT: [&str; 2] = ["upgrade_available", "bootcount"];
+        const OLDER: [&str; 2] = ["nerves_fw_validated", "nerves_fw_booted"];
+        let actions: [(&str, Action); 5] = [
+            ("activate", |all| activate(all, Slot::B, true).unwrap()),
+            ("no-trial", |all| activate(all, Slot::B, false).unwrap()),
+            ("activate a", |all| activate(all, Slot::A, true).unwrap()),
+            ("validate", validate),
+            ("revert", |all| assert!(revert(all).is_ok())),
+        ];
+        // Every state that the four variables can be in before, also contradictory ones.
+        for state in 0..81 {
+            let mut before = image();
+            for (name, power) in COUNT.iter().chain(&OLDER).zip([1, 3, 9, 27]) {
+                match state / power % 3 {
+                    0 => before.unset(name),
+                    digit => {
+                        before.set(*name, (digit - 1).to_string());
+                        true
+                    }
+                };
+            }
+            for (name, action) in actions {
+                let mut after = before.clone();
+                action(&mut after);
+                assert_eq!(
+                    first_without(&after, COUNT),
+                    first_without(&after, OLDER),
+                    "{name} on {before:?}"
+                );
+            }
+        }
     }
 
     #[test]

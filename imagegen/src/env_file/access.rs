@@ -6,14 +6,14 @@ use little_loader_core::env::block::{Env, EnvError, Format, seal};
 use little_loader_core::env::place::{EnvCopy, EnvPlace, active_copy};
 use little_loader_core::units::Lba;
 
-use super::blocks::Blocks;
+use super::blocks::EnvBlocks;
 use super::error::EnvFileError;
 use crate::variables::Variables;
 
 /// A valid environment in a file.
 #[derive(Debug)]
 pub struct EnvFile {
-    blocks: Blocks,
+    blocks: EnvBlocks,
     active: EnvCopy,
     /// The error of the inactive copy.
     damaged: Option<EnvError>,
@@ -27,7 +27,7 @@ impl EnvFile {
     /// When the file cannot be read, or has no valid environment there. If the CRC fits another size
     /// or layout, the error names it.
     pub fn open(path: &Path, place: EnvPlace, is_writable: bool) -> Result<Self, EnvFileError> {
-        let blocks = Blocks::read(path, place, is_writable)?;
+        let blocks = EnvBlocks::read(path, place, is_writable)?;
         let flags = |copy| {
             Env::parse(blocks.copy(copy), place.format()).map(|env| env.flags().unwrap_or_default())
         };

@@ -15,7 +15,7 @@ const SECTOR: usize = 512;
 
 /// The blocks of an environment in a file.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(super) struct EnvBlocks {
     file: File,
     path: PathBuf,
     place: EnvPlace,
@@ -24,7 +24,7 @@ pub(super) struct Blocks {
     copies: Vec<Vec<u8>>,
 }
 
-impl Blocks {
+impl EnvBlocks {
     /// Checks the place and reads its copies. Only a loader's buffer limits the size.
     pub(super) fn read(
         path: &Path,

@@ -7,7 +7,7 @@ use little_loader_core::env::block::{Env, EnvError, Format};
 use little_loader_core::env::place::EnvCopy;
 use little_loader_core::units::Lba;
 
-use super::blocks::Blocks;
+use super::blocks::EnvBlocks;
 use super::size_hint::OtherSize;
 use crate::variables::Variables;
 
@@ -31,7 +31,7 @@ pub struct CopyDiagnosis {
 }
 
 impl CopyDiagnosis {
-    pub(super) fn new(blocks: &Blocks, copy: EnvCopy) -> Self {
+    pub(super) fn new(blocks: &EnvBlocks, copy: EnvCopy) -> Self {
         let format = blocks.place().format();
         let block = blocks.copy(copy);
         let error = Env::parse(block, format).err();

@@ -7,7 +7,7 @@ use little_loader_core::env::open;
 use little_loader_core::env::place::{EnvCopy, EnvPlace, newer};
 use little_loader_core::units::{Bytes, Lba};
 
-use super::blocks::Blocks;
+use super::blocks::EnvBlocks;
 use super::diagnosis::{CopyDiagnosis, Unreadable};
 use super::error::EnvFileError;
 use super::size_hint::OtherSize;
@@ -66,7 +66,7 @@ pub enum NoRepair {
 /// An environment that was examined for repair. Nothing is written before [`apply`](Self::apply).
 #[derive(Debug)]
 pub struct Repair {
-    blocks: Blocks,
+    blocks: EnvBlocks,
     /// The copies: one or two.
     pub copies: Vec<CopyDiagnosis>,
     /// The write that repairs the environment, or the reason why there is none.
@@ -88,7 +88,7 @@ impl Repair {
         place: EnvPlace,
         chosen: Option<EnvCopy>,
     ) -> Result<Self, EnvFileError> {
-        let blocks = Blocks::read(path, place, true)?;
+        let blocks = EnvBlocks::read(path, place, true)?;
         let copies: Vec<_> = blocks
             .copies()
             .map(|(copy, _)| CopyDiagnosis::new(&blocks, copy))
