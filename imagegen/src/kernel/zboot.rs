@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! EFI zboot: an EFI program that carries a packed Image.
+//! EFI zboot: an EFI program that contains a packed Image.
 //!
 //! Source: Linux, `drivers/firmware/efi/libstub/zboot-header.S` and `Makefile.zboot`: "MZ" at 0, "zimg" at 4, the payload's
-//! offset at 8 and its size at 12, both little-endian, and the packing's name at 24, up to a NUL. The four bytes behind the
-//! payload that tell the unpacked size are no part of it, but for gzip, whose own format ends with them.
+//! offset at 8 and its size at 12, both little-endian, and the packing's name at 24, up to a NUL. The four bytes
+//! after the payload, the unpacked size, are not part of it, except for gzip, whose format ends with
+//! them.
 
 use std::io;
 
-use super::{KernelError, read_all};
+use super::decode::read_all;
+use super::error::KernelError;
 
 /// The most memory in KiB that an lzma decoder may take.
 const LZMA_LIMIT: u32 = 1 << 20;
 
-/// Unpacks the payload of an EFI zboot kernel; `None` when the bytes are no such kernel.
+/// Unpacks the payload of an EFI zboot kernel; `None` where the bytes are not such a kernel.
 pub(super) fn payload(bytes: &[u8]) -> Result<Option<Vec<u8>>, KernelError> {
     if !bytes.starts_with(b"MZ") || bytes.get(4..8) != Some(b"zimg") {
         return Ok(None);
@@ -67,24 +69,11 @@ fn damaged(method: &'static str, error: &dyn std::fmt::Display) -> KernelError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::io::Write;
 
-    use super::super::tests::{gzip, image};
+    use super::super::fixtures::{gzip, image, zboot};
     use super::*;
-
-    /// An EFI zboot kernel with a payload, and something behind it.
-    pub(in super::super) fn zboot(method: &str, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; 512];
-        bytes[..2].copy_from_slice(b"MZ");
-        bytes[4..8].copy_from_slice(b"zimg");
-        bytes[8..12].copy_from_slice(&512_u32.to_le_bytes());
-        bytes[12..16].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
-        bytes[24..24 + method.len()].copy_from_slice(method.as_bytes());
-        bytes.extend(payload);
-        bytes.extend([0; 100]);
-        bytes
-    }
 
     fn xz(image: &[u8], filters: &[lzma_rust2::FilterType]) -> Vec<u8> {
         let mut options = lzma_rust2::XzOptions::with_preset(1);
@@ -109,7 +98,7 @@ pub(super) mod tests {
         lz4.finish().unwrap()
     }
 
-    /// As `lz4 -l` writes it: the magic number, then blocks of 8 MiB unpacked, each behind its packed size.
+    /// As `lz4 -l` writes it: the magic number, then blocks of 8 MiB unpacked, each after its packed size.
     fn lz4_legacy(image: &[u8]) -> Vec<u8> {
         let mut bytes = b"\x02\x21\x4c\x18".to_vec();
         for block in image.chunks(8 << 20) {
@@ -146,7 +135,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn damaged_ones_are_refused() {
+    fn damaged_payloads_are_refused() {
         let error = |bytes: &[u8]| payload(bytes).unwrap_err().to_string();
         assert!(error(&zboot("lzo", b"x")).contains("packed by \"lzo\""));
         for (name, method) in [
