@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use imagegen::loader_elf::LoaderElf;
 use imagegen::variables::Variables;
 use little_loader_core::env::block::Format;
+use little_loader_core::units::{Bytes, Lba};
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
@@ -414,8 +415,8 @@ fn stalled_flush(context: &Context) -> Result<()> {
 fn loader_with_pair(context: &Context, second: u64) -> Result<std::path::PathBuf> {
     let mut elf = LoaderElf::parse(fs::read(context.artifacts.loader())?)?;
     let mut settings = elf.settings()?;
-    settings.env_size = 64 << 10;
-    settings.env_redundant_lba = Some(second);
+    settings.env.size = Bytes(64 << 10);
+    settings.env.redundant_lba = Some(Lba(second));
     elf.set_settings(settings)?;
     let path = context.path("pair.elf");
     fs::write(&path, elf.bytes())?;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use goblin::elf::Elf;
+use qemu_tests::harness::gdb::Stub;
 use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::report::Report;
 

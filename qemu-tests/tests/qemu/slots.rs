@@ -12,6 +12,7 @@ use imagegen::loader_elf::LoaderElf;
 use imagegen::slots;
 use little_loader_core::env::place::EnvCopy;
 use little_loader_core::slots::slot::Slot;
+use little_loader_core::units::{Bytes, Lba};
 
 use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::report::Report;
@@ -387,8 +388,8 @@ fn torn_by_others(context: &Context) -> Result<()> {
 fn redundant_loader(context: &Context) -> Result<PathBuf> {
     let mut elf = LoaderElf::parse(fs::read(context.artifacts.loader())?)?;
     let mut settings = elf.settings()?;
-    settings.env_size = 64 << 10;
-    settings.env_redundant_lba = Some(144);
+    settings.env.size = Bytes(64 << 10);
+    settings.env.redundant_lba = Some(Lba(144));
     elf.set_settings(settings)?;
     let path = context.path("redundant.elf");
     fs::write(&path, elf.bytes())?;
