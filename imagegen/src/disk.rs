@@ -12,8 +12,9 @@ use crate::size::Size;
 use crate::variables::{Variables, VariablesError};
 use fwup::output::Output;
 
-/// The arguments of a kernel on its slot's root file system, without those that [`DiskBuilder::args`] gives instead.
-/// A panic reboots after 5 seconds, so that it leads to the next boot.
+/// The arguments of a kernel on its slot's root file system, without those that
+/// [`DiskBuilder::args`] gives instead. A panic reboots after 5 seconds, so that it leads to the
+/// next boot.
 pub const DEFAULT_ARGS: &str = "console=ttyAMA0 rootfstype=squashfs rootwait ro panic=5";
 
 /// Why an image cannot be built.
@@ -79,7 +80,8 @@ impl<'a> DiskBuilder<'a> {
         self
     }
 
-    /// How many bytes the loader will read for the kernel of a slot, where that is more than the Image has.
+    /// How many bytes the loader will read for the kernel of a slot, where that is more than the
+    /// Image has.
     #[must_use]
     pub fn kernel_room(mut self, slot: Slot, bytes: u64) -> Self {
         self.slots[index(slot)].kernel_room = bytes;
@@ -152,7 +154,8 @@ impl<'a> DiskBuilder<'a> {
             if files.kernel.is_none() {
                 continue;
             }
-            // A slot with these is one that may be booted, and that Nerves' own upgrades take for theirs.
+            // A slot with these is one that may be booted, and that Nerves' own upgrades take for
+            // theirs.
             set("nerves_fw_platform", "qemu_aarch64");
             set("nerves_fw_architecture", "arm");
             set("nerves_fw_application_part0_devpath", "/dev/vda3");
@@ -217,7 +220,8 @@ impl<'a> DiskBuilder<'a> {
         Ok(())
     }
 
-    /// Writes the image, whole or not at all. `progress` is told how many bytes were written of how many.
+    /// Writes the image, whole or not at all. `progress` is told how many bytes were written of how
+    /// many.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What lies where on the disk, in the order in which Nerves' qemu_aarch64 system has it: MBR, environment, kernel A,
-//! kernel B, root file system A, root file system B, data. The last three are the partitions 1, 2 and 3.
+//! What lies where on the disk, in the order in which Nerves' qemu_aarch64 system has it: MBR,
+//! environment, kernel A, kernel B, root file system A, root file system B, data. The last three
+//! are the partitions 1, 2 and 3.
 
 use little_loader_core::env::block::Format;
 use little_loader_core::settings::BUFFER_LIMIT;
@@ -39,7 +40,8 @@ impl Blocks {
     }
 }
 
-/// What can be chosen. The defaults are those of Nerves' qemu_aarch64 system, but for the data partition, which can grow.
+/// What can be chosen. The defaults are those of Nerves' qemu_aarch64 system, but for the data
+/// partition, which can grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// Where the environment starts, in blocks of 512 bytes.

@@ -2,7 +2,8 @@
 
 //! Builds, changes and inspects the disk images that Little Loader boots.
 //!
-//! The command `imagegen` is a thin layer over this library; the QEMU tests use the library directly.
+//! The command `imagegen` is a thin layer over this library; the QEMU tests use the library
+//! directly.
 
 #![forbid(unsafe_code)]
 

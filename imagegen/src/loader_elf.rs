@@ -6,7 +6,8 @@ use goblin::elf::Elf;
 use goblin::elf::program_header::PT_LOAD;
 use little_loader_core::settings::{ENCODED_SIZE, SYMBOL, Settings, SettingsError};
 
-/// Where the loader is linked and entered: 1 MiB into RAM, the lowest address at which QEMU still hands an ELF the DTB.
+/// Where the loader is linked and entered: 1 MiB into RAM, the lowest address at which QEMU still
+/// hands an ELF the DTB.
 pub const LOADER_BASE: u64 = 0x4010_0000;
 
 /// Where the kernel may begin, so the loader must end before.
@@ -181,7 +182,8 @@ impl LoaderElf {
         self.segments.first().map_or(0, |segment| segment.address)
     }
 
-    /// One past the highest address in memory. The loader's BSS and buffers are sections, but no part of a segment.
+    /// One past the highest address in memory. The loader's BSS and buffers are sections, but no
+    /// part of a segment.
     #[must_use]
     pub fn end(&self) -> u64 {
         let segments = self.segments.iter();
@@ -210,7 +212,8 @@ impl LoaderElf {
         }
     }
 
-    /// The bytes as they lie in memory from [`start`](Self::start) on, gaps as zeroes, without the BSS at the end.
+    /// The bytes as they lie in memory from [`start`](Self::start) on, gaps as zeroes, without the
+    /// BSS at the end.
     ///
     /// # Errors
     ///
@@ -283,7 +286,8 @@ fn content<'a>(bytes: &'a [u8], segment: &Segment) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
-    /// A little-endian ELF64 for AArch64 with two segments of four bytes, `gap` apart, the second with BSS behind it.
+    /// A little-endian ELF64 for AArch64 with two segments of four bytes, `gap` apart, the second
+    /// with BSS behind it.
     fn elf(start: u64, gap: u64, bss: u64) -> Vec<u8> {
         let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0\x01\0\0\0".to_vec();
         bytes.extend(start.to_le_bytes());

@@ -2,8 +2,8 @@
 
 //! The master boot record: four primary partitions in the first block.
 //!
-//! Source: UEFI Specification 2.10, section 5.2.1 (legacy MBR). Addresses are LBAs; the old cylinder-head-sector fields
-//! hold the value that says "beyond what they can express".
+//! Source: UEFI Specification 2.10, section 5.2.1 (legacy MBR). Addresses are LBAs; the old
+//! cylinder-head-sector fields hold the value that says "beyond what they can express".
 
 /// The size in bytes.
 pub const SIZE: usize = 512;
@@ -11,7 +11,8 @@ pub const SIZE: usize = 512;
 /// The type of a Linux partition.
 pub const LINUX: u8 = 0x83;
 
-/// The disk's signature at offset 440, little-endian: a fixed number, so that `root=PARTUUID=4c4c4452-01` names partition 1.
+/// The disk's signature at offset 440, little-endian: a fixed number, so that
+/// `root=PARTUUID=4c4c4452-01` names partition 1.
 const DISK_SIGNATURE: u32 = 0x4c4c_4452;
 
 /// Where the table starts, in bytes.

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use backhand::compression::Compressor;
 use backhand::{BackhandError, FilesystemCompressor, FilesystemWriter, NodeHeader};
 
-/// The first bytes of a squashfs (Linux, `fs/squashfs/squashfs_fs.h`, `SQUASHFS_MAGIC`, little-endian).
+/// The first bytes of a squashfs (Linux, `fs/squashfs/squashfs_fs.h`, `SQUASHFS_MAGIC`,
+/// little-endian).
 pub const MAGIC: &[u8; 4] = b"hsqs";
 
 /// The size of the superblock in bytes.
@@ -58,8 +59,8 @@ pub enum RootfsError {
     },
 }
 
-/// Reads a squashfs, or makes one from a folder. Everything in it belongs to root, as it does on the device, and has the
-/// times that it has in the folder.
+/// Reads a squashfs, or makes one from a folder. Everything in it belongs to root, as it does on
+/// the device, and has the times that it has in the folder.
 ///
 /// # Errors
 ///
@@ -154,7 +155,8 @@ fn add_folder(
         } else if kind.is_socket() {
             writer.push_socket(&place, header)
         } else {
-            // Whether it can be read is seen now, by its name; it is read later, so that not all files are open at once.
+            // Whether it can be read is seen now, by its name; it is read later, so that not all
+            // files are open at once.
             File::open(&path).map_err(|error| read(&path, error))?;
             writer.push_file_from_path(&path, &place, header)
         };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Changes the slots in the variables of an image as firmware does: activates one after an upgrade,
-//! validates, reverts. Both forms of a trial are written, as Nerves does, so that either kind of loader
-//! understands them.
+//! validates, reverts. Both forms of a trial are written, as Nerves does, so that either kind of
+//! loader understands them.
 
 use little_loader_core::env::block::{Env, Format};
 use little_loader_core::slots::policy::{Attempt, Plan, decide};
@@ -71,8 +71,8 @@ pub fn validate(variables: &mut Variables) {
 ///
 /// # Errors
 ///
-/// When the active slot is not a or b, or the other slot must not or cannot be booted; the variables
-/// are unchanged then.
+/// When the active slot is not a or b, or the other slot must not or cannot be booted; the
+/// variables are unchanged then.
 pub fn revert(variables: &mut Variables) -> Result<Slot, SlotsError> {
     let active = variables.get("nerves_fw_active");
     let other = active

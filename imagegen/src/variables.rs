@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError, seal};
 
-/// The variables that the loader reads and writes on its own, in the order in which they are written. They come first, so
-/// that what the loader changes stays in the first sector, together with the checksum: one sector is written as a whole or
-/// not at all.
+/// The variables that the loader reads and writes on its own, in the order in which they are
+/// written. They come first, so that what the loader changes stays in the first sector, together
+/// with the checksum: one sector is written as a whole or not at all.
 pub const FIRST: [&str; 6] = [
     "nerves_fw_active",
     "upgrade_available",
@@ -34,7 +34,8 @@ pub enum VariablesError {
     },
 }
 
-/// Variables by name. Names and values are bytes, as the environment stores them: what is not UTF-8 is kept as it is.
+/// Variables by name. Names and values are bytes, as the environment stores them: what is not UTF-8
+/// is kept as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<Vec<u8>, Vec<u8>>);
 
@@ -87,7 +88,8 @@ impl Variables {
             .map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// A sealed block of `size` bytes with these variables; `flags` is the counter of a redundant copy.
+    /// A sealed block of `size` bytes with these variables; `flags` is the counter of a redundant
+    /// copy.
     ///
     /// # Errors
     ///

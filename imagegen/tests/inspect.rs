@@ -93,7 +93,8 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
             "{report:?}"
         );
     }
-    // The copy that does not count is damaged: the image boots, and the next write repairs it, but it is told.
+    // The copy that does not count is damaged: the image boots, and the next write repairs it, but
+    // it is told.
     let other = lbas[usize::from(counts == 1)];
     image.change(|bytes| bytes[other as usize * 512 + 20] ^= 1);
     let problem = image.problem();

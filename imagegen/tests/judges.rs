@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command, judged by programs that others wrote: sfdisk and fdisk read the partition table, fw_printenv and mkenvimage
-//! the environment. A judge that is not installed fails the test.
+//! The command, judged by programs that others wrote: sfdisk and fdisk read the partition table,
+//! fw_printenv and mkenvimage the environment. A judge that is not installed fails the test.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -30,7 +30,8 @@ const BUILT: Settings = Settings {
     buffer_size: Bytes(131_072),
 };
 
-/// An ELF64 for AArch64: a segment of code and settings, one of data, a section for each and for the BSS, and the symbol.
+/// An ELF64 for AArch64: a segment of code and settings, one of data, a section for each and for
+/// the BSS, and the symbol.
 fn elf() -> Vec<u8> {
     fn header(words: &[u32], addresses: [u64; 4], rest: &[u64]) -> Vec<u8> {
         let words = words.iter().flat_map(|word| word.to_le_bytes());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Folders that become a root file system, judged by squashfs-tools: unsquashfs finds in ours what it finds in one that
-//! mksquashfs makes of the same folder.
+//! Folders that become a root file system, judged by squashfs-tools: unsquashfs finds in ours what
+//! it finds in one that mksquashfs makes of the same folder.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -34,8 +34,8 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a temporary path in UTF-8")
 }
 
-/// The listing with types, modes, owners, sizes, devices and targets, but for the root itself, whose time is not the
-/// folder's.
+/// The listing with types, modes, owners, sizes, devices and targets, but for the root itself,
+/// whose time is not the folder's.
 fn listing(squashfs: &Path) -> Vec<String> {
     let mut lines: Vec<_> = ok("unsquashfs", &["-lln", text(squashfs)])
         .lines()

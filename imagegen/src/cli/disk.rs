@@ -158,7 +158,8 @@ impl Disk {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The options of `imagegen loader` that tell a loader where the environment is, when it is not at the default place.
+    /// The options of `imagegen loader` that tell a loader where the environment is, when it is not
+    /// at the default place.
     fn loader_settings(&self) -> Option<String> {
         let default = Sizes::default();
         let mut options = String::new();

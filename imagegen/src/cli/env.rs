@@ -131,7 +131,8 @@ impl Env {
     }
 }
 
-/// The variables to set. Names hold no `=`, so two arguments of which the first has none are a name and its value.
+/// The variables to set. Names hold no `=`, so two arguments of which the first has none are a name
+/// and its value.
 fn assignments(arguments: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
     match arguments {
         [name, value] if !name.contains('=') => Ok(vec![(name, value)]),

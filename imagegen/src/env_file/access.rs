@@ -24,8 +24,8 @@ impl EnvFile {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or has no valid environment there. If the CRC fits another size
-    /// or layout, the error names it.
+    /// When the file cannot be read, or has no valid environment there. If the CRC fits another
+    /// size or layout, the error names it.
     pub fn open(path: &Path, place: EnvPlace, is_writable: bool) -> Result<Self, EnvFileError> {
         let blocks = EnvBlocks::read(path, place, is_writable)?;
         let flags = |copy| {
@@ -78,14 +78,16 @@ impl EnvFile {
         Some((self.blocks.place().lba_of(self.active.other()), error))
     }
 
-    /// Writes the variables back: the sectors that change, then a sync. Of a redundant pair only the
-    /// inactive copy is written, so that an interruption leaves the active one. A single copy is at
-    /// risk while more than one of its sectors changes; the variables that the loader and
-    /// `imagegen slot` change lie in the first. Returns the number of sectors written.
+    /// Writes the variables back: the sectors that change, then a sync. Of a redundant pair only
+    /// the inactive copy is written, so that an interruption leaves the active one. A single
+    /// copy is at risk while more than one of its sectors changes; the variables that the
+    /// loader and `imagegen slot` change lie in the first. Returns the number of sectors
+    /// written.
     ///
     /// # Errors
     ///
-    /// When the variables do not fit, and the file is unchanged; or when the file cannot be written.
+    /// When the variables do not fit, and the file is unchanged; or when the file cannot be
+    /// written.
     pub fn store(&mut self, variables: &Variables) -> Result<usize, EnvFileError> {
         let (target, flags) = match self.active_copy() {
             None => (EnvCopy::First, 0),

@@ -20,8 +20,8 @@ pub enum Remedy {
     TornWrite,
     /// Writes the CRC that fits the data of this copy.
     Reseal(EnvCopy),
-    /// Writes the variables of the active copy over the other one, which is damaged. The environment
-    /// is valid without it.
+    /// Writes the variables of the active copy over the other one, which is damaged. The
+    /// environment is valid without it.
     Rewrite {
         /// The damaged copy.
         damaged: EnvCopy,
@@ -71,14 +71,14 @@ pub struct Repair {
     pub copies: Vec<CopyDiagnosis>,
     /// The write that repairs the environment, or the reason why there is none.
     pub remedy: Result<Remedy, NoRepair>,
-    /// Whether several interrupted writes of the loader explain the state of a single copy, so that
-    /// none was chosen.
+    /// Whether several interrupted writes of the loader explain the state of a single copy, so
+    /// that none was chosen.
     pub is_ambiguous: bool,
 }
 
 impl Repair {
-    /// Reads and examines the environment of an image. `chosen` is the copy to reseal where both are
-    /// damaged.
+    /// Reads and examines the environment of an image. `chosen` is the copy to reseal where both
+    /// are damaged.
     ///
     /// # Errors
     ///
@@ -121,7 +121,8 @@ impl Repair {
         self.blocks.place().size
     }
 
-    /// Writes the sectors that change, then syncs. Returns their number: 0 where there is no remedy.
+    /// Writes the sectors that change, then syncs. Returns their number: 0 where there is no
+    /// remedy.
     ///
     /// # Errors
     ///

@@ -10,8 +10,8 @@ use little_loader_core::units::Bytes;
 /// The most bytes of the disk that are searched: the largest usual size of an environment.
 pub(super) const SEARCHED: usize = 512 << 10;
 
-/// A size and layout that the CRC of an invalid environment fits: nothing is damaged, and the options
-/// are wrong.
+/// A size and layout that the CRC of an invalid environment fits: nothing is damaged, and the
+/// options are wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherSize {
     /// The size of one copy.
@@ -23,8 +23,8 @@ pub struct OtherSize {
 }
 
 impl OtherSize {
-    /// Tries the usual sizes in both layouts, and the given size in the other layout. `bytes` are those
-    /// on the disk from the start of an invalid copy.
+    /// Tries the usual sizes in both layouts, and the given size in the other layout. `bytes` are
+    /// those on the disk from the start of an invalid copy.
     pub(super) fn find(bytes: &[u8], place: &EnvPlace) -> Option<Self> {
         let assumed = place.format();
         let other = match assumed {

@@ -60,8 +60,8 @@ impl Kernel {
         })
     }
 
-    /// The bytes that the loader reads from the disk: more than the file has where the header says only
-    /// how much memory the kernel needs.
+    /// The bytes that the loader reads from the disk: more than the file has where the header says
+    /// only how much memory the kernel needs.
     #[must_use]
     pub fn bytes_on_disk(&self) -> u64 {
         self.header.bytes_to_read().0.max(self.image.len() as u64)

@@ -2,10 +2,10 @@
 
 //! EFI zboot: an EFI program that contains a packed Image.
 //!
-//! Source: Linux, `drivers/firmware/efi/libstub/zboot-header.S` and `Makefile.zboot`: "MZ" at 0, "zimg" at 4, the payload's
-//! offset at 8 and its size at 12, both little-endian, and the packing's name at 24, up to a NUL. The four bytes
-//! after the payload, the unpacked size, are not part of it, except for gzip, whose format ends with
-//! them.
+//! Source: Linux, `drivers/firmware/efi/libstub/zboot-header.S` and `Makefile.zboot`: "MZ" at 0,
+//! "zimg" at 4, the payload's offset at 8 and its size at 12, both little-endian, and the packing's
+//! name at 24, up to a NUL. The four bytes after the payload, the unpacked size, are not part of
+//! it, except for gzip, whose format ends with them.
 
 use std::io;
 
@@ -98,7 +98,8 @@ mod tests {
         lz4.finish().unwrap()
     }
 
-    /// As `lz4 -l` writes it: the magic number, then blocks of 8 MiB unpacked, each after its packed size.
+    /// As `lz4 -l` writes it: the magic number, then blocks of 8 MiB unpacked, each after its
+    /// packed size.
     fn lz4_legacy(image: &[u8]) -> Vec<u8> {
         let mut bytes = b"\x02\x21\x4c\x18".to_vec();
         for block in image.chunks(8 << 20) {
@@ -116,7 +117,8 @@ mod tests {
             image.as_slice(),
             ruzstd::encoding::CompressionLevel::Fastest,
         );
-        // The names and forms that Linux's build uses: zstd22, xzkern with the filter for arm64, lz4's legacy frame.
+        // The names and forms that Linux's build uses: zstd22, xzkern with the filter for arm64,
+        // lz4's legacy frame.
         for (name, packed) in [
             ("gzip", gzip(&image)),
             ("zstd22", zstd.clone()),
