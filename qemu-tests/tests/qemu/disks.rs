@@ -373,14 +373,26 @@ impl Drop for Daemon {
     }
 }
 
-/// Waits until a socket exists.
+/// Waits until a process listens on a socket. Its file exists a moment earlier, when a connection is
+/// still refused.
 fn wait_for(socket: &Path) -> Result<()> {
+    // A flag of the fourth column of /proc/net/unix (Linux, include/linux/net.h, __SO_ACCEPTCON).
+    const LISTENS: &str = "00010000";
+    let path = socket.to_str().context("the socket's path is not text")?;
     let started = Instant::now();
-    while !socket.exists() {
-        ensure!(started.elapsed() < Duration::from_secs(20), "no socket");
+    loop {
+        let sockets = fs::read_to_string("/proc/net/unix").context("/proc/net/unix")?;
+        let is_it =
+            |line: &str| line.ends_with(path) && line.split_whitespace().nth(3) == Some(LISTENS);
+        if sockets.lines().any(is_it) {
+            return Ok(());
+        }
+        ensure!(
+            started.elapsed() < Duration::from_secs(20),
+            "nobody listens on {path}"
+        );
         thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
 }
 
 /// QEMU holds the flush of a trial's count for ever, and completes the reset only after the flush:
