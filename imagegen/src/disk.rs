@@ -23,15 +23,15 @@ pub enum DiskError {
     /// Something is larger than its place.
     #[error("{what} of slot {slot} needs {} bytes and its place has {}: raise {option}", .length.0, .room.0, what = .what, slot = .slot, option = .option)]
     TooLarge {
-        /// What.
+        /// What is too large.
         what: &'static str,
-        /// Of which slot.
+        /// Its slot.
         slot: Slot,
         /// Its size.
         length: Size,
-        /// The size of its place.
+        /// The room for it.
         room: Size,
-        /// The option that makes the place larger.
+        /// The option that makes the room larger.
         option: &'static str,
     },
     /// The environment cannot hold the variables.
@@ -42,7 +42,7 @@ pub enum DiskError {
     Write(io::Error),
 }
 
-/// What a slot holds.
+/// The contents of a slot.
 #[derive(Clone, Debug, Default)]
 struct SlotFiles<'a> {
     kernel: Option<&'a [u8]>,
@@ -52,7 +52,7 @@ struct SlotFiles<'a> {
     args: Option<String>,
 }
 
-/// A disk image in the making. What is not given stays empty.
+/// A disk image that is being built. Parts that are not given stay empty.
 #[derive(Clone, Debug)]
 pub struct DiskBuilder<'a> {
     layout: Layout,
@@ -62,7 +62,7 @@ pub struct DiskBuilder<'a> {
 }
 
 impl<'a> DiskBuilder<'a> {
-    /// A disk with nothing but its partition table and an environment in which slot a is active.
+    /// A disk with only its partition table and an environment in which slot a is active.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
         Self {
@@ -73,14 +73,14 @@ impl<'a> DiskBuilder<'a> {
         }
     }
 
-    /// The kernel of a slot: a raw Image, or whatever a test wants to stand there.
+    /// The kernel of a slot: a raw Image, or any bytes for a test.
     #[must_use]
     pub fn kernel(mut self, slot: Slot, image: &'a [u8]) -> Self {
         self.slots[index(slot)].kernel = Some(image);
         self
     }
 
-    /// How many bytes the loader will read for the kernel of a slot, where that is more than the
+    /// The bytes that the loader will read for the kernel of a slot, where they are more than the
     /// Image has.
     #[must_use]
     pub fn kernel_room(mut self, slot: Slot, bytes: u64) -> Self {
@@ -88,7 +88,7 @@ impl<'a> DiskBuilder<'a> {
         self
     }
 
-    /// The initrd of a slot. It lies behind the kernel, on a boundary of 4 KiB.
+    /// The initrd of a slot. It follows the kernel, on a boundary of 4 KiB.
     #[must_use]
     pub fn initrd(mut self, slot: Slot, initrd: &'a [u8]) -> Self {
         self.slots[index(slot)].initrd = Some(initrd);
@@ -102,7 +102,7 @@ impl<'a> DiskBuilder<'a> {
         self
     }
 
-    /// The kernel arguments of a slot, in place of the default ones.
+    /// The kernel arguments of a slot, replacing the default ones.
     #[must_use]
     pub fn args(mut self, slot: Slot, args: &str) -> Self {
         self.slots[index(slot)].args = Some(args.to_owned());
@@ -115,7 +115,7 @@ impl<'a> DiskBuilder<'a> {
         self.variable("nerves_fw_active", slot.name())
     }
 
-    /// Any variable, in place of what it would be.
+    /// Sets any variable, overriding its usual value.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.set(name, value);
@@ -154,8 +154,7 @@ impl<'a> DiskBuilder<'a> {
             if files.kernel.is_none() {
                 continue;
             }
-            // A slot with these is one that may be booted, and that Nerves' own upgrades take for
-            // theirs.
+            // With these a slot may be booted, and upgrades by Nerves accept it.
             set("nerves_fw_platform", "qemu_aarch64");
             set("nerves_fw_architecture", "arm");
             set("nerves_fw_application_part0_devpath", "/dev/vda3");
@@ -220,8 +219,8 @@ impl<'a> DiskBuilder<'a> {
         Ok(())
     }
 
-    /// Writes the image, whole or not at all. `progress` is told how many bytes were written of how
-    /// many.
+    /// Writes the image, whole or not at all. `progress` receives the bytes written so far, and
+    /// their total.
     ///
     /// # Errors
     ///
@@ -287,7 +286,7 @@ fn write(
     parts: &[(u64, &[u8])],
     mut progress: impl FnMut(u64, u64),
 ) -> io::Result<()> {
-    /// How many bytes are written between two steps of the progress.
+    /// The bytes written between two calls of `progress`.
     const STEP: usize = 4 << 20;
 
     let total = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();

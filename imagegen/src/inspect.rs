@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Looks into an image: what is where, and what does not fit together.
+//! Examines an image: its contents by block, and their contradictions.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -23,35 +23,35 @@ use crate::variables::Variables;
 /// The most of a kernel that is searched for its banner, in bytes.
 const BANNER_SEARCH: u64 = 256 << 20;
 
-/// What an image holds.
+/// The contents of an image.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The size of the image in blocks of 512 bytes, a last part of one included.
+    /// The size of the image in blocks of 512 bytes, rounded up.
     pub blocks: u64,
-    /// What is where, by block.
-    pub regions: Vec<Region>,
-    /// The variables, in the order of the block; values that are no UTF-8 as close as possible.
+    /// The parts and the free space, by block.
+    pub regions: Vec<Part>,
+    /// The variables, in the order of the block; bytes that are not UTF-8 are replaced.
     pub variables: Vec<(String, String)>,
     /// Of a redundant environment, the active copy: 1 or 2.
     pub active_copy: Option<u8>,
-    /// What does not fit together.
+    /// Errors and contradictions.
     pub problems: Vec<String>,
 }
 
-/// A run of blocks and what is there.
+/// A run of blocks and its contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Region {
+pub struct Part {
     /// The first block.
     pub start: u64,
-    /// How many blocks.
+    /// The number of blocks.
     pub blocks: u64,
-    /// What it is.
+    /// Its name.
     pub what: String,
-    /// More about it.
+    /// Details, or nothing.
     pub details: String,
 }
 
-impl Region {
+impl Part {
     fn extent(&self) -> Blocks {
         Blocks {
             start: self.start,
@@ -68,18 +68,18 @@ pub struct InspectError {
     error: io::Error,
 }
 
-/// Looks into an image, whose environment is expected at `place`.
+/// Examines an image, whose environment is expected at `place`.
 ///
 /// # Errors
 ///
-/// When the file cannot be read. What is wrong with its contents is in the report.
+/// When the file cannot be read. Errors in its contents are in the report.
 pub fn inspect(path: &Path, place: EnvPlace) -> Result<Report, InspectError> {
     let failed = |error| InspectError {
         path: path.to_owned(),
         error,
     };
     let mut file = File::open(path).map_err(failed)?;
-    // The metadata of a block device tell no length.
+    // The metadata of a block device do not have its length.
     let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
     let mut look = Look {
         file,
@@ -113,7 +113,7 @@ impl Look {
         what: impl Into<String>,
         details: impl Into<String>,
     ) {
-        let region = Region {
+        let region = Part {
             start,
             blocks,
             what: what.into(),
@@ -144,7 +144,7 @@ impl Look {
     fn partitions(&mut self) -> io::Result<()> {
         let block = self.read(0, mbr::SIZE as u64)?;
         let Some(mbr) = block.first_chunk().and_then(Mbr::parse) else {
-            self.problem("block 0 is no MBR: it does not end with 55 aa".to_owned());
+            self.problem("block 0 is not an MBR: it does not end with 55 aa".to_owned());
             return Ok(());
         };
         self.add(0, 1, "MBR", "");
@@ -164,7 +164,7 @@ impl Look {
         Ok(())
     }
 
-    /// What a partition starts with.
+    /// The contents of a partition, by its first bytes.
     fn file_system(&self, lba: u64) -> io::Result<String> {
         let bytes = self.read(lba, 4096)?;
         let number = |at: usize| {
@@ -276,7 +276,7 @@ impl Look {
                 );
                 self.add(lba, length.blocks(), format!("kernel {slot}"), details);
             }
-            // A slot that Nerves has not filled yet has a place for its kernel and nothing there.
+            // A slot that Nerves has not filled yet has only zeroes in place of a kernel.
             Err(_) if !is_active && probe.iter().all(|byte| *byte == 0) => {}
             Err(error) => self.problem(format!("slot {slot}: at block {lba} is {error}")),
         }
@@ -312,7 +312,7 @@ impl Look {
         number
     }
 
-    /// Things that share blocks.
+    /// Reports parts that share blocks.
     fn overlaps(&mut self) {
         self.report
             .regions
@@ -335,7 +335,7 @@ impl Look {
         }
     }
 
-    /// What lies between.
+    /// Adds the free space.
     fn free(&mut self) {
         let mut next = 0;
         let mut free = Vec::new();
@@ -349,7 +349,7 @@ impl Look {
             free.push((next, self.report.blocks - next));
         }
         for (start, blocks) in free {
-            self.report.regions.push(Region {
+            self.report.regions.push(Part {
                 start,
                 blocks,
                 what: "free".to_owned(),

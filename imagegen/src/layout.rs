@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What lies where on the disk, in the order in which Nerves' qemu_aarch64 system has it: MBR,
-//! environment, kernel A, kernel B, root file system A, root file system B, data. The last three
-//! are the partitions 1, 2 and 3.
+//! The layout of the disk, in the order of Nerves' qemu_aarch64 system: MBR, environment, kernel A,
+//! kernel B, root file system A, root file system B, data. The last three are the partitions 1, 2
+//! and 3.
 
 use little_loader_core::env::block::Format;
 use little_loader_core::settings::BUFFER_LIMIT;
@@ -16,12 +16,12 @@ use crate::size::Size;
 pub struct Blocks {
     /// The first block.
     pub start: u64,
-    /// How many.
+    /// Their number.
     pub count: u64,
 }
 
 impl Blocks {
-    /// The first block behind the run.
+    /// The first block after the run.
     #[must_use]
     pub fn end(self) -> u64 {
         self.start.saturating_add(self.count)
@@ -40,15 +40,15 @@ impl Blocks {
     }
 }
 
-/// What can be chosen. The defaults are those of Nerves' qemu_aarch64 system, but for the data
+/// The sizes to choose. The defaults are those of Nerves' qemu_aarch64 system, except for the data
 /// partition, which can grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Where the environment starts, in blocks of 512 bytes.
+    /// The first block of the environment.
     pub env_lba: u64,
     /// The size of one copy of the environment.
     pub env_size: Size,
-    /// Where a second copy starts, in blocks of 512 bytes.
+    /// The first block of a second copy.
     pub env_redundant_lba: Option<u64>,
     /// The room for each kernel with its initrd.
     pub kernel: Size,
@@ -71,26 +71,26 @@ impl Default for Sizes {
     }
 }
 
-/// Why sizes do not make a disk.
+/// Why no disk has these sizes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// A size is 0 or no number of blocks.
+    /// A size is 0 or not a multiple of 512.
     #[error("{what} has {size} bytes; it must be a multiple of 512, and not 0")]
     Size {
-        /// What has that size.
+        /// The part with that size.
         what: &'static str,
-        /// In bytes.
+        /// The size in bytes.
         size: u64,
     },
-    /// The environment lies over the MBR or over its own second copy.
+    /// The environment overlaps the MBR, or its copies overlap.
     #[error("the environment at block {lba} overlaps {with}: put it elsewhere")]
     Overlap {
         /// The block.
         lba: u64,
-        /// What lies there.
+        /// The part that it overlaps.
         with: &'static str,
     },
-    /// The environment is larger than what a loader has room for.
+    /// The environment is larger than a loader's buffer can be.
     #[error(
         "the environment has {size} bytes with all its copies; a loader has room for {}: make it smaller",
         BUFFER_LIMIT.0
@@ -102,12 +102,12 @@ pub enum LayoutError {
     /// The disk is larger than an MBR can describe.
     #[error("the disk would have {blocks} blocks; an MBR describes at most 4294967295")]
     TooLarge {
-        /// How many blocks.
+        /// Its blocks.
         blocks: u64,
     },
 }
 
-/// Where everything is.
+/// The place of each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The environment.
@@ -127,7 +127,7 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// When a size makes no sense, or the disk would be too large.
+    /// When a size is not a multiple of 512 or 0, parts overlap, or something would be too large.
     pub fn new(sizes: &Sizes) -> Result<Self, LayoutError> {
         for (what, size) in [
             ("the environment", sizes.env_size),
@@ -164,7 +164,7 @@ impl Layout {
                 with: "the first copy",
             });
         }
-        // Behind the environment, each on a boundary of 4 KiB.
+        // The other parts follow, each on a boundary of 4 KiB.
         let mut next = env.end().max(env_redundant.map_or(0, Blocks::end));
         let mut take = |size: Size| {
             let start = next.checked_next_multiple_of(8).unwrap_or(u64::MAX);
@@ -206,7 +206,7 @@ impl Layout {
         self.rootfs[index(slot)]
     }
 
-    /// How the environment is laid out.
+    /// The layout of each copy of the environment.
     #[must_use]
     pub fn env_format(&self) -> Format {
         match self.env_redundant {
@@ -237,7 +237,7 @@ impl Layout {
     }
 }
 
-/// The place of a slot in a pair.
+/// The index of a slot in a pair.
 pub(crate) fn index(slot: Slot) -> usize {
     match slot {
         Slot::A => 0,

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The loader's ELF: what it loads where, its built-in settings, and its form as a flat binary.
+//! The loader's ELF: its segments, its built-in settings, and its flat binary.
 
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_LOAD;
 use little_loader_core::settings::{ENCODED_SIZE, SYMBOL, Settings, SettingsError};
 
-/// Where the loader is linked and entered: 1 MiB into RAM, the lowest address at which QEMU still
-/// hands an ELF the DTB.
+/// The address at which the loader is linked and entered: 1 MiB into RAM, the lowest at which QEMU
+/// passes the DTB to an ELF.
 pub const LOADER_BASE: u64 = 0x4010_0000;
 
-/// Where the kernel may begin, so the loader must end before.
+/// The lowest address of a kernel: the loader ends before it.
 pub const LOADER_END: u64 = 0x4020_0000;
 
-/// The most bytes a flat binary may have: more is a mistake in the addresses.
+/// The most bytes that a flat binary may have: more means a mistake in the addresses.
 const MAX_FLAT: u64 = 64 << 20;
 
-/// Why an ELF is not what it has to be.
+/// Why a file is not a usable ELF of the loader.
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
-    /// It is no ELF.
+    /// It is not an ELF.
     #[error("not a whole ELF but {0}: name the loader's ELF (little-loader.elf)")]
     NotElf(&'static str),
     /// It is a damaged ELF.
     #[error("not a whole ELF: {0}")]
     Parse(goblin::error::Error),
-    /// It has no loadable segment, or one that reaches out of the file.
+    /// It has no loadable segment, or one that is not within the file.
     #[error("no loadable segment within the file")]
     Segments,
     /// The segments lie too far apart.
     #[error("the segments span {0:#x} bytes; a flat binary may have 64 MiB")]
     TooWide(u64),
-    /// It does not lie where QEMU and the loader need it.
+    /// Its addresses are not those that QEMU and the loader need.
     #[error(
         "spans {start:#x} to {end:#x} and enters at {entry:#x}; it must start and enter at {LOADER_BASE:#x} and end by \
          {LOADER_END:#x} (see linker/loader.ld)"
@@ -47,7 +47,7 @@ pub enum ElfError {
     /// It has no settings.
     #[error("no symbol {SYMBOL}: not Little Loader, or its symbols were stripped")]
     NoSettings,
-    /// The settings cannot work.
+    /// The settings are invalid.
     #[error("settings: {0}")]
     Settings(SettingsError),
 }
@@ -67,14 +67,14 @@ pub struct Segment {
     pub flags: [char; 3],
 }
 
-/// The sizes that `size` tells, in bytes.
+/// The sizes that the program `size` shows, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SectionSizes {
     /// Code and constants.
     pub text: u64,
-    /// Initial values.
+    /// Initialized variables.
     pub data: u64,
-    /// What is cleared or left alone at the start.
+    /// Memory without contents in the file.
     pub bss: u64,
 }
 
@@ -182,7 +182,7 @@ impl LoaderElf {
         self.segments.first().map_or(0, |segment| segment.address)
     }
 
-    /// One past the highest address in memory. The loader's BSS and buffers are sections, but no
+    /// One past the highest address in memory. The loader's BSS and buffers are sections, but not
     /// part of a segment.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -198,7 +198,7 @@ impl LoaderElf {
         self.segments.iter().map(|segment| segment.file_size).sum()
     }
 
-    /// Checks what QEMU asks of the loader's ELF.
+    /// Checks that QEMU and the loader can use the addresses of the ELF.
     ///
     /// # Errors
     ///
@@ -212,8 +212,7 @@ impl LoaderElf {
         }
     }
 
-    /// The bytes as they lie in memory from [`start`](Self::start) on, gaps as zeroes, without the
-    /// BSS at the end.
+    /// The memory from [`start`](Self::start) on, with zeroes in gaps, without the BSS at the end.
     ///
     /// # Errors
     ///
@@ -240,7 +239,7 @@ impl LoaderElf {
     ///
     /// # Errors
     ///
-    /// When there are none, or they cannot work.
+    /// When there are none, or they are invalid.
     pub fn settings(&self) -> Result<Settings, ElfError> {
         let encoded = self
             .settings_at
@@ -253,7 +252,7 @@ impl LoaderElf {
     ///
     /// # Errors
     ///
-    /// When there are none, or the new ones cannot work; the ELF is as it was then.
+    /// When there are none, or the new ones are invalid; the ELF is unchanged then.
     pub fn set_settings(&mut self, new: Settings) -> Result<(), ElfError> {
         let buffer_size = self.settings()?.buffer_size;
         let new = Settings { buffer_size, ..new };
@@ -265,7 +264,7 @@ impl LoaderElf {
     }
 }
 
-/// What a file is that is no ELF.
+/// Describes a file that is not an ELF.
 fn instead(bytes: &[u8]) -> &'static str {
     if bytes.is_empty() {
         "an empty file"
@@ -287,7 +286,7 @@ mod tests {
     use super::*;
 
     /// A little-endian ELF64 for AArch64 with two segments of four bytes, `gap` apart, the second
-    /// with BSS behind it.
+    /// followed by BSS.
     fn elf(start: u64, gap: u64, bss: u64) -> Vec<u8> {
         let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0\x01\0\0\0".to_vec();
         bytes.extend(start.to_le_bytes());

@@ -3,7 +3,7 @@
 //! The master boot record: four primary partitions in the first block.
 //!
 //! Source: UEFI Specification 2.10, section 5.2.1 (legacy MBR). Addresses are LBAs; the old
-//! cylinder-head-sector fields hold the value that says "beyond what they can express".
+//! cylinder-head-sector fields have the value for addresses beyond their range.
 
 /// The size in bytes.
 pub const SIZE: usize = 512;
@@ -15,7 +15,7 @@ pub const LINUX: u8 = 0x83;
 /// `root=PARTUUID=4c4c4452-01` names partition 1.
 const DISK_SIGNATURE: u32 = 0x4c4c_4452;
 
-/// Where the table starts, in bytes.
+/// The offset of the table in bytes.
 const TABLE: usize = 446;
 
 /// The bytes of an entry.
@@ -34,14 +34,14 @@ pub struct Partition {
     pub kind: u8,
     /// The first block, of 512 bytes.
     pub start: u32,
-    /// How many blocks of 512 bytes.
+    /// The number of blocks of 512 bytes.
     pub blocks: u32,
 }
 
 /// The partition table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mbr {
-    /// The four places.
+    /// The four entries.
     pub partitions: [Option<Partition>; 4],
 }
 

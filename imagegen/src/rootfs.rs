@@ -17,7 +17,8 @@ pub const MAGIC: &[u8; 4] = b"hsqs";
 /// The size of the superblock in bytes.
 const SUPERBLOCK: u64 = 96;
 
-/// Where the superblock has `bytes_used`, the size of the whole, little-endian (same source).
+/// The offset of `bytes_used` in the superblock, the size of the whole, little-endian (same
+/// source).
 const BYTES_USED: usize = 40;
 
 /// Why there is no root file system.
@@ -28,15 +29,15 @@ pub enum RootfsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// The file is no squashfs.
-    #[error("{} is no squashfs (it starts with \"{}\"): give a squashfs or a folder", .path.display(), .start.escape_ascii())]
+    /// The file is not a squashfs.
+    #[error("{} is not a squashfs (it starts with \"{}\"): give a squashfs or a folder", .path.display(), .start.escape_ascii())]
     NoSquashfs {
         /// The file.
         path: PathBuf,
-        /// How it starts.
+        /// Its first bytes.
         start: Vec<u8>,
     },
     /// The file ends before the squashfs does.
@@ -52,19 +53,19 @@ pub enum RootfsError {
     /// The folder cannot be packed.
     #[error("cannot pack {}: {error}", .path.display())]
     Pack {
-        /// What could not be packed.
+        /// The path that cannot be packed.
         path: PathBuf,
-        /// What the squashfs writer said.
+        /// The squashfs writer's error.
         error: BackhandError,
     },
 }
 
-/// Reads a squashfs, or makes one from a folder. Everything in it belongs to root, as it does on
-/// the device, and has the times that it has in the folder.
+/// Reads a squashfs, or makes one from a folder. Everything in it belongs to root, as on the
+/// device, and keeps the times that it has in the folder.
 ///
 /// # Errors
 ///
-/// When the file is no squashfs or not all of one, or something cannot be read.
+/// When the file is not a whole squashfs, or something cannot be read.
 pub fn load(path: &Path) -> Result<Vec<u8>, RootfsError> {
     let read = |error| RootfsError::Read {
         path: path.to_owned(),
@@ -115,7 +116,8 @@ fn pack(folder: &Path) -> Result<Vec<u8>, RootfsError> {
     Ok(bytes.into_inner())
 }
 
-/// Adds what a folder holds, by name, so that the same folder gives the same bytes.
+/// Adds the contents of a folder in the order of their names, so that the same folder gives the
+/// same bytes.
 fn add_folder(
     writer: &mut FilesystemWriter<'_, '_, '_>,
     folder: &Path,
@@ -155,8 +157,8 @@ fn add_folder(
         } else if kind.is_socket() {
             writer.push_socket(&place, header)
         } else {
-            // Whether it can be read is seen now, by its name; it is read later, so that not all
-            // files are open at once.
+            // A file that cannot be opened is reported now, by name; it is read later, so that not
+            // all files are open at once.
             File::open(&path).map_err(|error| read(&path, error))?;
             writer.push_file_from_path(&path, &place, header)
         };
@@ -229,7 +231,7 @@ mod tests {
         fs::write(file.path(), "ustar...").unwrap();
         let error = load(file.path()).unwrap_err().to_string();
         assert!(
-            error.contains("is no squashfs (it starts with \"ustar...\")"),
+            error.contains("is not a squashfs (it starts with \"ustar...\")"),
             "{error}"
         );
         assert!(

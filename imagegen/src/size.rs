@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Sizes as people write them: `64M`, `1G`, `131072`.
+//! Sizes in the notation of the command line: `64M`, `1G`, `131072`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,9 +17,9 @@ impl Size {
     }
 }
 
-/// Why a text is no size.
+/// A text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no size; write bytes, or a whole number with K, M or G (powers of 1024)")]
+#[error("\"{0}\" is not a size; write bytes, or a whole number with K, M or G (powers of 1024)")]
 pub struct SizeError(String);
 
 impl FromStr for Size {
@@ -41,7 +41,7 @@ impl FromStr for Size {
     }
 }
 
-/// Shown in the largest unit that leaves a whole number, else with one digit behind the point.
+/// Shown in the largest unit that leaves a whole number, else with one digit after the point.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError, seal};
 
-/// The variables that the loader reads and writes on its own, in the order in which they are
-/// written. They come first, so that what the loader changes stays in the first sector, together
-/// with the checksum: one sector is written as a whole or not at all.
+/// The variables that the loader itself reads and writes. They come first in the block, in this
+/// order, so that the loader changes only the first sector, which has the checksum too: a sector is
+/// written as a whole or not at all.
 pub const FIRST: [&str; 6] = [
     "nerves_fw_active",
     "upgrade_available",
@@ -29,18 +29,18 @@ pub enum VariablesError {
     Set {
         /// The variable.
         name: String,
-        /// What is wrong.
+        /// The reason.
         error: SetError,
     },
 }
 
-/// Variables by name. Names and values are bytes, as the environment stores them: what is not UTF-8
-/// is kept as it is.
+/// Variables by name. Names and values are bytes, as the environment stores them, so that names and
+/// values that are not UTF-8 are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Variables {
-    /// No variables.
+    /// An environment without variables.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -63,7 +63,7 @@ impl Variables {
         self
     }
 
-    /// Removes a variable; tells whether there was one.
+    /// Removes a variable. Returns whether there was one.
     pub fn unset(&mut self, name: &str) -> bool {
         self.0.remove(name.as_bytes()).is_some()
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `inspect` finds in images that are not as they should be.
+//! The problems that `inspect` finds in images.
 
 use std::fs;
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
     let image = Image::new(|disk| disk);
     let report = image.report();
     assert_eq!(report.problems, Vec::<String>::new());
-    let counts = report.active_copy.expect("an active copy");
+    let active = report.active_copy.expect("an active copy");
     let lbas = [16_u64, 272];
     for lba in lbas {
         assert!(
@@ -93,9 +93,9 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
             "{report:?}"
         );
     }
-    // The copy that does not count is damaged: the image boots, and the next write repairs it, but
-    // it is told.
-    let other = lbas[usize::from(counts == 1)];
+    // The inactive copy is damaged: the image boots, and the next write repairs it, but it is
+    // reported.
+    let other = lbas[usize::from(active == 1)];
     image.change(|bytes| bytes[other as usize * 512 + 20] ^= 1);
     let problem = image.problem();
     assert!(
@@ -104,11 +104,11 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
         )),
         "{problem}"
     );
-    assert_eq!(image.report().active_copy, Some(counts));
+    assert_eq!(image.report().active_copy, Some(active));
     assert_eq!(image.report().variables, report.variables);
     // Both are damaged.
-    let counting = lbas[usize::from(counts == 2)];
-    image.change(|bytes| bytes[counting as usize * 512 + 20] ^= 1);
+    let active_lba = lbas[usize::from(active == 2)];
+    image.change(|bytes| bytes[active_lba as usize * 512 + 20] ^= 1);
     let problem = image.problem();
     assert!(
         problem.starts_with("both copies of the environment are bad: at block 16 a bad CRC"),
@@ -121,7 +121,7 @@ fn regions_and_free_blocks_cover_the_image_once() {
     let report = Image::new(|disk| disk.initrd(Slot::A, b"initrd")).report();
     let mut next = 0;
     for region in &report.regions {
-        // The file system inside a partition has no region of its own, and nothing else overlaps.
+        // The file system inside a partition has no region, and nothing else overlaps.
         assert_eq!(region.start, next, "{region:?}");
         next += region.blocks;
     }
@@ -129,7 +129,7 @@ fn regions_and_free_blocks_cover_the_image_once() {
 }
 
 #[test]
-fn numbers_that_are_none_and_half_an_initrd_are_problems() {
+fn invalid_numbers_and_half_an_initrd_are_problems() {
     let problem = Image::new(|disk| disk.variable("a.kernel_lba", "0x10")).report();
     assert!(
         problem
@@ -158,7 +158,7 @@ fn an_image_that_was_cut_short_is_a_problem() {
             )),
         "{problem}"
     );
-    // So short that the environment is not all there.
+    // So short that the environment is cut off.
     image.change(|bytes| bytes.truncate(100 * 512));
     let problems = image.report().problems;
     assert!(
@@ -171,7 +171,7 @@ fn an_image_that_was_cut_short_is_a_problem() {
 }
 
 #[test]
-fn a_reader_that_stops_early_is_no_error() {
+fn a_reader_that_stops_early_is_not_an_error() {
     let image = Image::new(|disk| disk.variable("nerves_fw_active", "c"));
     let path = image.path();
     let path = path.to_str().expect("a temporary path in UTF-8");
@@ -190,7 +190,7 @@ fn a_reader_that_stops_early_is_no_error() {
             .output()
             .expect("running imagegen");
         let errors = String::from_utf8_lossy(&output.stderr);
-        // The status tells of problems all the same.
+        // The status reports problems all the same.
         let status = i32::from(arguments[0] == "inspect");
         assert_eq!(
             (&*errors, output.status.code()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command, judged by programs that others wrote: sfdisk and fdisk read the partition table,
+//! The command, judged by independent programs: sfdisk and fdisk read the partition table,
 //! fw_printenv and mkenvimage the environment. A judge that is not installed fails the test.
 
 use std::fs;
@@ -43,7 +43,7 @@ impl Workshop {
             .expect("running imagegen")
     }
 
-    /// Runs the command and expects it to succeed; returns what it printed.
+    /// Runs the command and expects it to succeed; returns its output.
     fn ok(&self, arguments: &[&str]) -> String {
         let output = self.imagegen(arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -77,7 +77,7 @@ impl Workshop {
     }
 }
 
-/// Runs a judge. `package` is what has it on Debian.
+/// Runs a judge. `package` is its Debian package.
 fn judge(program: &str, package: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)

@@ -14,11 +14,11 @@ use little_loader_core::units::{Bytes, Lba};
 
 const CODE: &[u8] = b"sixteen of code.";
 const DATA: &[u8] = b"data";
-/// Behind the code, where the settings lie in memory.
+/// The offset of the settings in memory: they follow the code.
 const SETTINGS_AT: usize = CODE.len();
-/// Where the second segment lies, from the base on: a gap is between the two.
+/// The offset of the second segment from the base: there is a gap between the two.
 const DATA_AT: usize = 0x100;
-/// What follows the second segment in memory and is no part of it, in bytes.
+/// The bytes that follow the second segment in memory and are not part of it.
 const BSS: u64 = 0x1000;
 
 const BUILT: Settings = Settings {
@@ -314,14 +314,14 @@ fn what_cannot_work_is_refused_with_the_reason() {
             "env-size=8G",
             "--set env-size=8G: no loader has room for that",
         ),
-        ("env-lba=0x10", "\"0x10\" is no block number"),
+        ("env-lba=0x10", "\"0x10\" is not a block number"),
         ("env-lba", "--set env-lba: write NAME=VALUE"),
         (
             "trace=1",
             "the settings are env-lba, env-size and env-redundant-lba",
         ),
     ] {
-        // A flat binary that was asked for does not appear either.
+        // The flat binary does not appear either.
         let error = workshop.refused(&["--set", setting, "--flat", "loader.bin"]);
         assert!(error.contains(reason), "{setting}: {error}");
     }

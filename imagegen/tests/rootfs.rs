@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Folders that become a root file system, judged by squashfs-tools: unsquashfs finds in ours what
-//! it finds in one that mksquashfs makes of the same folder.
+//! Folders that become a root file system, judged by squashfs-tools: unsquashfs lists the same
+//! contents in ours and in one that mksquashfs creates from the same folder.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +18,7 @@ fn run(program: &str, arguments: &[&str]) -> Output {
         })
 }
 
-/// What runs and must succeed; returns what it printed.
+/// Runs a program that must succeed; returns its output.
 fn ok(program: &str, arguments: &[&str]) -> String {
     let output = run(program, arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -34,7 +34,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a temporary path in UTF-8")
 }
 
-/// The listing with types, modes, owners, sizes, devices and targets, but for the root itself,
+/// The listing with types, modes, owners, sizes, devices and targets, except for the root itself,
 /// whose time is not the folder's.
 fn listing(squashfs: &Path) -> Vec<String> {
     let mut lines: Vec<_> = ok("unsquashfs", &["-lln", text(squashfs)])

@@ -38,13 +38,13 @@ pub(crate) struct Disk {
     /// The root file system: a squashfs, or a folder that becomes one
     #[arg(long, value_name = "FILE|DIR")]
     rootfs: PathBuf,
-    /// The image to make; one that is there is replaced when the new one is complete
+    /// The image to create; an existing one is replaced when the new one is complete
     #[arg(short, long, value_name = "IMAGE")]
     output: PathBuf,
     /// The slots to fill; the active one is a, or b where only b is filled
     #[arg(long, value_enum, default_value = "a")]
     slot: Slots,
-    /// The kernel arguments, in place of root=/dev/vdaN and the default ones
+    /// The kernel arguments, replacing root=/dev/vdaN and the default ones
     #[arg(long, value_name = "ARGS")]
     args: Option<String>,
     /// Set a variable of the environment, after all others
@@ -124,7 +124,7 @@ impl Disk {
                 "{name} has {length} bytes; Linux takes at most {MAX_COMMAND_LINE}: shorten --args"
             );
         }
-        // Hidden where stderr is no terminal.
+        // Hidden where stderr is not a terminal.
         let progress = ProgressBar::new(0).with_style(
             ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes}")?
                 .progress_chars("=> "),
@@ -158,8 +158,7 @@ impl Disk {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The options of `imagegen loader` that tell a loader where the environment is, when it is not
-    /// at the default place.
+    /// The options of `imagegen loader` for an environment that is not at the default place.
     fn loader_settings(&self) -> Option<String> {
         let default = Sizes::default();
         let mut options = String::new();

@@ -44,17 +44,17 @@ enum Action {
     Set {
         /// The image
         image: PathBuf,
-        /// What to set; a single variable may also be given as NAME VALUE
+        /// The variables to set; a single variable may also be given as NAME VALUE
         #[arg(required = true, value_name = "NAME=VALUE")]
         variables: Vec<String>,
         #[command(flatten)]
         place: PlaceArguments,
     },
-    /// Remove variables; one that is not set is an error, and nothing is changed then
+    /// Remove variables; if one is not set, that is an error, and nothing is changed
     Unset {
         /// The image
         image: PathBuf,
-        /// What to remove
+        /// The variables to remove
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
         #[command(flatten)]
@@ -131,8 +131,8 @@ impl Env {
     }
 }
 
-/// The variables to set. Names hold no `=`, so two arguments of which the first has none are a name
-/// and its value.
+/// The variables to set. Names do not contain `=`, so two arguments of which the first has none are
+/// a name and its value.
 fn assignments(arguments: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
     match arguments {
         [name, value] if !name.contains('=') => Ok(vec![(name, value)]),

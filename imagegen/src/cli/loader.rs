@@ -25,7 +25,7 @@ pub(crate) struct Loader {
     /// Change a setting in the ELF: env-lba=BLOCK, env-size=SIZE, env-redundant-lba=BLOCK|none
     #[arg(long = "set", value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// Write the flat binary, with the settings as they are then
+    /// Write the flat binary, with the changed settings
     #[arg(long, value_name = "FILE")]
     flat: Option<PathBuf>,
     /// Print JSON instead of text
@@ -45,7 +45,7 @@ impl Loader {
             change(&mut settings, setting)?;
         }
         elf.set_settings(settings).with_context(context)?;
-        // All that can be refused is refused before the first file is written.
+        // Every refusal comes before the first file is written.
         let flat = match &self.flat {
             Some(path) if is_same(path, &self.elf) => {
                 bail!("--flat {}: that is the ELF itself", path.display())
@@ -86,7 +86,7 @@ fn change(settings: &mut Settings, setting: &str) -> anyhow::Result<()> {
         value
             .parse()
             .map(Lba)
-            .with_context(|| format!("--set {setting}: \"{value}\" is no block number"))
+            .with_context(|| format!("--set {setting}: \"{value}\" is not a block number"))
     };
     match name {
         "env-lba" => settings.env.lba = block()?,

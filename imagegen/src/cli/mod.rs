@@ -26,11 +26,11 @@ use serde::Serialize;
 /// A subcommand.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Apply a firmware archive to an image: do what one of its tasks says.
+    /// Apply a task of a firmware archive to an image.
     Apply(apply::Apply),
-    /// Make a disk image from a kernel and a root file system.
+    /// Create a disk image from a kernel and a root file system.
     Disk(Box<disk::Disk>),
-    /// Look at and change the variables of an image.
+    /// Show, change and repair the variables of an image.
     Env(env::Env),
     /// The command line of fwup, for scripts that use it.
     #[command(disable_help_flag = true)]
@@ -39,15 +39,15 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Show what a firmware archive says about itself.
+    /// Show the metadata of a firmware archive.
     Info(firmware::Info),
-    /// Show what is where in an image, and what does not fit together.
+    /// Show the contents of an image, and its errors.
     Inspect(inspect::Inspect),
-    /// Look at a built loader, change its settings, make its flat binary.
+    /// Show a built loader, change its settings, create its flat binary.
     Loader(loader::Loader),
-    /// Make a firmware archive from a configuration, as fwup does.
+    /// Create a firmware archive from a configuration, as fwup does.
     Pack(pack::Pack),
-    /// Do to the slots of an image what firmware does: activate, validate, revert.
+    /// Change the slots of an image as firmware does: activate, validate, revert.
     Slot(slot::Slot),
     /// Show the tasks of a firmware archive.
     Tasks(firmware::Tasks),
@@ -80,7 +80,7 @@ struct PlaceArguments {
     /// The size of one copy of the environment
     #[arg(long, value_name = "SIZE", default_value = "128K")]
     size: Size,
-    /// The first block of the second copy, where there is one
+    /// The first block of the second copy, if any
     #[arg(long, value_name = "BLOCK")]
     redundant_lba: Option<u64>,
 }

@@ -38,7 +38,7 @@ enum Action {
     Activate {
         /// The slot
         slot: Name,
-        /// Without a trial: the slot counts as validated
+        /// Without a trial: the slot is validated at once
         #[arg(long)]
         no_trial: bool,
     },
@@ -82,7 +82,7 @@ impl Slot {
 
 fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
     let plan = slots::plan(variables)?;
-    // A slot may come twice, for a disk that cannot be written; here its first turn tells.
+    // A slot may occur twice, for a disk that cannot be written; its first attempt is shown.
     let mut attempts: Vec<Attempt> = Vec::new();
     for attempt in plan.attempts {
         if attempts.iter().all(|earlier| earlier.slot != attempt.slot) {

@@ -79,10 +79,9 @@ impl EnvFile {
     }
 
     /// Writes the variables back: the sectors that change, then a sync. Of a redundant pair only
-    /// the inactive copy is written, so that an interruption leaves the active one. A single
-    /// copy is at risk while more than one of its sectors changes; the variables that the
-    /// loader and `imagegen slot` change lie in the first. Returns the number of sectors
-    /// written.
+    /// the inactive copy is written, so that an interruption leaves the active one. A single copy
+    /// is at risk while more than one of its sectors changes; the variables that the loader and
+    /// `imagegen slot` change lie in the first. Returns the number of sectors written.
     ///
     /// # Errors
     ///

@@ -134,8 +134,8 @@ pub struct Padding {
     pub runs: Vec<(Range<usize>, u8)>,
     /// Whether there are more runs than are listed.
     pub is_truncated: bool,
-    /// The byte with which the stored CRC fits, if the whole padding had it. The variables are
-    /// then intact, and only the padding is damaged.
+    /// The byte with which the stored CRC fits, if the whole padding had it. The variables are then
+    /// intact, and only the padding is damaged.
     pub original: Option<u8>,
 }
 

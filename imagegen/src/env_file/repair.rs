@@ -71,8 +71,8 @@ pub struct Repair {
     pub copies: Vec<CopyDiagnosis>,
     /// The write that repairs the environment, or the reason why there is none.
     pub remedy: Result<Remedy, NoRepair>,
-    /// Whether several interrupted writes of the loader explain the state of a single copy, so
-    /// that none was chosen.
+    /// Whether several interrupted writes of the loader explain the state of a single copy, so that
+    /// none was chosen.
     pub is_ambiguous: bool,
 }
 
