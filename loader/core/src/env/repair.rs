@@ -9,7 +9,7 @@
 //! after the write. Torn writes of other programs, which move variables around, are not repaired.
 //!
 //! There can be 20,000 states. Each is a sum of changes whose effects on the checksum are computed
-//! once ([`crate::env::checksum`]), so the search never reads the whole block.
+//! once (`env::checksum`), so the search never reads the whole block.
 
 use crate::env::block::{Format, entries};
 use crate::env::changes::Known;
