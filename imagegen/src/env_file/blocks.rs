@@ -6,12 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use little_loader_core::env::place::{EnvCopy, EnvPlace};
+use little_loader_core::env::writer::SECTOR;
 
 use super::error::EnvFileError;
 use super::size_hint::{OtherSize, SEARCHED};
-
-/// The unit that a disk writes as a whole, in bytes.
-const SECTOR: usize = 512;
 
 /// The blocks of an environment in a file.
 #[derive(Debug)]

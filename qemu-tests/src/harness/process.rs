@@ -85,19 +85,8 @@ pub fn capture(command: &mut Command, limit: Duration) -> Result<String, Process
         stdout.join().unwrap_or_default(),
         stderr.join().unwrap_or_default(),
     );
-    match ended? {
-        Some(status) if status.success() => Ok(stdout),
-        Some(status) => Err(ProcessError::Failed {
-            command: shell_line(command),
-            status,
-            stderr,
-        }),
-        None => Err(ProcessError::TimedOut {
-            command: shell_line(command),
-            limit,
-            stderr,
-        }),
-    }
+    outcome(ended?, command, limit, stderr)?;
+    Ok(stdout)
 }
 
 /// Runs `command` for at most `limit`, everything it prints going to our stderr, so that our stdout
@@ -108,16 +97,27 @@ pub fn capture(command: &mut Command, limit: Duration) -> Result<String, Process
 pub fn run(command: &mut Command, limit: Duration) -> Result<(), ProcessError> {
     command.stdout(Stdio::from(io::stderr()));
     let mut child = start(command)?;
-    let stderr = String::new();
-    match wait(&mut child, command, limit)? {
+    let ended = wait(&mut child, command, limit)?;
+    outcome(ended, command, limit, String::new())
+}
+
+/// The error of a command that failed, or was killed at its limit.
+fn outcome(
+    ended: Option<ExitStatus>,
+    command: &Command,
+    limit: Duration,
+    stderr: String,
+) -> Result<(), ProcessError> {
+    let command = shell_line(command);
+    match ended {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(ProcessError::Failed {
-            command: shell_line(command),
+            command,
             status,
             stderr,
         }),
         None => Err(ProcessError::TimedOut {
-            command: shell_line(command),
+            command,
             limit,
             stderr,
         }),

@@ -20,7 +20,9 @@ use qemu_tests::paths;
 use qemu_tests::scratch::{KERNEL_A, Scratch, variable};
 use qemu_tests::setup::debian::assets::Asset;
 
-use super::{Bench, keep, keep_image, measure};
+use super::measure;
+use super::results::{keep, keep_image};
+use super::workbench::Bench;
 
 /// How often each boot is timed.
 const ROUNDS: usize = 9;

@@ -21,7 +21,8 @@ use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::tree::Tree;
 use qemu_tests::scratch::{KERNEL_A, Scratch};
 
-use super::{Bench, keep};
+use super::results::keep;
+use super::workbench::Bench;
 
 /// The sizes of kernels, in MB.
 const KERNELS: [u32; 4] = [1, 12, 33, 60];

@@ -17,7 +17,7 @@ use qemu_tests::build::read_elf;
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
 
-use super::Bench;
+use super::workbench::Bench;
 
 /// The loaded size of the ELF, at most, in bytes.
 const LOADED: u64 = 76 << 10;

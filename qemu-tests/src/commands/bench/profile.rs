@@ -9,7 +9,8 @@ use anyhow::Result;
 use qemu_tests::bench::profile;
 use qemu_tests::harness::machine::Bus;
 
-use super::{Bench, growth};
+use super::growth;
+use super::workbench::Bench;
 
 /// The least of as many runs is shown.
 const RUNS: u32 = 5;

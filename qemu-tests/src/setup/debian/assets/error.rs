@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::modules::ModulesError;
 use crate::setup::debian::archive::ArchiveError;
 
-/// Why a asset is not there.
+/// Why an asset is not available.
 #[derive(Debug, Error)]
 pub enum AssetError {
     /// There is nowhere to get it from.

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use qemu_tests::bench::budget::{self, Row};
+use qemu_tests::bench::{host, page, svg};
+use qemu_tests::setup::{self, Purpose};
+
+use super::results::{keep, keep_image};
+use super::workbench::Bench;
+use super::{against, growth, measure, profile, size};
+
+/// Measure what a boot costs, against its limits: a table, and target/bench.json
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+
+    /// Only measure what does not depend on the host, and exit with status 1 if a limit is passed
+    #[arg(long)]
+    check: bool,
+
+    /// Show where the loader's instructions go instead, by symbol
+    #[arg(long, conflicts_with = "check")]
+    profile: bool,
+
+    /// A boot with one thing made larger: kernel=MB, environment=KIB, nodes=COUNT (of the device
+    /// tree) or disks=COUNT
+    #[arg(long, requires = "profile", value_name = "WHAT=NUMBER")]
+    with: Option<String>,
+
+    /// Show how instructions and MMIO accesses grow with kernel, environment, device tree and
+    /// disks instead
+    #[arg(long, conflicts_with_all = ["check", "profile"])]
+    growth: bool,
+
+    /// Boot by QEMU's -kernel, U-Boot and EDK2 as well, side by side, instead
+    #[arg(long, conflicts_with_all = ["check", "profile", "growth"])]
+    against: bool,
+
+    /// Show what the loader's bytes are instead, by source file
+    #[arg(long, conflicts_with_all = ["check", "profile", "growth", "against"])]
+    size: bool,
+
+    /// Put what was measured into docs/src/benchmarks.md as well
+    #[arg(long, conflicts_with_all = ["check", "profile"])]
+    draw: bool,
+}
+
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.profile {
+        // dtc changes device trees, and is among what tests need.
+        setup::ensure(match arguments.with {
+            Some(_) => Purpose::Test,
+            None => Purpose::Build,
+        })?;
+        let with = arguments.with.as_deref();
+        return profile::main(&Bench::new()?, with, arguments.json);
+    }
+    if arguments.growth {
+        setup::ensure(Purpose::Test)?;
+        return growth::main(&Bench::new()?, arguments.json, arguments.draw);
+    }
+    if arguments.against {
+        setup::ensure(Purpose::Compare)?;
+        return against::main(&Bench::new()?, arguments.json, arguments.draw);
+    }
+    if arguments.size {
+        setup::ensure(Purpose::Build)?;
+        return size::main(arguments.json, arguments.draw);
+    }
+    setup::ensure(Purpose::Boot)?;
+    let rows = measure::rows(&Bench::new()?, arguments.check)?;
+    let json = keep("bench.json", &rows)?;
+    if arguments.json {
+        println!("{json}");
+    } else {
+        print!("{}", budget::table(&rows));
+    }
+    if arguments.draw {
+        draw(&rows)?;
+    }
+    let failed = rows.iter().filter(|row| row.fails()).count();
+    if arguments.check && failed > 0 {
+        eprintln!(
+            "error: {failed} of {} figures are beyond their limits",
+            rows.len()
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts table and picture into the book.
+fn draw(rows: &[Row]) -> Result<()> {
+    let caption = host::describe()?;
+    let text = format!(
+        "![Bars of each figure as a part of its limit](images/figures.svg)\n\n{caption}\n\n{}",
+        budget::markdown(rows)
+    );
+    page::draw(&page::benchmarks(), "figures", &text)?;
+    let panel = budget::panel(rows);
+    keep_image("figures.svg", &svg::draw(&caption, &[panel]))
+}
