@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use little_loader_core::kernel::command_line::MAX_COMMAND_LINE;
 use little_loader_core::slots::slot::Slot;
 
-use super::show;
+use super::print::show;
 
 /// Which slots are filled.
 #[derive(Clone, Copy, Debug, ValueEnum)]

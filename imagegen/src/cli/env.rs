@@ -11,7 +11,8 @@ use clap::{Args, Subcommand};
 use imagegen::env_file::EnvFile;
 
 use super::env_repair::EnvRepair;
-use super::{PlaceArguments, show, show_json};
+use super::place::PlaceArguments;
+use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Env {

@@ -13,7 +13,8 @@ use little_loader_core::env::block::EnvError;
 use little_loader_core::env::place::EnvCopy;
 use serde_json::{Value, json};
 
-use super::{PlaceArguments, show, show_json};
+use super::place::PlaceArguments;
+use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct EnvRepair {

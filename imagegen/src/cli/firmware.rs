@@ -18,7 +18,7 @@ use fwup::language::{Definitions, quoted};
 use imagegen::size::Size;
 use serde_json::{Map, Value, json};
 
-use super::{show, show_json};
+use super::print::{show, show_json};
 
 /// Opens an archive; `-` is stdin.
 pub(super) fn open_input(path: &Path) -> anyhow::Result<Box<dyn Read>> {

@@ -10,7 +10,8 @@ use clap::Args;
 use imagegen::inspect::{Report, inspect};
 use imagegen::size::Size;
 
-use super::{PlaceArguments, show, show_json};
+use super::place::PlaceArguments;
+use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {

@@ -16,7 +16,7 @@ use little_loader_core::settings::Settings;
 use little_loader_core::units::{Bytes, Lba};
 use serde_json::json;
 
-use super::{show, show_json};
+use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Loader {

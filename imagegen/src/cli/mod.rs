@@ -3,6 +3,7 @@
 //! The subcommands. Each parses its options, calls the library, and prints.
 
 mod apply;
+mod command;
 mod disk;
 mod env;
 mod env_repair;
@@ -10,92 +11,8 @@ mod firmware;
 mod inspect;
 mod loader;
 mod pack;
+mod place;
+mod print;
 mod slot;
 
-use std::ffi::OsString;
-use std::process::ExitCode;
-
-use clap::{Args, Subcommand};
-use fwup::command::print as show;
-use imagegen::env_file::DEFAULT_PLACE;
-use imagegen::size::Size;
-use little_loader_core::env::place::EnvPlace;
-use little_loader_core::units::{Bytes, Lba};
-use serde::Serialize;
-
-/// A subcommand.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Apply a task of a firmware archive to an image.
-    Apply(apply::Apply),
-    /// Create a disk image from a kernel and a root file system.
-    Disk(Box<disk::Disk>),
-    /// Show, change and repair the variables of an image.
-    Env(env::Env),
-    /// The command line of fwup, for scripts that use it.
-    #[command(disable_help_flag = true)]
-    Fwup {
-        /// fwup's options; -h lists them
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
-    /// Show the metadata of a firmware archive.
-    Info(firmware::Info),
-    /// Show the contents of an image, and its errors.
-    Inspect(inspect::Inspect),
-    /// Show a built loader, change its settings, create its flat binary.
-    Loader(loader::Loader),
-    /// Create a firmware archive from a configuration, as fwup does.
-    Pack(pack::Pack),
-    /// Change the slots of an image as firmware does: activate, validate, revert.
-    Slot(slot::Slot),
-    /// Show the tasks of a firmware archive.
-    Tasks(firmware::Tasks),
-}
-
-impl Command {
-    /// Runs it.
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        match self {
-            Self::Apply(command) => command.run(),
-            Self::Disk(command) => command.run(),
-            Self::Env(command) => command.run(),
-            Self::Fwup { arguments } => Ok(fwup::command::run(arguments)),
-            Self::Info(command) => command.run(),
-            Self::Inspect(command) => command.run(),
-            Self::Loader(command) => command.run(),
-            Self::Pack(command) => command.run(),
-            Self::Slot(command) => command.run(),
-            Self::Tasks(command) => command.run(),
-        }
-    }
-}
-
-/// Where the environment of an image is.
-#[derive(Clone, Copy, Debug, Args)]
-struct PlaceArguments {
-    /// The environment's first block of 512 bytes
-    #[arg(long, value_name = "BLOCK", default_value_t = DEFAULT_PLACE.lba.0)]
-    lba: u64,
-    /// The size of one copy of the environment
-    #[arg(long, value_name = "SIZE", default_value = "128K")]
-    size: Size,
-    /// The first block of the second copy, if any
-    #[arg(long, value_name = "BLOCK")]
-    redundant_lba: Option<u64>,
-}
-
-impl PlaceArguments {
-    fn place(&self) -> EnvPlace {
-        EnvPlace {
-            lba: Lba(self.lba),
-            size: Bytes(self.size.0),
-            redundant_lba: self.redundant_lba.map(Lba),
-        }
-    }
-}
-
-/// Prints as JSON.
-fn show_json(report: &impl Serialize) -> anyhow::Result<()> {
-    Ok(show(serde_json::to_string_pretty(report)? + "\n")?)
-}
+pub(crate) use command::Command;

@@ -13,7 +13,7 @@ use imagegen::size::Size;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{show, show_json};
+use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Pack {

@@ -14,7 +14,8 @@ use little_loader_core::slots::policy::Attempt;
 use little_loader_core::slots::slot::Slot as LoaderSlot;
 use serde_json::json;
 
-use super::{PlaceArguments, show, show_json};
+use super::place::PlaceArguments;
+use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Slot {
