@@ -7,7 +7,7 @@
 //! | `LITTLE_LOADER_ENV_LBA` | first block of the environment, in blocks of 512 bytes | 16 |
 //! | `LITTLE_LOADER_ENV_SIZE` | size of one copy, in bytes, a multiple of 512 | 131072 |
 //! | `LITTLE_LOADER_ENV_REDUNDANT_LBA` | first block of the second copy | not set |
-//! | `LITTLE_LOADER_EL2` | the level for the kernel if entered at EL2: `auto`, `keep` or `drop`, see `core/src/kernel/entry_level.rs` | auto |
+//! | `LITTLE_LOADER_EL2` | the kernel's level after an entry at EL2: `auto`, `keep` or `drop`, see `core/src/kernel/entry_level.rs` | auto |
 //! | `LITTLE_LOADER_TRACE` | 1: log every step to the console | 0 |
 
 use std::fmt::Display;
@@ -64,7 +64,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let script = format!("{root}/../linker/loader.ld");
-    // An absolute path, so that cargo rebuilds after the checkout was moved.
+    // An absolute path, so that cargo rebuilds after the checkout is moved.
     println!("cargo::rerun-if-changed={script}");
     if env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
         println!("cargo::rustc-link-arg-bins=-T{script}");
@@ -75,7 +75,7 @@ fn main() {
     }
 }
 
-/// The number in an environment variable, `None` if it is not set or empty.
+/// Returns the number in an environment variable, `None` if it is not set or empty.
 fn number<T: FromStr>(name: &str) -> Option<T>
 where
     T::Err: Display,

@@ -12,26 +12,25 @@ use crate::size::Size;
 use crate::variables::{Variables, VariablesError};
 use fwup::output::Output;
 
-/// The arguments of a kernel on its slot's root file system, without those that
-/// [`DiskBuilder::args`] gives instead. A panic reboots after 5 seconds, so that it leads to the
-/// next boot.
+/// The default kernel arguments after `root=/dev/vdaN`; [`DiskBuilder::args`] replaces both.
+/// `panic=5` reboots 5 seconds after a panic, which leads to the next boot.
 pub const DEFAULT_ARGS: &str = "console=ttyAMA0 rootfstype=squashfs rootwait ro panic=5";
 
 /// Why an image cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// Something is larger than its place.
-    #[error("{what} of slot {slot} needs {} bytes and its place has {}: raise {option}", .length.0, .room.0, what = .what, slot = .slot, option = .option)]
+    /// A part is larger than the space reserved for it.
+    #[error("{what} of slot {slot} needs {} bytes, but only {} are reserved: raise {option}", .length.0, .room.0, what = .what, slot = .slot, option = .option)]
     TooLarge {
-        /// What is too large.
+        /// The part.
         what: &'static str,
         /// Its slot.
         slot: Slot,
         /// Its size.
         length: Size,
-        /// The room for it.
+        /// The space reserved for it.
         room: Size,
-        /// The option that makes the room larger.
+        /// The option that raises the reserved space.
         option: &'static str,
     },
     /// The environment cannot hold the variables.
@@ -52,7 +51,7 @@ struct SlotFiles<'a> {
     args: Option<String>,
 }
 
-/// A disk image that is being built. Parts that are not given stay empty.
+/// A disk image to build. Parts that are not set stay empty.
 #[derive(Clone, Debug)]
 pub struct DiskBuilder<'a> {
     layout: Layout,
@@ -62,7 +61,7 @@ pub struct DiskBuilder<'a> {
 }
 
 impl<'a> DiskBuilder<'a> {
-    /// A disk with only its partition table and an environment in which slot a is active.
+    /// Starts a disk with only a partition table and an environment in which slot a is active.
     #[must_use]
     pub fn new(layout: Layout) -> Self {
         Self {
@@ -73,63 +72,63 @@ impl<'a> DiskBuilder<'a> {
         }
     }
 
-    /// The kernel of a slot: a raw Image, or any bytes for a test.
+    /// Sets the kernel of a slot: a raw Image, or any bytes for a test.
     #[must_use]
     pub fn kernel(mut self, slot: Slot, image: &'a [u8]) -> Self {
         self.slots[index(slot)].kernel = Some(image);
         self
     }
 
-    /// The bytes that the loader will read for the kernel of a slot, where they are more than the
-    /// Image has.
+    /// Reserves at least `bytes` for the kernel of a slot: the loader may read more than the Image
+    /// file has.
     #[must_use]
     pub fn kernel_room(mut self, slot: Slot, bytes: u64) -> Self {
         self.slots[index(slot)].kernel_room = bytes;
         self
     }
 
-    /// The initrd of a slot. It follows the kernel, on a boundary of 4 KiB.
+    /// Sets the initrd of a slot. It follows the kernel, aligned to 4 KiB.
     #[must_use]
     pub fn initrd(mut self, slot: Slot, initrd: &'a [u8]) -> Self {
         self.slots[index(slot)].initrd = Some(initrd);
         self
     }
 
-    /// The root file system of a slot.
+    /// Sets the root file system of a slot.
     #[must_use]
     pub fn rootfs(mut self, slot: Slot, squashfs: &'a [u8]) -> Self {
         self.slots[index(slot)].rootfs = Some(squashfs);
         self
     }
 
-    /// The kernel arguments of a slot, replacing the default ones.
+    /// Sets the kernel arguments of a slot, replacing `root=/dev/vdaN` and [`DEFAULT_ARGS`].
     #[must_use]
     pub fn args(mut self, slot: Slot, args: &str) -> Self {
         self.slots[index(slot)].args = Some(args.to_owned());
         self
     }
 
-    /// The active slot; a where this is not called.
+    /// Sets the active slot; the default is a.
     #[must_use]
     pub fn active(self, slot: Slot) -> Self {
         self.variable("nerves_fw_active", slot.name())
     }
 
-    /// Sets any variable, overriding its usual value.
+    /// Sets any variable, overriding its default value.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.set(name, value);
         self
     }
 
-    /// Leaves a variable out.
+    /// Omits a variable.
     #[must_use]
     pub fn without_variable(mut self, name: &str) -> Self {
         self.removed.push(name.to_owned());
         self
     }
 
-    /// The variables that the image will have.
+    /// Returns the variables of the image.
     #[must_use]
     pub fn variables(&self) -> Variables {
         let mut all = Variables::new();
@@ -154,7 +153,7 @@ impl<'a> DiskBuilder<'a> {
             if files.kernel.is_none() {
                 continue;
             }
-            // With these a slot may be booted, and upgrades by Nerves accept it.
+            // These make the slot bootable, and acceptable to Nerves' upgrades.
             set("nerves_fw_platform", "qemu_aarch64");
             set("nerves_fw_architecture", "arm");
             set("nerves_fw_application_part0_devpath", "/dev/vda3");
@@ -174,11 +173,11 @@ impl<'a> DiskBuilder<'a> {
         all
     }
 
-    /// Checks that everything fits.
+    /// Checks that all parts fit.
     ///
     /// # Errors
     ///
-    /// When something is larger than its place, or a variable cannot be stored.
+    /// When a part is larger than the space reserved for it, or a variable cannot be stored.
     pub fn check(&self) -> Result<(), DiskError> {
         for slot in [Slot::A, Slot::B] {
             let files = &self.slots[index(slot)];
@@ -219,12 +218,12 @@ impl<'a> DiskBuilder<'a> {
         Ok(())
     }
 
-    /// Writes the image, whole or not at all. `progress` receives the bytes written so far, and
-    /// their total.
+    /// Writes the whole image or nothing. `progress` receives the number of bytes written so far
+    /// and the total.
     ///
     /// # Errors
     ///
-    /// Those of [`check`](Self::check), and of the file system.
+    /// The errors of [`check`](Self::check), and I/O errors.
     pub fn write_to(&self, path: &Path, progress: impl FnMut(u64, u64)) -> Result<(), DiskError> {
         self.check()?;
         let mut parts: Vec<(u64, &[u8])> = Vec::new();
@@ -279,14 +278,14 @@ impl<'a> DiskBuilder<'a> {
     }
 }
 
-/// Writes an image of `blocks` blocks with each part at its block.
+/// Writes an image of `blocks` blocks; each part comes with its first block.
 fn write(
     path: &Path,
     blocks: u64,
     parts: &[(u64, &[u8])],
     mut progress: impl FnMut(u64, u64),
 ) -> io::Result<()> {
-    /// The bytes written between two calls of `progress`.
+    /// The number of bytes written between two calls of `progress`.
     const STEP: usize = 4 << 20;
 
     let total = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
@@ -368,7 +367,7 @@ mod tests {
             |builder: DiskBuilder<'_>| builder.write_to(&path, |_, _| {}).unwrap_err().to_string();
         assert_eq!(
             build(DiskBuilder::new(layout()).kernel(Slot::A, &large)),
-            "the kernel of slot a needs 1049088 bytes and its place has 1048576: raise --kernel-size"
+            "the kernel of slot a needs 1049088 bytes, but only 1048576 are reserved: raise --kernel-size"
         );
         assert!(
             build(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Examines an image: its contents by block, and their contradictions.
+//! Examines an image: lists its contents by block, and reports errors and contradictions.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
@@ -20,7 +20,7 @@ use crate::mbr::{self, Mbr};
 use crate::rootfs;
 use crate::variables::Variables;
 
-/// The most of a kernel that is searched for its banner, in bytes.
+/// The number of bytes at the start of a kernel that are searched for its version banner.
 const BANNER_SEARCH: u64 = 256 << 20;
 
 /// The contents of an image.
@@ -28,11 +28,11 @@ const BANNER_SEARCH: u64 = 256 << 20;
 pub struct Report {
     /// The size of the image in blocks of 512 bytes, rounded up.
     pub blocks: u64,
-    /// The parts and the free space, by block.
+    /// The parts and the free space, sorted by block.
     pub regions: Vec<Part>,
     /// The variables, in the order of the block; bytes that are not UTF-8 are replaced.
     pub variables: Vec<(String, String)>,
-    /// Of a redundant environment, the active copy: 1 or 2.
+    /// The active copy of a redundant environment, 1 or 2; `None` for a single or invalid one.
     pub active_copy: Option<u8>,
     /// Errors and contradictions.
     pub problems: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Part {
     pub blocks: u64,
     /// Its name.
     pub what: String,
-    /// Details, or nothing.
+    /// Details; may be empty.
     pub details: String,
 }
 
@@ -60,7 +60,7 @@ impl Part {
     }
 }
 
-/// The image cannot be read at all.
+/// The image file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}: {error}", .path.display())]
 pub struct InspectError {
@@ -68,7 +68,7 @@ pub struct InspectError {
     error: io::Error,
 }
 
-/// Examines an image, whose environment is expected at `place`.
+/// Examines an image and the environment expected at `place`.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub fn inspect(path: &Path, place: EnvPlace) -> Result<Report, InspectError> {
         error,
     };
     let mut file = File::open(path).map_err(failed)?;
-    // The metadata of a block device do not have its length.
+    // The metadata of a block device does not contain its size.
     let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
     let mut look = Look {
         file,
@@ -132,7 +132,7 @@ impl Look {
         self.report.problems.push(problem);
     }
 
-    /// The bytes at a block, fewer at the end of the image.
+    /// Reads `length` bytes from block `lba` on, fewer at the end of the image.
     fn read(&self, lba: u64, length: u64) -> io::Result<Vec<u8>> {
         let start = lba.saturating_mul(512);
         let length = length.min(self.length.saturating_sub(start));
@@ -164,7 +164,7 @@ impl Look {
         Ok(())
     }
 
-    /// The contents of a partition, by its first bytes.
+    /// Identifies the contents of a partition by its first bytes.
     fn file_system(&self, lba: u64) -> io::Result<String> {
         let bytes = self.read(lba, 4096)?;
         let number = |at: usize| {
@@ -252,7 +252,7 @@ impl Look {
         let Some(lba) = self.number(&name("kernel_lba"), variables) else {
             if is_active {
                 self.problem(format!(
-                    "slot {slot} is active, and {slot}.kernel_lba names no kernel"
+                    "slot {slot} is active, but {slot}.kernel_lba is not set or not a decimal number"
                 ));
             }
             return Ok(());
@@ -269,16 +269,20 @@ impl Look {
             Ok(header) => {
                 let length = header.bytes_to_read();
                 let image = self.read(lba, length.0.min(BANNER_SEARCH))?;
-                let version = banner(&image).unwrap_or_else(|| "no version banner".to_owned());
+                let version = banner(&image).unwrap_or_else(|| {
+                    "unknown version (no \"Linux version\" text in the Image)".to_owned()
+                });
                 let details = format!(
                     "{version}; {} bytes, {} in memory",
                     length.0, header.image_size.0
                 );
                 self.add(lba, length.blocks(), format!("kernel {slot}"), details);
             }
-            // A slot that Nerves has not filled yet has only zeroes in place of a kernel.
+            // A slot that Nerves has not filled yet contains only zeroes instead of a kernel.
             Err(_) if !is_active && probe.iter().all(|byte| *byte == 0) => {}
-            Err(error) => self.problem(format!("slot {slot}: at block {lba} is {error}")),
+            Err(error) => self.problem(format!(
+                "slot {slot}: invalid kernel at block {lba}: {error}"
+            )),
         }
         let start = self.number(&name("initrd_lba"), variables);
         let length = self.number(&name("initrd_size"), variables);
@@ -294,7 +298,7 @@ impl Look {
             }
             (None, None) => {}
             _ => self.problem(format!(
-                "slot {slot}: initrd_lba and initrd_size must be set both or not at all"
+                "slot {slot}: initrd_lba and initrd_size must both be set, or neither"
             )),
         }
         Ok(())

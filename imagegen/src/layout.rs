@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The layout of the disk, in the order of Nerves' qemu_aarch64 system: MBR, environment, kernel A,
-//! kernel B, root file system A, root file system B, data. The last three are the partitions 1, 2
-//! and 3.
+//! kernel B, root file system A, root file system B, data. The last three are partitions 1 to 3.
 
 use little_loader_core::env::block::Format;
 use little_loader_core::settings::BUFFER_LIMIT;
@@ -16,45 +15,45 @@ use crate::size::Size;
 pub struct Blocks {
     /// The first block.
     pub start: u64,
-    /// Their number.
+    /// The number of blocks.
     pub count: u64,
 }
 
 impl Blocks {
-    /// The first block after the run.
+    /// Returns the first block after the run.
     #[must_use]
     pub fn end(self) -> u64 {
         self.start.saturating_add(self.count)
     }
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     #[must_use]
     pub fn bytes(self) -> u64 {
         self.count.saturating_mul(512)
     }
 
-    /// Whether the two have a block in common.
+    /// Returns whether the two runs share a block.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end() && other.start < self.end()
     }
 }
 
-/// The sizes to choose. The defaults are those of Nerves' qemu_aarch64 system, except for the data
-/// partition, which can grow.
+/// The configurable sizes and places. The default sizes are those of Nerves' qemu_aarch64 system,
+/// except for the data partition, which can grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// The first block of the environment.
     pub env_lba: u64,
     /// The size of one copy of the environment.
     pub env_size: Size,
-    /// The first block of a second copy.
+    /// The first block of a second copy of the environment, if any.
     pub env_redundant_lba: Option<u64>,
-    /// The room for each kernel with its initrd.
+    /// The space for each kernel with its initrd.
     pub kernel: Size,
-    /// The room for each root file system.
+    /// The space for each root file system.
     pub rootfs: Size,
-    /// The data partition.
+    /// The size of the data partition.
     pub data: Size,
 }
 
@@ -71,11 +70,11 @@ impl Default for Sizes {
     }
 }
 
-/// Why no disk has these sizes.
+/// Why a disk cannot have these sizes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// A size is 0 or not a multiple of 512.
-    #[error("{what} has {size} bytes; it must be a multiple of 512, and not 0")]
+    #[error("{what} is {size} bytes; it must be a multiple of 512, and not 0")]
     Size {
         /// The part with that size.
         what: &'static str,
@@ -85,12 +84,12 @@ pub enum LayoutError {
     /// The environment overlaps the MBR, or its copies overlap.
     #[error("the environment at block {lba} overlaps {with}: put it elsewhere")]
     Overlap {
-        /// The block.
+        /// The first block of the copy.
         lba: u64,
         /// The part that it overlaps.
         with: &'static str,
     },
-    /// The environment is larger than a loader's buffer can be.
+    /// The environment is larger than the largest possible buffer of a loader.
     #[error(
         "the environment has {size} bytes with all its copies; a loader has room for {}: make it smaller",
         BUFFER_LIMIT.0
@@ -102,21 +101,21 @@ pub enum LayoutError {
     /// The disk is larger than an MBR can describe.
     #[error("the disk would have {blocks} blocks; an MBR describes at most 4294967295")]
     TooLarge {
-        /// Its blocks.
+        /// The size of the disk in blocks.
         blocks: u64,
     },
 }
 
-/// The place of each part.
+/// The blocks of each part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The environment.
     pub env: Blocks,
-    /// Its second copy.
+    /// The second copy of the environment, if any.
     pub env_redundant: Option<Blocks>,
-    /// The kernels of slot a and b.
+    /// The space for the kernels of slots a and b, with their initrds.
     pub kernels: [Blocks; 2],
-    /// The root file systems of slot a and b.
+    /// The space for the root file systems of slots a and b.
     pub rootfs: [Blocks; 2],
     /// The data partition.
     pub data: Blocks,
@@ -127,12 +126,13 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// When a size is not a multiple of 512 or 0, parts overlap, or something would be too large.
+    /// When a size is 0 or not a multiple of 512, a copy of the environment overlaps the MBR or the
+    /// other copy, or the environment or the disk is too large.
     pub fn new(sizes: &Sizes) -> Result<Self, LayoutError> {
         for (what, size) in [
             ("the environment", sizes.env_size),
-            ("the room for a kernel", sizes.kernel),
-            ("the room for a root file system", sizes.rootfs),
+            ("the space for a kernel", sizes.kernel),
+            ("the space for a root file system", sizes.rootfs),
             ("the data partition", sizes.data),
         ] {
             if size.0 == 0 || !size.0.is_multiple_of(512) {
@@ -164,7 +164,7 @@ impl Layout {
                 with: "the first copy",
             });
         }
-        // The other parts follow, each on a boundary of 4 KiB.
+        // The other parts follow, each aligned to 4 KiB.
         let mut next = env.end().max(env_redundant.map_or(0, Blocks::end));
         let mut take = |size: Size| {
             let start = next.checked_next_multiple_of(8).unwrap_or(u64::MAX);
@@ -188,25 +188,25 @@ impl Layout {
         }
     }
 
-    /// The size of the disk in blocks.
+    /// Returns the size of the disk in blocks.
     #[must_use]
     pub fn blocks(&self) -> u64 {
         self.data.end()
     }
 
-    /// The room for a slot's kernel.
+    /// Returns the space for a slot's kernel and initrd.
     #[must_use]
     pub fn kernel(&self, slot: Slot) -> Blocks {
         self.kernels[index(slot)]
     }
 
-    /// The room for a slot's root file system.
+    /// Returns the space for a slot's root file system.
     #[must_use]
     pub fn rootfs(&self, slot: Slot) -> Blocks {
         self.rootfs[index(slot)]
     }
 
-    /// The layout of each copy of the environment.
+    /// Returns the format of each copy of the environment.
     #[must_use]
     pub fn env_format(&self) -> Format {
         match self.env_redundant {
@@ -215,10 +215,10 @@ impl Layout {
         }
     }
 
-    /// The partition table.
+    /// Returns the partition table.
     #[must_use]
     pub fn mbr(&self) -> Mbr {
-        // `new` made sure that all block numbers fit.
+        // `new` checked that all block numbers fit into 32 bits.
         let partition = |blocks: Blocks| {
             Some(Partition {
                 kind: LINUX,
@@ -237,7 +237,7 @@ impl Layout {
     }
 }
 
-/// The index of a slot in a pair.
+/// Returns the index of a slot in a pair.
 pub(crate) fn index(slot: Slot) -> usize {
     match slot {
         Slot::A => 0,
@@ -311,7 +311,7 @@ mod tests {
                 kernel: Size(1000),
                 ..default
             }),
-            "the room for a kernel has 1000 bytes; it must be a multiple of 512, and not 0"
+            "the space for a kernel is 1000 bytes; it must be a multiple of 512, and not 0"
         );
         assert_eq!(
             layout(Sizes {

@@ -6,32 +6,32 @@ use goblin::elf::Elf;
 use goblin::elf::program_header::PT_LOAD;
 use little_loader_core::settings::{ENCODED_SIZE, SYMBOL, Settings, SettingsError};
 
-/// The address at which the loader is linked and entered: 1 MiB into RAM, the lowest at which QEMU
-/// passes the DTB to an ELF.
+/// The address at which the loader is linked and entered: 1 MiB into RAM, the lowest address at
+/// which QEMU passes the DTB to an ELF.
 pub const LOADER_BASE: u64 = 0x4010_0000;
 
-/// The lowest address of a kernel: the loader ends before it.
+/// The lowest load address of a kernel. The loader must end before it.
 pub const LOADER_END: u64 = 0x4020_0000;
 
-/// The most bytes that a flat binary may have: more means a mistake in the addresses.
+/// The maximum size of a flat binary in bytes: a larger one means that the addresses are wrong.
 const MAX_FLAT: u64 = 64 << 20;
 
-/// Why a file is not a usable ELF of the loader.
+/// Why a file is not a usable loader ELF.
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
-    /// It is not an ELF.
-    #[error("not a whole ELF but {0}: name the loader's ELF (little-loader.elf)")]
+    /// The file is not an ELF.
+    #[error("not an ELF but {0}: give the loader's ELF (little-loader.elf)")]
     NotElf(&'static str),
-    /// It is a damaged ELF.
-    #[error("not a whole ELF: {0}")]
+    /// The ELF is damaged.
+    #[error("damaged ELF: {0}")]
     Parse(goblin::error::Error),
-    /// It has no loadable segment, or one that is not within the file.
+    /// The ELF has no loadable segment, or one that extends beyond the end of the file.
     #[error("no loadable segment within the file")]
     Segments,
-    /// The segments lie too far apart.
-    #[error("the segments span {0:#x} bytes; a flat binary may have 64 MiB")]
+    /// The segments are too far apart.
+    #[error("the segments span {0:#x} bytes; a flat binary can have at most 64 MiB")]
     TooWide(u64),
-    /// Its addresses are not those that QEMU and the loader need.
+    /// The addresses are not those that QEMU and the loader need.
     #[error(
         "spans {start:#x} to {end:#x} and enters at {entry:#x}; it must start and enter at {LOADER_BASE:#x} and end by \
          {LOADER_END:#x} (see linker/loader.ld)"
@@ -39,12 +39,12 @@ pub enum ElfError {
     Place {
         /// The lowest address of a segment.
         start: u64,
-        /// One past the highest address in memory, buffers included.
+        /// The address after the last byte in memory, including buffers.
         end: u64,
         /// The entry point.
         entry: u64,
     },
-    /// It has no settings.
+    /// The ELF has no settings.
     #[error("no symbol {SYMBOL}: not Little Loader, or its symbols were stripped")]
     NoSettings,
     /// The settings are invalid.
@@ -59,47 +59,47 @@ pub struct Segment {
     pub address: u64,
     /// The offset in the file.
     pub file_offset: u64,
-    /// The bytes that come from the file.
+    /// The number of bytes loaded from the file.
     pub file_size: u64,
-    /// The bytes in memory.
+    /// The number of bytes in memory.
     pub memory_size: u64,
-    /// Read, write, execute, as `rwx`.
+    /// The permissions: `rwx`, with `-` for each that is not set.
     pub flags: [char; 3],
 }
 
-/// The sizes that the program `size` shows, in bytes.
+/// The sizes in bytes, as the program `size` shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SectionSizes {
     /// Code and constants.
     pub text: u64,
     /// Initialized variables.
     pub data: u64,
-    /// Memory without contents in the file.
+    /// Variables and buffers that are not stored in the file.
     pub bss: u64,
 }
 
-/// A bare-metal ELF.
+/// The ELF file of a loader.
 #[derive(Debug)]
 pub struct LoaderElf {
     bytes: Vec<u8>,
-    /// The first instruction.
+    /// The address of the first instruction.
     pub entry: u64,
-    /// The loadable segments by address.
+    /// The loadable segments, sorted by address.
     pub segments: Vec<Segment>,
-    /// The sizes by kind of section.
+    /// The total size of each kind of section.
     pub sizes: SectionSizes,
-    /// One past the highest address of a section that is in memory.
+    /// The address after the last allocated section (`SHF_ALLOC`).
     sections_end: u64,
     /// The offset of the settings in the file.
     settings_at: Option<usize>,
 }
 
 impl LoaderElf {
-    /// Reads an ELF.
+    /// Parses an ELF file.
     ///
     /// # Errors
     ///
-    /// When it is damaged or loads nothing.
+    /// When the file is not an ELF, is damaged, or has no loadable segment.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, ElfError> {
         if !bytes.starts_with(goblin::elf::header::ELFMAG) {
             return Err(ElfError::NotElf(instead(&bytes)));
@@ -170,20 +170,20 @@ impl LoaderElf {
         })
     }
 
-    /// The file.
+    /// Returns the contents of the file.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The lowest address of a segment.
+    /// Returns the lowest address of a segment.
     #[must_use]
     pub fn start(&self) -> u64 {
         self.segments.first().map_or(0, |segment| segment.address)
     }
 
-    /// One past the highest address in memory. The loader's BSS and buffers are sections, but not
-    /// part of a segment.
+    /// Returns the address after the last byte in memory. The loader's BSS and buffers are sections
+    /// that belong to no segment.
     #[must_use]
     pub fn end(&self) -> u64 {
         let segments = self.segments.iter();
@@ -192,7 +192,7 @@ impl LoaderElf {
             .fold(self.sections_end, u64::max)
     }
 
-    /// The bytes that are loaded from the file.
+    /// Returns the number of bytes loaded from the file.
     #[must_use]
     pub fn loaded(&self) -> u64 {
         self.segments.iter().map(|segment| segment.file_size).sum()
@@ -212,11 +212,12 @@ impl LoaderElf {
         }
     }
 
-    /// The memory from [`start`](Self::start) on, with zeroes in gaps, without the BSS at the end.
+    /// Returns the contents of memory from [`start`](Self::start) on, with gaps filled with zeroes
+    /// and without the BSS at the end.
     ///
     /// # Errors
     ///
-    /// When the segments lie too far apart.
+    /// When the segments are too far apart.
     pub fn flat(&self) -> Result<Vec<u8>, ElfError> {
         let mut flat = Vec::new();
         for segment in &self.segments {
@@ -235,11 +236,11 @@ impl LoaderElf {
         Ok(flat)
     }
 
-    /// The built-in settings.
+    /// Returns the built-in settings.
     ///
     /// # Errors
     ///
-    /// When there are none, or they are invalid.
+    /// When the ELF has no settings, or they are invalid.
     pub fn settings(&self) -> Result<Settings, ElfError> {
         let encoded = self
             .settings_at
@@ -248,11 +249,11 @@ impl LoaderElf {
         Settings::decode(encoded).map_err(ElfError::Settings)
     }
 
-    /// Changes the built-in settings. The size of the buffer is fixed when the loader is built.
+    /// Changes the built-in settings, except the buffer size, which is fixed at build time.
     ///
     /// # Errors
     ///
-    /// When there are none, or the new ones are invalid; the ELF is unchanged then.
+    /// When the ELF has no settings, or the new ones are invalid. The ELF is then unchanged.
     pub fn set_settings(&mut self, new: Settings) -> Result<(), ElfError> {
         let buffer_size = self.settings()?.buffer_size;
         let new = Settings { buffer_size, ..new };
@@ -343,8 +344,8 @@ mod tests {
         let mut image = vec![0; 64];
         image[56..60].copy_from_slice(b"ARM\x64");
         let said = |bytes| LoaderElf::parse(bytes).unwrap_err().to_string();
-        assert!(said(image).starts_with("not a whole ELF but a flat arm64 binary"));
-        assert!(said(Vec::new()).starts_with("not a whole ELF but an empty file"));
+        assert!(said(image).starts_with("not an ELF but a flat arm64 binary"));
+        assert!(said(Vec::new()).starts_with("not an ELF but an empty file"));
         let wide = LoaderElf::parse(elf(LOADER_BASE, 1 << 40, 0)).unwrap();
         assert!(matches!(wide.flat(), Err(ElfError::TooWide(_))));
     }

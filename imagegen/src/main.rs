@@ -25,7 +25,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    // fwup's options are taken as they are: clap would read some of them itself.
+    // fwup's options are passed on unparsed: clap would interpret some of them itself.
     let mut words = env::args_os().skip(1);
     if words.next().is_some_and(|word| word == "fwup") {
         return fwup::command::run(words);

@@ -5,34 +5,34 @@
 //! Source: UEFI Specification 2.10, section 5.2.1 (legacy MBR). Addresses are LBAs; the old
 //! cylinder-head-sector fields have the value for addresses beyond their range.
 
-/// The size in bytes.
+/// The size of an MBR in bytes.
 pub const SIZE: usize = 512;
 
-/// The type of a Linux partition.
+/// The partition type for Linux file systems.
 pub const LINUX: u8 = 0x83;
 
 /// The disk's signature at offset 440, little-endian: a fixed number, so that
 /// `root=PARTUUID=4c4c4452-01` names partition 1.
 const DISK_SIGNATURE: u32 = 0x4c4c_4452;
 
-/// The offset of the table in bytes.
+/// The offset of the partition table in bytes.
 const TABLE: usize = 446;
 
-/// The bytes of an entry.
+/// The size of a table entry in bytes.
 const ENTRY: usize = 16;
 
-/// The signature at the end.
+/// The boot signature in the last two bytes.
 const SIGNATURE: [u8; 2] = [0x55, 0xaa];
 
-/// Cylinder 1023, head 254, sector 63: not addressable by cylinder, head and sector.
+/// Cylinder 1023, head 254, sector 63: the place is not addressable by cylinder, head and sector.
 const NO_CHS: [u8; 3] = [0xfe, 0xff, 0xff];
 
 /// A primary partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// The type.
+    /// The partition type, such as [`LINUX`]; not 0, which marks a free entry.
     pub kind: u8,
-    /// The first block, of 512 bytes.
+    /// The first block of 512 bytes.
     pub start: u32,
     /// The number of blocks of 512 bytes.
     pub blocks: u32,
@@ -46,7 +46,7 @@ pub struct Mbr {
 }
 
 impl Mbr {
-    /// The block.
+    /// Returns the MBR as a block.
     #[must_use]
     pub fn encode(&self) -> [u8; SIZE] {
         let mut block = [0; SIZE];
@@ -64,7 +64,7 @@ impl Mbr {
         block
     }
 
-    /// Reads a block; `None` when it has no signature.
+    /// Parses a block; returns `None` if it has no boot signature.
     #[must_use]
     pub fn parse(block: &[u8; SIZE]) -> Option<Self> {
         if !block.ends_with(&SIGNATURE) {

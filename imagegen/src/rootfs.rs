@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The root file system: a squashfs as it is, or a folder that becomes one.
+//! The root file system: a squashfs file, or a folder that is packed into a squashfs.
 
 use std::fs::{self, File};
 use std::io::{self, Cursor};
@@ -17,11 +17,11 @@ pub const MAGIC: &[u8; 4] = b"hsqs";
 /// The size of the superblock in bytes.
 const SUPERBLOCK: u64 = 96;
 
-/// The offset of `bytes_used` in the superblock, the size of the whole, little-endian (same
-/// source).
+/// The offset of `bytes_used` in the superblock: the size of the squashfs in bytes, little-endian
+/// (same source).
 const BYTES_USED: usize = 40;
 
-/// Why there is no root file system.
+/// Why a root file system cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum RootfsError {
     /// A file cannot be read.
@@ -41,13 +41,13 @@ pub enum RootfsError {
         start: Vec<u8>,
     },
     /// The file ends before the squashfs does.
-    #[error("{} has {length} bytes, and its squashfs has {expected}: a truncated file?", .path.display())]
+    #[error("{} has {length} bytes, but the squashfs in it has {expected}: a truncated file?", .path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
         /// Its size in bytes.
         length: u64,
-        /// The size of the squashfs in bytes, by its superblock.
+        /// The size in bytes according to the superblock, or that of a whole superblock.
         expected: u64,
     },
     /// The folder cannot be packed.
@@ -60,12 +60,12 @@ pub enum RootfsError {
     },
 }
 
-/// Reads a squashfs, or makes one from a folder. Everything in it belongs to root, as on the
-/// device, and keeps the times that it has in the folder.
+/// Reads a squashfs, or packs a folder into one. All packed files belong to root, as on the target,
+/// and keep their modification times.
 ///
 /// # Errors
 ///
-/// When the file is not a whole squashfs, or something cannot be read.
+/// When the file is not a complete squashfs, or a file cannot be read or packed.
 pub fn load(path: &Path) -> Result<Vec<u8>, RootfsError> {
     let read = |error| RootfsError::Read {
         path: path.to_owned(),
@@ -116,8 +116,8 @@ fn pack(folder: &Path) -> Result<Vec<u8>, RootfsError> {
     Ok(bytes.into_inner())
 }
 
-/// Adds the contents of a folder in the order of their names, so that the same folder gives the
-/// same bytes.
+/// Adds the contents of a folder, sorted by name so that the same folder always gives the same
+/// bytes.
 fn add_folder(
     writer: &mut FilesystemWriter<'_, '_, '_>,
     folder: &Path,
@@ -157,8 +157,8 @@ fn add_folder(
         } else if kind.is_socket() {
             writer.push_socket(&place, header)
         } else {
-            // A file that cannot be opened is reported now, by name; it is read later, so that not
-            // all files are open at once.
+            // Opening the file here reports an unreadable one by name. The writer opens it again
+            // later, so that not all files are open at once.
             File::open(&path).map_err(|error| read(&path, error))?;
             writer.push_file_from_path(&path, &place, header)
         };
@@ -218,7 +218,7 @@ mod tests {
             let error = load(&path).unwrap_err().to_string();
             assert!(
                 error.contains(&format!(
-                    "squashfs has {length} bytes, and its squashfs has"
+                    "squashfs has {length} bytes, but the squashfs in it has"
                 )),
                 "{error}"
             );

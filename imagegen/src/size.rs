@@ -17,7 +17,7 @@ impl Size {
     }
 }
 
-/// A text is not a size.
+/// The text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is not a size; write bytes, or a whole number with K, M or G (powers of 1024)")]
 pub struct SizeError(String);
@@ -41,7 +41,8 @@ impl FromStr for Size {
     }
 }
 
-/// Shown in the largest unit that leaves a whole number, else with one digit after the point.
+/// Uses the largest unit that is at most the size, with one decimal, rounded down, unless the
+/// number is whole.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Changes the slots in the variables of an image as firmware does: activates one after an upgrade,
-//! validates, reverts. Both forms of a trial are written, as Nerves does, so that either kind of
-//! loader understands them.
+//! Changes the slot variables of an image as firmware does: activates a slot after an upgrade,
+//! validates it, or reverts to the other. A trial is recorded in both forms, as Nerves does, so
+//! that either kind of loader understands it.
 
 use little_loader_core::env::block::{Env, Format};
 use little_loader_core::slots::policy::{Attempt, Plan, decide};
@@ -25,7 +25,7 @@ pub enum SlotsError {
         /// The error in its variables.
         error: SlotError,
     },
-    /// A slot must not be booted, by its variables.
+    /// The variables say that a slot must not be booted.
     #[error(
         "slot {slot} must not be booted: {slot}.nerves_fw_platform is not set, and the active slot has it"
     )]
@@ -33,16 +33,16 @@ pub enum SlotsError {
         /// The slot.
         slot: Slot,
     },
-    /// The variables do not fit an environment.
+    /// The variables do not fit into an environment.
     #[error(transparent)]
     Variables(#[from] VariablesError),
 }
 
-/// Makes a slot active, on trial or for good.
+/// Makes a slot active, on trial or permanently.
 ///
 /// # Errors
 ///
-/// When the slot's variables name no kernel; the variables are unchanged then.
+/// When the slot's variables are missing or invalid. The variables are then unchanged.
 pub fn activate(variables: &mut Variables, slot: Slot, on_trial: bool) -> Result<(), SlotsError> {
     with_loader_variables(variables, |all| {
         SlotContents::read(all.of(slot)).map(|_| ())
@@ -58,7 +58,7 @@ pub fn activate(variables: &mut Variables, slot: Slot, on_trial: bool) -> Result
     Ok(())
 }
 
-/// Ends the trial of the active slot: it stays.
+/// Ends the trial of the active slot, which stays active.
 pub fn validate(variables: &mut Variables) {
     variables
         .set("upgrade_available", "0")
@@ -67,12 +67,12 @@ pub fn validate(variables: &mut Variables) {
         .set("nerves_fw_booted", "1");
 }
 
-/// Goes back to the other slot, for good. Returns it.
+/// Makes the other slot active, without a trial. Returns that slot.
 ///
 /// # Errors
 ///
-/// When the active slot is not a or b, or the other slot must not or cannot be booted; the
-/// variables are unchanged then.
+/// When the active slot is not a or b, or the other slot must not or cannot be booted. The
+/// variables are then unchanged.
 pub fn revert(variables: &mut Variables) -> Result<Slot, SlotsError> {
     let active = variables.get("nerves_fw_active");
     let other = active
@@ -91,25 +91,25 @@ pub fn revert(variables: &mut Variables) -> Result<Slot, SlotsError> {
     Ok(other)
 }
 
-/// The loader's plan for the next boot.
+/// Returns the loader's plan for the next boot.
 ///
 /// # Errors
 ///
-/// When the variables do not fit an environment.
+/// When the variables do not fit into an environment.
 pub fn plan(variables: &Variables) -> Result<Plan, SlotsError> {
     with_loader_variables(variables, |all| decide(&all))
 }
 
-/// The slots that the loader will try at the next boot, in order.
+/// Returns the slots that the loader will try at the next boot, in order.
 ///
 /// # Errors
 ///
-/// When the variables do not fit an environment.
+/// When the variables do not fit into an environment.
 pub fn attempts(variables: &Variables) -> Result<Vec<Attempt>, SlotsError> {
     Ok(plan(variables)?.attempts.to_vec())
 }
 
-/// Passes the variables to the loader's own code.
+/// Passes the variables to the loader's code.
 fn with_loader_variables<T>(
     variables: &Variables,
     look: impl FnOnce(LoaderVariables<'_>) -> T,
@@ -163,7 +163,8 @@ mod tests {
         assert_eq!(first(&variables), (Slot::B, Reason::Active));
     }
 
-    /// The first attempt by one form of a trial, without the variables of the other form.
+    /// Returns the first attempt according to one form of a trial: removes the variables of the
+    /// other form.
     fn first_without(variables: &Variables, other_form: [&str; 2]) -> (Slot, Reason) {
         let mut variables = variables.clone();
         for name in other_form {
@@ -174,17 +175,17 @@ mod tests {
 
     #[test]
     fn both_forms_of_a_trial_agree_after_every_action() {
-        type Action = fn(&mut Variables);
+        type Change = fn(&mut Variables);
         const COUNT: [&str; 2] = ["upgrade_available", "bootcount"];
         const OLDER: [&str; 2] = ["nerves_fw_validated", "nerves_fw_booted"];
-        let actions: [(&str, Action); 5] = [
+        let actions: [(&str, Change); 5] = [
             ("activate", |all| activate(all, Slot::B, true).unwrap()),
             ("no-trial", |all| activate(all, Slot::B, false).unwrap()),
             ("activate a", |all| activate(all, Slot::A, true).unwrap()),
             ("validate", validate),
             ("revert", |all| assert!(revert(all).is_ok())),
         ];
-        // Every state that the four variables can be in before, also contradictory ones.
+        // Every initial state of the four variables, including contradictory ones.
         for state in 0..81 {
             let mut before = image();
             for (name, power) in COUNT.iter().chain(&OLDER).zip([1, 3, 9, 27]) {

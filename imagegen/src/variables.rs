@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError, seal};
 
 /// The variables that the loader itself reads and writes. They come first in the block, in this
-/// order, so that the loader changes only the first sector, which has the checksum too: a sector is
-/// written as a whole or not at all.
+/// order, so that the loader changes only the first sector, which also contains the checksum: a
+/// disk writes a sector completely or not at all.
 pub const FIRST: [&str; 6] = [
     "nerves_fw_active",
     "upgrade_available",
@@ -18,7 +18,7 @@ pub const FIRST: [&str; 6] = [
     "nerves_fw_booted",
 ];
 
-/// Why variables cannot become a block.
+/// Why variables cannot be stored in a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VariablesError {
     /// The block itself is too small.
@@ -34,19 +34,19 @@ pub enum VariablesError {
     },
 }
 
-/// Variables by name. Names and values are bytes, as the environment stores them, so that names and
-/// values that are not UTF-8 are kept.
+/// Variables by name. Names and values are bytes, as in the environment, so that those that are not
+/// UTF-8 are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Variables {
-    /// An environment without variables.
+    /// Creates an empty set of variables.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The variables of a valid block.
+    /// Copies the variables of a valid block.
     #[must_use]
     pub fn from_env(env: &Env<'_>) -> Self {
         Self(
@@ -56,25 +56,25 @@ impl Variables {
         )
     }
 
-    /// Sets a variable.
+    /// Sets a variable. An invalid name or value is an error of [`to_block`](Self::to_block).
     pub fn set(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Self {
         self.0
             .insert(name.as_ref().to_vec(), value.as_ref().to_vec());
         self
     }
 
-    /// Removes a variable. Returns whether there was one.
+    /// Removes a variable. Returns whether it was set.
     pub fn unset(&mut self, name: &str) -> bool {
         self.0.remove(name.as_bytes()).is_some()
     }
 
-    /// The value of a variable.
+    /// Returns the value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.0.get(name.as_bytes()).map(Vec::as_slice)
     }
 
-    /// The variables in the order in which they are written: [`FIRST`], then the rest by name.
+    /// Iterates over the variables in the order of the block: [`FIRST`], then the rest by name.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let first = FIRST
             .iter()
@@ -88,8 +88,8 @@ impl Variables {
             .map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// A sealed block of `size` bytes with these variables; `flags` is the counter of a redundant
-    /// copy.
+    /// Returns a block of `size` bytes with these variables and the matching CRC. `flags` is the
+    /// counter of a redundant copy.
     ///
     /// # Errors
     ///

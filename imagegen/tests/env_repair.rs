@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `imagegen env repair`, and the hints at another size of the environment.
+//! `imagegen env repair`, and the hints that name another size of the environment.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -15,7 +15,7 @@ const SIZE: usize = 128 << 10;
 const FIRST: usize = 16 * 512;
 const SECOND: usize = 272 * 512;
 
-/// An image file of 1 MiB of other bytes, with environments.
+/// An image file of 1 MiB: environments between other bytes.
 struct Image(tempfile::TempDir);
 
 impl Image {
@@ -37,7 +37,7 @@ impl Image {
         fs::read(self.path()).unwrap()
     }
 
-    /// Runs `imagegen COMMAND disk.img OPTIONS`, with stdin not a terminal: status, stdout, stderr.
+    /// Runs `imagegen COMMAND disk.img OPTIONS` without a terminal. Returns status, stdout, stderr.
     fn run(&self, command: &str, options: &str) -> (i32, String, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_imagegen"))
             .args(command.split(' '))
@@ -54,7 +54,7 @@ impl Image {
         )
     }
 
-    /// Expects a refusal that leaves the image as it is. Returns stdout and stderr.
+    /// Expects a refusal that leaves the image unchanged. Returns stdout and stderr.
     fn refused(&self, options: &str) -> (String, String) {
         let before = self.bytes();
         let (status, out, error) = self.run("env repair", options);
@@ -63,7 +63,7 @@ impl Image {
         (out, error)
     }
 
-    /// Expects a repair that changes only these bytes.
+    /// Expects a repair that changes only bytes in `changed`. Returns stdout.
     fn repaired(&self, options: &str, changed: std::ops::Range<usize>) -> String {
         let before = self.bytes();
         let (status, out, error) = self.run("env repair", options);
@@ -90,7 +90,7 @@ fn block(value: &str, size: usize, format: Format, flags: u8) -> Vec<u8> {
     variables(value).to_block(size, format, flags).unwrap()
 }
 
-/// The known field failure: the last 32 KiB are zeros.
+/// Overwrites the last 32 KiB with zeroes, a failure known from the field.
 fn with_zeroed_tail(mut block: Vec<u8>) -> Vec<u8> {
     let at = block.len() - (32 << 10);
     block[at..].fill(0);
@@ -141,7 +141,7 @@ fn an_interrupted_write_of_the_loader_is_completed() {
         .windows(11)
         .position(|bytes| bytes == b"bootcount=1")
         .unwrap();
-    // The CRC of the new state, and the count of the old.
+    // The CRC of the new state, and the count of the old one.
     torn[at + 10] = b'0';
     let image = Image::new(&[(FIRST, &torn)]);
     let out = image.repaired("--yes", FIRST..FIRST + 512);
@@ -220,7 +220,7 @@ fn a_size_that_fits_is_named_and_never_resealed_over() {
     fs::write(image.path(), &image.bytes()[..FIRST + (64 << 10)]).unwrap();
     let (_, _, error) = image.run("env list", "");
     assert!(
-        error.contains("ends before the environment does"),
+        error.contains("is too short for the environment"),
         "{error}"
     );
     assert!(error.contains("--size 64K"), "{error}");
@@ -241,7 +241,7 @@ fn a_damaged_copy_of_a_valid_pair_is_rewritten_from_the_active_one() {
         let bytes = image.bytes();
         let env = |at: usize| Env::parse(&bytes[at..at + SIZE], Format::Redundant).unwrap();
         assert_eq!(Variables::from_env(&env(lost)), variables("9"));
-        // The copy that was active stays so.
+        // The active copy stays active.
         assert_eq!((env(lost).flags(), env(kept).flags()), (Some(255), Some(0)));
     }
 }
@@ -266,7 +266,7 @@ fn of_two_damaged_copies_one_is_resealed_and_never_both() {
     let image = Image::new(&[(FIRST, &damaged("9", 7)), (SECOND, &new)]);
     image.repaired("--redundant-lba 272 --yes", SECOND..SECOND + 4);
 
-    // Only one has readable variables.
+    // Only one copy has readable variables.
     let image = Image::new(&[(FIRST, &old)]);
     image.repaired("--redundant-lba 272 --yes", FIRST..FIRST + 4);
 }

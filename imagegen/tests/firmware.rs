@@ -8,14 +8,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The fixtures of the package fwup.
+/// Returns the path of a fixture of the package fwup.
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fwup/tests/fixtures")
         .join(path)
 }
 
-/// Runs the program in a folder; its exit status, and what it printed to stdout and stderr.
+/// Runs the program in a folder. Returns its exit status, stdout and stderr.
 fn imagegen(folder: &Path, arguments: &str) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_imagegen"))
         .current_dir(folder)
@@ -103,7 +103,7 @@ fn an_archive_is_packed_and_described() {
         )
     );
     assert!(!folder.join("bad.fw").exists());
-    // fwup's command line is a subcommand as well.
+    // fwup's command line is available as a subcommand.
     assert_eq!(
         imagegen(folder, "fwup -l -i out.fw"),
         (Some(0), "complete\n".to_owned(), String::new())

@@ -69,7 +69,7 @@ impl Image {
         inspect(&self.path(), self.place).expect("a readable image")
     }
 
-    /// The only problem.
+    /// Returns the only problem of the report.
     fn problem(&self) -> String {
         let mut problems = self.report().problems;
         assert_eq!(problems.len(), 1, "{problems:?}");
@@ -93,8 +93,8 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
             "{report:?}"
         );
     }
-    // The inactive copy is damaged: the image boots, and the next write repairs it, but it is
-    // reported.
+    // Damage to the inactive copy is reported, although the image boots and the next write repairs
+    // the copy.
     let other = lbas[usize::from(active == 1)];
     image.change(|bytes| bytes[other as usize * 512 + 20] ^= 1);
     let problem = image.problem();
@@ -106,12 +106,12 @@ fn each_copy_is_shown_and_a_damaged_one_is_a_problem() {
     );
     assert_eq!(image.report().active_copy, Some(active));
     assert_eq!(image.report().variables, report.variables);
-    // Both are damaged.
+    // Now both copies are damaged.
     let active_lba = lbas[usize::from(active == 2)];
     image.change(|bytes| bytes[active_lba as usize * 512 + 20] ^= 1);
     let problem = image.problem();
     assert!(
-        problem.starts_with("both copies of the environment are bad: at block 16 a bad CRC"),
+        problem.starts_with("both copies of the environment are invalid: block 16 has a bad CRC"),
         "{problem}"
     );
 }
@@ -121,7 +121,7 @@ fn regions_and_free_blocks_cover_the_image_once() {
     let report = Image::new(|disk| disk.initrd(Slot::A, b"initrd")).report();
     let mut next = 0;
     for region in &report.regions {
-        // The file system inside a partition has no region, and nothing else overlaps.
+        // A file system inside a partition is not a separate region, so no regions overlap.
         assert_eq!(region.start, next, "{region:?}");
         next += region.blocks;
     }
@@ -140,7 +140,7 @@ fn invalid_numbers_and_half_an_initrd_are_problems() {
     );
     assert_eq!(
         Image::new(|disk| disk.variable("a.initrd_lba", "5000")).problem(),
-        "slot a: initrd_lba and initrd_size must be set both or not at all"
+        "slot a: initrd_lba and initrd_size must both be set, or neither"
     );
 }
 
@@ -164,8 +164,7 @@ fn an_image_that_was_cut_short_is_a_problem() {
     assert!(
         problems
             .iter()
-            .any(|problem| problem
-                .contains("ends before the environment does, which is 131072 bytes")),
+            .any(|problem| problem.contains("is too short for the environment of 131072 bytes")),
         "{problems:?}"
     );
 }
@@ -190,7 +189,7 @@ fn a_reader_that_stops_early_is_not_an_error() {
             .output()
             .expect("running imagegen");
         let errors = String::from_utf8_lossy(&output.stderr);
-        // The status reports problems all the same.
+        // The exit status still reports problems.
         let status = i32::from(arguments[0] == "inspect");
         assert_eq!(
             (&*errors, output.status.code()),

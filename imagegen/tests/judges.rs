@@ -56,7 +56,7 @@ impl Workshop {
         text(&output.stdout)
     }
 
-    /// Runs the command and expects it to fail; returns the error.
+    /// Runs the command and expects this exit status; returns the error.
     fn fails(&self, arguments: &[&str], status: i32) -> String {
         let output = self.imagegen(arguments);
         assert_eq!(output.status.code(), Some(status), "{arguments:?}");
@@ -208,7 +208,7 @@ fn mkenvimage_makes_the_same_block() {
             &[flags, &["-s", "131072", "-o", text(&made), text(&source)]].concat(),
         );
         let image = fs::read(workshop.path("disk.img")).expect("reading the image");
-        let made = fs::read(made).expect("reading what mkenvimage made");
+        let made = fs::read(made).expect("reading mkenvimage's output");
         assert!(
             image[8192..8192 + 131_072] == made,
             "redundant: {redundant}"
@@ -271,7 +271,7 @@ fn inspect_shows_what_is_there_and_what_is_wrong() {
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     for wanted in [
         "nerves_fw_active is \"c\", neither a nor b",
-        "slot a: at block 100 is not a raw arm64 Image but only 0xff",
+        "slot a: invalid kernel at block 100: not a raw arm64 Image but only 0xff",
         "b.kernel_lba is 99999999, beyond the image, which has 540944 blocks",
     ] {
         assert!(report.contains(wanted), "{wanted}: {report}");
@@ -347,7 +347,7 @@ fn errors_leave_no_image_and_no_half_changed_environment() {
         "{error}"
     );
     let error = workshop.fails(&["loader", "Image"], 1);
-    assert!(error.contains("Image: not a whole ELF"), "{error}");
+    assert!(error.contains("Image: not an ELF"), "{error}");
     assert!(!workshop.path("disk.img").exists());
     assert_eq!(
         fs::read_dir(workshop.folder.path())
@@ -394,7 +394,7 @@ fn slots_are_activated_validated_and_reverted() {
         ),
         "{status}"
     );
-    // The first sector alone has changed: a cut leaves the old state or the new one.
+    // Only the first sector has changed: a power cut leaves the old state or the new one.
     let after = fs::read(workshop.path("disk.img")).expect("reading");
     let changed: Vec<usize> = (0..after.len() / 512)
         .filter(|at| before[at * 512..][..512] != after[at * 512..][..512])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Commands that write a file, where the destination is a symbolic link: it is followed or refused,
-//! and never replaced or removed.
+//! Commands that write a file whose path is a symbolic link: the link is followed or refused, and
+//! never replaced or removed.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-/// A folder with a kernel, a configuration and an archive.
+/// Creates a folder with a kernel, a configuration and an archive.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut kernel = vec![0x5a; 60_000];
@@ -30,7 +30,7 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Runs `imagegen`; the text on stderr where it fails.
+/// Runs `imagegen`. If it fails, the error is its text on stderr.
 fn run(folder: &Path, arguments: &str) -> Result<(), String> {
     let output = Command::new(env!("CARGO_BIN_EXE_imagegen"))
         .current_dir(folder)

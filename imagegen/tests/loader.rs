@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `imagegen loader` on an ELF that is laid out as the loader's is.
+//! `imagegen loader` on an ELF with the layout of the loader's.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ const DATA: &[u8] = b"data";
 const SETTINGS_AT: usize = CODE.len();
 /// The offset of the second segment from the base: there is a gap between the two.
 const DATA_AT: usize = 0x100;
-/// The bytes that follow the second segment in memory and are not part of it.
+/// The number of bytes that follow the second segment in memory and are not part of it.
 const BSS: u64 = 0x1000;
 
 const BUILT: Settings = Settings {
@@ -30,8 +30,8 @@ const BUILT: Settings = Settings {
     buffer_size: Bytes(131_072),
 };
 
-/// An ELF64 for AArch64: a segment of code and settings, one of data, a section for each and for
-/// the BSS, and the symbol.
+/// Returns an ELF64 for AArch64: a segment of code and settings, one of data, a section for each
+/// and for the BSS, and the symbol of the settings.
 fn elf() -> Vec<u8> {
     fn header(words: &[u32], addresses: [u64; 4], rest: &[u64]) -> Vec<u8> {
         let words = words.iter().flat_map(|word| word.to_le_bytes());
@@ -43,7 +43,7 @@ fn elf() -> Vec<u8> {
     let strings = [b"\0", SYMBOL.as_bytes(), b"\0"].concat();
     let mut symbols = vec![0; 24];
     symbols.extend(1_u32.to_le_bytes());
-    // A global object of section 1.
+    // A global object in section 1.
     symbols.extend([0x11, 0, 1, 0]);
     symbols.extend((LOADER_BASE + SETTINGS_AT as u64).to_le_bytes());
     symbols.extend((ENCODED_SIZE as u64).to_le_bytes());
@@ -66,7 +66,8 @@ fn elf() -> Vec<u8> {
             .flat_map(|at| at.to_le_bytes()),
     );
     bytes.extend([0; 4]);
-    // 64 bytes of header; 2 segments of 56; 6 sections of 64, their names (none) in section 5.
+    // A file header of 64 bytes, 2 program headers of 56, 6 section headers of 64; the section
+    // names, all empty, are in section 5.
     let counts = [64_u16, 56, 2, 64, 6, 5];
     bytes.extend(counts.iter().flat_map(|count| count.to_le_bytes()));
     let segment = |flags, offset, address, length, memory| {
@@ -130,7 +131,7 @@ impl Workshop {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Expects a refusal that leaves the ELF as it was and nothing else; returns the error.
+    /// Expects a refusal that leaves the ELF unchanged and no other file; returns the error.
     fn refused(&self, arguments: &[&str]) -> String {
         let before = fs::read(self.path("loader.elf")).expect("reading the ELF");
         let output = self.loader(arguments);
@@ -153,7 +154,7 @@ impl Workshop {
 #[test]
 fn what_is_built_in_is_shown() {
     let elf = LoaderElf::parse(elf()).expect("an ELF");
-    elf.check_place().expect("where QEMU wants it");
+    elf.check_place().expect("the addresses that QEMU needs");
     let (text, data) = ((CODE.len() + ENCODED_SIZE) as u64, DATA.len() as u64);
     let sizes = SectionSizes {
         text,
@@ -312,7 +313,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ("env-size=1000", "1000 bytes; it must be a multiple of 512"),
         (
             "env-size=8G",
-            "--set env-size=8G: no loader has room for that",
+            "--set env-size=8G: larger than the buffer of any loader",
         ),
         ("env-lba=0x10", "\"0x10\" is not a block number"),
         ("env-lba", "--set env-lba: write NAME=VALUE"),
@@ -321,7 +322,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
             "the settings are env-lba, env-size and env-redundant-lba",
         ),
     ] {
-        // The flat binary does not appear either.
+        // The flat binary is not created either.
         let error = workshop.refused(&["--set", setting, "--flat", "loader.bin"]);
         assert!(error.contains(reason), "{setting}: {error}");
     }

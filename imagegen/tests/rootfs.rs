@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Folders that become a root file system, judged by squashfs-tools: unsquashfs lists the same
-//! contents in ours and in one that mksquashfs creates from the same folder.
+//! Folders packed into a root file system, judged by squashfs-tools: unsquashfs lists the same
+//! contents in our squashfs and in the one that mksquashfs creates from the same folder.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs a program; those that may be missing come with squashfs-tools.
+/// Runs a program. If it is missing, the message names the package squashfs-tools.
 fn run(program: &str, arguments: &[&str]) -> Output {
     Command::new(program)
         .args(arguments)
@@ -34,8 +34,8 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a temporary path in UTF-8")
 }
 
-/// The listing with types, modes, owners, sizes, devices and targets, except for the root itself,
-/// whose time is not the folder's.
+/// Returns the listing with types, modes, owners, sizes, devices and link targets, except the root
+/// itself, whose time is not the folder's.
 fn listing(squashfs: &Path) -> Vec<String> {
     let mut lines: Vec<_> = ok("unsquashfs", &["-lln", text(squashfs)])
         .lines()
@@ -60,7 +60,7 @@ fn mksquashfs_makes_the_same_of_a_folder() {
         ("tmp", 0o1777),
         ("empty", 0o700),
     ];
-    // More than a block of 128 KiB, and an end that is shared with others.
+    // Longer than a block of 128 KiB, and with an incomplete last block, stored as a fragment.
     let long: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
     fs::write(at("bin/su"), &long).expect("writing a file");
     fs::write(at("bin/plain"), "").expect("writing a file");
@@ -69,7 +69,7 @@ fn mksquashfs_makes_the_same_of_a_folder() {
     }
     symlink("../bin/su", at("dev/link")).expect("making a link");
     ok("mkfifo", &[text(&at("dev/fifo"))]);
-    // Only root can make device nodes; others compare the rest.
+    // Only root can make device nodes; for other users the test compares the rest.
     run("mknod", &[text(&at("dev/console")), "c", "5", "1"]);
     run("mknod", &[text(&at("dev/disk")), "b", "259", "300"]);
 

@@ -3,8 +3,8 @@
 //! Little Loader: boots Linux on QEMU's arm64 `virt` machine, from a disk with two slots.
 //!
 //! This file is the table of contents of a boot. Reset ([`cpu::reset`]) leads to [`start`], the
-//! first line of Rust; [`boot`] lists the steps in order. Each step is a function of the module it
-//! names.
+//! first line of Rust; [`boot`] lists the steps in order. Each step is a function of the module
+//! named in its call.
 //!
 //! `#[inline(never)]` on a step keeps stack frames small: in one big frame most locals would be out
 //! of reach of short load and store offsets.
@@ -20,9 +20,10 @@ mod machine;
 use core::convert::Infallible;
 use core::mem;
 
-use little_loader_core::display::{Decimal, Word};
+use little_loader_core::display::Word;
 use little_loader_core::kernel::entry_level::{self, ExceptionLevel};
 use little_loader_core::tree::edit::ChosenProperties;
+use little_loader_core::units::Count;
 
 use crate::boot::fatal::Fatal;
 use crate::boot::{build_settings, find_environment, load_slot};
@@ -41,9 +42,9 @@ extern "C" fn start(dtb: DtbAddress, exception_level: u64) -> ! {
     power::off()
 }
 
-/// A boot, step by step.
+/// Boots, step by step.
 fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
-    // What is this machine?
+    // Identify the machine.
     power::entered_at(entered);
     let mut device_tree = device_tree::find(dtb)?;
     let mut machine = device_tree.read()?;
@@ -57,7 +58,7 @@ fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
         device_tree.prepare_non_secure_state(&machine)?;
     }
 
-    // Which disk, and which slot of it?
+    // Choose the disk and the slot, and load it.
     let overrides = fw_cfg::Overrides::read(machine.fw_cfg.and_then(mmu::map_device))?;
     let settings = build_settings::settings(overrides.env_lba)?;
     let (mut disk, mut environment) = find_environment::find(&machine, &settings)?;
@@ -89,12 +90,12 @@ fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
 /// A panic is a bug in the loader: prints its place and powers off.
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    // Without the message: to format it takes more code than the rest of the loader.
+    // Without the message: formatting it takes more code than the rest of the loader.
     if let Some(place) = info.location() {
         console::fatal(format_args!(
             "bug in the loader, please report: panic at {}:{}",
             Word(place.file()),
-            Decimal(place.line().into())
+            Count::from(place.line())
         ));
     }
     power::off()

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Everything the QEMU tests start, built before the first of them runs: a compiler beside them
-//! would make their time limits guesses.
+//! The binaries for the QEMU tests, all built before the first test runs: a concurrent compiler
+//! would make their time limits unreliable.
 
 use std::path::{Path, PathBuf};
 
 use crate::build::{self, BuildError, LoaderBuild, OPT_LEVELS, Profile};
 use crate::paths;
 
-/// Set to the folder with the artifacts by who built them, so that tests never run against old
-/// ones.
+/// The folder with the artifacts. `cargo qemu test` sets the variable after building them, so tests
+/// never use outdated ones.
 pub const VARIABLE: &str = "LITTLE_LOADER_TEST_ARTIFACTS";
 
-/// Set to have the tests run that take long, too.
+/// If set, slow tests run as well.
 pub const ALL: &str = "LITTLE_LOADER_TEST_ALL";
 
-/// Set to have the tests run of the kernels of every suite, too.
+/// If set, the tests with the kernels of every suite run as well.
 pub const ALL_KERNELS: &str = "LITTLE_LOADER_TEST_ALL_KERNELS";
 
-/// The folder with the artifacts.
+/// The folder with the binaries.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     folder: PathBuf,
@@ -58,7 +58,7 @@ impl Artifacts {
         Ok(artifacts)
     }
 
-    /// Those in `folder`, built before.
+    /// Uses the artifacts in `folder`, built earlier.
     #[must_use]
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Artifacts {
         }
     }
 
-    /// Where they are.
+    /// The folder that contains them.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -90,7 +90,7 @@ impl Artifacts {
         self.folder.join("loader.bin")
     }
 
-    /// The loader that narrates, an ELF.
+    /// The loader that narrates (`trace`), an ELF.
     #[must_use]
     pub fn trace_loader(&self) -> PathBuf {
         self.folder.join("loader-trace.elf")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Building the loader and the test payload for bare metal.
+//! Builds the loader and the test payload for bare metal.
 
 use std::fmt;
 use std::fs;
@@ -17,22 +17,22 @@ use crate::harness::process::{self, ProcessError};
 use crate::output;
 use crate::toolchain::{self, StandardLibrary, TARGET, Toolchain, ToolchainError};
 
-/// Why no bare-metal binary could be built.
+/// The reason that a bare-metal binary could not be built.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// cargo could not be run, or said no (its own messages went to stderr).
+    /// cargo could not be run, or failed (its messages went to stderr).
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// The toolchain could not be examined.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
-    /// Neither form of the standard library is there.
+    /// Neither form of the standard library is installed.
     #[error("rustc {0} has no standard library for {TARGET}; `cargo qemu setup` installs it")]
     NoStandardLibrary(String),
-    /// cargo ended well but named no executable.
+    /// cargo succeeded, but its messages do not contain the executable.
     #[error("cargo built {0} without naming an executable for it")]
     NoExecutable(String),
-    /// The ELF is not what it has to be.
+    /// The ELF is invalid, or linked for another address.
     #[error("{path}")]
     Elf {
         /// The ELF.
@@ -63,7 +63,7 @@ pub enum BuildError {
 pub enum Profile {
     /// Debug assertions and overflow checks, opt-level 0.
     Dev,
-    /// As shipped.
+    /// The shipped form.
     #[default]
     Release,
 }
@@ -77,41 +77,41 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Every opt-level that rustc has; the loader must boot with each.
+/// All of rustc's opt-levels; the loader must boot with each.
 pub const OPT_LEVELS: [&str; 6] = ["0", "1", "2", "3", "s", "z"];
 
-/// How to build the loader. `None` leaves a setting to the profile, the caller's environment or the
-/// default.
+/// The options of a loader build. `None` leaves a setting to the profile, the caller's environment
+/// or the default.
 #[derive(Clone, Debug, Default)]
 pub struct LoaderBuild {
     /// The cargo profile.
     pub profile: Profile,
     /// One of [`OPT_LEVELS`], instead of the profile's.
     pub opt_level: Option<String>,
-    /// Where the environment starts, in blocks of 512 bytes.
+    /// The start of the environment, in blocks of 512 bytes.
     pub env_lba: Option<u64>,
     /// The size of one copy of the environment, in bytes.
     pub env_size: Option<u64>,
-    /// Where the second copy starts, in blocks of 512 bytes.
+    /// The start of the second copy, in blocks of 512 bytes.
     pub env_redundant_lba: Option<u64>,
-    /// The level for the kernel after an entry at EL2: `auto`, `keep` or `drop`.
+    /// The policy for the kernel's exception level after an entry at EL2: `auto`, `keep` or `drop`.
     pub el2: Option<String>,
-    /// Narrate every step.
+    /// Whether the loader prints every step.
     pub trace: bool,
-    /// Tell beside the code which lines it comes from.
+    /// Whether the ELF has line tables.
     pub lines: bool,
 }
 
 /// A built loader in both forms.
 #[derive(Clone, Debug)]
 pub struct Loader {
-    /// For `-kernel`, loaded where it is linked.
+    /// For `-kernel`, loaded at its link address.
     pub elf: PathBuf,
     /// For `-kernel`, as a raw arm64 Image.
     pub flat: PathBuf,
 }
 
-/// Builds the loader and leaves it as `<stem>.elf` and `<stem>.bin`.
+/// Builds the loader and writes it to `<stem>.elf` and `<stem>.bin`.
 ///
 /// # Errors
 /// Every [`BuildError`].
@@ -155,10 +155,10 @@ pub fn loader(build: &LoaderBuild, stem: &Path) -> Result<Loader, BuildError> {
     Ok(loader)
 }
 
-/// Builds the test payload and leaves it as the raw arm64 Image `path`.
+/// Builds the test payload and writes it to `path` as a raw arm64 Image.
 ///
 /// # Errors
-/// Every [`BuildError`] but a wrong place of the ELF.
+/// Every [`BuildError`], except a wrong link address of the ELF.
 pub fn payload(path: &Path) -> Result<(), BuildError> {
     let mut command = bare_metal("build")?;
     command.args([
@@ -192,8 +192,8 @@ pub fn read_elf(path: &Path) -> Result<LoaderElf, BuildError> {
     })
 }
 
-/// `cargo <subcommand>` for [`TARGET`] with whatever its standard library needs; packages and
-/// profile are up to the caller.
+/// Returns `cargo <subcommand>` for [`TARGET`], with the options that its standard library needs;
+/// the caller adds packages and profile.
 ///
 /// # Errors
 /// When there is no toolchain, or no standard library for the target.
@@ -206,23 +206,23 @@ pub fn bare_metal(subcommand: &str) -> Result<Command, BuildError> {
     command.args([subcommand, "--locked", "--target", TARGET]);
     command.args(["--config", &paths_without_this_machine(&toolchain)]);
     if library == StandardLibrary::Source {
-        // Stable cargo and rustc take `-Z` options only with this variable. The mem feature is what
-        // the prebuilt library of bare-metal targets has: memcpy and its kin, which
-        // otherwise come from a C library.
+        // Stable cargo and rustc accept `-Z` options only with this variable. The mem feature adds
+        // memcpy and similar functions, like the prebuilt library of bare-metal targets; elsewhere
+        // a C library has them.
         command.env("RUSTC_BOOTSTRAP", "1");
         command.args([
             "-Zbuild-std=core",
             "-Zbuild-std-features=compiler-builtins-mem",
         ]);
-        // The library of one's own compiler is nothing to report about future compilers.
+        // Warnings about the compiler's own library in future compilers are of no use here.
         command.args(["--config", "future-incompat-report.frequency='never'"]);
     }
     Ok(command)
 }
 
-/// A setting for cargo: the places that a panic names are those within a crate and within the
-/// standard library. So the loader is the same whoever builds it, and the names take no more of it
-/// than they must.
+/// Returns a cargo setting that makes the paths in panic messages relative to a crate or to the
+/// standard library. This makes the loader independent of the building machine, and the paths
+/// short.
 fn paths_without_this_machine(toolchain: &Toolchain) -> String {
     let mut folders = vec![(toolchain.source_folder().join("library"), "library")];
     for registry in toolchain::registries() {
@@ -232,7 +232,7 @@ fn paths_without_this_machine(toolchain: &Toolchain) -> String {
         .iter()
         .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
         .collect();
-    // JSON's lists of texts are TOML's too.
+    // A JSON array of strings is valid TOML.
     format!("target.{TARGET}.rustflags={}", json!(flags))
 }
 
@@ -243,7 +243,7 @@ fn opt_level_variable(profile: Profile) -> &'static str {
     }
 }
 
-/// The part of cargo's messages that names what was built.
+/// The fields of cargo's messages that identify an executable.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -256,12 +256,13 @@ struct MessageTarget {
     name: String,
 }
 
-/// Runs a `cargo build` and finds the executable `name` in its messages; people see the usual ones
-/// on stderr.
+/// Runs a `cargo build` and finds the executable `name` in its JSON messages; the usual messages go
+/// to stderr.
 fn executable(command: &mut Command, name: &str) -> Result<PathBuf, BuildError> {
     command.arg("--message-format=json-render-diagnostics");
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    // No time limit: cargo shows what it does, and waits for other cargos as long as it takes.
+    // There is no time limit: cargo shows its progress, and may have to wait for another cargo's
+    // lock.
     let output = process::start(command)?
         .wait_with_output()
         .map_err(|source| ProcessError::Start {

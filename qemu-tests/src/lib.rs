@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The parts of the command `cargo qemu`: setting up a development machine, building for bare
-//! metal, disks to boot, measuring, and the [`harness`] that runs QEMU.
+//! The library behind `cargo qemu`: setup of a development machine, bare-metal builds, disks to
+//! boot, measurements, and the [`harness`] that runs QEMU.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command `cargo qemu`: everything one does with Little Loader on a development machine.
+//! The command `cargo qemu`: sets up, builds, boots, tests and measures Little Loader.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Files that appear whole or not at all.
+//! Atomic writes of files.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -8,10 +8,11 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// Writes `bytes` to `path` by way of a temporary file beside it; makes the folder if need be.
+/// Writes `bytes` to a temporary file next to `path` and renames it; creates the folder if it is
+/// missing.
 ///
 /// # Errors
-/// Whatever the file system reports; `path` is then as it was before.
+/// The file system's error; `path` is then unchanged.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
@@ -22,7 +23,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Temporary files are private; what replaces a build product should not be.
+/// Temporary files are private; a build product should not be.
 fn readable_by_all(file: &NamedTempFile) -> io::Result<()> {
     #[cfg(unix)]
     {

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where things are: the work tree, the target folder, the cache outside of both.
+//! The paths of the work tree, the target folder, and the cache outside of both.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The root of the work tree this crate was built from.
+/// Returns the root of the work tree that this crate was built from.
 #[must_use]
 pub fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
 
-/// Cargo's target folder: `CARGO_TARGET_DIR` if set, else `target` in the work tree.
+/// Returns cargo's target folder: `CARGO_TARGET_DIR` if set, else `target` in the work tree.
 #[must_use]
 pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// Where downloads stay between clones: `$XDG_CACHE_HOME/little-loader`, else
+/// Returns the folder for downloads, which clones share: `$XDG_CACHE_HOME/little-loader`, else
 /// `~/.cache/little-loader`, else a folder under [`target`] for users without a home.
 #[must_use]
 pub fn cache() -> PathBuf {
-    // The XDG base directory specification has relative paths ignored.
+    // The XDG Base Directory Specification requires relative paths to be ignored.
     let absolute = |name: &str| {
         env::var_os(name)
             .map(PathBuf::from)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disks for tests: an environment, some bytes at some blocks, and nothing that insists on being
-//! right.
+//! Disks for tests: an environment and bytes at any block, without checks.
 //!
-//! Images for people are imagegen's; these can be as wrong as a test needs them.
+//! imagegen creates valid images; these may be as invalid as a test needs.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -14,12 +13,12 @@ use little_loader_core::env::block::{Env, EnvError, EnvMut, Format, SetError};
 use little_loader_core::units::BLOCK_SIZE;
 use thiserror::Error;
 
-/// Where the payload of slot a starts, in blocks.
+/// The start of slot a's payload, in blocks.
 pub const KERNEL_A: u64 = 2048;
-/// Where the payload of slot b starts, in blocks.
+/// The start of slot b's payload, in blocks.
 pub const KERNEL_B: u64 = 65536;
 
-/// Why a disk could not be made or read.
+/// The reason that a disk could not be created or read.
 #[derive(Debug, Error)]
 pub enum ScratchError {
     /// The image could not be written or read.
@@ -28,12 +27,12 @@ pub enum ScratchError {
     /// The environment block is not valid, or too small to be one.
     #[error("environment at block {lba}")]
     Env {
-        /// Where it is.
+        /// Its start, in blocks.
         lba: u64,
         /// The cause.
         source: EnvError,
     },
-    /// A variable does not fit, or has an impossible name.
+    /// A variable does not fit, or has an invalid name.
     #[error("{name}")]
     Set {
         /// The variable.
@@ -43,7 +42,7 @@ pub enum ScratchError {
     },
 }
 
-/// A disk to be made.
+/// The description of a disk to create.
 #[derive(Clone, Debug)]
 pub struct Scratch {
     blocks: u64,
@@ -56,7 +55,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A disk of 64 MiB with an empty environment at block 16.
+    /// Describes a disk of 64 MiB with an empty environment of 128 KiB at block 16.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -70,8 +69,8 @@ impl Scratch {
         }
     }
 
-    /// The same with `kernel` in both slots, slot a active, and each slot's letter in its command
-    /// line.
+    /// Like [`Scratch::empty`], with `kernel` in both slots, slot a active, and each slot's letter
+    /// in its command line.
     #[must_use]
     pub fn bootable(kernel: &[u8]) -> Self {
         Self::empty()
@@ -84,13 +83,13 @@ impl Scratch {
             .write(KERNEL_B, kernel)
     }
 
-    /// The size in blocks of 512 bytes; what lies beyond is cut off.
+    /// Sets the size in blocks of 512 bytes; data beyond it is cut off.
     #[must_use]
     pub fn blocks(self, blocks: u64) -> Self {
         Self { blocks, ..self }
     }
 
-    /// Puts the environment elsewhere: its first block, and its size in bytes.
+    /// Sets the first block of the environment, and its size in bytes.
     #[must_use]
     pub fn env_at(self, env_lba: u64, env_size: usize) -> Self {
         Self {
@@ -100,7 +99,7 @@ impl Scratch {
         }
     }
 
-    /// Leaves the place of the environment as zeroes.
+    /// Leaves zeroes in place of the environment.
     #[must_use]
     pub fn without_env(self) -> Self {
         Self {
@@ -109,7 +108,7 @@ impl Scratch {
         }
     }
 
-    /// Stores this CRC instead of the right one.
+    /// Stores `crc` instead of the right CRC.
     #[must_use]
     pub fn stored_crc(self, crc: u32) -> Self {
         Self {
@@ -118,7 +117,7 @@ impl Scratch {
         }
     }
 
-    /// Sets a variable.
+    /// Sets a variable of the environment.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Display) -> Self {
         self = self.unset(name);
@@ -126,21 +125,21 @@ impl Scratch {
         self
     }
 
-    /// Removes a variable.
+    /// Removes a variable from the environment.
     #[must_use]
     pub fn unset(mut self, name: &str) -> Self {
         self.variables.retain(|(present, _)| present != name);
         self
     }
 
-    /// Puts `bytes` at block `lba`, over what an earlier call put there.
+    /// Puts `bytes` at block `lba`; they overwrite those of earlier calls.
     #[must_use]
     pub fn write(mut self, lba: u64, bytes: &[u8]) -> Self {
         self.pieces.push((lba, bytes.to_owned()));
         self
     }
 
-    /// The environment block as it will be on the disk.
+    /// Returns the environment block as it will be on the disk.
     ///
     /// # Errors
     /// When the variables do not fit.
@@ -165,7 +164,7 @@ impl Scratch {
         Ok(block)
     }
 
-    /// Makes the image, sparse where nothing was written.
+    /// Creates the image, sparse where nothing was written.
     ///
     /// # Errors
     /// When the variables do not fit, or the file cannot be written.
@@ -186,8 +185,7 @@ impl Scratch {
     }
 }
 
-/// Reads a variable of the environment at block 16 of the image at `path`, as tests do after a
-/// boot.
+/// Reads a variable of the 128 KiB environment at block 16 of the image at `path`.
 ///
 /// # Errors
 /// When the image cannot be read or its environment is not valid.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The Rust toolchain in use, and what it has of the bare-metal standard library.
+//! The Rust toolchain in use, and its bare-metal standard library.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,49 +17,49 @@ use crate::paths;
 /// The loader's target: no SIMD registers, no unaligned accesses.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 
-/// How long `rustc` may take to say what it is.
+/// The time limit for a query of `rustc`.
 const QUERY: Duration = Duration::from_secs(60);
 
-/// Beside a copy of the sources that [`crate::setup`] made: the version it is for, since rustup
-/// does not know of it.
+/// The file next to sources that [`crate::setup`] installed. It holds the compiler version they are
+/// for, because rustup does not update them.
 pub const SOURCE_STAMP: &str = "little-loader-setup-version";
 
-/// Why the toolchain could not be examined.
+/// The reason that the toolchain could not be examined.
 #[derive(Debug, Error)]
 pub enum ToolchainError {
-    /// `rustc` did not answer.
+    /// `rustc` could not be run.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// `rustc -vV` answered without the line this needs.
-    #[error("`rustc -vV` does not say its `{0}`")]
+    /// The output of `rustc -vV` lacks a line.
+    #[error("`rustc -vV` does not report its `{0}`")]
     Unexpected(&'static str),
 }
 
-/// How the standard library for [`TARGET`] comes about.
+/// The form of the standard library for [`TARGET`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandardLibrary {
     /// Installed, as `rustup target add` does.
     Prebuilt,
-    /// Only its sources are there: cargo builds it along with the loader.
+    /// Only the sources are installed: cargo builds the library along with the loader.
     Source,
 }
 
 /// The toolchain that cargo uses in this work tree.
 #[derive(Clone, Debug)]
 pub struct Toolchain {
-    /// For example `1.95.0`.
+    /// The release, for example `1.95.0`.
     pub version: String,
-    /// For example `x86_64-unknown-linux-gnu`.
+    /// The host's target triple, for example `x86_64-unknown-linux-gnu`.
     pub host: String,
     /// The folder it is installed in.
     pub sysroot: PathBuf,
 }
 
 impl Toolchain {
-    /// Asks `rustc` (or what `RUSTC` names).
+    /// Queries `rustc`, or the program named by `RUSTC`.
     ///
     /// # Errors
-    /// When `rustc` cannot be run or does not say what it is.
+    /// When `rustc` cannot be run or does not report its version and host.
     pub fn query() -> Result<Self, ToolchainError> {
         let verbose = process::capture(rustc().arg("-vV"), QUERY)?;
         let field = |name: &'static str| {
@@ -78,13 +78,13 @@ impl Toolchain {
         })
     }
 
-    /// Where the sources of the standard library belong.
+    /// Returns the folder for the sources of the standard library.
     #[must_use]
     pub fn source_folder(&self) -> PathBuf {
         self.sysroot.join("lib/rustlib/src/rust")
     }
 
-    /// Programs that come with the toolchain for the host, such as `llvm-size` of rustup's
+    /// Returns the folder of the toolchain's programs for the host, such as `llvm-size` of rustup's
     /// llvm-tools.
     #[must_use]
     pub fn program_folder(&self) -> PathBuf {
@@ -94,7 +94,7 @@ impl Toolchain {
             .join("bin")
     }
 
-    /// The form of the standard library that is installed; `None` if there is none.
+    /// Returns the installed form of the standard library; `None` if there is none.
     #[must_use]
     pub fn standard_library(&self) -> Option<StandardLibrary> {
         if has_core(&self.sysroot.join("lib/rustlib").join(TARGET).join("lib")) {
@@ -103,14 +103,14 @@ impl Toolchain {
         let sources = self.source_folder();
         let complete = sources.join("library/core/src/lib.rs").is_file()
             && sources.join("library/Cargo.lock").is_file();
-        // Without a stamp they are rustup's own, which fit by construction.
+        // Sources without a stamp are rustup's own, which always match the compiler.
         let stale = fs::read_to_string(sources.join(SOURCE_STAMP))
             .is_ok_and(|version| version.trim() != self.version);
         (complete && !stale).then_some(StandardLibrary::Source)
     }
 }
 
-/// The folders in which cargo unpacks crates, one for each registry it has taken some from.
+/// Returns the folders in which cargo unpacks crates, one for each registry.
 #[must_use]
 pub fn registries() -> Vec<PathBuf> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -142,7 +142,7 @@ fn rustc() -> Command {
     command
 }
 
-/// The cargo that runs us, else the one on the `PATH`.
+/// Returns the cargo that runs this program, else the one on the `PATH`.
 #[must_use]
 pub fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bodies of the fuzz targets. The fuzzer calls them, and so does the test `fuzz`, which needs
-//! no nightly compiler.
+//! The bodies of the fuzz targets. Both the fuzzer and the test `fuzz`, which does not need a
+//! nightly compiler, call them.
 
 use std::io;
 use std::path::PathBuf;
@@ -17,8 +17,8 @@ use fwup::language::{Definitions, configuration, meta_conf, to_meta_conf};
 /// The size of the disk in bytes.
 const DISK: usize = 300 << 10;
 
-/// Bytes as a configuration and as a `meta.conf`: an error, or firmware whose `meta.conf` reads
-/// back the same.
+/// Reads bytes as a configuration and as a `meta.conf`. The result must be an error, or firmware
+/// whose `meta.conf` reads back the same.
 pub(crate) fn language(bytes: &[u8]) {
     let folder = PathBuf::from("/nowhere");
     let definitions = &mut Definitions::empty();
@@ -29,7 +29,7 @@ pub(crate) fn language(bytes: &[u8]) {
 
 fn reads_back(firmware: &Firmware) {
     let written = to_meta_conf(firmware);
-    // Variables are resolved once more when the text is read.
+    // Reading the text would resolve variables a second time.
     if !written.contains("${") {
         let again = meta_conf(written.as_bytes(), &mut Definitions::empty())
             .expect("a meta.conf that we wrote is valid");
@@ -37,7 +37,7 @@ fn reads_back(firmware: &Firmware) {
     }
 }
 
-/// Bytes as a firmware archive: an error, or resources that are read to the end.
+/// Reads bytes as a firmware archive: fails, or reads the resources to the end.
 pub(crate) fn archive(bytes: &[u8]) {
     if let Ok(mut archive) = FirmwareArchive::read(bytes, &mut Definitions::empty()) {
         while let Ok(Some(_)) = archive.entries.next_entry() {
@@ -46,8 +46,8 @@ pub(crate) fn archive(bytes: &[u8]) {
     }
 }
 
-/// Bytes as a `meta.conf`, each of whose tasks is applied to a small disk: an error, or success,
-/// and the disk keeps its size.
+/// Reads bytes as a `meta.conf`, and applies each of its tasks to a small disk. The tasks may fail,
+/// but must not change the disk's size.
 pub(crate) fn apply_tasks(bytes: &[u8]) {
     let Ok(firmware) = meta_conf(bytes, &mut Definitions::empty()) else {
         return;
@@ -69,7 +69,7 @@ pub(crate) fn apply_tasks(bytes: &[u8]) {
     }
 }
 
-/// Entries with the names of the fixtures' resources.
+/// Returns an archive of entries with the names of the fixtures' resources.
 fn resources() -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), Level::default());
     for name in ["data/kernel.bin", "data/x", "data/r.bin"] {
@@ -80,7 +80,7 @@ fn resources() -> Vec<u8> {
     writer.finish().expect("memory can be written")
 }
 
-/// A disk in memory, whose size is fixed.
+/// A disk of fixed size in memory.
 struct Disk(Vec<u8>);
 
 impl Storage for Disk {

@@ -2,13 +2,13 @@
 
 //! Bytes as hexadecimal digits.
 
-/// Two lower-case digits per byte.
+/// Encodes each byte as two lower-case hexadecimal digits.
 #[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes of a text of hexadecimal digits, two per byte.
+/// Decodes hexadecimal digits, two per byte. `None` for an odd length or any other character.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = text
         .chars()

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Firmware archives: an independent implementation of fwup's format (version 1.16): its
-//! configuration language, its archives, and what its tasks do to a disk.
+//! An independent implementation of fwup's firmware archives (version 1.16): the configuration
+//! language, the archive format, and the effects of tasks on a disk.
 //!
 //! [`create`] makes an archive from a configuration, [`apply`] applies one to a disk or an image,
-//! and [`command`] is fwup's command line on top of both, for the program `fwup` and for
+//! and [`command`] is fwup's command line on top of both, used by the program `fwup` and by
 //! `imagegen fwup`.
 
 #![forbid(unsafe_code)]

@@ -5,11 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The most symbolic links that are followed, as in Linux.
+/// The maximum number of symbolic links to follow, the same as in Linux.
 const LINKS: usize = 40;
 
-/// The path that creating a file at `path` would create, through symbolic links at its end, which
-/// may be dangling. `None` where there are too many of them, as in a loop.
+/// Returns the path of the file that creating `path` would create: follows symbolic links in the
+/// last component, even dangling ones. `None` if there are too many links, as in a loop.
 pub(crate) fn target(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..=LINKS {
@@ -21,7 +21,7 @@ pub(crate) fn target(path: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The folder of a path.
+/// Returns the parent folder: `.` for a bare file name, `/` for the root.
 pub(crate) fn folder(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),

@@ -11,11 +11,11 @@ use tempfile::NamedTempFile;
 
 use crate::links;
 
-/// The unit in bytes in which zeroes become holes: the usual block size of file systems.
+/// The granularity of holes in bytes: the usual block size of file systems.
 const HOLE: usize = 4096;
 
 /// A file that is written next to its final path and moved there when it is complete. If it is
-/// dropped before, it leaves nothing.
+/// dropped earlier, nothing is left.
 #[derive(Debug)]
 pub struct Output {
     file: NamedTempFile,
@@ -23,13 +23,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// Starts a file for `path`. An existing file stays until then, and its mode is kept. Symbolic
-    /// links are followed, also to a file that does not exist yet, and stay.
+    /// Starts a file for `path`. An existing file is replaced only when the new one is finished,
+    /// and its mode is kept. Symbolic links are followed, even dangling ones, and are kept.
     ///
     /// # Errors
     ///
-    /// When no file can be created in the folder, `path` is not a regular file, but a device for
-    /// example, or its symbolic links lead in a circle.
+    /// When no file can be created in the folder, `path` exists but is not a regular file (a
+    /// device, for example), or its symbolic links form a loop.
     pub fn create(path: &Path) -> io::Result<Self> {
         let (path, permissions) = match fs::metadata(path) {
             Ok(found) if found.is_file() => (path.canonicalize()?, found.permissions()),
@@ -60,7 +60,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Those of the file system.
+    /// I/O errors of the file system.
     pub fn set_length(&mut self, length: u64) -> io::Result<()> {
         self.file.as_file().set_len(length)
     }
@@ -69,7 +69,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Those of the file system.
+    /// I/O errors of the file system.
     pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         for (number, piece) in bytes.chunks(HOLE).enumerate() {
             if piece.iter().any(|byte| *byte != 0) {
@@ -84,7 +84,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Those of the file system.
+    /// I/O errors of the file system.
     pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(bytes)
@@ -94,7 +94,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Those of the file system. The file is removed then.
+    /// I/O errors of the file system. The file is then removed.
     pub fn finish(self) -> io::Result<File> {
         self.file.as_file().sync_all()?;
         self.file.persist(&self.path).map_err(|error| error.error)
@@ -164,7 +164,7 @@ mod tests {
         symlink("images/second", at("first")).unwrap();
         symlink("../disk.img", at("images/second")).unwrap();
 
-        // Dropped before it is complete: nothing is left but the links.
+        // An output that is dropped before it is finished leaves only the links.
         drop(Output::create(&at("first")).unwrap());
         assert!(!at("disk.img").exists());
 

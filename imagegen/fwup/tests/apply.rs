@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Archives made by fwup 1.16.0 are applied, and the images must be those that fwup made from them,
-//! byte for byte. The fixtures' `steps.txt` have fwup's commands and their results.
+//! Applies archives made by fwup 1.16.0. The images must be identical to those that fwup wrote from
+//! these archives. The fixtures' `steps.txt` contain fwup's commands and their results.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -23,7 +23,7 @@ use fwup::hex;
 use fwup::language::Definitions;
 use sha2::{Digest, Sha256};
 
-/// A folder or a file of the fixtures.
+/// Returns the path of a folder or a file of the fixtures.
 fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
@@ -48,7 +48,7 @@ impl Observer for Heard {
     }
 }
 
-/// Applies a task of a case. Returns the result, and the task's messages.
+/// Applies a task of a case. Returns the result and the task's messages.
 fn run(archive: &Path, image: &Path, task: &str) -> (Result<Applied, ApplyError>, Vec<String>) {
     let mut definitions = Definitions::empty();
     let mut opened = FirmwareArchive::read(File::open(archive).unwrap(), &mut definitions).unwrap();
@@ -105,7 +105,7 @@ impl Case {
         applied
     }
 
-    /// Applies a task that fails and leaves the image as it was.
+    /// Applies a task that must fail and leave the image unchanged.
     #[track_caller]
     fn fails(&self, task: &str, error: &str) {
         let before = fs::read(self.image()).unwrap();
@@ -221,10 +221,13 @@ fn sparse_resources_leave_holes() {
         "30d88d7c0badbfac60b6f2c4e2c5413262e3f61d63086b0e5476e1400f171d87",
     );
     let taken = fs::metadata(case.image()).unwrap().blocks() * 512;
-    assert!(taken <= 64 << 10, "{taken} bytes are no holes");
+    assert!(
+        taken <= 64 << 10,
+        "the holes are not kept: {taken} bytes are allocated"
+    );
 }
 
-/// The command line `fwup -a -q -d IMAGE -t complete`.
+/// Returns the equivalent of `fwup -a -q -d IMAGE -t complete`.
 fn quiet(destination: &Path) -> ApplyCommand<'_> {
     ApplyCommand {
         destination,
@@ -238,7 +241,7 @@ fn quiet(destination: &Path) -> ApplyCommand<'_> {
     }
 }
 
-/// steps.txt has the same output and exit statuses.
+/// steps.txt contains the same output and exit statuses.
 #[test]
 fn the_output_is_that_of_fwup() {
     let case = Case::new("01-raw");
@@ -273,7 +276,7 @@ fn the_output_is_that_of_fwup() {
     assert_eq!((status, out.as_str()), (0, "0\n99\n100\n"));
 }
 
-/// Yields single bytes, as a slow pipe may.
+/// Returns single bytes, like a slow pipe.
 struct Trickle<R>(R);
 
 impl<R: Read> Read for Trickle<R> {
@@ -310,8 +313,8 @@ fn an_archive_may_come_in_single_bytes_and_is_read_only_as_far_as_needed() {
     );
 }
 
-/// Firmware whose task writes one resource of `length` bytes to block 0, and then clears an
-/// environment.
+/// Returns firmware with a task that writes one resource of `length` bytes to block 0, and then
+/// clears an environment.
 fn firmware(hash: [u8; 32], length: u64) -> Firmware {
     let call = |name: &str, arguments: &[&str]| Call {
         name: name.to_owned(),
@@ -353,7 +356,7 @@ fn firmware(hash: [u8; 32], length: u64) -> Firmware {
     }
 }
 
-/// An archive with one stored entry.
+/// Returns an archive with one stored entry.
 fn stored(data: &[u8]) -> Vec<u8> {
     let length = u32::try_from(data.len()).unwrap().to_le_bytes();
     let crc = crc32fast::hash(data).to_le_bytes();
@@ -493,7 +496,7 @@ fn sfdisk_reads_the_logical_partitions() {
         found,
         [
             "start=64,size=128,type=83",
-            // To the end of the disk.
+            // The extended partition grows to the end of the disk.
             "start=1024,size=15360,type=f",
             "start=1032,size=100,type=83",
             "start=1200,size=100,type=83"
@@ -502,7 +505,8 @@ fn sfdisk_reads_the_logical_partitions() {
     );
 }
 
-/// The variables that fw_printenv reads from the environment whose copies start at these blocks.
+/// Returns the variables that fw_printenv reads from the environment whose copies start at these
+/// blocks.
 fn fw_printenv(case: &Case, blocks: &[usize]) -> String {
     let config = case.folder.path().join("fw_env.config");
     let lines: String = blocks
@@ -532,14 +536,14 @@ fn fw_printenv_reads_both_kinds_of_environments() {
     }
 }
 
-/// Applies a task of a `meta.conf` that needs no resource.
+/// Applies a task of a `meta.conf` without resources.
 fn run_text(text: &str, image: &Path, task: &str) -> Result<Applied, ApplyError> {
     let definitions = &mut Definitions::empty();
     let firmware = fwup::language::meta_conf(text.as_bytes(), definitions).unwrap();
     run_empty(&firmware, image, task)
 }
 
-/// A task `ok` with the requirements of a reqlist.
+/// Returns a `meta.conf` with a task `ok` that has the requirements of a reqlist.
 fn required(requirements: &str) -> String {
     format!(
         "uboot-environment \"env\" {{\nblock-offset=16\nblock-count=16\n}}\n\
@@ -567,7 +571,7 @@ fn requirements_choose_the_task() {
         (&env, "4,\"require-uboot-variable\",env,alpha,a", false),
         (&env, "4,\"require-uboot-variable\",env,beta,\"\"", false),
         (&env, "4,\"require-uboot-variable\",other,alpha,a", false),
-        // There is no environment.
+        // The destination has no environment.
         (&case, "4,\"require-uboot-variable\",env,alpha,a", false),
         (
             &env,
@@ -583,7 +587,7 @@ fn requirements_choose_the_task() {
             assert_eq!(applied.reboot_parameter.as_deref(), Some("0 tryboot"));
         }
     }
-    // The older form, an option of the task.
+    // The older form is an option of the task.
     for (offset, expected) in [("192", true), ("0xc0", true), ("193", false), ("-1", true)] {
         let text = format!(
             "task \"ok\" {{\nrequire-partition1-offset={offset}\nverify-on-the-fly=true\n}}\n"
@@ -603,7 +607,7 @@ fn requirements_choose_the_task() {
     );
 }
 
-/// An archive that contains only a `meta.conf`.
+/// Returns an archive that contains only a `meta.conf`.
 fn described(meta_conf: &str) -> Vec<u8> {
     let mut archive = stored(meta_conf.as_bytes());
     archive[26] = 9;
@@ -723,7 +727,7 @@ fn the_parameter_for_the_next_boot_is_written_to_its_file() {
     assert_eq!(fs::read_to_string(parameter).unwrap(), "0 tryboot");
 }
 
-/// Names and values that are not UTF-8, and an empty name, stay as they are when another variable
+/// Names and values that are not UTF-8, and an empty name, are unchanged when another variable
 /// changes.
 #[test]
 fn variables_that_are_not_utf_8_are_kept_byte_for_byte() {
@@ -780,7 +784,7 @@ fn a_damaged_environment_is_recovered_and_nothing_else() {
     flip(&[64]);
     run(&case.archive, &case.image(), "recover").0.unwrap();
     assert_eq!(print(&[64, 96]), "one=1\n");
-    // A change goes to the damaged copy.
+    // A change is written to the damaged copy.
     run(&case.archive, &case.image(), "more").0.unwrap();
     assert_eq!(print(&[64, 96]), "two=2\n");
     flip(&[16, 64, 96]);

@@ -29,7 +29,7 @@ impl Observer for Heard {
     }
 }
 
-/// An archive of a `meta.conf` and entries.
+/// Returns an archive with a `meta.conf` and entries.
 fn archive(meta_conf: &str, entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), Level::default());
     for (name, data) in [("meta.conf", meta_conf.as_bytes())].iter().chain(entries) {
@@ -53,7 +53,7 @@ on-resource "x" { funlist={2,raw_write,128} }
 }
 "#;
 
-/// [`META_CONF`] with one change.
+/// Returns [`META_CONF`] with one change.
 fn meta_conf(from: &str, to: &str) -> String {
     assert!(META_CONF.contains(from), "{from}");
     let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest("hello"));
@@ -157,7 +157,7 @@ fn errors_are_found_before_anything_is_written() {
     apply(&bytes, &new).0.unwrap();
     assert_eq!(&fs::read(&new).unwrap()[16 * 512 + 4..][..7], b"done=1\0");
     fs::remove_file(&new).unwrap();
-    // Without an error it is applied.
+    // Without an error, the archive is applied.
     let bytes = archive(&meta_conf("HASH", "HASH"), &[("data/x", b"hello")]);
     let (result, said) = apply(&bytes, &new);
     assert_eq!(
@@ -169,7 +169,7 @@ fn errors_are_found_before_anything_is_written() {
     assert_eq!(image[510..512], [0x55, 0xaa]);
 }
 
-/// As in fwup: there is no data to be written twice.
+/// As in fwup: an empty resource has no data to write twice.
 #[test]
 fn an_empty_resource_may_be_written_more_than_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ fn an_empty_resource_may_be_written_more_than_once() {
     assert_eq!(said, ["twice"]);
 }
 
-/// The actions of on-error before its own error are kept, and the first error is reported.
+/// The actions of on-error before its own error take effect, and the first error is reported.
 #[test]
 fn the_actions_of_on_error_before_its_error_are_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -203,7 +203,8 @@ on-error { funlist={4,raw_memset,99,1,0x77,2,uboot_clearenv,env,4,uboot_setenv,e
     let image = fs::read(image).unwrap();
     assert_eq!(image[99 * 512..][..512], [0x77; 512]);
     assert_eq!(&image[16 * 512 + 4..][..9], b"failed=1\0");
-    // Neither the actions after the second error, nor the data in the cache at the first one.
+    // Not written: the actions after the second error, and the data in the cache at the first
+    // error.
     assert_eq!(image[100 * 512..][..512], [0; 512]);
     assert_eq!(image[200 * 512..][..512], [0; 512]);
 }
@@ -271,7 +272,7 @@ fn pack(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Runs an independent program that reads the archive or the image; returns its output.
+/// Runs an independent program that reads the archive or the image, and returns its output.
 fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
     let output = Command::new(program)
         .args(arguments)
@@ -282,7 +283,7 @@ fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All bytes except NUL, which no text can contain.
+/// Tests all bytes except NUL, which no text can contain.
 #[test]
 fn contents_can_be_any_bytes_but_nul() {
     let folder = tempfile::tempdir().unwrap();
@@ -347,7 +348,7 @@ fn sfdisk_reads_extended_partitions_of_both_types() {
     }
 }
 
-/// A text in the quotes of a configuration.
+/// Quotes a text for a configuration.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Interrupted upgrades: whatever was written until then, the loader's code finds either the
-//! running slot, complete, or the new one, complete and with the running one as the fallback.
+//! Interrupted upgrades: after an interruption at any point, the loader's code finds either the
+//! complete running slot, or the complete new slot with the running slot as the fallback.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -22,7 +22,8 @@ use little_loader_core::slots::slot::Slot;
 use little_loader_core::slots::variables::{SlotContents, Variables};
 
 const BLOCK: usize = 512;
-/// The environment of the fixture, and the second copy that some tests add.
+/// The first block of the fixture's environment, its size in blocks, and the first block of the
+/// second copy that some tests add.
 const ENV: usize = 16;
 const ENV_BLOCKS: usize = 256;
 const SECOND_ENV: usize = 1040;
@@ -30,14 +31,14 @@ const SECOND_ENV: usize = 1040;
 const ROOTS: [usize; 2] = [400, 464];
 const KERNELS: [usize; 2] = [272, 336];
 
-/// A write or a sync of a disk.
+/// A write to a disk, or a sync.
 #[derive(Clone)]
 enum DiskEvent {
     Write(usize, Vec<u8>),
     Sync,
 }
 
-/// A disk in memory with a log.
+/// A disk in memory, with a log of its writes and syncs.
 #[derive(Clone, Default)]
 struct Disk {
     bytes: Vec<u8>,
@@ -91,7 +92,7 @@ fn fixture(name: &str) -> std::path::PathBuf {
         .join(name)
 }
 
-/// The disk after a task, with an empty log.
+/// Applies a task, and returns the disk with a log of the writes and syncs.
 fn after(disk: &Disk, task: &str, is_redundant: bool) -> Disk {
     let mut definitions = Definitions::empty();
     let archive = File::open(fixture("out.fw")).unwrap();
@@ -119,7 +120,7 @@ fn forget(mut disk: Disk) -> Disk {
     disk
 }
 
-/// The slots that the loader would try, in order.
+/// Returns the slots that the loader would try, in order.
 fn attempts(disk: &[u8], is_redundant: bool) -> Result<Vec<Slot>, String> {
     let copy = |block: usize| disk[block * BLOCK..][..ENV_BLOCKS * BLOCK].to_vec();
     let (mut first, mut second) = (copy(ENV), Vec::new());
@@ -136,7 +137,7 @@ fn attempts(disk: &[u8], is_redundant: bool) -> Result<Vec<Slot>, String> {
     let variables = Variables::gather(&env);
     let plan = decide(&variables);
     let slots = plan.attempts.iter().map(|attempt| attempt.slot);
-    // Only slots that can be booted according to their variables.
+    // Only slots whose variables allow a boot.
     let slots = slots.filter(|slot| SlotContents::read(variables.of(*slot)).is_ok());
     let slots: Vec<_> = slots.collect();
     drop(second);
@@ -155,7 +156,7 @@ fn is_whole(disk: &[u8], slot: Slot) -> bool {
     holds(KERNELS[number], "Image") && holds(ROOTS[number], "rootfs.squashfs")
 }
 
-/// Whether a disk boots in the middle of an upgrade from `running`.
+/// Checks that a disk boots in the middle of an upgrade from `running`.
 fn check(disk: &[u8], running: Slot, is_redundant: bool) -> Result<(), String> {
     let slots = attempts(disk, is_redundant)?;
     if !is_whole(disk, running) {
@@ -166,14 +167,14 @@ fn check(disk: &[u8], running: Slot, is_redundant: bool) -> Result<(), String> {
     }
     match slots.first() {
         Some(first) if is_whole(disk, *first) => Ok(()),
-        Some(first) => Err(format!("slot {first} is tried first, and not whole")),
+        Some(first) => Err(format!("slot {first} is tried first, but is incomplete")),
         None => Err("no slot is tried".to_owned()),
     }
 }
 
 /// Checks the states in which an interruption can leave the disk: any of the sectors written since
-/// the last sync may have reached it. Tried are all prefixes, all suffixes, each sector alone, and
-/// all but one. Returns the number of states.
+/// the last sync may have reached it. Tests all prefixes, all suffixes, each sector alone, and all
+/// sectors except one. Returns the number of states.
 fn explore(
     before: &[u8],
     events: &[DiskEvent],
@@ -225,7 +226,7 @@ fn explore(
     Ok(states)
 }
 
-/// An image with an empty slot b.
+/// Returns an image with an empty slot b and an empty log.
 fn installed(is_redundant: bool) -> Disk {
     let disk = forget(after(&Disk::default(), "complete", is_redundant));
     forget(after(&disk, "validate", is_redundant))
@@ -284,15 +285,16 @@ fn an_upgrade_without_syncs_does_not_survive_interruptions() {
         .filter(|event| !matches!(event, DiskEvent::Sync))
         .collect();
     let error = explore(&disk.bytes, &events, |disk| check(disk, Slot::A, false)).unwrap_err();
-    assert_eq!(error, "slot b is tried first, and not whole");
+    assert_eq!(error, "slot b is tried first, but is incomplete");
 }
 
-/// The variables of the fixture's environment with its second copy.
+/// Returns the variables of the fixture's environment with its second copy.
 fn variables(disk: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
     pair(disk, [ENV, SECOND_ENV], ENV_BLOCKS)
 }
 
-/// The variables of a redundant pair as the loader reads them. Places and sizes are in blocks.
+/// Returns the variables of a redundant pair as the loader reads them. Offsets and sizes are in
+/// blocks.
 fn pair(
     disk: &[u8],
     places: [usize; 2],
@@ -308,7 +310,8 @@ fn pair(
     Ok(env.iter().map(owned).collect())
 }
 
-/// Intermediate states end up in the inactive copy, which must not be active in between.
+/// Intermediate states end up in the inactive copy, which must never become active with one of
+/// them.
 #[test]
 fn a_redundant_pair_never_shows_half_of_the_changes() {
     for task in ["upgrade.b", "validate"] {
@@ -331,7 +334,7 @@ fn a_redundant_pair_never_shows_half_of_the_changes() {
     }
 }
 
-/// A task `do` with these calls for a small redundant pair.
+/// Returns firmware with a task `do` that makes these calls for a small redundant pair.
 fn change_pair(calls: &[&[&str]]) -> Firmware {
     let options = [
         ("block-offset", 0),
@@ -359,7 +362,7 @@ fn change_pair(calls: &[&[&str]]) -> Firmware {
     }
 }
 
-/// The disk after these calls, with only their log.
+/// Applies these calls, and returns the disk with a log of only their writes and syncs.
 fn changed(disk: &Disk, calls: &[&[&str]]) -> Disk {
     let mut device = Device::new(forget(disk.clone()));
     let mut archive = Archive::new(&b"PK\x01\x02"[..]);
@@ -396,7 +399,7 @@ fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
         })
     {
         let mut disk = start.clone();
-        // The first copy has all changes, the second one all but the last.
+        // At the start, the first copy has all changes, the second one all except the last.
         if counting == 1 {
             disk.bytes[..6 * BLOCK].rotate_left(3 * BLOCK);
         }
@@ -428,7 +431,7 @@ fn a_redundant_pair_can_be_cleared_and_filled_in_one_step() {
             }
         })
         .unwrap();
-        // The final state is that of separate writes.
+        // The final state is the same as after separate tasks.
         let step_by_step = calls
             .iter()
             .fold(disk, |disk, call| changed(&disk, &[*call]));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bodies of the fuzz targets, with mutations of the fixtures: as many as proptest's number of
-//! cases, or for as many seconds per body as `LITTLE_LOADER_FUZZ_SECONDS` says.
+//! Runs the bodies of the fuzz targets with mutations of the fixtures: proptest's number of cases,
+//! or as many as fit in `LITTLE_LOADER_FUZZ_SECONDS` seconds per body.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -42,7 +42,7 @@ fn archives() -> Vec<Vec<u8>> {
     CASES.map(|case| fixture(case, "out.fw")).to_vec()
 }
 
-/// The `meta.conf` of each archive.
+/// Returns the `meta.conf` of each archive.
 fn meta_confs() -> Vec<Vec<u8>> {
     let meta_conf = |bytes: Vec<u8>| {
         let mut archive = Archive::new(&bytes[..]);
@@ -60,7 +60,7 @@ enum Mutation {
     Remove(Index, Index),
     /// Inserts a range of the input at an offset.
     Copy(Index, Index, Index),
-    /// Replaces a digit by another, so that numbers change.
+    /// Replaces a digit with another, so that numbers change.
     Digit(Index, u8),
 }
 

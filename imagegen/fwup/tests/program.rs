@@ -22,7 +22,7 @@ use little_loader_core::env::block::{Env, Format};
 /// Exit status, stdout and stderr.
 type Outcome = (Option<i32>, Vec<u8>, String);
 
-/// A folder with a case's archive, `out.fw`.
+/// A temporary folder with a case's archive, `out.fw`.
 struct Workspace {
     folder: tempfile::TempDir,
 }
@@ -74,7 +74,7 @@ impl Workspace {
         (output.status.code(), output.stdout, text(&output.stderr))
     }
 
-    /// Runs it, and returns the frames of its output.
+    /// Runs the program and returns the frames of its output.
     fn frames(&self, line: &str, input: &[u8]) -> (Option<i32>, Vec<Frame>) {
         let (status, out, _) = self.run(line, input);
         (status, unframed(&out))
@@ -105,7 +105,7 @@ fn unframed(mut bytes: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// Bytes in frames of `size` bytes, with a frame of length zero at the end.
+/// Splits bytes into frames of `size` bytes, with a frame of length zero at the end.
 fn framed(bytes: &[u8], size: usize) -> Vec<u8> {
     let mut framed = Vec::new();
     for piece in bytes.chunks(size) {
@@ -134,7 +134,7 @@ fn an_archive_in_frames_is_applied_and_reported_in_frames() {
     let image = fs::read(workspace.path("framed.img")).unwrap();
     assert!(!image.is_empty() && image == fs::read(workspace.path("plain.img")).unwrap());
 
-    // A file has no frames. -n has no effect, -q suppresses the progress.
+    // Input from a file is not framed. -n has no effect, -q suppresses the progress.
     for flags in ["-F -n", "-n -F --progress-low 0"] {
         let line = format!("-a {flags} -i out.fw -d framed.img -t other");
         assert_eq!(
@@ -207,7 +207,7 @@ fn commands_answer_in_one_frame() {
             workspace.frames(&format!("{line} -F -i out.fw"), b""),
             expected
         );
-        // The archive is in frames too.
+        // The archive on stdin is framed too.
         let input = framed(&workspace.archive(), 77);
         assert_eq!(
             workspace.frames(&format!("{line} -F -i -"), &input),
@@ -241,7 +241,7 @@ fn a_handshake_ends_the_output_and_waits_for_the_end_of_the_input() {
     ] {
         let plain = workspace.run(line, b"");
         let mut child = workspace.start(&format!("--exit-handshake {line}"));
-        // The whole output comes while the input is open.
+        // All output arrives while the input is still open.
         let mut expected = plain.1;
         expected.extend([0x1a, status]);
         let mut out = vec![0; expected.len()];
@@ -294,7 +294,7 @@ fn progress_has_the_range_that_was_asked_for() {
         apply("-n", "missing"),
         of(1, &format!("0\n{missing}"), "\n")
     );
-    // -v prints the task to stderr, so that scripts still find the same on stdout.
+    // -v prints the task to stderr, so that stdout is unchanged for scripts.
     assert_eq!(
         apply("-q -v", "comp"),
         of(0, "", "fwup: task 'complete' is done\n")
@@ -332,7 +332,7 @@ fn max_size_limits_the_destination() {
     );
     let image = fs::read(workspace.path("disk.img")).unwrap();
     assert_eq!(image.len(), 300 * 512);
-    // The partition's count of blocks.
+    // The partition's number of blocks.
     assert_eq!(image[458..462], 200_u32.to_le_bytes());
     // fwup allows at most 8,388,607 blocks.
     assert_eq!(
@@ -356,7 +356,7 @@ fn writes_are_minimized_and_verified_on_request() {
     let plain = apply("plain.img", "");
     assert!(apply("verified.img", "--verify-writes") == plain);
     assert!(apply("minimized.img", "--minimize-writes --verify-writes") == plain);
-    // Nothing is written to an image that has all data: its holes stay.
+    // Nothing is written to an image that already has all data, so its holes are kept.
     let taken = |image: &str| fs::metadata(workspace.path(image)).unwrap().blocks();
     let image = fs::File::create(workspace.path("holes.img")).unwrap();
     image.set_len(plain.len() as u64).unwrap();
@@ -440,7 +440,7 @@ fn a_parameter_that_cannot_be_stored_ends_the_task_before_later_actions() {
         fs::read_to_string(workspace.path("parameter")).unwrap(),
         "0 tryboot"
     );
-    // A task that fails removes it.
+    // After a failed task the file is removed.
     assert_eq!(apply("fails", "other"), (Some(1), "fwup: no\n".to_owned()));
     assert!(!workspace.path("other").exists());
     // Only a regular file is removed.
@@ -484,10 +484,10 @@ fn messages_name_the_cause() {
     ] {
         let (status, out, err) = workspace.run(line, b"");
         assert_eq!((status, err.as_str()), (Some(1), ""), "{line}");
-        // The file's name may follow.
+        // The name of the file may follow.
         assert!(text(&out).starts_with(expected), "{line}: {}", text(&out));
     }
-    // The archive cannot be written, since the reader has gone; errors must not go to stdout.
+    // The archive cannot be written to /dev/full; the error must not go to stdout.
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(workspace.path("fwup"));
     command
@@ -524,7 +524,7 @@ fn a_name_that_is_not_utf_8_is_not_taken_for_another_one() {
     assert!(!workspace.path("disk\u{fffd}.img").exists());
 }
 
-/// All environments at once would take 240 MiB.
+/// All environments at once would need 240 MiB.
 #[test]
 fn many_environments_do_not_take_more_memory() {
     const COUNT: usize = 60;
@@ -544,7 +544,7 @@ fn many_environments_do_not_take_more_memory() {
     }
     configuration += "} }\n";
     workspace.pack(&configuration);
-    // The limit in KiB is one of address space, of which a part is used.
+    // The limit is on address space, in KiB, of which only a part is used.
     let mut limited = Command::new("sh");
     limited.current_dir(workspace.folder.path()).args([
         "-c",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The commands that were run with fwup 1.16.0: each must print the same on the same stream, end
-//! with the same status, and leave the same images. The fixtures' `steps.txt` have the commands and
-//! their results. `unzip` reads the archives.
+//! Runs commands that were recorded with fwup 1.16.0: each must print the same on the same stream,
+//! exit with the same status, and leave the same images. The fixtures' `steps.txt` contain the
+//! commands and their results. `unzip` checks the archives.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -28,7 +28,7 @@ struct Step {
     out: String,
     err: String,
     status: i32,
-    /// The images after it, as `size bytes, sha256 hash`.
+    /// The images after the command, as `size bytes, sha256 hash`.
     images: BTreeMap<String, String>,
 }
 
@@ -60,7 +60,7 @@ fn steps(case: &Path) -> Vec<Step> {
     steps
 }
 
-/// A copy of a case without its archives, with the program.
+/// A folder with the program and a copy of a case without its archives.
 struct Workshop {
     folder: tempfile::TempDir,
 }
@@ -156,11 +156,11 @@ fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
     prepare(&workshop);
     let mut count = 0;
     for mut step in steps(&case) {
-        // Copies that were made between the steps.
+        // These are copies that were made between the steps.
         step.images.retain(|name, _| !name.starts_with("after-"));
         let mut found = workshop.run(&step.command);
         found.out = found.out.replace('\r', "\n");
-        // Images that later steps list.
+        // Some images are listed only in later steps.
         found
             .images
             .retain(|name, _| step.images.contains_key(name));
@@ -183,7 +183,7 @@ fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
     );
 }
 
-/// The list of unzip without the compressed sizes.
+/// Returns unzip's list without the compressed sizes.
 fn entries(workshop: &Workshop, archive: &str) -> Vec<String> {
     let list = workshop.ok(&format!("unzip -v {archive}"));
     list.lines()
@@ -226,7 +226,7 @@ fn environments() {
     replay("05-env", |_| ());
 }
 
-/// The file with holes is made from the image to which fwup wrote it.
+/// Rebuilds the file with holes from the image to which fwup wrote it.
 #[test]
 fn holes() {
     replay("06-sparse", |workshop| {

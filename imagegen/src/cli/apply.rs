@@ -17,12 +17,12 @@ use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
-    /// The firmware archive, as fwup makes it; - for stdin
+    /// The firmware archive, as created by fwup; - for stdin
     archive: PathBuf,
     /// The image or block device to write to; a missing image is created
     #[arg(short, long, value_name = "IMAGE")]
     destination: PathBuf,
-    /// The task, or the start of its name: the first one whose requirements hold
+    /// The task, or a prefix of its name: the first match whose requirements hold is applied
     #[arg(short, long, default_value = "complete")]
     task: String,
     /// Print JSON instead of text
@@ -50,7 +50,7 @@ impl Observer for Progress {
 impl Apply {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let input = open_input(&self.archive)?;
-        // It draws to stderr, and only if that is a terminal.
+        // The bar is drawn on stderr, and only if that is a terminal.
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
             "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
         )?);

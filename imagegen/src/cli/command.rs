@@ -15,8 +15,8 @@ pub(crate) enum Command {
     /// Create a disk image from a kernel and a root file system.
     Disk(Box<disk::Disk>),
     /// Show, change and repair the variables of an image.
-    Env(env::Env),
-    /// The command line of fwup, for scripts that use it.
+    Env(env::EnvCommand),
+    /// Accept the command line of fwup, for scripts that use it.
     #[command(disable_help_flag = true)]
     Fwup {
         /// fwup's options; -h lists them
@@ -25,20 +25,20 @@ pub(crate) enum Command {
     },
     /// Show the metadata of a firmware archive.
     Info(firmware::Info),
-    /// Show the contents of an image, and its errors.
+    /// Show the contents of an image, and the errors in it.
     Inspect(inspect::Inspect),
     /// Show a built loader, change its settings, create its flat binary.
     Loader(loader::Loader),
     /// Create a firmware archive from a configuration, as fwup does.
     Pack(pack::Pack),
     /// Change the slots of an image as firmware does: activate, validate, revert.
-    Slot(slot::Slot),
+    Slot(slot::SlotCommand),
     /// Show the tasks of a firmware archive.
     Tasks(firmware::Tasks),
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the subcommand.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Apply(command) => command.run(),

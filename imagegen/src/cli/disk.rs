@@ -19,7 +19,7 @@ use little_loader_core::slots::slot::Slot;
 
 use super::print::show;
 
-/// Which slots are filled.
+/// The slots to fill.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Slots {
     A,
@@ -41,22 +41,22 @@ pub(crate) struct Disk {
     /// The image to create; an existing one is replaced when the new one is complete
     #[arg(short, long, value_name = "IMAGE")]
     output: PathBuf,
-    /// The slots to fill; the active one is a, or b where only b is filled
+    /// The slots to fill; slot a is active, or slot b if only b is filled
     #[arg(long, value_enum, default_value = "a")]
     slot: Slots,
     /// The kernel arguments, replacing root=/dev/vdaN and the default ones
     #[arg(long, value_name = "ARGS")]
     args: Option<String>,
-    /// Set a variable of the environment, after all others
+    /// Set a variable of the environment, overriding its default value
     #[arg(long = "set", value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// The room for each kernel with its initrd
+    /// The space for each kernel with its initrd
     #[arg(long, value_name = "SIZE", default_value = "50M")]
     kernel_size: Size,
-    /// The room for each root file system
+    /// The space for each root file system
     #[arg(long, value_name = "SIZE", default_value = "50M")]
     rootfs_size: Size,
-    /// The data partition
+    /// The size of the data partition
     #[arg(long, value_name = "SIZE", default_value = "64M")]
     data_size: Size,
     /// The environment's first block of 512 bytes
@@ -86,7 +86,7 @@ impl Disk {
         let initrd = self.initrd.as_ref().map(read).transpose()?;
         if let (Some(path), Some([])) = (&self.initrd, initrd.as_deref()) {
             bail!(
-                "initrd {} is empty: leave --initrd out to boot without one",
+                "initrd {} is empty: omit --initrd to boot without one",
                 path.display()
             );
         }
@@ -124,7 +124,7 @@ impl Disk {
                 "{name} has {length} bytes; Linux takes at most {MAX_COMMAND_LINE}: shorten --args"
             );
         }
-        // Hidden where stderr is not a terminal.
+        // Hidden if stderr is not a terminal.
         let progress = ProgressBar::new(0).with_style(
             ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes}")?
                 .progress_chars("=> "),
@@ -142,7 +142,9 @@ impl Disk {
             [] => String::new(),
             packed => format!(" (unpacked from {})", packed.join(" in ")),
         };
-        let version = banner(&kernel.image).unwrap_or_else(|| "no version banner".to_owned());
+        let version = banner(&kernel.image).unwrap_or_else(|| {
+            "unknown version (no \"Linux version\" text in the Image)".to_owned()
+        });
         let mut text = format!(
             "kernel: {version}{packed}\n{}: {}, slot {} active\n",
             self.output.display(),
@@ -151,14 +153,14 @@ impl Disk {
         );
         if let Some(settings) = self.loader_settings() {
             text += &format!(
-                "the environment is not where a loader looks by default: imagegen loader little-loader.elf{settings}\n"
+                "the loader does not look for the environment there by default; change its settings: imagegen loader little-loader.elf{settings}\n"
             );
         }
         show(text)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The options of `imagegen loader` for an environment that is not at the default place.
+    /// Returns the options of `imagegen loader` if the environment is not at the default place.
     fn loader_settings(&self) -> Option<String> {
         let default = Sizes::default();
         let mut options = String::new();

@@ -15,13 +15,13 @@ use super::place::PlaceArguments;
 use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
-pub(crate) struct Env {
+pub(crate) struct EnvCommand {
     #[command(subcommand)]
-    action: Action,
+    action: EnvAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum EnvAction {
     /// Print all variables, as NAME=VALUE in the order of the block
     List {
         /// The image
@@ -32,7 +32,7 @@ enum Action {
         #[command(flatten)]
         place: PlaceArguments,
     },
-    /// Print the value of a variable; exit status 1 when it is not set
+    /// Print the value of a variable; the exit status is 1 if it is not set
     Get {
         /// The image
         image: PathBuf,
@@ -51,7 +51,7 @@ enum Action {
         #[command(flatten)]
         place: PlaceArguments,
     },
-    /// Remove variables; if one is not set, that is an error, and nothing is changed
+    /// Remove variables; if one of them is not set, nothing is changed and the exit status is 1
     Unset {
         /// The image
         image: PathBuf,
@@ -61,16 +61,16 @@ enum Action {
         #[command(flatten)]
         place: PlaceArguments,
     },
-    /// Make a damaged environment valid again, as far as its variables are readable; shows what it
-    /// finds, and asks before it writes
+    /// Make a damaged environment valid again if its variables are readable; shows the findings and
+    /// asks before it writes
     Repair(EnvRepair),
 }
 
-impl Env {
+impl EnvCommand {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
-            Action::Repair(repair) => return repair.run(),
-            Action::List { image, json, place } => {
+            EnvAction::Repair(repair) => return repair.run(),
+            EnvAction::List { image, json, place } => {
                 let variables = EnvFile::open(&image, place.place(), false)?.variables();
                 if json {
                     let map: BTreeMap<_, _> = variables
@@ -91,14 +91,14 @@ impl Env {
                     show(text)?;
                 }
             }
-            Action::Get { image, name, place } => {
+            EnvAction::Get { image, name, place } => {
                 let variables = EnvFile::open(&image, place.place(), false)?.variables();
                 let value = variables
                     .get(&name)
                     .with_context(|| format!("{name} is not set in {}", image.display()))?;
                 show([value, b"\n"].concat())?;
             }
-            Action::Set {
+            EnvAction::Set {
                 image,
                 variables,
                 place,
@@ -110,7 +110,7 @@ impl Env {
                 }
                 file.store(&all)?;
             }
-            Action::Unset {
+            EnvAction::Unset {
                 image,
                 names,
                 place,
@@ -132,8 +132,8 @@ impl Env {
     }
 }
 
-/// The variables to set. Names do not contain `=`, so two arguments of which the first has none are
-/// a name and its value.
+/// Parses the variables to set. Names do not contain `=`, so two arguments are a name and its value
+/// if the first contains none.
 fn assignments(arguments: &[String]) -> anyhow::Result<Vec<(&str, &str)>> {
     match arguments {
         [name, value] if !name.contains('=') => Ok(vec![(name, value)]),

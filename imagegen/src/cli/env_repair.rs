@@ -23,7 +23,7 @@ pub(crate) struct EnvRepair {
     /// Repair without asking
     #[arg(long)]
     yes: bool,
-    /// The copy to reseal, where both copies of a pair are damaged and differ
+    /// The copy to reseal if both copies of a pair are damaged and differ
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     copy: Option<u8>,
     /// Print JSON instead of text
@@ -34,7 +34,7 @@ pub(crate) struct EnvRepair {
 }
 
 impl EnvRepair {
-    /// The exit status is 1 where an environment is invalid and stays so.
+    /// Returns exit status 1 if the environment is invalid and remains so.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let chosen = self.copy.map(|number| match number {
             1 => EnvCopy::First,
@@ -84,7 +84,7 @@ impl EnvRepair {
     }
 }
 
-/// Asks; only a yes is one.
+/// Asks for confirmation, which only `y` and `yes` give, in upper or lower case.
 fn ask(plan: &str, input: &mut impl BufRead, out: &mut impl Write) -> io::Result<bool> {
     write!(out, "{plan}? [y/N] ")?;
     out.flush()?;
@@ -158,7 +158,8 @@ fn as_text(repair: &Repair) -> String {
         text += "the environment is valid, and the next write replaces the damaged copy: nothing needs repair\n";
     }
     if repair.is_ambiguous {
-        text += "several interrupted writes of the loader explain this state: none is chosen\n";
+        text +=
+            "several interrupted writes of the loader could explain this state: none was chosen\n";
     }
     text
 }

@@ -134,7 +134,7 @@ impl Tasks {
     }
 }
 
-/// A call as a configuration has it.
+/// Formats a call as in a configuration.
 fn to_text(call: &Call) -> String {
     let arguments: Vec<_> = call.arguments.iter().map(|text| quoted(text)).collect();
     format!("{}({})", call.name, arguments.join(", "))

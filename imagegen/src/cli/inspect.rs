@@ -25,7 +25,7 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
-    /// The exit status is 1 where something does not fit together.
+    /// Returns exit status 1 if the report lists problems.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let report = inspect(&self.image, self.place.place())?;
         if self.json {

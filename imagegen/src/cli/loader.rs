@@ -45,7 +45,7 @@ impl Loader {
             change(&mut settings, setting)?;
         }
         elf.set_settings(settings).with_context(context)?;
-        // Every refusal comes before the first file is written.
+        // All checks come before the first write.
         let flat = match &self.flat {
             Some(path) if is_same(path, &self.elf) => {
                 bail!("--flat {}: that is the ELF itself", path.display())
@@ -70,7 +70,7 @@ impl Loader {
     }
 }
 
-/// Whether two paths lead to one file.
+/// Returns whether two paths lead to the same file.
 fn is_same(one: &Path, other: &Path) -> bool {
     match (fs::canonicalize(one), fs::canonicalize(other)) {
         (Ok(one), Ok(other)) => one == other,
@@ -94,8 +94,9 @@ fn change(settings: &mut Settings, setting: &str) -> anyhow::Result<()> {
         "env-redundant-lba" => settings.env.redundant_lba = Some(block()?),
         "env-size" => {
             let size: Size = value.parse().with_context(|| format!("--set {setting}"))?;
-            let size = u32::try_from(size.0)
-                .with_context(|| format!("--set {setting}: no loader has room for that"))?;
+            let size = u32::try_from(size.0).with_context(|| {
+                format!("--set {setting}: larger than the buffer of any loader")
+            })?;
             settings.env.size = Bytes(size.into());
         }
         _ => bail!("--set {setting}: the settings are env-lba, env-size and env-redundant-lba"),

@@ -33,7 +33,7 @@ pub(crate) struct Pack {
 
 impl Pack {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        // It draws to stderr, and only if that is a terminal.
+        // The bar is drawn on stderr, and only if that is a terminal.
         let bar = ProgressBar::new(0).with_style(
             ProgressStyle::with_template("{msg} [{bar:40}] {bytes}/{total_bytes}")?
                 .progress_chars("=> "),
@@ -51,7 +51,7 @@ impl Pack {
         );
         bar.finish_and_clear();
         let created = match created {
-            // Its message starts with file and line.
+            // The message already starts with the file and line.
             Err(PackError::Language { error, .. }) => return Err((*error).into()),
             created => created?,
         };

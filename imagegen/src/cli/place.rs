@@ -6,7 +6,7 @@ use imagegen::size::Size;
 use little_loader_core::env::place::EnvPlace;
 use little_loader_core::units::{Bytes, Lba};
 
-/// Where the environment of an image is.
+/// The place of the environment in an image.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct PlaceArguments {
     /// The environment's first block of 512 bytes

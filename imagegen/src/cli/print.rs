@@ -3,7 +3,7 @@
 pub(super) use fwup::command::print as show;
 use serde::Serialize;
 
-/// Prints as JSON.
+/// Prints a report as indented JSON.
 pub(super) fn show_json(report: &impl Serialize) -> anyhow::Result<()> {
     Ok(show(serde_json::to_string_pretty(report)? + "\n")?)
 }

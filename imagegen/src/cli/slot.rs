@@ -11,41 +11,41 @@ use imagegen::env_file::EnvFile;
 use imagegen::slots;
 use imagegen::variables::Variables;
 use little_loader_core::slots::policy::Attempt;
-use little_loader_core::slots::slot::Slot as LoaderSlot;
+use little_loader_core::slots::slot::Slot;
 use serde_json::json;
 
 use super::place::PlaceArguments;
 use super::print::{show, show_json};
 
 #[derive(Debug, Args)]
-pub(crate) struct Slot {
+pub(crate) struct SlotCommand {
     /// The image
     image: PathBuf,
     #[command(flatten)]
     place: PlaceArguments,
     #[command(subcommand)]
-    action: Action,
+    action: SlotAction,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
-    /// Show which slot is active and what the next boot will try
+enum SlotAction {
+    /// Show the active slot and the slots that the next boot will try
     Status {
         /// Print JSON instead of text
         #[arg(long)]
         json: bool,
     },
-    /// Make a slot active and put it on trial, as an upgrade does when it ends
+    /// Make a slot active and put it on trial, as an upgrade does at its end
     Activate {
         /// The slot
         slot: Name,
-        /// Without a trial: the slot is validated at once
+        /// Validate the slot at once, without a trial
         #[arg(long)]
         no_trial: bool,
     },
-    /// End the trial of the active slot: it stays
+    /// End the trial of the active slot, which stays active
     Validate,
-    /// Go back to the other slot
+    /// Make the other slot active, without a trial
     Revert,
 }
 
@@ -55,24 +55,24 @@ enum Name {
     B,
 }
 
-impl Slot {
+impl SlotCommand {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let context = || format!("{}", self.image.display());
-        let writable = !matches!(self.action, Action::Status { .. });
+        let writable = !matches!(self.action, SlotAction::Status { .. });
         let mut file =
             EnvFile::open(&self.image, self.place.place(), writable).with_context(context)?;
         let mut variables = file.variables();
         match self.action {
-            Action::Status { json } => return status(&variables, json),
-            Action::Activate { slot, no_trial } => {
+            SlotAction::Status { json } => return status(&variables, json),
+            SlotAction::Activate { slot, no_trial } => {
                 let slot = match slot {
-                    Name::A => LoaderSlot::A,
-                    Name::B => LoaderSlot::B,
+                    Name::A => Slot::A,
+                    Name::B => Slot::B,
                 };
                 slots::activate(&mut variables, slot, !no_trial).with_context(context)?;
             }
-            Action::Validate => slots::validate(&mut variables),
-            Action::Revert => {
+            SlotAction::Validate => slots::validate(&mut variables),
+            SlotAction::Revert => {
                 slots::revert(&mut variables).with_context(context)?;
             }
         }
@@ -83,7 +83,7 @@ impl Slot {
 
 fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
     let plan = slots::plan(variables)?;
-    // A slot may occur twice, for a disk that cannot be written; its first attempt is shown.
+    // The plan may try a slot twice, for a disk that cannot be written: only the first is shown.
     let mut attempts: Vec<Attempt> = Vec::new();
     for attempt in plan.attempts {
         if attempts.iter().all(|earlier| earlier.slot != attempt.slot) {
@@ -106,7 +106,7 @@ fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {
             "upgrade_available": value("upgrade_available"),
             "bootcount": value("bootcount"),
             "next": attempts,
-            "must_not_be_booted": plan.barred.map(LoaderSlot::name),
+            "must_not_be_booted": plan.barred.map(Slot::name),
             "warnings": oddities,
         });
         show_json(&report)?;

@@ -15,17 +15,17 @@ use crate::variables::Variables;
 pub struct EnvFile {
     blocks: EnvBlocks,
     active: EnvCopy,
-    /// The error of the inactive copy.
+    /// The error of the inactive copy, if it is invalid.
     damaged: Option<EnvError>,
 }
 
 impl EnvFile {
-    /// Reads the environment of an image. `is_writable` opens it for [`store`](Self::store) too.
+    /// Reads the environment of an image. [`store`](Self::store) needs `is_writable`.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or has no valid environment there. If the CRC fits another
-    /// size or layout, the error names it.
+    /// When the file cannot be read, or has no valid environment at `place`. If the CRC fits
+    /// another size or layout, the error names it.
     pub fn open(path: &Path, place: EnvPlace, is_writable: bool) -> Result<Self, EnvFileError> {
         let blocks = EnvBlocks::read(path, place, is_writable)?;
         let flags = |copy| {
@@ -56,7 +56,7 @@ impl EnvFile {
         })
     }
 
-    /// The variables of the active copy.
+    /// Returns the variables of the active copy.
     #[must_use]
     pub fn variables(&self) -> Variables {
         self.env()
@@ -64,29 +64,29 @@ impl EnvFile {
             .unwrap_or_default()
     }
 
-    /// The active copy of a pair and its flags byte; `None` for a single copy.
+    /// Returns the active copy of a pair and its flags byte; `None` for a single copy.
     #[must_use]
     pub fn active_copy(&self) -> Option<(EnvCopy, u8)> {
         Some((self.active, self.env().ok()?.flags()?))
     }
 
-    /// The first block of the inactive copy and its error, if it is invalid: an interrupted write
-    /// leaves that, and the next write repairs it.
+    /// Returns the first block of the inactive copy and its error, if that copy is invalid, as
+    /// after an interrupted write. The next write repairs it.
     #[must_use]
     pub fn damaged_copy(&self) -> Option<(Lba, EnvError)> {
         let error = self.damaged?;
         Some((self.blocks.place().lba_of(self.active.other()), error))
     }
 
-    /// Writes the variables back: the sectors that change, then a sync. Of a redundant pair only
-    /// the inactive copy is written, so that an interruption leaves the active one. A single copy
-    /// is at risk while more than one of its sectors changes; the variables that the loader and
-    /// `imagegen slot` change lie in the first. Returns the number of sectors written.
+    /// Writes the variables to the file: only the sectors that change, then a sync. Of a redundant
+    /// pair, only the inactive copy is written, so that the active one survives an interruption. A
+    /// single copy is at risk while more than one of its sectors changes; the variables that the
+    /// loader and `imagegen slot` change are in the first sector. Returns the number of sectors
+    /// written.
     ///
     /// # Errors
     ///
-    /// When the variables do not fit, and the file is unchanged; or when the file cannot be
-    /// written.
+    /// When the variables do not fit (the file is then unchanged), or the file cannot be written.
     pub fn store(&mut self, variables: &Variables) -> Result<usize, EnvFileError> {
         let (target, flags) = match self.active_copy() {
             None => (EnvCopy::First, 0),
@@ -106,7 +106,7 @@ impl EnvFile {
     }
 }
 
-/// Pads the new block as the old one was padded, so that only the sectors of variables change.
+/// Pads the new block with zeroes if the old one was, so that only sectors with variables change.
 fn keep_padding(old: &[u8], new: &mut [u8], format: Format) {
     let Some(padding) = old.last().copied().filter(|padding| *padding == 0) else {
         return;
@@ -224,7 +224,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("at block 2 a bad CRC") && error.contains("at block 8 a bad CRC"),
+            error.contains("block 2 has a bad CRC") && error.contains("block 8 has a bad CRC"),
             "{error}"
         );
         let refused = |place: EnvPlace| {
@@ -237,7 +237,7 @@ mod tests {
             ..PLACE
         });
         assert!(
-            far.contains("ends before the environment does, which is 2048 bytes at block 40"),
+            far.contains("is too short for the environment of 2048 bytes at block 40"),
             "{far}"
         );
         let odd = refused(EnvPlace {

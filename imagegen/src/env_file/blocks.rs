@@ -23,7 +23,7 @@ pub(super) struct EnvBlocks {
 }
 
 impl EnvBlocks {
-    /// Checks the place and reads its copies. Only a loader's buffer limits the size.
+    /// Checks the place and reads its copies. Their size is not limited to a loader's buffer.
     pub(super) fn read(
         path: &Path,
         place: EnvPlace,
@@ -62,19 +62,19 @@ impl EnvBlocks {
         self.size
     }
 
-    /// A copy; the only one where there is no second.
+    /// Returns a copy; without a second copy, always the first.
     pub(super) fn copy(&self, copy: EnvCopy) -> &[u8] {
         &self.copies[self.index(copy)]
     }
 
-    /// The copies, with their numbers.
+    /// Iterates over the copies.
     pub(super) fn copies(&self) -> impl Iterator<Item = (EnvCopy, &[u8])> {
         [EnvCopy::First, EnvCopy::Second]
             .into_iter()
             .zip(self.copies.iter().map(Vec::as_slice))
     }
 
-    /// The size and layout that the CRC of an invalid copy fits, if any.
+    /// Returns the size and layout that the CRC of an invalid copy fits, if any.
     pub(super) fn other_size(&self, copy: EnvCopy) -> Option<OtherSize> {
         let mut bytes = vec![0; SEARCHED.max(self.size)];
         let mut length = 0;
@@ -93,7 +93,8 @@ impl EnvBlocks {
         OtherSize::find(&bytes[..length], &self.place)
     }
 
-    /// Writes the sectors of a copy that differ from the disk, then syncs. Returns their number.
+    /// Writes the sectors of a copy that differ from the disk, then syncs. Returns the number of
+    /// sectors written.
     pub(super) fn write(&mut self, copy: EnvCopy, new: Vec<u8>) -> Result<usize, EnvFileError> {
         let start = self.offset(copy);
         let index = self.index(copy);

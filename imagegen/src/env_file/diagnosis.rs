@@ -20,13 +20,13 @@ pub struct CopyDiagnosis {
     pub lba: Lba,
     /// The flags byte; `None` for a single copy.
     pub flags: Option<u8>,
-    /// The error of the block; `None` where it is valid.
+    /// The error of the block; `None` if it is valid.
     pub error: Option<EnvError>,
     /// The size and layout that the CRC of an invalid copy fits, if any.
     pub other_size: Option<OtherSize>,
-    /// Its variables as they are.
+    /// The variables, read without regard to the CRC.
     pub variables: Result<Variables, Unreadable>,
-    /// The padding after the end mark; `None` where the variables are not readable.
+    /// The padding after the end mark; `None` if the variables are not readable.
     pub padding: Option<Padding>,
 }
 
@@ -54,7 +54,7 @@ impl CopyDiagnosis {
     }
 }
 
-/// Why the bytes of a block are not variables. Offsets are in bytes from the start of the block.
+/// Why a block has no readable variables. Offsets are in bytes from the start of the block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// The block starts with the end mark.
@@ -86,7 +86,7 @@ pub enum Unreadable {
     },
 }
 
-/// The variables of a block whose CRC may be wrong, and the offset after the end mark.
+/// Returns the variables of a block whose CRC may be wrong, and the offset after the end mark.
 fn read(block: &[u8], format: Format) -> Result<(Variables, usize), Unreadable> {
     let mut variables = Variables::new();
     let mut offset = format.data_offset();
@@ -130,17 +130,17 @@ fn read(block: &[u8], format: Format) -> Result<(Variables, usize), Unreadable> 
 /// The bytes after the end mark: normally all 0xff or all 0x00.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Padding {
-    /// Runs of one byte, by their offsets in the block.
+    /// Runs of equal bytes: their offsets in the block, and the byte.
     pub runs: Vec<(Range<usize>, u8)>,
-    /// Whether there are more runs than are listed.
+    /// Whether there are more runs than `runs` lists.
     pub is_truncated: bool,
-    /// The byte with which the stored CRC fits, if the whole padding had it. The variables are then
-    /// intact, and only the padding is damaged.
+    /// The byte, 0xff or 0x00, with which the stored CRC fits if the whole padding consists of it.
+    /// The variables are then intact, and only the padding is damaged.
     pub original: Option<u8>,
 }
 
 impl Padding {
-    /// The most runs that are listed.
+    /// The maximum number of runs that are listed.
     const MAX_RUNS: usize = 6;
 
     fn examine(block: &[u8], start: usize, format: Format) -> Self {
@@ -165,7 +165,7 @@ impl Padding {
     }
 }
 
-/// Where the damage may be.
+/// Describes the padding and the possible damage.
 impl fmt::Display for Padding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.runs {

@@ -13,10 +13,10 @@ use crate::variables::VariablesError;
 /// Why an environment cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvFileError {
-    /// The size is larger than any loader's buffer can be.
+    /// The size is 4 GiB or more.
     #[error("the environment's size is {} bytes; it must be below 4 GiB", .0.0)]
     TooLarge(Bytes),
-    /// The place is impossible: copies that overlap, a size that is not a multiple of 512.
+    /// The place is invalid: copies that overlap, or a size that is not a multiple of 512.
     #[error(transparent)]
     Place(#[from] EnvPlaceError),
     /// The file cannot be opened.
@@ -27,15 +27,15 @@ pub enum EnvFileError {
         /// The system's error.
         error: io::Error,
     },
-    /// The file ends before the environment does.
+    /// The file ends before the end of the environment.
     #[error(
-        "{} ends before the environment does, which is {} bytes at block {lba} (--lba, --size, --redundant-lba){}",
+        "{} is too short for the environment of {} bytes at block {lba} (--lba, --size, --redundant-lba){}",
         .path.display(), .size.0, suffix(.hint.as_ref())
     )]
     Short {
         /// The file.
         path: PathBuf,
-        /// The first block of the copy that the file ends in.
+        /// The first block of the copy that is missing or truncated.
         lba: Lba,
         /// The size of a copy.
         size: Bytes,
@@ -68,13 +68,13 @@ pub enum EnvFileError {
         hint: Option<OtherSize>,
     },
     /// Both copies are invalid.
-    #[error("both copies of the environment are bad: at block {} a {}, at block {} a {}{}", .first.0, .first.1, .second.0, .second.1, suffix(.hint.as_ref()))]
+    #[error("both copies of the environment are invalid: block {} has a {}, block {} has a {}{}", .first.0, .first.1, .second.0, .second.1, suffix(.hint.as_ref()))]
     BothBad {
         /// The first block of the first copy, and its error.
         first: (Lba, EnvError),
-        /// The same of the second copy.
+        /// The first block of the second copy, and its error.
         second: (Lba, EnvError),
-        /// The size and layout that the CRC of either fits, if any.
+        /// The size and layout that the CRC of either copy fits, if any.
         hint: Option<OtherSize>,
     },
     /// The variables do not fit.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The environment inside an image file: read, changed in place with as few writes as possible, and
-//! repaired.
+//! Reads the environment inside an image file, changes it in place with as few writes as possible,
+//! and repairs it.
 
 mod access;
 mod blocks;
@@ -19,7 +19,7 @@ pub use size_hint::OtherSize;
 use little_loader_core::env::place::EnvPlace;
 use little_loader_core::units::{Bytes, Lba};
 
-/// The place of the environment in an image that nothing else says: that of the loader as shipped.
+/// The default place of the environment in an image: that of the loader as shipped.
 pub const DEFAULT_PLACE: EnvPlace = EnvPlace {
     lba: Lba(16),
     size: Bytes(128 << 10),

@@ -12,7 +12,7 @@ use super::diagnosis::{CopyDiagnosis, Unreadable};
 use super::error::EnvFileError;
 use super::size_hint::OtherSize;
 
-/// The write that makes an environment valid.
+/// The write that repairs an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Completes or undoes a write of the loader that a power cut interrupted, as the loader itself
@@ -20,8 +20,8 @@ pub enum Remedy {
     TornWrite,
     /// Writes the CRC that fits the data of this copy.
     Reseal(EnvCopy),
-    /// Writes the variables of the active copy over the other one, which is damaged. The
-    /// environment is valid without it.
+    /// Overwrites the damaged copy with the variables of the active one. The environment is valid
+    /// without this repair.
     Rewrite {
         /// The damaged copy.
         damaged: EnvCopy,
@@ -34,7 +34,7 @@ pub enum NoRepair {
     /// Every copy is valid.
     #[error("the environment is valid: nothing needs repair")]
     Valid,
-    /// Another size fits.
+    /// The CRC fits another size or layout.
     #[error("nothing is damaged at block {lba}: {hint}")]
     OtherSize {
         /// The first block of the copy.
@@ -55,15 +55,15 @@ pub enum NoRepair {
         "both copies are damaged, and their variables differ: choose the one to reseal with --copy 1 or --copy 2"
     )]
     Choose,
-    /// The chosen copy is the wrong one.
+    /// The chosen copy is valid.
     #[error("copy {0} is valid: only a damaged copy can be resealed")]
     ChosenValid(u8),
     /// There is no second copy.
-    #[error("there is a single copy: --copy 2 needs --redundant-lba")]
+    #[error("there is only one copy: --copy 2 needs --redundant-lba")]
     NoSecond,
 }
 
-/// An environment that was examined for repair. Nothing is written before [`apply`](Self::apply).
+/// An environment, examined for repair. Only [`apply`](Self::apply) writes.
 #[derive(Debug)]
 pub struct Repair {
     blocks: EnvBlocks,
@@ -71,18 +71,18 @@ pub struct Repair {
     pub copies: Vec<CopyDiagnosis>,
     /// The write that repairs the environment, or the reason why there is none.
     pub remedy: Result<Remedy, NoRepair>,
-    /// Whether several interrupted writes of the loader explain the state of a single copy, so that
-    /// none was chosen.
+    /// Whether several interrupted writes of the loader could explain the state of a single copy,
+    /// so that none was chosen.
     pub is_ambiguous: bool,
 }
 
 impl Repair {
-    /// Reads and examines the environment of an image. `chosen` is the copy to reseal where both
-    /// are damaged.
+    /// Reads and examines the environment of an image. `chosen` is the copy to reseal if both are
+    /// damaged.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened for writing or read, or ends before the environment.
+    /// When the file cannot be opened for writing or read, or is too short for the environment.
     pub fn examine(
         path: &Path,
         place: EnvPlace,
@@ -115,14 +115,14 @@ impl Repair {
         })
     }
 
-    /// The size of one copy.
+    /// Returns the size of one copy.
     #[must_use]
     pub fn size(&self) -> Bytes {
         self.blocks.place().size
     }
 
-    /// Writes the sectors that change, then syncs. Returns their number: 0 where there is no
-    /// remedy.
+    /// Writes the sectors that change, then syncs. Returns the number of sectors written, 0 if
+    /// there is no remedy.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Repair {
             Err(_) => return Ok(0),
             Ok(Remedy::TornWrite) => {
                 let mut block = self.blocks.copy(EnvCopy::First).to_vec();
-                // The repair in memory was successful when the block was examined.
+                // The same repair succeeded in memory when the block was examined.
                 if open::single(&mut block).is_err() {
                     return Ok(0);
                 }
@@ -146,7 +146,7 @@ impl Repair {
             }
             Ok(Remedy::Rewrite { damaged }) => {
                 let mut block = self.blocks.copy(damaged.other()).to_vec();
-                // One lower than the active copy's, so that this one stays the inactive copy.
+                // One less than the flags of the active copy, so that this copy stays inactive.
                 if let Some(flags) = block.get_mut(4) {
                     *flags = flags.wrapping_sub(1);
                 }
@@ -158,7 +158,7 @@ impl Repair {
     }
 }
 
-/// The repair of one damaged copy.
+/// Returns the remedy for one damaged copy.
 fn reseal(copy: &CopyDiagnosis) -> Result<Remedy, NoRepair> {
     let lba = copy.lba;
     match (&copy.other_size, &copy.variables) {

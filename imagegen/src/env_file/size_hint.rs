@@ -7,10 +7,10 @@ use little_loader_core::env::place::EnvPlace;
 use little_loader_core::env::size_hint::SizeHint;
 use little_loader_core::units::Bytes;
 
-/// The most bytes of the disk that are searched: the largest usual size of an environment.
+/// The number of bytes on the disk that are searched: the largest usual size of an environment.
 pub(super) const SEARCHED: usize = 512 << 10;
 
-/// A size and layout that the CRC of an invalid environment fits: nothing is damaged, and the
+/// A size and layout that the CRC of an invalid environment fits: nothing is damaged, but the
 /// options are wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherSize {
@@ -18,13 +18,13 @@ pub struct OtherSize {
     pub size: Bytes,
     /// The layout.
     pub format: Format,
-    /// The layout that the options give.
+    /// The layout according to the options.
     assumed: Format,
 }
 
 impl OtherSize {
     /// Tries the usual sizes in both layouts, and the given size in the other layout. `bytes` are
-    /// those on the disk from the start of an invalid copy.
+    /// the contents of the disk from the start of an invalid copy.
     pub(super) fn find(bytes: &[u8], place: &EnvPlace) -> Option<Self> {
         let assumed = place.format();
         let other = match assumed {
@@ -73,7 +73,7 @@ impl fmt::Display for OtherSize {
     }
 }
 
-/// The hint as the end of a message.
+/// Formats the hint as the end of a message; empty without a hint.
 pub(super) fn suffix(hint: Option<&OtherSize>) -> String {
     hint.map_or_else(String::new, |hint| format!("; {hint}"))
 }
@@ -132,7 +132,7 @@ mod tests {
         ] {
             assert_eq!(hint(size, format, place).as_deref(), Some(expected));
         }
-        // A size that is not usual is tried in the other layout only where the options give it.
+        // An unusual size is tried in the other layout only if the options specify that size.
         let odd = EnvPlace {
             size: Bytes(1536),
             ..single

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-/// The version banner inside an Image: `Linux version 6.1.0 …`, up to the end of its text.
+/// Returns the version banner of an Image, `Linux version 6.1.0 …`, up to the first byte that is
+/// not printable ASCII, at most 300 bytes.
 #[must_use]
 pub fn banner(image: &[u8]) -> Option<String> {
     const START: &[u8] = b"Linux version ";
     let mut rest = image;
     loop {
-        // It occurs as a format string too: only the banner continues with a digit.
+        // A format string in the kernel has the same start; only the banner continues with a digit.
         let at = find(rest, START)?;
         let text = &rest[at..];
         if text.get(START.len()).is_some_and(u8::is_ascii_digit) {
@@ -20,7 +21,7 @@ pub fn banner(image: &[u8]) -> Option<String> {
     }
 }
 
-/// The offset of a text. Searches for its first byte first, which is fast in large files.
+/// Returns the offset of a text. Looking for its first byte first keeps this fast in large files.
 fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     let first = *text.first()?;
     let mut from = 0;

@@ -4,10 +4,10 @@ use std::io::Read;
 
 use super::error::KernelError;
 
-/// The most bytes that an unpacked kernel may have: anything larger is a mistake or an attack.
+/// The maximum size of an unpacked kernel in bytes: more output is a mistake or an attack.
 const MAX_KERNEL: u64 = 1 << 30;
 
-/// Reads all that a decoder yields, up to the limit.
+/// Reads all output of a decoder; more than [`MAX_KERNEL`] bytes are an error.
 pub(super) fn read_all(method: &'static str, decoder: impl Read) -> Result<Vec<u8>, KernelError> {
     let mut bytes = Vec::new();
     decoder

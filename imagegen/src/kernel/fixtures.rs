@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-/// A raw Image of `length` bytes with a banner in it.
+/// Returns a raw Image of `length` bytes that contains a version banner.
 pub(super) fn image(length: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
     bytes[..64].fill(0);
@@ -20,7 +20,7 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An EFI zboot kernel with a payload, followed by other bytes.
+/// Returns an EFI zboot kernel with a payload, followed by other bytes.
 pub(super) fn zboot(method: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 512];
     bytes[..2].copy_from_slice(b"MZ");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Kernels as they are shipped: a raw arm64 `Image`, the same packed by gzip, or an EFI zboot
-//! `vmlinuz`, which contains the packed Image in a small EFI program. The loader reads raw Images
-//! only, so they are unpacked here.
+//! Unpacks kernels as distributions ship them: a raw arm64 `Image`, one packed by gzip, or an EFI
+//! zboot `vmlinuz`, a small EFI program that contains the packed Image. The loader reads only raw
+//! Images.
 
 mod banner;
 mod decode;

@@ -6,14 +6,14 @@ use super::decode::read_all;
 use super::error::KernelError;
 use super::zboot;
 
-/// A kernel, unpacked.
+/// An unpacked kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// The raw Image.
     pub image: Vec<u8>,
     /// The fields of its header.
     pub header: ImageHeader,
-    /// The formats it was packed in, outermost first.
+    /// The formats in which it was packed, outermost first.
     pub packed: Vec<&'static str>,
 }
 
@@ -25,7 +25,7 @@ impl Kernel {
     /// When the bytes are not an arm64 kernel in a supported format; the error names their format.
     pub fn unpack(mut bytes: Vec<u8>) -> Result<Self, KernelError> {
         let mut packed = Vec::new();
-        // A zboot kernel may itself be packed by gzip; nobody packs in more layers.
+        // A zboot kernel may itself be packed by gzip; more layers do not occur in practice.
         for _ in 0..3 {
             if let Some(payload) = zboot::payload(&bytes)? {
                 packed.push("EFI zboot");
@@ -60,8 +60,8 @@ impl Kernel {
         })
     }
 
-    /// The bytes that the loader reads from the disk: more than the file has where the header says
-    /// only how much memory the kernel needs.
+    /// Returns the number of bytes that the loader reads from the disk. They are more than the file
+    /// has if the header contains only the kernel's size in memory.
     #[must_use]
     pub fn bytes_on_disk(&self) -> u64 {
         self.header.bytes_to_read().0.max(self.image.len() as u64)

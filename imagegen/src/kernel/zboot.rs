@@ -3,19 +3,19 @@
 //! EFI zboot: an EFI program that contains a packed Image.
 //!
 //! Source: Linux, `drivers/firmware/efi/libstub/zboot-header.S` and `Makefile.zboot`: "MZ" at 0,
-//! "zimg" at 4, the payload's offset at 8 and its size at 12, both little-endian, and the packing's
-//! name at 24, up to a NUL. The four bytes after the payload, the unpacked size, are not part of
-//! it, except for gzip, whose format ends with them.
+//! "zimg" at 4, the payload's offset at 8 and its size at 12, both little-endian, and the name of
+//! the compression method at 24, up to a NUL. The unpacked size, in the four bytes after the
+//! payload, is not part of it, except for gzip, whose format ends with that size.
 
 use std::io;
 
 use super::decode::read_all;
 use super::error::KernelError;
 
-/// The most memory in KiB that an lzma decoder may take.
+/// The memory limit of an lzma decoder in KiB.
 const LZMA_LIMIT: u32 = 1 << 20;
 
-/// Unpacks the payload of an EFI zboot kernel; `None` where the bytes are not such a kernel.
+/// Unpacks the payload of an EFI zboot kernel; returns `None` if the bytes are not such a kernel.
 pub(super) fn payload(bytes: &[u8]) -> Result<Option<Vec<u8>>, KernelError> {
     if !bytes.starts_with(b"MZ") || bytes.get(4..8) != Some(b"zimg") {
         return Ok(None);
@@ -98,8 +98,8 @@ mod tests {
         lz4.finish().unwrap()
     }
 
-    /// As `lz4 -l` writes it: the magic number, then blocks of 8 MiB unpacked, each after its
-    /// packed size.
+    /// Packs as `lz4 -l` does: the magic number, then blocks of at most 8 MiB of unpacked data,
+    /// each after its packed size.
     fn lz4_legacy(image: &[u8]) -> Vec<u8> {
         let mut bytes = b"\x02\x21\x4c\x18".to_vec();
         for block in image.chunks(8 << 20) {
@@ -163,7 +163,7 @@ mod tests {
             let mut outside = zboot("gzip", b"x");
             outside[field..field + 4].copy_from_slice(&u32::to_le_bytes(value));
             assert!(
-                error(&outside).contains("does not lie in the file"),
+                error(&outside).contains("is not within the file"),
                 "{field} {value}"
             );
         }

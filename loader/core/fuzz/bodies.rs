@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bodies of the fuzz targets. The fuzzer calls them, and so does the test `fuzz`, which needs
-//! no nightly compiler.
+//! The bodies of the fuzz targets, called by the fuzzer and by the test `fuzz`, which does not need
+//! a nightly compiler.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ use little_loader_core::units::{Addr, Bytes, Region};
 /// The largest copy of an environment in bytes.
 const MOST: usize = 8 << 10;
 
-/// The variables of an environment; the last one of a name counts.
+/// The variables of an environment; the last entry of a name is used.
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn model(env: &Env<'_>) -> Model {
@@ -54,9 +54,9 @@ impl Storage for Disk {
     }
 }
 
-/// Bytes as an environment, the first of them as options: an error, or an environment in which
-/// every planned change can be recorded. Then the disk holds what memory does, the changed
-/// variables have their new values, and all others are as they were.
+/// Opens bytes as an environment, with the first byte as options, and records each planned change
+/// that fits. Then the disk must match memory, the changed variables must have their new values,
+/// and all others must be unchanged.
 pub(crate) fn environment(bytes: &[u8]) {
     let Some((options, bytes)) = bytes.split_first() else {
         return;
@@ -121,7 +121,7 @@ fn record(
     let mut expected = before.clone();
     for (known, value) in changes.iter() {
         let name = known.name().as_bytes().to_vec();
-        // A variable that is missing means 0.
+        // A missing variable means 0.
         if value != b'0' || before.contains_key(&name) {
             expected.insert(name, vec![value]);
         }
@@ -129,8 +129,8 @@ fn record(
     assert_eq!(after, expected);
 }
 
-/// Bytes as a DTB: an error, or a machine whose `/chosen` can be written, to a tree that is valid
-/// and has the command line.
+/// Reads bytes as a DTB. If that succeeds, writes `/chosen`; the new tree must be valid and have
+/// the command line and the initrd.
 pub(crate) fn device_tree(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     let Some(header) = bytes.first_chunk() else {
@@ -171,7 +171,7 @@ pub(crate) fn device_tree(bytes: &[u8]) {
     assert_eq!(machine.initrd, properties.initrd);
 }
 
-/// Bytes as the start of a kernel: an error, or a header that keeps its promises.
+/// Parses bytes as the start of a kernel. If that succeeds, checks the header's invariants.
 pub(crate) fn image(bytes: &[u8]) {
     let Ok(header) = ImageHeader::parse(bytes) else {
         return;
@@ -184,7 +184,7 @@ pub(crate) fn image(bytes: &[u8]) {
     ImageHeader::parse(start).expect("the first page has the whole header");
 }
 
-/// Bytes as fw_cfg's file directory, and as the value of each override.
+/// Parses bytes as fw_cfg's file directory, and as the value of each override.
 pub(crate) fn overrides(bytes: &[u8]) {
     if let Ok(files) = Files::find(bytes) {
         for file in [files.slot, files.append, files.env_lba]
@@ -207,7 +207,8 @@ pub(crate) fn overrides(bytes: &[u8]) {
     }
 }
 
-/// Bytes as the settings in the loader's ELF: an error, or settings that encode to the same bytes.
+/// Decodes bytes as the settings in the loader's ELF. If that succeeds, the settings must encode to
+/// the same bytes.
 pub(crate) fn settings(bytes: &[u8]) {
     let Some(encoded) = bytes.first_chunk::<ENCODED_SIZE>() else {
         return;

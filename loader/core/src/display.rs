@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Shows bytes of unknown origin safely on a console, and numbers and words without the padding and
-//! signs of the standard library's formatting, which take most of its code.
+//! Formatting for a console. Bytes of unknown origin are escaped; numbers and words are written
+//! without the standard library's support for padding and signs, which is most of its code.
 
 use core::fmt::{self, Write as _};
 
@@ -9,11 +9,11 @@ use core::fmt::{self, Write as _};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimal(pub u64);
 
-/// The digits of the largest [`Decimal`].
+/// The number of digits of the largest [`Decimal`].
 pub const MAX_DIGITS: usize = 20;
 
 impl Decimal {
-    /// Writes the digits to the end of a buffer, for a text that is not printed. Returns them.
+    /// Writes the digits to the end of a buffer, and returns them. For text that is not printed.
     pub fn write(self, buffer: &mut [u8; MAX_DIGITS]) -> &[u8] {
         let (mut rest, mut start) = (self.0, MAX_DIGITS);
         loop {
@@ -33,7 +33,7 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// A number in hexadecimal with `0x` before it, and at least this many digits.
+/// A number in hexadecimal with the prefix `0x`, and its minimum number of digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hex(pub u64, pub u32);
 
@@ -44,11 +44,11 @@ impl fmt::Display for Hex {
     }
 }
 
-/// Writes a number in hexadecimal, with at least this many digits.
+/// Writes a number in hexadecimal without a prefix, with at least `least` digits.
 ///
 /// # Errors
 ///
-/// When the text cannot be written.
+/// When the formatter's output fails.
 pub fn bare_hex(f: &mut fmt::Formatter<'_>, number: u64, least: u32) -> fmt::Result {
     digits(f, number, 16, least)
 }
@@ -70,7 +70,7 @@ fn digits(f: &mut fmt::Formatter<'_>, number: u64, base: u64, least: u32) -> fmt
     }
 }
 
-/// A word of a message.
+/// A word in a message, written without support for padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word<'a>(pub &'a str);
 
@@ -80,7 +80,8 @@ impl fmt::Display for Word<'_> {
     }
 }
 
-/// Bytes shown as text: bytes other than printable ASCII are escaped, and long texts are cut.
+/// Bytes shown as quoted text: all except printable ASCII are escaped, and long texts are
+/// truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     start: [u8; Self::LIMIT],
@@ -88,10 +89,10 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// The most bytes that are shown.
+    /// The maximum number of bytes shown.
     pub const LIMIT: usize = 40;
 
-    /// Copies the bytes to show.
+    /// Copies the bytes to show, and keeps their total number.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         let mut start = [0; Self::LIMIT];
@@ -131,8 +132,8 @@ impl fmt::Display for Shown {
     }
 }
 
-/// Reads a number as the environment writes it: decimal digits only, no sign, no spaces. `None` for
-/// anything else, an empty text and numbers beyond 64 bits included.
+/// Parses a number in the environment's format: decimal digits only, no sign, no spaces. Returns
+/// `None` for anything else, including empty text and numbers beyond 64 bits.
 #[must_use]
 pub fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The decisions of Little Loader, without hardware: which slot to boot, what is a kernel, where
-//! things go in memory.
+//! The logic of Little Loader, without hardware: which slot to boot, whether a file is a kernel,
+//! and where everything goes in memory.
 //!
-//! Everything here is a pure function of bytes and numbers, except [`cpu`], which works on the
-//! registers that it is given. The loader's binary feeds it what it read from the disk and the
-//! device tree; the host tools and the tests feed it files. Nothing allocates, and nothing is
-//! `unsafe`.
+//! Everything here is a pure function of bytes and numbers, or accesses CPU, PCI and disk through a
+//! trait that the caller implements. The loader's binary passes in data from the disk and the
+//! device tree; the host tools and the tests pass in files. No code allocates or is `unsafe`.
 
 #![no_std]
 #![forbid(unsafe_code)]

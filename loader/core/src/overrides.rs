@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Overrides: settings of one guest on QEMU's command line, as fw_cfg files under
+//! Overrides: settings for one guest on QEMU's command line, passed as fw_cfg files under
 //! `opt/org.little-loader/`.
 //!
 //! | name | meaning |
 //! | --- | --- |
-//! | `slot` | `a` or `b`: this slot is booted, whatever the environment says, and nothing is written for the choice |
-//! | `append` | added to the kernel's command line, after that of `-append` |
-//! | `env-lba` | the first block of the environment, in place of the built-in one, decimal |
+//! | `slot` | `a` or `b`: boots this slot regardless of the environment, and writes nothing for the choice |
+//! | `append` | text added to the kernel's command line, after that of `-append` |
+//! | `env-lba` | the first block of the environment, in decimal; replaces the built-in one |
 //!
 //! NULs at the end of a value are dropped, since a file written by a C program may end with one; a
 //! NUL before other bytes is an error, since the kernel would not see the rest.
@@ -24,25 +24,25 @@ use crate::units::{Count, Lba};
 /// The folder of Little Loader's files.
 const FOLDER: &[u8] = b"opt/org.little-loader/";
 
-/// The bytes of the number of entries at the start of the directory.
+/// The size in bytes of the entry count at the start of the directory.
 const COUNT_SIZE: usize = 4;
 
-/// The bytes of an entry: size, selector, two unused bytes, name with its NUL.
+/// The size of an entry in bytes: size, selector, two unused bytes, NUL-terminated name.
 pub const ENTRY_SIZE: usize = 64;
 
-/// The most bytes of a value: no command line is longer.
+/// The maximum size of a value in bytes: no command line is longer.
 pub const MAX_VALUE: usize = 2048;
 
-/// A file of the directory.
+/// A file in the fw_cfg directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
-    /// The number that selects it.
+    /// The fw_cfg selector of the file.
     pub selector: u16,
     /// Its size in bytes.
     pub size: u32,
 }
 
-/// The files that were found.
+/// The override files that the directory contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     /// `slot`
@@ -53,18 +53,18 @@ pub struct Files {
     pub env_lba: Option<File>,
 }
 
-/// Why an override cannot be followed.
+/// A reason to reject an override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum OverrideError {
-    /// A file of the folder has an unknown name.
+    /// A file in the folder has an unknown name.
     #[error("opt/org.little-loader/{0} is not known: slot, append and env-lba are")]
     Unknown(Shown),
-    /// `env-lba` for a loader whose environment has a second copy, at this block.
+    /// `env-lba` is set, but the built-in location has a second copy, at this block.
     #[error(
         "opt/org.little-loader/env-lba cannot move an environment with a second copy (at block {0}): leave it out and use imagegen loader --set"
     )]
     SecondCopy(Lba),
-    /// No environment can lie at the block of `env-lba`.
+    /// The environment cannot start at the block in `env-lba`.
     #[error("opt/org.little-loader/env-lba: {0}")]
     Place(SettingsError),
     /// The value of `slot` is invalid.
@@ -73,7 +73,7 @@ pub enum OverrideError {
     /// The value of `env-lba` is invalid.
     #[error("opt/org.little-loader/env-lba is {0}, not a decimal number")]
     EnvLba(Shown),
-    /// The value of `append` would end early for the kernel.
+    /// The value of `append` has a NUL before other bytes.
     #[error(
         "opt/org.little-loader/append has a NUL at offset {offset}, before other bytes: the kernel would not see the rest"
     )]
@@ -81,13 +81,13 @@ pub enum OverrideError {
         /// The NUL's offset in bytes.
         offset: Count,
     },
-    /// A file is too long.
+    /// A value is longer than [`MAX_VALUE`].
     #[error(
         "opt/org.little-loader/{} has {size} bytes; at most 2048 are possible",
         Word(name)
     )]
     TooLong {
-        /// The file, without its folder.
+        /// The file name without the folder.
         name: &'static str,
         /// Its size in bytes.
         size: Count,
@@ -95,7 +95,7 @@ pub enum OverrideError {
 }
 
 impl Files {
-    /// Finds the files in a directory, or in the first part of one.
+    /// Finds the override files in a fw_cfg directory, or in the first part of one.
     ///
     /// # Errors
     ///
@@ -136,13 +136,13 @@ impl Files {
     }
 }
 
-/// A value without the NULs at its end.
+/// Strips the NULs at the end of a value.
 fn without_nuls(value: &[u8]) -> &[u8] {
     let length = value.iter().rposition(|byte| *byte != 0);
     &value[..length.map_or(0, |last| last + 1)]
 }
 
-/// Reads the value of `slot`.
+/// Parses the value of `slot`.
 ///
 /// # Errors
 ///
@@ -151,7 +151,7 @@ pub fn slot(value: &[u8]) -> Result<Slot, OverrideError> {
     Slot::from_value(without_nuls(value)).ok_or_else(|| OverrideError::Slot(Shown::new(value)))
 }
 
-/// Reads the value of `env-lba`.
+/// Parses the value of `env-lba`.
 ///
 /// # Errors
 ///
@@ -163,7 +163,7 @@ pub fn env_lba(value: &[u8]) -> Result<Lba, OverrideError> {
         .ok_or_else(|| OverrideError::EnvLba(Shown::new(value)))
 }
 
-/// Reads the value of `append`: the bytes to add to the command line.
+/// Parses the value of `append`. Returns the bytes to add to the command line.
 ///
 /// # Errors
 ///

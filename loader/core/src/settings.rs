@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The place of the environment, as built into the loader. It can be read and changed in the ELF.
+//! The location of the environment, built into the loader. Tools can read and change it in the ELF.
 //!
 //! The settings are the value of the ELF symbol [`SYMBOL`], [`ENCODED_SIZE`] bytes, all numbers
 //! little-endian:
@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | 0 | 8 | [`MAGIC`] |
 //! | 8 | 8 | LBA of the environment, in blocks of 512 bytes |
-//! | 16 | 8 | LBA of the redundant copy, all ones without one |
+//! | 16 | 8 | LBA of the redundant copy, or all ones if there is none |
 //! | 24 | 4 | size of one copy, in bytes |
 //! | 28 | 4 | size of the buffer that holds all copies, in bytes: fixed when the loader is built |
 
@@ -21,34 +21,34 @@ use crate::units::{Bytes, Count, Lba};
 /// The name of the symbol in the loader's ELF.
 pub const SYMBOL: &str = "LITTLE_LOADER_SETTINGS";
 
-/// The first bytes of the encoded settings; the digit counts up when the layout changes.
+/// The first bytes of the encoded settings; the digit is incremented when the layout changes.
 pub const MAGIC: [u8; 8] = *b"LLSETv1\0";
 
 /// The size in bytes of the encoded settings.
 pub const ENCODED_SIZE: usize = 32;
 
-/// The most memory that all copies of the environment together may take: it lies beside the loader
-/// in the first 2 MiB of RAM.
+/// The maximum size of the buffer for all copies of the environment: it shares the first 2 MiB of
+/// RAM with the loader.
 pub const BUFFER_LIMIT: Bytes = Bytes(512 << 10);
 
-/// The redundant LBA of a single copy.
+/// The encoded redundant LBA if there is only one copy.
 const NO_LBA: u64 = u64::MAX;
 
-/// The settings.
+/// The location of the environment and the size of its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where the environment lies.
+    /// The location of the environment on the disk.
     pub env: EnvPlace,
-    /// The size of the buffer that was built into the loader.
+    /// The size of the loader's environment buffer.
     pub buffer_size: Bytes,
 }
 
 impl Settings {
-    /// Checks the settings.
+    /// Checks the location of the environment, and that all copies fit the buffer.
     ///
     /// # Errors
     ///
-    /// Those of [`EnvPlace::check`], and when the copies do not fit the buffer.
+    /// Those of [`EnvPlace::check`], and [`SettingsError::Buffer`].
     pub fn check(&self) -> Result<(), SettingsError> {
         self.env.check()?;
         let needed = self.env.total_size();
@@ -61,8 +61,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The bytes of the symbol. The settings must have passed [`check`](Self::check), and the
-    /// buffer must be smaller than 4 GiB.
+    /// Returns the bytes of the symbol. The settings must have passed [`check`](Self::check), and
+    /// the buffer must be smaller than 4 GiB.
     #[must_use]
     pub const fn encode(&self) -> [u8; ENCODED_SIZE] {
         let redundant = match self.env.redundant_lba {
@@ -78,11 +78,11 @@ impl Settings {
         bytes
     }
 
-    /// Reads the bytes of the symbol.
+    /// Decodes the bytes of the symbol.
     ///
     /// # Errors
     ///
-    /// When the magic differs, or the values fail [`check`](Self::check).
+    /// When the magic differs, or the settings fail [`check`](Self::check).
     pub fn decode(bytes: &[u8; ENCODED_SIZE]) -> Result<Self, SettingsError> {
         if bytes[..8] != MAGIC {
             return Err(SettingsError::Magic);
@@ -113,10 +113,10 @@ fn take<const N: usize>(bytes: &[u8; ENCODED_SIZE], offset: usize) -> [u8; N] {
     core::array::from_fn(|at| bytes[offset + at])
 }
 
-/// Why settings are invalid.
+/// A reason to reject the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettingsError {
-    /// The environment cannot lie there.
+    /// The location of the environment is invalid.
     #[error(transparent)]
     Place(#[from] EnvPlaceError),
     /// The copies are larger than the buffer.
@@ -124,12 +124,12 @@ pub enum SettingsError {
         "the environment needs a buffer of {needed} bytes for all its copies; the limit is {available}"
     )]
     Buffer {
-        /// The bytes that all copies need.
+        /// The size of all copies in bytes.
         needed: Count,
-        /// The bytes that there are.
+        /// The size of the buffer in bytes.
         available: Count,
     },
-    /// The settings are those of another version.
+    /// The magic differs: the layout is that of another version.
     #[error("the settings do not start with the magic \"LLSETv1\": built by another version?")]
     Magic,
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Block numbers, byte lengths and physical addresses, as types that cannot be mistaken for each
-//! other.
+//! Block numbers, byte lengths and physical addresses as distinct types.
 
 use core::fmt;
 
@@ -16,8 +15,8 @@ pub const BLOCK_SIZE: u64 = 512;
 pub struct Lba(pub u64);
 
 impl Lba {
-    /// The first block after `length` from this block on, or `None` past the end of the number
-    /// range.
+    /// Returns the first block after the `length` bytes that start at this block, or `None` on
+    /// overflow.
     #[must_use]
     pub fn after(self, length: Bytes) -> Option<Self> {
         self.0.checked_add(length.blocks()).map(Self)
@@ -35,20 +34,21 @@ impl fmt::Display for Lba {
 pub struct Bytes(pub u64);
 
 impl Bytes {
-    /// How many blocks of 512 bytes hold this many bytes, the last one perhaps in part.
+    /// Returns the number of 512-byte blocks that hold this many bytes, rounded up.
     #[must_use]
     pub fn blocks(self) -> u64 {
         self.0.div_ceil(BLOCK_SIZE)
     }
 
-    /// The length rounded up to whole blocks, or `None` past the end of the number range.
+    /// Returns the length rounded up to whole blocks, or `None` on overflow.
     #[must_use]
     pub fn whole_blocks(self) -> Option<Self> {
         self.0.checked_next_multiple_of(BLOCK_SIZE).map(Self)
     }
 }
 
-/// Shown in KiB below 1 MiB, else in MiB with one digit; odd lengths below 10 KiB in bytes.
+/// Shows MiB with one decimal place from 1 MiB on, and KiB below; below 10 KiB, lengths that are
+/// not whole KiB are shown in bytes.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const KIB: u64 = 1 << 10;
@@ -68,7 +68,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A count of anything, or an exact number of bytes, shown in decimal.
+/// A count, or an exact number of bytes, shown in decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Count(pub u64);
 
@@ -100,8 +100,8 @@ impl fmt::Display for Addr {
     }
 }
 
-/// A range of physical memory, the end not included: never wraps around the end of the address
-/// space, and never ends before it starts.
+/// A range of physical memory, excluding its end. It never wraps around the end of the address
+/// space, and its end is never below its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region {
     start: Addr,
@@ -109,8 +109,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// The region of `length` bytes from `start`, or `None` when it would reach past the address
-    /// space.
+    /// Returns the region of `length` bytes from `start`, or `None` if it would wrap around.
     #[must_use]
     pub const fn new(start: Addr, length: Bytes) -> Option<Self> {
         match start.0.checked_add(length.0) {
@@ -122,7 +121,7 @@ impl Region {
         }
     }
 
-    /// The region from `start` up to `end`, or `None` when `end` is below `start`.
+    /// Returns the region from `start` up to `end`, or `None` if `end` is below `start`.
     #[must_use]
     pub const fn between(start: Addr, end: Addr) -> Option<Self> {
         if start.0 <= end.0 {
@@ -132,14 +131,14 @@ impl Region {
         }
     }
 
-    /// The first `length` bytes of the region; the whole region where it is shorter.
+    /// Returns the first `length` bytes of the region, or all of it if it is shorter.
     #[must_use]
     pub fn prefix(self, length: Bytes) -> Self {
         let end = Addr(self.start.0.saturating_add(length.0)).min(self.end);
         Self { end, ..self }
     }
 
-    /// The smallest region that holds both.
+    /// Returns the smallest region that contains both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
         Self {
@@ -148,31 +147,31 @@ impl Region {
         }
     }
 
-    /// The first address.
+    /// Returns the first address.
     #[must_use]
     pub const fn start(self) -> Addr {
         self.start
     }
 
-    /// The first address after the region.
+    /// Returns the first address after the region.
     #[must_use]
     pub const fn end(self) -> Addr {
         self.end
     }
 
-    /// How many bytes the region holds.
+    /// Returns the size of the region in bytes.
     #[must_use]
     pub fn length(self) -> Bytes {
         Bytes(self.end.0 - self.start.0)
     }
 
-    /// Whether the two have a byte in common.
+    /// Whether the two regions have a byte in common.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
-    /// Whether every byte of `other` lies in this region.
+    /// Whether every byte of `other` is in this region.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bodies of the fuzz targets, with mutations of valid inputs: as many as proptest's number of
-//! cases, or for as many seconds per body as `LITTLE_LOADER_FUZZ_SECONDS` says.
+//! Runs the bodies of the fuzz targets with mutations of valid inputs: for proptest's number of
+//! cases, or for `LITTLE_LOADER_FUZZ_SECONDS` seconds per body.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
@@ -25,7 +25,7 @@ enum Mutation {
     Set(Index, u8),
     /// Replaces an aligned word of 4 bytes.
     Word(Index, u32),
-    /// Replaces a digit by another, so that numbers change.
+    /// Replaces a digit with another, so that numbers change.
     Digit(Index, u8),
     Truncate(Index),
     Insert(Index, Vec<u8>),
@@ -104,8 +104,8 @@ fn fuzz(seeds: Vec<Vec<u8>>, body: fn(&[u8])) {
     }
 }
 
-/// Environments in each state of a trial, single and as a pair, preceded by the byte of options
-/// that has them sealed again.
+/// Returns environments in each state of a trial, single and as a pair. The options byte of
+/// [`bodies::environment`] precedes each, once with and once without sealing the copies again.
 fn environments() -> Vec<Vec<u8>> {
     let states: [&[(&str, &str)]; 4] = [
         &[],
@@ -155,7 +155,7 @@ fn images() -> Vec<Vec<u8>> {
     let plain = image.clone();
     image[60] = 64;
     image[64..68].copy_from_slice(b"PE\0\0");
-    // One section, after an optional header of no bytes: 512 bytes at 4096.
+    // One section of 512 bytes at offset 4096; the optional header is empty.
     image[70] = 1;
     let section = 64 + 24;
     image[section + 16..section + 20].copy_from_slice(&512_u32.to_le_bytes());
@@ -163,7 +163,7 @@ fn images() -> Vec<Vec<u8>> {
     vec![plain, image]
 }
 
-/// A directory with each override, and values.
+/// Returns a directory with each override, and values.
 fn override_seeds() -> Vec<Vec<u8>> {
     let mut directory = 3_u32.to_be_bytes().to_vec();
     for name in ["slot", "append", "env-lba"] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tests of the tests: each write, each flush and each rule of order is taken away, one at a time,
-//! and the play of power cuts must notice.
+//! Tests of the tests: each write, flush and ordering rule is removed, one at a time, and the
+//! simulated power cuts must detect it.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::scenarios::{FORMS, SIZES, explore, pairs, trial};
 use common::{Disk, Mutation};
 use little_loader_core::env::block::Format;
 
-/// Trials with a single copy and with a pair.
+/// Returns trials with a single copy and with a pair.
 fn scenarios() -> Vec<(Disk, usize)> {
     let mut scenarios = Vec::new();
     for size in SIZES {

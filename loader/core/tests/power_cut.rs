@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Power cuts at every point of every write, each followed by boots in which the power is cut at
-//! every point again: the device always boots a slot that can be booted, a trial starts at most as
-//! often as its limit says, and a revert that was recorded stays.
+//! Power cuts at every point of every write, each followed by boots with further power cuts at
+//! every point: the device always boots a slot that can be booted, a trial starts at most as often
+//! as its limit allows, and a recorded revert stays.
 
 mod common;
 
@@ -43,8 +43,8 @@ fn a_redundant_pair_survives_every_subset_of_every_write() {
     assert!(tried > 1_000);
 }
 
-/// The appended variable comes to lie over a sector's end at each of its bytes; the test above
-/// would not notice if it never did.
+/// Sector boundaries fall at each byte of the appended variable; the tests above would not notice
+/// if they never did.
 #[test]
 fn an_added_variable_is_cut_at_each_of_its_bytes() {
     let mut splits = HashSet::new();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Power cuts in environments that another writer left bytes in behind the end mark: what a
-//! variable is added over is then not padding that everybody knows.
+//! Power cuts in environments where another writer left bytes after the end mark: an added variable
+//! then overwrites bytes that are not known padding.
 
 mod common;
 
@@ -11,14 +11,14 @@ use common::scenarios::explore;
 use common::{Disk, Mutation, block};
 use little_loader_core::env::block::{Env, Format};
 
-/// What a longer environment left behind.
+/// The remains of a longer environment.
 const STALE: &[u8] = b"serial=0123456789abcdef012345\0";
 
-/// Forms of a trial in which the count is added, and how many boots each allows.
+/// Forms of a trial in which `bootcount` is added, and the number of boots each allows.
 const FORMS: [(&[(&str, &str)], usize); 3] = [
     (&[("upgrade_available", "1")], 1),
     (&[("upgrade_available", "1"), ("bootlimit", "3")], 3),
-    // The count is there, but not as one digit.
+    // The count is set, but not as one digit.
     (
         &[
             ("upgrade_available", "1"),
@@ -29,7 +29,7 @@ const FORMS: [(&[(&str, &str)], usize); 3] = [
     ),
 ];
 
-/// Trials of slot b with such bytes, `filler` moving the end mark.
+/// Returns a trial of slot b with stale bytes. The length `filler` moves the end mark.
 fn disk(form: &[(&str, &str)], filler: usize) -> Disk {
     let filler = "x".repeat(filler);
     let mut variables = vec![("nerves_fw_active", "b")];
@@ -43,7 +43,7 @@ fn disk(form: &[(&str, &str)], filler: usize) -> Disk {
     Disk::single(block)
 }
 
-/// The offset behind the end mark.
+/// Returns the offset after the end mark.
 fn used(block: &[u8]) -> usize {
     let env = Env::parse(block, Format::Single).expect("a valid block");
     Format::Single.data_offset() + env.used()
@@ -53,7 +53,8 @@ fn used(block: &[u8]) -> usize {
 fn a_variable_added_before_stale_bytes_survives_every_subset() {
     let mut tried = 0;
     let mut splits = HashSet::new();
-    // The first form with the end mark everywhere in a sector, the others around its end.
+    // The first form has the end mark at every offset of a sector, the others around a sector's
+    // end.
     for ((form, limit), fillers) in FORMS.into_iter().zip([360..872, 400..460, 400..460]) {
         for filler in fillers {
             let disk = disk(form, filler);
@@ -67,8 +68,8 @@ fn a_variable_added_before_stale_bytes_survives_every_subset() {
     assert_eq!(splits.len(), 512, "the end mark at every place of a sector");
 }
 
-/// What stood in a later sector is lost once that is written; so the first sector, which tells how
-/// to complete the write, must be safe before.
+/// Writing a later sector destroys its old bytes. So the first sector, whose checksum allows a
+/// repair to complete the write, must be on stable storage before.
 #[test]
 fn without_the_flush_behind_the_first_sector_it_would_not() {
     let mut disk = disk(FORMS[0].0, 700);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every combination of the variables' presence and values, against a second statement of the
-//! rules, written from their description alone.
+//! Every combination of the variables' presence and values, against a second implementation of the
+//! rules, written only from their description.
 
 mod common;
 
@@ -25,7 +25,7 @@ const LIMIT: [Option<&str>; 5] = [None, Some("1"), Some("3"), Some("0"), Some("2
 const VALIDATED: [Option<&str>; 4] = [None, Some("0"), Some("1"), Some("yes")];
 const BOOTED: [Option<&str>; 4] = [None, Some("0"), Some("1"), Some("x")];
 
-/// One row's variables.
+/// The variables of one row.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     active: Option<&'static str>,
@@ -34,26 +34,25 @@ struct Row {
     limit: Option<&'static str>,
     validated: Option<&'static str>,
     booted: Option<&'static str>,
-    /// Which slots have a platform.
+    /// Whether slots a and b have a platform.
     platform: [bool; 2],
-    /// Which slots cannot be booted.
+    /// Whether slots a and b cannot be booted.
     bad: [bool; 2],
 }
 
-/// What should come of it: the slot with its reason, and the variables that have another value
-/// afterwards.
+/// The expected result: the slot with its reason, and the variables that change.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     booted: Option<(Slot, Reason)>,
     changed: Changed,
-    /// The number that the kernel is told.
+    /// The boot count passed to the kernel.
     bootcount: u64,
 }
 
-/// Variables with the values they get.
+/// Variables with their new values.
 type Changed = Vec<(&'static str, String)>;
 
-/// The rules, once more: as a list of questions, not as a plan.
+/// Applies the rules as a list of questions, not as a plan.
 fn expected(row: &Row) -> Outcome {
     let good = |slot: Slot| !row.bad[common::index(slot)];
     let outcome = |slot, reason, changed, bootcount| Outcome {
@@ -109,15 +108,15 @@ fn expected(row: &Row) -> Outcome {
 struct Trial {
     is_on: bool,
     is_used_up: bool,
-    /// The boots that were counted.
+    /// The number of counted boots.
     boots: u64,
-    /// What counts one more boot.
+    /// The changes that count one more boot.
     count_up: Changed,
-    /// What goes back to the other slot.
+    /// The changes that revert to the other slot.
     revert: Changed,
 }
 
-/// What kind of boot is it?
+/// Determines the state of the trial.
 fn trial(row: &Row, other: Slot) -> Trial {
     let owned = |list: &[(&'static str, &str)]| -> Changed {
         list.iter()
@@ -148,7 +147,7 @@ fn trial(row: &Row, other: Slot) -> Trial {
         Some("3") => 3,
         _ => 9,
     };
-    // A count that is no number may be anything: the trial is over.
+    // A count that is not a number is unknown: the trial is over.
     let count = match row.count {
         None => Some(0),
         Some(text) => text.parse::<u64>().ok(),
@@ -161,7 +160,7 @@ fn trial(row: &Row, other: Slot) -> Trial {
         ("upgrade_available", "0"),
         ("bootcount", "0"),
     ]);
-    // The older form follows: its trial ends with the last boot and with the revert.
+    // The older form is kept consistent: its trial ends with the last boot and with the revert.
     if row.validated == Some("0") {
         revert.extend(owned(&[("nerves_fw_validated", "1")]));
     }
@@ -266,7 +265,8 @@ fn every_combination_boots_and_writes_what_the_rules_say() {
             .map(|name| (name, after.get(name).unwrap_or_default()))
             .collect();
         let expected = expected(&row);
-        // What the rules write may be there already, and a missing count need not be set to 0.
+        // A variable that already has its new value does not change, and a missing one need not be
+        // set to 0.
         let mut wanted: Vec<_> = expected
             .changed
             .into_iter()
@@ -281,7 +281,7 @@ fn every_combination_boots_and_writes_what_the_rules_say() {
             (expected.booted, &wanted, expected.bootcount),
             "{row:?}"
         );
-        // After a revert no form says that a trial is on.
+        // After a revert, neither form says that a trial is on.
         if matches!(result, Some((_, Reason::Reverted))) {
             assert_ne!(
                 after.get("upgrade_available").as_deref(),
@@ -294,7 +294,7 @@ fn every_combination_boots_and_writes_what_the_rules_say() {
                 "{row:?}"
             );
         }
-        // Every write is flushed before the kernel starts, and nothing else changed.
+        // Every write is flushed before the kernel starts, and nothing else has changed.
         let writes = operations
             .iter()
             .filter(|operation| matches!(operation, Operation::Write(..)))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The settings of this build, where `imagegen loader` finds and changes them.
+//! The settings of this build, in a section where `imagegen loader` finds and changes them.
 
 use core::arch::asm;
 
@@ -19,19 +19,19 @@ include!(concat!(env!("OUT_DIR"), "/built.rs"));
 #[unsafe(link_section = ".settings")]
 static LITTLE_LOADER_SETTINGS: [u8; ENCODED_SIZE] = BUILT.encode();
 
-/// The settings in the ELF, with `env_lba` in place of their first block if QEMU's command line
-/// overrides it.
+/// Returns the settings in the ELF, with the environment's first block replaced by `env_lba` if
+/// QEMU's command line overrides it.
 ///
 /// # Errors
 ///
-/// When they were changed into something that cannot work, or the environment that is put elsewhere
-/// has a second copy: the second would stay where it is, and overwrite the first with its own.
+/// When the settings are invalid, or `env_lba` moves an environment with a second copy: the second
+/// copy would not move with it, and could overwrite the moved one with its contents.
 pub(crate) fn settings(env_lba: Option<Lba>) -> Result<Settings, Fatal> {
-    // They may have been changed in the ELF since it was built: behind an instruction that it
-    // cannot look into, the compiler does not put the values of the build in their place.
+    // `imagegen loader` may have changed the settings in the ELF since the build. The asm block
+    // hides the address from the compiler, which would otherwise use the values of the build.
     let mut address = &raw const LITTLE_LOADER_SETTINGS;
-    // SAFETY: there is no instruction, so the address stays that of the static, which nobody
-    // writes.
+    // SAFETY: the asm block contains no instruction, so the address is still that of the static,
+    // which is never written.
     let encoded = unsafe {
         asm!("/* {0} */", inout(reg) address, options(nostack, preserves_flags));
         &*address

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The environment of a disk: its copies read into the buffer that the linker script reserves,
-//! opened, and written back.
+//! The environment of a disk: reads its copies into the buffer that the linker script reserves,
+//! opens them, and writes changes back.
 
 use little_loader_core::disk::extent::Extent;
 use little_loader_core::display::Word;
@@ -31,7 +31,7 @@ pub(crate) enum NoEnvironment {
     },
 }
 
-/// The memory for the copies of an environment, one disk's after the other.
+/// The memory for the copies of an environment, reused for each disk in turn.
 pub(crate) struct Buffers {
     place: EnvPlace,
     first: &'static mut [u8],
@@ -40,8 +40,8 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    /// Takes the buffer for an environment at this place. The settings have checked that it is
-    /// large enough.
+    /// Takes the buffer for an environment at this place. The check of the settings ensures that it
+    /// is large enough.
     pub(crate) fn take(place: EnvPlace) -> Self {
         let size = place.size.0 as usize;
         let (first, rest) = memory::take_environment_buffer().split_at_mut(size);
@@ -58,12 +58,12 @@ impl Buffers {
         }
     }
 
-    /// Reads the environment of a disk and chooses its active copy, repaired where that is needed
-    /// and possible.
+    /// Reads the environment of a disk and chooses its active copy, repaired if necessary and
+    /// possible.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or no copy is valid.
+    /// When no copy is readable and valid.
     #[inline(never)]
     pub(crate) fn open(&mut self, disk: &mut Disk) -> Result<Opened, NoEnvironment> {
         let lba = self.place.lba;
@@ -103,7 +103,7 @@ impl Buffers {
         Ok(opened)
     }
 
-    /// The environment that was opened last.
+    /// Returns the environment that was opened last.
     pub(crate) fn into_environment(self, opened: &Opened) -> Environment {
         Environment {
             writer: opened.writer(self.first, self.second),
@@ -112,7 +112,8 @@ impl Buffers {
     }
 }
 
-/// Narrates which usual size the checksum of an invalid copy fits, if any.
+/// Logs, in a build with trace, the usual size for which the checksum of an invalid copy fits, if
+/// there is one.
 fn hint(lba: Lba, copy: &[u8]) {
     if TRACE && let Some(hint) = SizeHint::find(copy) {
         trace!("trace: environment at block {lba}: {hint}");
@@ -125,21 +126,21 @@ fn read(disk: &mut Disk, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
     disk.read(lba, bytes)
 }
 
-/// An environment that was found.
+/// A valid environment on a disk.
 pub(crate) struct Environment {
-    /// Its variables, and the changes to them that are not written yet.
+    /// The variables, with changes that are not yet written.
     pub(crate) writer: Writer<'static>,
-    /// Where it lies.
+    /// The location of its copies on the disk.
     pub(crate) place: EnvPlace,
 }
 
 impl Environment {
-    /// The first block of the active copy.
+    /// Returns the first block of the active copy.
     pub(crate) fn lba(&self) -> Lba {
         self.place.lba_of(self.writer.current())
     }
 
-    /// Writes a repaired environment before anything else, so that the next reader finds it whole.
+    /// Writes a repaired environment before anything else, so that the next reader finds it intact.
     pub(crate) fn write_repaired(&mut self, disk: &mut Disk) {
         let place = self.place;
         match self.writer.write(&mut EnvironmentOnDisk { disk, place }) {
@@ -151,7 +152,7 @@ impl Environment {
     }
 }
 
-/// The environment on its disk, to be written.
+/// Writes the copies of an environment to its disk.
 pub(crate) struct EnvironmentOnDisk<'a> {
     pub(crate) disk: &'a mut Disk,
     pub(crate) place: EnvPlace,
@@ -161,7 +162,7 @@ impl Storage for EnvironmentOnDisk<'_> {
     type Error = DiskError;
 
     fn write(&mut self, copy: EnvCopy, first: usize, bytes: &[u8]) -> Result<(), DiskError> {
-        // Of a pair, one copy may lie on the disk and the other not.
+        // One copy of a pair may be beyond the end of the disk.
         let (lba, length) = (self.place.lba_of(copy), self.place.size);
         Extent { lba, length }.check("environment", self.disk.capacity)?;
         let lba = Lba(lba.0 + first as u64);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Why the loader cannot go on.
+//! The errors that stop the boot.
 
 use little_loader_core::overrides::OverrideError;
 use little_loader_core::settings::SettingsError;
@@ -9,8 +9,8 @@ use little_loader_core::tree::memory_map::TooManyRegions;
 use little_loader_core::units::Count;
 use thiserror::Error;
 
-/// The stage that failed, and what it found. Shown, each is one sentence on what was found and one
-/// on what to change.
+/// An error that stops the boot, by the stage that failed. Each message says what was found and
+/// what to change.
 #[derive(Debug, Error)]
 pub(crate) enum Fatal {
     #[error(

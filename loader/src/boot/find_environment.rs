@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Finds the disk with the environment: the first block device, in the order of QEMU's command
-//! line, that holds a valid one.
+//! line, that has a valid one.
 
 use arrayvec::ArrayVec;
 use little_loader_core::disk::pci_plan::buses::{Buses, MAX_DISKS};
@@ -18,14 +18,15 @@ use crate::disk::pci::PciBus;
 use crate::disk::{Disk, DiskError, DiskName};
 use crate::machine::console::{fatal, say, trace, warning};
 
-/// How many disks without an environment are listed; more are counted. They are kept on the stack.
+/// The maximum number of disks without an environment that are listed, since the list is on the
+/// stack. Further ones are only counted.
 const MAX_PASSED_OVER: usize = 32;
 
 /// The search for a disk with an environment.
 struct Search {
     buffers: Buffers,
     passed_over: ArrayVec<(DiskName, NoEnvironment), MAX_PASSED_OVER>,
-    /// How many more disks have no environment.
+    /// The number of disks without an environment beyond those in the list.
     not_listed: usize,
 }
 
@@ -40,7 +41,7 @@ struct Found {
 ///
 /// # Errors
 ///
-/// When no block device has a valid environment; the reason of each is printed.
+/// When no block device has a valid environment; the reason for each is printed.
 #[inline(never)]
 pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Environment), Fatal> {
     let place = settings.env;
@@ -73,7 +74,7 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
 }
 
 impl Search {
-    /// Looks at the disks of the MMIO transports first, then at those on PCI.
+    /// Searches the disks on MMIO transports first, then those on PCI.
     fn run(&mut self, machine: &Machine) -> Option<Found> {
         let transports = &machine.transports;
         for registers in transports.as_slice() {
@@ -112,7 +113,7 @@ impl Search {
         None
     }
 
-    /// Looks for an environment on a disk. A disk without one is kept for the report.
+    /// Looks for an environment on a disk. A disk without one is recorded for the report.
     fn consider(&mut self, name: DiskName, disk: Result<Disk, DiskError>) -> Option<Found> {
         trace!("trace: block device at {name}");
         let opened = disk
@@ -129,7 +130,7 @@ impl Search {
         }
     }
 
-    /// Prints why each disk was passed over.
+    /// Prints why each disk was passed over, and returns the error that stops the boot.
     fn report(&self) -> Fatal {
         for (name, reason) in &self.passed_over {
             fatal(format_args!("{name}: {reason}"));
@@ -146,11 +147,11 @@ impl Search {
     }
 }
 
-/// Reports the disks on PCI that were not looked at.
+/// Warns of the disks on PCI that were not searched.
 fn warn_of_disks_left_out(buses: &Buses) {
     if buses.bridges_left_out > 0 {
         warning(format_args!(
-            "the buses of {} PCI bridges were not searched, for want of bus numbers: attach the disk to the first bus (bus=pcie.0)",
+            "the buses of {} PCI bridges were not searched because no bus numbers are left: attach the disk to the first bus (bus=pcie.0)",
             Count::from(buses.bridges_left_out)
         ));
     }

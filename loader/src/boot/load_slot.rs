@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Loads a slot: checks its kernel, places it and its initrd, and reads both straight to their
-//! places.
+//! Loads a slot: checks its kernel, chooses the addresses of kernel and initrd, and reads both
+//! directly to them.
 
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, Readable};
 use little_loader_core::disk::extent::Extent;
@@ -41,18 +41,19 @@ pub(crate) enum LoadError {
     Unmapped(Region),
 }
 
-/// A slot in memory, checked and ready to be entered. Only this module makes one.
+/// The kernel and initrd of a slot, checked, in memory and ready to be entered. Only this module
+/// constructs one.
 pub(crate) struct Loaded {
     kernel: Region,
     initrd: Option<Region>,
     command_line: CommandLine,
 }
 
-/// Loads the first slot that can be booted, by the slot policy.
+/// Loads the first bootable slot in the order of the slot policy.
 ///
 /// # Errors
 ///
-/// When none can be booted; the reason of each is printed.
+/// When no slot can be booted; the reason for each is printed.
 #[inline(never)]
 pub(crate) fn first_bootable_slot(
     disk: &mut Disk,
@@ -97,17 +98,18 @@ pub(crate) fn first_bootable_slot(
 }
 
 impl Loaded {
-    /// The kernel, from its first instruction to the end of what was read.
+    /// Returns the kernel's memory, from its first instruction to the end of the bytes read from
+    /// the disk.
     pub(crate) fn kernel(&self) -> Region {
         self.kernel
     }
 
-    /// The initrd's bytes.
+    /// Returns the initrd's memory, `None` if the slot has no initrd.
     pub(crate) fn initrd(&self) -> Option<Region> {
         self.initrd
     }
 
-    /// What the kernel is told.
+    /// Returns the kernel's command line.
     pub(crate) fn command_line(&self) -> &CommandLine {
         &self.command_line
     }
@@ -130,13 +132,13 @@ impl Loaded {
     }
 }
 
-/// The slots of a disk, and what they need to be loaded.
+/// The slots of a disk, with everything needed to load them.
 struct SlotsOnDisk<'a> {
     storage: EnvironmentOnDisk<'a>,
     machine: &'a Machine,
     device_tree: &'a mut DeviceTree,
     ram: &'a mut Ram,
-    /// What an override adds to the command line.
+    /// The `append` override, added to the command line.
     more_append: &'a [u8],
     qemu_initrd: QemuInitrd,
 }
@@ -211,8 +213,8 @@ impl Slots for SlotsOnDisk<'_> {
     fn unrecorded(&mut self, attempt: &Attempt, error: &RecordError<DiskError>) {
         let (what, then) = match (attempt.reason, attempt.even_unrecorded) {
             (Reason::Trial, false) => ("trial cannot be counted", "trying the other slot"),
-            (Reason::Trial, true) => ("trial cannot be counted", "booting it all the same"),
-            _ => ("revert cannot be recorded", "booting it all the same"),
+            (Reason::Trial, true) => ("trial cannot be counted", "booting it anyway"),
+            _ => ("revert cannot be recorded", "booting it anyway"),
         };
         warning(format_args!(
             "slot {}: {}: {error}; {}",
@@ -224,7 +226,7 @@ impl Slots for SlotsOnDisk<'_> {
 }
 
 impl SlotsOnDisk<'_> {
-    /// Reads an extent to the start of the region placed for it; returns where its bytes are.
+    /// Reads an extent to the start of the region chosen for it; returns the region of its bytes.
     fn read_to(&mut self, extent: Extent, place: Region) -> Result<Region, LoadError> {
         let blocks = place.prefix(Bytes(extent.length.blocks() * BLOCK_SIZE));
         trace!("trace: reading block {} to {blocks}", extent.lba);

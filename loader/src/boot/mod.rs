@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The steps of a boot that make decisions come true.
+//! The steps of a boot that carry out the decisions of little_loader_core.
 
 pub(crate) mod build_settings;
 pub(crate) mod environment;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Entered at EL2 (`virtualization=on`): the loader itself runs at EL1, whatever the kernel's
-//! level.
+//! Entry at EL2 (`virtualization=on`): the loader itself runs at EL1, whatever the kernel's level.
 //!
-//! On entry: EL2 as QEMU resets it, or as `el3.rs` left it. On leaving [`drop_to_el1`]: at EL1,
-//! with nothing trapped to EL2 that Linux uses; little_loader_core's `cpu/el2.rs` has the
+//! On entry: EL2 as QEMU resets it, or as `el3.rs` left it. On return from [`drop_to_el1`]: at EL1,
+//! with nothing trapped to EL2 that Linux uses; little_loader_core's `cpu/el2.rs` sets the
 //! registers.
 //!
-//! A kernel that is to run at EL2 is entered by an HVC call, since only EL2 leads back to EL2.
+//! A kernel that runs at EL2 is entered by an HVC call, since code at EL1 can reach EL2 only by an
+//! exception.
 
 use core::arch::naked_asm;
 
@@ -19,13 +19,13 @@ use crate::cpu::system_registers::ThisCpu;
 /// The number of the HVC call that enters the kernel at EL2.
 pub(crate) const HVC_ENTER: u64 = 0x4c4c;
 
-/// Returns to its caller at EL1, in the security state that EL2 is in, with MMU and caches off and
-/// interrupts masked. The address of the vectors is in x0.
+/// Returns to its caller at EL1, in EL2's security state, with MMU and caches off and interrupts
+/// masked. x0 holds the address of the vectors.
 ///
 /// # Safety
 ///
-/// The CPU is at EL2 with its MMU off, and nothing else uses the stack, which is where the set-up
-/// runs. What a call may change by AAPCS64 is changed, and SP_EL2.
+/// The CPU is at EL2 with its MMU off, and nothing else uses the stack, on which the set-up runs.
+/// Clobbers SP_EL2 and the registers that AAPCS64 lets a call change.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn drop_to_el1() {
     naked_asm!(
@@ -43,18 +43,18 @@ pub(crate) unsafe extern "C" fn drop_to_el1() {
 }
 
 extern "C" fn set_up() {
-    // SAFETY: only `drop_to_el1` calls this, at EL2. `set_up` touches the registers that the CPU
-    // says it has, and leaves EL2's MMU and caches off.
+    // SAFETY: only `drop_to_el1` calls this, at EL2. `set_up` accesses only registers that the CPU
+    // has, and leaves EL2's MMU and caches off.
     cpu::el2::set_up(&mut unsafe { ThisCpu::new() });
 }
 
-/// An HVC call with the right number enters the kernel in x1 at EL2, with the DTB's address in x0.
-/// EL2 is then as it was at reset in all that Linux does not set up itself. Anything else is
-/// reported.
+/// Handles an exception taken to EL2. The HVC call with the number `HVC_ENTER` enters the kernel at
+/// the address in x1, at EL2, with the DTB's address in x0; the EL2 state that Linux does not set
+/// up itself is then as it was at reset. Any other exception is reported.
 ///
 /// # Safety
 ///
-/// The vectors lead here from an exception that was taken to EL2, with its index in x4.
+/// Only the vectors branch here, from an exception taken to EL2, with the vector's index in x4.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn handler() -> ! {
     naked_asm!(

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Entered at EL3 (`secure=on` with the ELF): all CPUs at once, and no PSCI.
+//! Entry at EL3 (`secure=on` with the ELF): all CPUs start at once, and there is no PSCI.
 //!
-//! On entry: EL3 as QEMU resets it. The first CPU runs the loader at secure EL1, which reaches all
-//! of the machine, including the power-off pin. The others sleep in secure memory, where no kernel
-//! can overwrite their code. An SMC call enters the kernel at EL1 in the non-secure state, with
-//! nothing trapped that Linux uses; little_loader_core's `cpu/el3.rs` and `cpu/el2.rs` have the
-//! registers. From then on nothing leads back to EL3, whose code is gone with the loader.
+//! On entry: EL3 as QEMU resets it. The first CPU runs the loader at secure EL1, which can access
+//! the whole machine, including the power-off pin. The others sleep in secure memory, where no
+//! kernel can overwrite their code. An SMC call enters the kernel at EL1 in the non-secure state,
+//! with nothing trapped that Linux uses; little_loader_core's `cpu/el3.rs` and `cpu/el2.rs` set the
+//! registers. After that nothing returns to EL3, whose code is gone with the loader.
 //!
-//! Only emulation has an EL3, and it has no caches, so it does not matter that secure and
+//! Only QEMU's emulation has an EL3, and it has no caches, so it does not matter that secure and
 //! non-secure accesses to one address may have separate cache lines.
 
 use core::arch::naked_asm;
@@ -23,15 +23,15 @@ use crate::cpu::system_registers::ThisCpu;
 /// The number of the SMC call that enters the kernel.
 pub(crate) const SMC_ENTER: u64 = 0x4c4c;
 
-/// Where QEMU's virt machine has secure RAM (QEMU, `hw/arm/virt.c`, `VIRT_SECURE_MEM`).
+/// The address of secure RAM on QEMU's virt machine (QEMU, `hw/arm/virt.c`, `VIRT_SECURE_MEM`).
 const SECURE_RAM: u64 = 0x0e00_0000;
 
-/// Returns to its caller at secure EL1, with MMU and caches off and interrupts masked. The address
-/// of the vectors is in x0, which changes.
+/// Returns to its caller at secure EL1, with MMU and caches off and interrupts masked. x0 holds the
+/// address of the vectors, and is clobbered.
 ///
 /// # Safety
 ///
-/// The CPU is at EL3 with its MMU off. It needs no stack.
+/// The CPU is at EL3 with its MMU off. No stack is used.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
     naked_asm!(
@@ -51,12 +51,12 @@ pub(crate) unsafe extern "C" fn drop_to_secure_el1() {
     )
 }
 
-/// Puts a CPU other than the first to sleep for ever, in secure RAM. All of them write the same two
-/// instructions.
+/// Puts a CPU other than the first to sleep forever, in secure RAM. All such CPUs write the same
+/// two instructions there.
 ///
 /// # Safety
 ///
-/// The CPU is at EL3 with its MMU off, and secure RAM holds nothing that is needed.
+/// The CPU is at EL3 with its MMU off, and the contents of secure RAM are not needed.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn park() -> ! {
     naked_asm!(
@@ -75,12 +75,12 @@ pub(crate) unsafe extern "C" fn park() -> ! {
     )
 }
 
-/// An SMC call with the right number enters the kernel in x1, with the DTB's address in x0.
-/// Anything else is reported.
+/// Handles an exception taken to EL3. The SMC call with the number `SMC_ENTER` enters the kernel at
+/// the address in x1, with the DTB's address in x0. Any other exception is reported.
 ///
 /// # Safety
 ///
-/// The vectors lead here from an exception that was taken to EL3, with its index in x4.
+/// Only the vectors branch here, from an exception taken to EL3, with the vector's index in x4.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn handler() -> ! {
     naked_asm!(
@@ -92,7 +92,7 @@ pub(crate) unsafe extern "C" fn handler() -> ! {
         "   mov    x3, #{enter}",
         "   cmp    x2, x3",
         "   b.ne   9f",
-        // x19 to x21 keep their values over calls.
+        // Calls preserve x19 to x21.
         "   mov    x19, x0",
         "   mov    x20, x1",
         "   mrs    x21, vbar_el3",
@@ -100,7 +100,7 @@ pub(crate) unsafe extern "C" fn handler() -> ! {
         "   mov    sp, x2",
         "   bl     {set_up}",
 
-        // To EL1, by way of EL2 where there is one.
+        // To EL1, through EL2 if the CPU has it.
         "   adr    x3, 2f",
         "   tbnz   w0, #0, 1f",
         "   adr    x3, 3f",
@@ -130,7 +130,7 @@ pub(crate) unsafe extern "C" fn handler() -> ! {
 }
 
 extern "C" fn set_up() -> bool {
-    // SAFETY: only `handler` calls this, at EL3. `set_up` touches the registers that the CPU says
-    // it has, and leaves EL3's MMU and caches off.
+    // SAFETY: only `handler` calls this, at EL3. `set_up` accesses only registers that the CPU has,
+    // and leaves EL3's MMU and caches off.
     cpu::el3::set_up(&mut unsafe { ThisCpu::new() })
 }

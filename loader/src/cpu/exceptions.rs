@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The report of an exception. The loader enables no interrupts and expects no exceptions, so each
-//! one is a bug or a broken machine: it is reported, and the power goes off.
+//! Reports exceptions. The loader enables no interrupts and expects no exceptions, so each one is a
+//! bug or a broken machine: the loader reports it and powers off.
 //!
-//! An exception can come as soon as the vectors are set, which is before BSS is cleared. On a
-//! reboot BSS holds what the kernel left there, so statics that the report uses are in `.data`,
-//! which QEMU loads again.
+//! An exception can occur as soon as the vectors are set, before BSS is cleared. After a reboot BSS
+//! holds what the kernel left there, so the statics that the report uses are in `.data`, which QEMU
+//! reloads.
 //!
 //! Source: Arm ARM (DDI 0487), D19.2.37 (ESR_ELx).
 
@@ -18,11 +18,11 @@ use little_loader_core::display::{Decimal, Hex, Word};
 
 use crate::machine::{console, power};
 
-/// Reports the exception with the vector's index in x4, ESR in x1, ELR in x2 and FAR in x3.
+/// Reports the exception whose vector index is in x4, with ESR in x1, ELR in x2 and FAR in x3.
 ///
 /// # Safety
 ///
-/// The code that the exception interrupted does not go on: the stack starts anew.
+/// The interrupted code must not be resumed: the stack is reset.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn stop() -> ! {
     naked_asm!(
@@ -34,9 +34,9 @@ pub(crate) unsafe extern "C" fn stop() -> ! {
     )
 }
 
-/// Reports the exception and powers off. An exception on the way there means that the console or
-/// its address is bad: the second one is reported on the console that every virt machine has, the
-/// third only powers off.
+/// Reports the exception and powers off. A second exception during the report means that the
+/// console or its address is bad: it is reported on the PL011 that every virt machine has. A third
+/// only powers off.
 extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
     const KINDS: [&str; 4] = [
         "synchronous exception",
@@ -71,9 +71,9 @@ extern "C" fn report(index: u64, esr: u64, elr: u64, far: u64) -> ! {
     power::off()
 }
 
-/// The lowest bit of ESR_ELx.EC, the exception class, which takes bits 31 to 26.
+/// The lowest bit of ESR_ELx.EC, the exception class (bits 31 to 26).
 pub(crate) const CLASS_SHIFT: u32 = 26;
-/// The immediate of the HVC or SMC instruction in the ESR_ELx of its exception.
+/// The mask of the HVC or SMC instruction's immediate in the ESR_ELx of its exception.
 pub(crate) const CALL_IMMEDIATE: u64 = 0xffff;
 
 /// An exception class, the value of ESR_ELx.EC.
@@ -81,15 +81,15 @@ pub(crate) const CALL_IMMEDIATE: u64 = 0xffff;
 pub(crate) struct Class(pub(crate) u64);
 
 impl Class {
-    /// No other class fits.
+    /// Unknown reason, such as an undefined instruction.
     const UNKNOWN: Self = Self(0x00);
-    /// FP, SIMD or SVE while it is trapped.
+    /// A trapped access to FP, SIMD or SVE.
     const FP: Self = Self(0x07);
     /// HVC from AArch64.
     pub(crate) const HVC: Self = Self(0x16);
     /// SMC from AArch64.
     pub(crate) const SMC: Self = Self(0x17);
-    /// MSR, MRS or a system instruction that is trapped.
+    /// A trapped MSR, MRS or system instruction.
     const SYSTEM: Self = Self(0x18);
     const INSTRUCTION_ABORT_FROM_LOWER: Self = Self(0x20);
     const INSTRUCTION_ABORT: Self = Self(0x21);
@@ -102,7 +102,8 @@ impl Class {
         Self((esr >> CLASS_SHIFT) & 0x3f)
     }
 
-    /// The meaning of the classes that code without FP, system calls and debugger can meet.
+    /// Returns the class's name for the message; empty for classes that cannot occur in code
+    /// without FP, system calls or a debugger.
     fn name(self) -> &'static str {
         match self {
             Self::UNKNOWN => ", undefined instruction",

@@ -3,9 +3,9 @@
 //! From the loader to the kernel's first instruction.
 //!
 //! On entry: kernel, initrd and DTB are in memory, and all DMA has stopped. On leaving, as Linux
-//! asks (`Documentation/arch/arm64/booting.rst`, section 4): x0 holds the DTB's address and x1 to
-//! x3 are 0, MMU and data cache are off, interrupts are masked, and what was loaded is clean to the
-//! point of coherency with no stale line in the instruction cache.
+//! requires (`Documentation/arch/arm64/booting.rst`, section 4): x0 holds the DTB's address and x1
+//! to x3 are 0, MMU and data cache are off, interrupts are masked, and everything loaded is clean
+//! to the point of coherency, with no stale lines in the instruction cache.
 
 use core::arch::{asm, naked_asm};
 
@@ -21,11 +21,11 @@ use crate::cpu::mmu::SCTLR_ON;
 use crate::machine::console::trace;
 use crate::machine::device_tree::KernelDtb;
 
-/// How many cache lines each iteration cleans. Under emulation every instruction counts, and a 12
-/// MiB kernel has 200,000 lines.
+/// The number of cache lines cleaned per iteration. Under emulation every instruction counts, and a
+/// 12 MiB kernel has 200,000 lines.
 const LINES_PER_ITERATION: u64 = 8;
 
-/// PSTATE.{D,A,I,F}, as DAIFSet takes them: debug exceptions, SError, IRQ and FIQ.
+/// PSTATE.{D,A,I,F} as encoded in DAIFSet: debug exceptions, SError, IRQ and FIQ.
 const DAIF_ALL: u64 = 0b1111;
 
 /// The instruction that enters the kernel.
@@ -41,7 +41,7 @@ pub(crate) enum KernelEntry {
 }
 
 impl KernelEntry {
-    /// For a loader that was entered at `entered`, and a kernel that is to run at `level`.
+    /// Returns the instruction for a loader entered at `entered` and a kernel that runs at `level`.
     pub(crate) fn new(entered: ExceptionLevel, level: ExceptionLevel) -> Self {
         match (entered, level) {
             (ExceptionLevel::El3, _) => Self::Smc,
@@ -51,8 +51,8 @@ impl KernelEntry {
     }
 }
 
-/// Enters the kernel of a slot that was loaded, with its DTB. The disk is gone: nothing writes to
-/// memory any more.
+/// Enters the kernel of a loaded slot, with its DTB. The disk must be dropped before, so that
+/// nothing writes to memory any more.
 pub(crate) fn enter(entry: KernelEntry, loaded: &Loaded, dtb: &KernelDtb) -> ! {
     let (kernel, dtb) = (loaded.kernel(), dtb.region());
     for region in [Some(kernel), loaded.initrd(), Some(dtb)]
@@ -64,14 +64,14 @@ pub(crate) fn enter(entry: KernelEntry, loaded: &Loaded, dtb: &KernelDtb) -> ! {
     }
     let (kernel, dtb) = (kernel.start(), dtb.start());
     trace!("trace: MMU and caches off, x0 = {dtb}, jump to {kernel}");
-    // SAFETY: only a kernel that was checked and read to its end becomes a `Loaded`, and only a DTB
-    // that was edited for it a `KernelDtb`; both are clean to the point of coherency now. `entry`
-    // comes from the level that the loader was entered at.
+    // SAFETY: a `Loaded` is always a kernel that was checked and read completely, and a `KernelDtb`
+    // a DTB that was edited for it; both are now clean to the point of coherency. `entry` comes
+    // from the level that the loader was entered at.
     unsafe { jump(dtb.0, kernel.0, entry) }
 }
 
-/// Writes the region's cache lines back to memory and drops them, to the point of coherency (Arm
-/// ARM, D7.5.9).
+/// Cleans and invalidates the region's data cache lines to the point of coherency (Arm ARM,
+/// D7.5.9).
 fn clean_and_invalidate(region: Region) {
     let line = data_cache_line();
     let iteration = line * LINES_PER_ITERATION;
@@ -100,11 +100,11 @@ fn clean_and_invalidate(region: Region) {
     barrier::dsb(barrier::SY);
 }
 
-/// The size in bytes of the smallest data cache line (CTR_EL0.DminLine, the binary logarithm of its
-/// number of 4-byte words; Arm ARM, D19.2.34).
+/// Returns the size in bytes of the smallest data cache line (CTR_EL0.DminLine, the binary
+/// logarithm of the line's number of 4-byte words; Arm ARM, D19.2.34).
 fn data_cache_line() -> u64 {
     let ctr: u64;
-    // SAFETY: reading an identification register.
+    // SAFETY: reading an identification register has no effect.
     unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
     4 << field(ctr, CTR_EL0::DminLine)
 }
@@ -113,7 +113,7 @@ fn data_cache_line() -> u64 {
 ///
 /// # Safety
 ///
-/// The CPU is at EL1, and RAM, with this code in it, is mapped where it is. A kernel starts at
+/// The CPU is at EL1, and RAM, including this code, is identity-mapped. A kernel starts at
 /// `kernel`, and `dtb` is the address of its DTB; both are clean to the point of coherency, and no
 /// device writes to memory. For [`KernelEntry::Hvc`] the loader was entered at EL2, for
 /// [`KernelEntry::Smc`] at EL3, so that the handlers of these levels are in place.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! MMU and caches: on before the first line of Rust, so that disk data which QEMU wrote through its
-//! caches is read through ours. On CPUs without FEAT_S2FWB a guest that runs uncached would read
-//! stale memory.
+//! MMU and caches, turned on before the first line of Rust: QEMU writes disk data through the
+//! host's caches, and on CPUs without FEAT_S2FWB a guest that runs uncached would read stale
+//! memory.
 //!
-//! The map is the identity, in blocks of 1 GiB: RAM as normal write-back memory, everything else as
-//! device memory that cannot be executed. It starts with what every virt machine has, devices below
-//! 1 GiB and RAM from there to 2 GiB; [`map_ram`] and [`map_device`] add the rest from the DTB.
-//! Addresses have 40 bits, enough for the PCI window at 512 GiB.
+//! Memory is identity-mapped in blocks of 1 GiB: RAM as normal write-back memory, everything else
+//! as device memory, which is not executable. The initial map has what every virt machine has,
+//! devices below 1 GiB and RAM from there to 2 GiB; [`map_ram`] and [`map_device`] add the rest
+//! from the DTB. Addresses have 40 bits, enough for the PCI window at 512 GiB.
 //!
 //! Source: Arm ARM (DDI 0487), chapter D8 (VMSAv8-64), tables D8-46 and D8-48 for the descriptors.
 
@@ -21,7 +21,7 @@ use little_loader_core::units::{Bytes, Region};
 use safe_mmio::UniqueMmioPointer;
 
 const ENTRIES: usize = 512;
-/// How many GiB can be mapped.
+/// The number of GiB that can be mapped.
 const BLOCKS: usize = 2 * ENTRIES;
 const GIB_SHIFT: u32 = 30;
 
@@ -29,7 +29,7 @@ const GIB_SHIFT: u32 = 30;
 const TABLE: u64 = 0b11;
 /// A valid block: access flag set, readable and writable at EL1.
 const BLOCK: u64 = 0b01 | 1 << 10;
-/// Attribute 0 of MAIR_EL1, never executed.
+/// Attribute 0 of MAIR_EL1, not executable.
 const DEVICE_BLOCK: u64 = BLOCK | 0b11 << 53;
 /// Attribute 1 of MAIR_EL1, inner shareable.
 const NORMAL_BLOCK: u64 = BLOCK | 1 << 2 | 0b11 << 8;
@@ -39,7 +39,7 @@ const MAIR: u64 = MAIR_EL1::Attr1_Normal_Inner::WriteBack_NonTransient_ReadWrite
     | MAIR_EL1::Attr1_Normal_Outer::WriteBack_NonTransient_ReadWriteAlloc.value;
 
 /// 40-bit addresses (T0SZ = 64 - 40), 4 KiB granule, cacheable inner-shareable table walks, no
-/// second half.
+/// upper half (TTBR1_EL1).
 const TCR: u64 = TCR_EL1::T0SZ.val(64 - 40).value
     | TCR_EL1::IRGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
     | TCR_EL1::ORGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable.value
@@ -47,7 +47,7 @@ const TCR: u64 = TCR_EL1::T0SZ.val(64 - 40).value
     | TCR_EL1::TG0::KiB_4.value
     | TCR_EL1::EPD1::DisableTTBR1Walks.value;
 
-/// 48 bits, the largest physical size that is possible with 4 KiB pages and no FEAT_LPA2.
+/// 48 bits, the largest physical address size with 4 KiB pages and no FEAT_LPA2.
 const MAX_IPS: u64 = 0b101;
 
 /// The SCTLR_EL1 bits that turn on the MMU, the data cache and the instruction cache.
@@ -63,7 +63,7 @@ struct Tables {
 
 struct Shared(UnsafeCell<Tables>);
 
-// SAFETY: one CPU runs, and no exception handler uses the tables.
+// SAFETY: only one CPU runs, and no exception handler uses the tables.
 unsafe impl Sync for Shared {}
 
 #[unsafe(link_section = ".page_tables")]
@@ -80,7 +80,7 @@ const TABLES_SIZE: usize = BLOCKS_SIZE + size_of::<[u64; 8]>();
 #[unsafe(link_section = ".text.first")]
 pub(crate) unsafe extern "C" fn enable() {
     naked_asm!(
-        // Clear the tables. These stores go to memory, past the caches.
+        // Clear the tables. These stores bypass the caches.
         "   adrp   x0, {tables}",
         "   add    x0, x0, :lo12:{tables}",
         "   mov    x1, x0",
@@ -102,7 +102,7 @@ pub(crate) unsafe extern "C" fn enable() {
         "   add    x4, x0, #{blocks_size}",
         "   stp    x1, x3, [x4]",
 
-        // Stale cache lines over the tables must not be seen once the caches are on.
+        // Invalidate stale cache lines of the tables before the caches are on.
         "   dmb    sy",
         "   mrs    x1, ctr_el0",
         "   ubfx   x1, x1, #16, #4",
@@ -114,7 +114,7 @@ pub(crate) unsafe extern "C" fn enable() {
         "   cmp    x1, x2",
         "   b.lo   0b",
 
-        // Translation registers; the size of physical addresses is what the CPU has.
+        // Translation registers. The physical address size is the CPU's, up to 48 bits.
         "   ldr    x1, ={mair}",
         "   msr    mair_el1, x1",
         "   mrs    x1, id_aa64mmfr0_el1",
@@ -154,8 +154,8 @@ pub(crate) unsafe extern "C" fn enable() {
     )
 }
 
-/// Maps each GiB that holds a part of the region as normal memory, where nothing is mapped yet.
-/// Addresses beyond 1 TiB stay unmapped.
+/// Maps each GiB that overlaps the region as normal memory, unless it is already mapped. Addresses
+/// beyond 1 TiB stay unmapped.
 pub(crate) fn map_ram(region: Region) {
     map(region, NORMAL_BLOCK);
 }
@@ -165,47 +165,47 @@ pub(crate) fn is_ram(region: Region) -> bool {
     is_mapped(region, NORMAL_BLOCK)
 }
 
-/// Maps the region as device memory, where nothing is mapped yet. `None` when a part of it is
-/// mapped as normal memory, or lies beyond 1 TiB.
+/// Maps the region as device memory where it is not mapped yet. `None` when a part of it is mapped
+/// as normal memory or is beyond 1 TiB.
 pub(crate) fn map_device(region: Region) -> Option<DeviceMemory> {
     map(region, DEVICE_BLOCK);
     is_mapped(region, DEVICE_BLOCK).then_some(DeviceMemory(region))
 }
 
-/// Registers of devices: a region that is mapped as device memory, so that no access to it touches
-/// anything that Rust knows of. Only [`map_device`] makes one. It is used up by what accesses the
-/// registers, so each window is described by at most as many of these as the device tree lists it.
+/// Device registers: a region that is mapped as device memory, so that accesses to it cannot touch
+/// anything that Rust knows of. Only [`map_device`] constructs one. Whatever accesses the registers
+/// consumes it, so each window has at most as many of these as entries in the device tree.
 #[derive(Debug)]
 pub(crate) struct DeviceMemory(Region);
 
 impl DeviceMemory {
-    /// The addresses.
+    /// Returns the addresses of the registers.
     pub(crate) fn region(&self) -> Region {
         self.0
     }
 
-    /// The first `length` bytes, and the rest. `None` when there are fewer.
+    /// Splits off the first `length` bytes. `None` when there are fewer.
     pub(crate) fn split_at(self, length: Bytes) -> Option<(Self, Self)> {
         let first = Region::new(self.0.start(), length)?;
         let rest = Region::between(first.end(), self.0.end())?;
         Some((Self(first), Self(rest)))
     }
 
-    /// The registers as `T` lays them out, at the start of the region. `None` when the region is
-    /// too short for them or not aligned.
+    /// Returns the registers at the start of the region, with the layout of `T`. `None` when the
+    /// region is too short or not aligned for `T`.
     pub(crate) fn registers<T>(self) -> Option<UniqueMmioPointer<'static, T>> {
         let address = NonNull::new(self.0.start().0 as *mut T)?;
         if !address.is_aligned() || self.0.length().0 < size_of::<T>() as u64 {
             return None;
         }
-        // SAFETY: the pointer is aligned, and all of `T` lies in the region. That is mapped as
-        // device memory, and stays so: nothing unmaps it, and `map` leaves alone what is mapped.
-        // One CPU runs, so that a window which the tree lists twice is accessed by one at a
-        // time.
+        // SAFETY: the pointer is aligned, and all of `T` is in the region. The region stays mapped
+        // as device memory: nothing unmaps it, and `map` does not change existing mappings. Only
+        // one CPU runs, so even a window that the tree lists twice has only one access at a time.
         Some(unsafe { UniqueMmioPointer::new(address) })
     }
 
-    /// Registers of one kind, as many as the region holds. `None` when it is not aligned for them.
+    /// Returns as many registers of type `T` as fit in the region. `None` when it is not aligned
+    /// for `T`.
     pub(crate) fn slice<T>(self) -> Option<UniqueMmioPointer<'static, [T]>> {
         let address = NonNull::new(self.0.start().0 as *mut T)?;
         let count = self.0.length().0 as usize / size_of::<T>();
@@ -225,8 +225,8 @@ fn map(region: Region, attributes: u64) {
             }
         }
     });
-    // An entry that was invalid is in no TLB, so the table walker need only see the new ones (Arm
-    // ARM, D8.16).
+    // TLBs do not hold invalid entries, so only the table walker has to see the new ones (Arm ARM,
+    // D8.16).
     barrier::dsb(barrier::ISHST);
     barrier::isb(barrier::SY);
 }
@@ -240,11 +240,11 @@ fn is_mapped(region: Region, attributes: u64) -> bool {
         })
 }
 
-/// Calls `act` with the entries of the tables for each GiB that holds a part of the region, as far
-/// as there are entries, and the number of the first GiB.
+/// Calls `act` with the number of the region's first GiB and the table entries of each GiB that
+/// overlaps the region, as far as the tables reach.
 fn with_entries<T>(region: Region, act: impl FnOnce(usize, &mut [u64]) -> T) -> T {
-    // SAFETY: one CPU runs, exception handlers do not come here, and neither does `act`: it is one
-    // of the two closures above. The tables are mapped as normal memory.
+    // SAFETY: only one CPU runs, exception handlers do not call this, and neither does `act`: it is
+    // one of the two closures above. The tables are mapped as normal memory.
     let tables = unsafe { &mut *TABLES.0.get() };
     let blocks = tables.blocks.as_flattened_mut();
     let gib = |address: u64| ((address >> GIB_SHIFT) as usize).min(BLOCKS);

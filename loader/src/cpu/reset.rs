@@ -2,12 +2,12 @@
 
 //! From reset to the first line of Rust.
 //!
-//! On entry: one of QEMU's two ways to start us (for the flat binary: Linux,
+//! On entry: one of the two states in which QEMU starts the loader (for the flat binary: Linux,
 //! `Documentation/arch/arm64/booting.rst`).
 //!
 //! | | ELF | flat binary |
 //! | --- | --- | --- |
-//! | x0 | 0; the DTB lies at the start of RAM | the DTB's address |
+//! | x0 | 0; the DTB is at the start of RAM | the DTB's address |
 //! | level | EL1; with `virtualization=on` EL2; with `secure=on` EL3, all CPUs | EL1, EL2 |
 //! | MMU, caches, interrupts | off | off |
 //!
@@ -22,14 +22,14 @@ use little_loader_core::cpu::features::FEAT_CRC32;
 use crate::boot::fatal::Fatal;
 use crate::cpu::{el2, el3, mmu, vectors};
 
-/// The flat binary's place, in bytes from the start of RAM; linker/loader.ld links it there.
+/// The flat binary's offset from the start of RAM, in bytes; linker/loader.ld links it there.
 const TEXT_OFFSET: u64 = 0x10_0000;
 
 /// Image header flags: little-endian (bit 0 is 0), 4 KiB pages (1 in bits 2:1), anywhere in memory
 /// (bit 3).
 const FLAGS: u64 = 1 << 1 | 1 << 3;
 
-// The 64-byte Image header (booting.rst, section 4) makes QEMU pass the DTB and place us at
+// The 64-byte Image header (booting.rst, section 4) makes QEMU pass the DTB and load the binary at
 // TEXT_OFFSET.
 global_asm!(
     ".section .head, \"ax\"",
@@ -48,14 +48,14 @@ global_asm!(
     flags = const FLAGS,
 );
 
-/// The first instructions. A branch at the start of the Image header leads here, in the state that
-/// the module's table shows.
+/// The first instructions, reached by the branch at the start of the Image header, in the state
+/// that the module's table shows.
 #[unsafe(naked)]
 #[unsafe(link_section = ".text.first")]
 extern "C" fn reset() -> ! {
     naked_asm!(
-        // Keep what we were given: x19 = DTB address or 0, x20 = exception level. x21 = the vectors
-        // of all levels. What is called below does not change them.
+        // Save the state on entry: x19 = DTB address or 0, x20 = exception level. x21 = the vectors
+        // of all levels. The calls below preserve these registers.
         "   mov    x19, x0",
         "   adr    x21, {vectors} - {skipped}",
         "   mrs    x20, CurrentEL",
@@ -65,19 +65,18 @@ extern "C" fn reset() -> ! {
         "   b.eq   2f",
         "   b.hi   3f",
 
-        // EL1: vectors, then MMU and caches, so that all memory below is written through the
-        // caches.
+        // EL1: vectors, then MMU and caches, so that all later stores go through the caches.
         "1: msr    vbar_el1, x21",
         "   bl     {enable_mmu}",
         "   b      4f",
 
-        // EL2: continue at EL1. The kernel's level is decided later, by the DTB's number of CPUs.
+        // EL2: continue at EL1. The kernel's level is decided later, from the number of CPUs in the
+        // DTB.
         "2: mov    x0, x21",
         "   bl     {drop_to_el1}",
         "   b      1b",
 
-        // EL3: every CPU arrives here at once. The first one continues, at EL1 too; the others
-        // sleep.
+        // EL3: all CPUs start here at once. The first one continues, also at EL1; the others sleep.
         "3: mrs    x1, mpidr_el1",
         "   ldr    x2, ={affinity}",
         "   tst    x1, x2",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The system registers of this CPU, for the set-up code in core.
+//! The system registers of this CPU, for the set-up code in little_loader_core.
 
 use core::arch::asm;
 
@@ -8,15 +8,15 @@ use aarch64_cpu::asm::barrier;
 use little_loader_core::cpu::access::SystemRegisters;
 use little_loader_core::cpu::registers::Register;
 
-/// Access to the system registers at the exception level that the code runs at.
+/// Access to the system registers at the current exception level.
 pub(crate) struct ThisCpu(());
 
 impl ThisCpu {
     /// # Safety
     ///
-    /// The registers that are read and written through the result exist on this CPU and at the
-    /// exception level that the code runs at, and writing them changes nothing that running Rust
-    /// code relies on: the translation and caching of its memory.
+    /// Every register accessed through the result exists on this CPU and at the current exception
+    /// level, and writes to it change nothing that running Rust code relies on: the translation and
+    /// caching of its memory.
     pub(crate) unsafe fn new() -> Self {
         Self(())
     }
@@ -59,8 +59,8 @@ impl SystemRegisters for ThisCpu {
     }
 
     fn write<const REGISTER: u16>(&mut self, _: Register<REGISTER>, value: u64) {
-        // SAFETY: the caller of `new` promised that the register exists, and that nothing that Rust
-        // relies on changes.
+        // SAFETY: the caller of `new` promised that the register exists, and that the write changes
+        // nothing that Rust relies on.
         unsafe {
             asm!(
                 "msr S{op0}_{op1}_C{crn}_C{crm}_{op2}, {value}",
@@ -80,8 +80,9 @@ impl SystemRegisters for ThisCpu {
     }
 }
 
-/// Whether the register identifies the CPU: it never changes, so it need not be read twice (Arm
-/// ARM, D19.1, "op0==0b11, Moves to and from non-debug System registers": op1 and CRn are 0).
+/// Whether this is an identification register, whose value never changes, so that the compiler may
+/// omit repeated reads (Arm ARM, D19.1, "op0==0b11, Moves to and from non-debug System registers":
+/// op1 and CRn are 0).
 const fn is_identification(encoding: u16) -> bool {
     op0(encoding) == 3 && op1(encoding) == 0 && crn(encoding) == 0
 }

@@ -2,8 +2,9 @@
 
 //! The exception vectors of all levels.
 //!
-//! On entry: an exception, taken at the level that it is for. On leaving: EL2 and EL3 have entered
-//! the kernel, or the exception is reported and the power off. Nothing returns from an exception.
+//! On entry: an exception, taken to the level of the vectors. On leaving: the handler of EL2 or EL3
+//! has entered the kernel, or the exception has been reported and the machine powered off. No
+//! exception returns.
 //!
 //! Source: Arm ARM (DDI 0487), D1.4.1 (vector offsets).
 
@@ -13,21 +14,20 @@ use aarch64_cpu::registers::CurrentEL;
 
 use crate::cpu::{el2, el3, exceptions};
 
-/// The size of the part of the table that is left out, in bytes: the first four entries.
+/// The size in bytes of the omitted part of the table, its first four entries.
 pub(crate) const SKIPPED: usize = 4 * ENTRY_SIZE;
 
 const ENTRY_SIZE: usize = 128;
 
-/// The vector table of EL1, EL2 and EL3, without the entries that nothing can reach: of sixteen,
-/// the second four are for exceptions from the same level on its own stack pointer, and the third
-/// four for those from a lower level in AArch64. Nothing runs with SP_EL0 or in AArch32, so the
-/// linker script puts the Image header and the first code in place of the first [`SKIPPED`] bytes,
-/// and other code in place of the last four entries. Each entry keeps its index in x4 and leads to
-/// [`dispatch`].
+/// The vector table of EL1, EL2 and EL3, without unreachable entries: of sixteen, the second four
+/// are for exceptions from the same level with its own stack pointer, and the third four for those
+/// from a lower level in AArch64. Nothing runs with SP_EL0 or in AArch32, so the linker script puts
+/// the Image header and the first code in place of the first [`SKIPPED`] bytes, and other code in
+/// place of the last four entries. Each entry stores its index in x4 and branches to [`dispatch`].
 ///
 /// # Safety
 ///
-/// Only the CPU comes here, by VBAR_ELx.
+/// Must not be called: only the CPU enters here, through VBAR_ELx.
 #[unsafe(naked)]
 #[unsafe(link_section = ".vectors")]
 pub(crate) unsafe extern "C" fn vectors() {
@@ -45,12 +45,12 @@ pub(crate) unsafe extern "C" fn vectors() {
     )
 }
 
-/// EL2 and EL3 look for a call of the loader's own; at EL1 every exception is reported. No return:
-/// registers need not be saved.
+/// At EL2 and EL3, branches to the handler, which accepts the loader's own call; at EL1, reports
+/// every exception. Nothing returns, so no registers are saved.
 ///
 /// # Safety
 ///
-/// An entry of the table leads here, with its index in x4.
+/// Only the entries of the table branch here, with their index in x4.
 #[unsafe(naked)]
 unsafe extern "C" fn dispatch() -> ! {
     naked_asm!(

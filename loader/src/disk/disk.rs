@@ -2,8 +2,8 @@
 
 //! A disk: a virtio block device on an MMIO transport, legacy or modern, or on PCI.
 //!
-//! On entry the devices are as QEMU reset them. A disk that is dropped is reset, so that it writes
-//! nowhere afterwards.
+//! On entry the devices are in QEMU's reset state. Dropping a disk resets it, so that it no longer
+//! writes to memory.
 //!
 //! Source: Virtual I/O Device (VIRTIO) 1.2, sections 4.1 (PCI), 4.2 (MMIO) and 5.2 (block device).
 
@@ -23,7 +23,7 @@ use crate::cpu::mmu::DeviceMemory;
 use crate::disk::pci::{PciBus, PciError};
 use crate::disk::virtio_blk::{Request, RequestError, SetUpError, VirtioBlk};
 
-/// Where in the window of an MMIO transport the device's configuration starts, in bytes (VIRTIO
+/// The offset of the device's configuration in the window of an MMIO transport, in bytes (VIRTIO
 /// 1.2, 4.2.2).
 const MMIO_CONFIGURATION: u64 = 0x100;
 
@@ -50,7 +50,7 @@ pub(crate) enum DiskError {
         blocks: Count,
         error: RequestError,
     },
-    /// What was written may not be on the disk.
+    /// Completed writes may not be on stable storage.
     #[error("flush error: {0}")]
     Flush(RequestError),
     #[error("the disk is read-only")]
@@ -66,7 +66,7 @@ pub(crate) enum DiskError {
     Gone,
 }
 
-/// Where a disk is attached.
+/// The attachment of a disk, which is its name in messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiskName {
     Mmio(Region),
@@ -87,14 +87,14 @@ impl fmt::Display for DiskName {
 
 /// A disk that can be read and written.
 pub(crate) struct Disk {
-    /// How many blocks of 512 bytes it has.
+    /// The capacity in blocks of 512 bytes.
     pub(crate) capacity: Lba,
     device: VirtioBlk,
 }
 
 impl Disk {
-    /// Opens the block device of an MMIO transport; `None` when there is no device, or one of
-    /// another kind.
+    /// Opens the block device on an MMIO transport; `None` when there is no device or it is not a
+    /// block device.
     pub(crate) fn open(registers: DeviceMemory) -> Option<(DiskName, Result<Self, DiskError>)> {
         let name = DiskName::Mmio(registers.region());
         let (header, configuration) = registers.split_at(Bytes(MMIO_CONFIGURATION))?;
@@ -128,14 +128,14 @@ impl Disk {
         })
     }
 
-    /// Reads whole blocks from `lba` on into memory.
+    /// Reads whole blocks, starting at `lba`, into memory.
     pub(crate) fn read(&mut self, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
         self.transfer(lba, Request::Read(bytes))
     }
 
-    /// Writes whole blocks from `lba` on. Where they are a part of one of the disk's blocks, the
-    /// rest of that is written as it was read just before: a power cut can tear the disk's
-    /// block, but leaves as it is what was not to be changed.
+    /// Writes whole blocks, starting at `lba`. If they cover only a part of one of the disk's
+    /// blocks, the rest of that block is read first and written back unchanged: a power cut can
+    /// tear the disk's block, but the bytes outside the write keep their values.
     pub(crate) fn write(&mut self, lba: Lba, bytes: &[u8]) -> Result<(), DiskError> {
         if self.device.is_read_only() {
             return Err(DiskError::ReadOnly);
@@ -143,7 +143,7 @@ impl Disk {
         self.transfer(lba, Request::Write(bytes))
     }
 
-    /// Waits until all that was written is on stable storage.
+    /// Waits until all completed writes are on stable storage.
     pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
         if !self.device.has_flush() {
             return Ok(());
@@ -153,7 +153,7 @@ impl Disk {
             .map_err(DiskError::Flush)
     }
 
-    /// Makes the requests of a transfer, once it is known to lie on the disk.
+    /// Checks that a transfer is within the disk, and makes its requests.
     #[inline(never)]
     fn transfer(&mut self, mut lba: Lba, mut request: Request<'_>) -> Result<(), DiskError> {
         let is_write = matches!(request, Request::Write(_));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The configuration space of PCI: an array of registers in memory (ECAM), as long as the device
-//! tree says, and each access one plain load or store.
+//! The PCI configuration space: an array of memory-mapped registers (ECAM), of the length in the
+//! device tree. Each access is one plain load or store.
 //!
 //! Source: PCI Express Base Specification 3.0, section 7.2.2 (ECAM).
 
@@ -14,23 +14,23 @@ use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 
 use crate::cpu::mmu::DeviceMemory;
 
-/// How many bits of an address are the place within a function, a device and a bus.
+/// The lowest address bits of the function, device and bus numbers.
 const FUNCTION_SHIFT: u32 = 12;
 const DEVICE_SHIFT: u32 = 15;
 const BUS_SHIFT: u32 = 20;
 
-type Registers = [ReadPureWrite<u32>];
+type ConfigurationRegisters = [ReadPureWrite<u32>];
 
-/// The registers of all functions. What lies beyond them reads as where there is no function, and
-/// takes no writes.
+/// The registers of all functions. Beyond them, reads return the value for a missing function, and
+/// writes are ignored.
 pub(super) struct Ecam<'a> {
-    to_read: SharedMmioPointer<'a, Registers>,
-    /// `None` in a copy that the driver crate makes for reading only.
-    to_write: Option<UniqueMmioPointer<'a, Registers>>,
+    to_read: SharedMmioPointer<'a, ConfigurationRegisters>,
+    /// `None` in the read-only copies that the driver crate makes.
+    to_write: Option<UniqueMmioPointer<'a, ConfigurationRegisters>>,
 }
 
 impl Ecam<'static> {
-    /// The configuration space in this memory. `None` when it is not aligned.
+    /// Returns the configuration space in this memory. `None` when it is not aligned.
     pub(super) fn new(memory: DeviceMemory) -> Option<Self> {
         let registers = memory.slice()?;
         Some(Self {
@@ -41,12 +41,12 @@ impl Ecam<'static> {
 }
 
 impl Ecam<'_> {
-    /// How many buses there is room for.
+    /// Returns the number of buses that fit in the registers.
     pub(super) fn buses(&self) -> u64 {
         (size_of::<u32>() * self.to_read.len()) as u64 >> BUS_SHIFT
     }
 
-    /// The same registers, for the driver crate to keep while it works.
+    /// Reborrows the registers for the driver crate, which takes ownership of its value.
     pub(super) fn lend(&mut self) -> Ecam<'_> {
         Ecam {
             to_read: self.to_read,
@@ -55,7 +55,7 @@ impl Ecam<'_> {
     }
 }
 
-/// The place of a function's register in the array.
+/// Returns the index of a function's register in the array.
 fn index(function: PciFunction, offset: u8) -> usize {
     let bytes = usize::from(function.bus) << BUS_SHIFT
         | usize::from(function.device) << DEVICE_SHIFT
@@ -88,7 +88,7 @@ impl ConfigurationAccess for Ecam<'_> {
         self.write(of_plan(function), offset, value);
     }
 
-    // Safe whatever the copy is used for: it cannot write.
+    // Safe for any use of the copy: it cannot write.
     unsafe fn unsafe_clone(&self) -> Self {
         Self {
             to_read: self.to_read,
@@ -110,7 +110,7 @@ fn of_plan(function: DeviceFunction) -> PciFunction {
     }
 }
 
-/// The function as the driver crate names it.
+/// Converts a function to the driver crate's type.
 pub(super) fn of_driver(function: PciFunction) -> DeviceFunction {
     let PciFunction {
         bus,

@@ -2,16 +2,17 @@
 
 //! Disks on PCI: `-drive if=virtio` and `-device virtio-blk-pci`.
 //!
-//! On entry nobody has set up the bus: QEMU leaves that to firmware. On leaving, the buses behind
-//! bridges have numbers; a block device that was opened has addresses for its registers, its memory
-//! accesses and DMA are on, and the bridges before it let them through. All else is as it was;
-//! Linux numbers the buses and gives out the addresses anew.
+//! On entry the bus is not set up: QEMU leaves that to firmware. On leaving, the buses behind
+//! bridges have numbers; an opened block device has addresses for its registers, its memory
+//! accesses and DMA are enabled, and the bridges on the path to it forward them. Everything else is
+//! unchanged; Linux renumbers the buses and reassigns the addresses.
 //!
-//! Source: VIRTIO 1.2, section 4.1; the plan of buses and addresses names its own.
+//! Source: VIRTIO 1.2, section 4.1; little_loader_core's `disk/pci_plan` names the sources for
+//! buses and addresses.
 
 use little_loader_core::disk::pci_plan::buses::Buses;
 use little_loader_core::disk::pci_plan::configuration::PciFunction;
-use little_loader_core::disk::pci_plan::windows::{HostWindow, PlacementError};
+use little_loader_core::disk::pci_plan::windows::{BarError, HostWindow};
 use little_loader_core::tree::pci_host::PciHost;
 use thiserror::Error;
 use virtio_drivers::transport::pci::bus::PciRoot;
@@ -25,7 +26,7 @@ use crate::disk::virtio_hal::LoaderHal;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum PciError {
     #[error(transparent)]
-    Placement(#[from] PlacementError),
+    Placement(#[from] BarError),
     #[error("no virtio 1.0 registers: leave out disable-modern=on")]
     NoModernRegisters,
 }
@@ -36,11 +37,11 @@ impl From<VirtioPciError> for PciError {
     }
 }
 
-/// A host bridge whose buses have numbers.
+/// A PCI host bridge with numbered buses.
 pub(crate) struct PciBus {
     ecam: Ecam<'static>,
     window: HostWindow,
-    /// The buses and what is on them.
+    /// The buses and the block devices on them.
     pub(crate) buses: Buses,
 }
 
@@ -60,7 +61,7 @@ impl PciBus {
         })
     }
 
-    /// Gives a device addresses for its registers and turns it on.
+    /// Assigns addresses to a device's registers and enables the device.
     #[inline(never)]
     pub(super) fn transport(&mut self, device: PciFunction) -> Result<PciTransport, PciError> {
         self.window.turn_on(&mut self.ecam, &self.buses, device)?;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Requests to a virtio block device: one at a time, each with a time limit. Rings and transports
-//! are the driver crate's; its own block driver waits for a flush for ever, and does not say which
-//! limits the device sets.
+//! are the driver crate's, but not the block driver: the crate's own waits forever for a flush, and
+//! does not report the device's limits.
 //!
-//! On entry the transport belongs to a block device. A device that is dropped is reset, so that it
-//! writes nowhere afterwards.
+//! On entry the transport belongs to a block device. Dropping a device resets it, so that it no
+//! longer writes to memory.
 //!
 //! Source: VIRTIO 1.2, sections 3.1.1 (initialization), 5.2 (block device).
 
@@ -24,11 +24,11 @@ use crate::disk::virtio_hal::LoaderHal;
 use crate::machine::console::{fatal, warning};
 use crate::machine::power;
 
-/// The only queue that is used, and its length: a request has at most three descriptors.
+/// The only queue in use, and its length: a request has at most three descriptors.
 const QUEUE: u16 = 0;
 const QUEUE_SIZE: usize = 4;
 
-/// Feature bits. SEG_MAX is not among them: a request has one segment of data, which every limit
+/// Feature bits. SEG_MAX is not needed: a request has one segment of data, which every limit
 /// allows.
 const SIZE_MAX: u64 = 1 << 1;
 const READ_ONLY: u64 = 1 << 5;
@@ -42,15 +42,15 @@ const CAPACITY: usize = 0;
 const CAPACITY_HIGH: usize = 4;
 const SIZE_MAX_FIELD: usize = 8;
 const BLK_SIZE_FIELD: usize = 20;
-/// How often the capacity is read, until both halves are of the same configuration.
+/// The maximum number of attempts to read both halves of the capacity from the same configuration.
 const CAPACITY_READS: u32 = 100;
 
-/// Types of requests.
+/// Request types.
 const TYPE_READ: u8 = 0;
 const TYPE_WRITE: u8 = 1;
 const TYPE_FLUSH: u8 = 4;
 
-/// Answers.
+/// Values of the status byte; `STATUS_NONE` is its value until the device answers.
 const STATUS_OK: u8 = 0;
 const STATUS_UNSUPPORTED: u8 = 2;
 const STATUS_NONE: u8 = 0xff;
@@ -96,7 +96,7 @@ pub(super) enum Request<'a> {
 }
 
 impl Request<'_> {
-    /// The bytes that are read or written.
+    /// Returns the number of bytes to read or write.
     pub(super) fn length(&self) -> Bytes {
         Bytes(match self {
             Self::Read(bytes) => bytes.len(),
@@ -105,7 +105,7 @@ impl Request<'_> {
         } as u64)
     }
 
-    /// The request for the first `at` bytes, and the one for the rest.
+    /// Splits into a request for the first `at` bytes and one for the rest.
     pub(super) fn split(self, at: usize) -> (Self, Self) {
         match self {
             Self::Read(bytes) => {
@@ -121,13 +121,14 @@ impl Request<'_> {
     }
 }
 
-/// A transport whose device is reset when it is dropped: no device may write to buffers that are
-/// used otherwise. The driver crate's own way waits for ever.
+/// A transport that resets its device when dropped, so that the device cannot write to buffers that
+/// are used for something else by then. The driver crate's own reset waits forever.
 struct ResetOnDrop(ManuallyDrop<SomeTransport<'static>>);
 
 impl ResetOnDrop {
-    /// Resets the device and waits until it is done, after which it owns no buffer. A device that
-    /// keeps its buffers is the end of the boot.
+    /// Resets the device and waits until the reset is complete, after which the device owns no
+    /// buffers. If the reset does not complete in time, the boot ends: the device could still write
+    /// to memory.
     fn reset(&mut self) {
         self.0.set_status(DeviceStatus::empty());
         let deadline = Deadline::after(time_limit::RESET.0);
@@ -146,29 +147,29 @@ impl ResetOnDrop {
 impl Drop for ResetOnDrop {
     fn drop(&mut self) {
         match *self.0 {
-            // The reset is over with the write, in QEMU and wherever else there are transports on
-            // MMIO; to read it back costs an exit from the guest.
+            // On MMIO the reset is complete with the write, in QEMU and wherever else such
+            // transports exist; reading the status back would cost a VM exit.
             SomeTransport::Mmio(_) => self.0.set_status(DeviceStatus::empty()),
             SomeTransport::Pci(_) => self.reset(),
         }
     }
 }
 
-/// A block device that takes requests. The transport comes first: dropped first, it resets the
-/// device before the memory of the rings is given back.
+/// A block device that is ready for requests. The transport is the first field, so it is dropped
+/// first: it resets the device before the memory of the rings is freed.
 pub(super) struct VirtioBlk {
     transport: ResetOnDrop,
     queue: VirtQueue<LoaderHal, QUEUE_SIZE>,
     features: u64,
-    /// How many blocks of 512 bytes it has.
+    /// The capacity in blocks of 512 bytes.
     pub(super) capacity: Lba,
-    /// What it asks of requests.
+    /// The device's limits on requests.
     pub(super) limits: Limits,
     is_gone: bool,
 }
 
 impl VirtioBlk {
-    /// Sets the device up.
+    /// Initializes the device (VIRTIO 1.2, 3.1.1).
     pub(super) fn new(transport: SomeTransport<'static>) -> Result<Self, SetUpError> {
         let mut guard = ResetOnDrop(ManuallyDrop::new(transport));
         let transport = &mut *guard.0;
@@ -197,7 +198,7 @@ impl VirtioBlk {
 
         let mut queue =
             VirtQueue::new(transport, QUEUE, false, false).map_err(|_| SetUpError::Queue)?;
-        // The answer is waited for in memory.
+        // The driver polls the used ring and needs no interrupts.
         queue.set_dev_notify(false);
         transport.finish_init();
         Ok(Self {
@@ -210,17 +211,17 @@ impl VirtioBlk {
         })
     }
 
-    /// Whether it takes no writes.
+    /// Whether the device is read-only (VIRTIO_BLK_F_RO).
     pub(super) fn is_read_only(&self) -> bool {
         self.features & READ_ONLY != 0
     }
 
-    /// Whether what was written may still be in a cache until it is flushed.
+    /// Whether the device has a write cache that needs a flush (VIRTIO_BLK_F_FLUSH).
     pub(super) fn has_flush(&self) -> bool {
         self.features & FLUSH != 0
     }
 
-    /// Makes a request for the blocks from `lba` on, 0 for a flush, and waits for the answer.
+    /// Makes a request for the blocks starting at `lba`, 0 for a flush, and waits for the answer.
     pub(super) fn request(&mut self, lba: Lba, request: Request<'_>) -> Result<(), RequestError> {
         let mut header = [0; 16];
         header[0] = match request {
@@ -246,8 +247,8 @@ impl VirtioBlk {
         }
     }
 
-    /// Hands buffers to the device and waits until it gives them back, or takes them back by a
-    /// reset when it has not done so within the limit.
+    /// Passes buffers to the device and waits until the device returns them. If it does not within
+    /// the limit, reclaims them by a reset.
     fn ask<'a>(
         &mut self,
         inputs: &'a [&'a [u8]],
@@ -257,8 +258,8 @@ impl VirtioBlk {
         if self.is_gone {
             return Err(RequestError::Gone);
         }
-        // SAFETY: the buffers are borrowed until this function returns, and it returns when they
-        // have been popped, or after `give_up`: then the device is reset and owns none.
+        // SAFETY: the buffers are borrowed until this function returns, and it returns only after
+        // they have been popped, or after `give_up`: then the device is reset and owns none.
         let token =
             unsafe { self.queue.add(inputs, outputs) }.map_err(|_| RequestError::Confused)?;
         if self.queue.should_notify() {
@@ -267,8 +268,8 @@ impl VirtioBlk {
         let deadline = Deadline::after(limit.0);
         while !self.queue.can_pop() {
             if deadline.has_passed() {
-                // QEMU ends a reset only when its own requests to the host are over, so this may be
-                // the last line.
+                // QEMU completes a reset only after its own requests to the host, so this may be
+                // the last line printed.
                 warning(format_args!(
                     "the disk has not answered for {limit} and is reset; if nothing follows, the host's storage hangs"
                 ));
@@ -284,7 +285,7 @@ impl VirtioBlk {
         Ok(())
     }
 
-    /// Resets the device, for good.
+    /// Resets the device permanently: no request follows.
     fn give_up(&mut self) {
         self.is_gone = true;
         self.transport.reset();
@@ -298,8 +299,8 @@ fn read_field(transport: &SomeTransport<'_>, offset: usize) -> Result<u32, SetUp
         .map_err(|_| SetUpError::Configuration)
 }
 
-/// Reads the capacity, both halves of which must be of the same generation of the configuration.
-/// The legacy interface has no generations.
+/// Reads the capacity, with both halves from the same generation of the configuration. The legacy
+/// interface has no generations.
 fn read_capacity(transport: &SomeTransport<'_>) -> Result<Lba, SetUpError> {
     let is_legacy = transport.requires_legacy_layout();
     let generation = || match is_legacy {

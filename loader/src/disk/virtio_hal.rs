@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The memory that the virtio driver crate asks for: pages for the rings, and addresses as the
-//! device uses them. Memory is mapped one to one, and the device goes through the same caches as
-//! the CPU, so that nothing is to be done to share a buffer.
+//! Memory for the virtio driver crate: pages for the rings, and addresses as the device uses them.
+//! Memory is identity-mapped, and the device uses the same caches as the CPU, so sharing a buffer
+//! needs no work.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -16,17 +16,17 @@ use crate::machine::memory;
 
 pub(super) struct LoaderHal;
 
-/// How many pages of the pool were handed out, from its start. A disk needs two, and one is open at
-/// a time.
+/// The number of pages allocated from the start of the pool. A disk needs two, and only one disk is
+/// open at a time.
 static PAGES_USED: AtomicUsize = AtomicUsize::new(0);
-/// How many of them were not given back yet.
+/// The number of these pages that are not freed yet.
 static PAGES_HELD: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: `dma_alloc` returns pages of the pool, which the linker script aligns to pages and
-// nothing else refers to. It takes the next ones each time and starts anew only when all were given
-// back, so that no two allocations overlap; one CPU runs. `mmio_phys_to_virt` returns pointers to
-// memory that is mapped as device memory. CPU and device use the same addresses, so that `share`
-// has nothing to do.
+// nothing else refers to. It allocates pages in order and starts again only when all are freed, so
+// no two allocations overlap; only one CPU runs. `mmio_phys_to_virt` returns pointers to memory
+// that is mapped as device memory. CPU and device use the same addresses, so `share` has nothing to
+// do.
 unsafe impl Hal for LoaderHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         let pool = memory::dma();
@@ -36,13 +36,13 @@ unsafe impl Hal for LoaderHal {
         let Some(address) =
             NonNull::new(start as *mut u8).filter(|_| start + length <= pool.end().0 as usize)
         else {
-            // Address 0 tells the driver that there is no memory.
+            // Address 0 reports to the driver crate that there is no memory.
             return (0, NonNull::dangling());
         };
         PAGES_USED.store(used + pages, Ordering::Relaxed);
         let held = PAGES_HELD.load(Ordering::Relaxed);
         PAGES_HELD.store(held + pages, Ordering::Relaxed);
-        // SAFETY: these pages lie in the pool, and nobody has them.
+        // SAFETY: these pages are in the pool, and in no other allocation.
         unsafe { address.write_bytes(0, length) };
         (start as PhysAddr, address)
     }
@@ -56,8 +56,8 @@ unsafe impl Hal for LoaderHal {
         0
     }
 
-    // The driver crate asks for registers within a BAR, which lies in the host bridge's window:
-    // that is mapped already.
+    // The driver crate asks for registers within a BAR, which is in the host bridge's window and
+    // therefore already mapped.
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
         let memory = Region::new(Addr(paddr), Bytes(size as u64)).and_then(mmu::map_device);
         match memory.and_then(DeviceMemory::slice) {

@@ -3,7 +3,7 @@
 //! The console: the PL011 that the DTB's stdout-path names.
 //!
 //! Each access is a VM exit under KVM, so the flag register is read once for as many bytes as the
-//! FIFO holds, not once a byte. Before the DTB is read, and when there is none, the console is the
+//! FIFO holds, not once per byte. Before the DTB is read, and if there is none, the console is the
 //! PL011 that every virt machine has.
 //!
 //! Source: Arm PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3.
@@ -18,36 +18,36 @@ use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use crate::cpu::deadline::Deadline;
 use crate::cpu::mmu::DeviceMemory;
 
-/// Where QEMU's virt machine has its PL011, in all its versions (QEMU, `hw/arm/virt.c`,
+/// The address of the PL011 on QEMU's virt machine, in all versions (QEMU, `hw/arm/virt.c`,
 /// `VIRT_UART`).
 const DEFAULT_PL011: usize = 0x0900_0000;
 
 /// FR: the transmit FIFO is empty.
 const FR_TXFE: u32 = 1 << 7;
-/// IBRD and FBRD, the divisor of the baud rate in 64ths: 115200 from the virt machine's 24 MHz
-/// (QEMU, `hw/arm/virt.c`, `/apb-pclk`). QEMU sends at any rate, but Linux divides by it when it
-/// finds the UART on.
+/// IBRD and FBRD, the baud rate divisor in 64ths: 115200 baud from the virt machine's 24 MHz (QEMU,
+/// `hw/arm/virt.c`, `/apb-pclk`). QEMU transmits with any divisor, but Linux divides by it if it
+/// finds the UART enabled.
 const BAUD_DIVISOR_64THS: u32 = (24_000_000 * 4 + 115_200 / 2) / 115_200;
 /// LCR_H: 8 data bits, FIFOs on.
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
-/// CR: UART, transmitter and receiver on.
+/// CR: UART, transmitter and receiver enabled.
 const CR_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 
-/// How many bytes the transmit FIFO holds.
+/// The size of the transmit FIFO in bytes.
 const FIFO_DEPTH: u8 = 16;
-/// After how many seconds a UART that does not send is given up, and the loader goes on in silence.
-/// A full FIFO takes 1.4 ms at 115200 baud.
+/// The time in seconds after which the loader gives up a UART that does not transmit, and continues
+/// without output. A full FIFO takes 1.4 ms at 115200 baud.
 const TIMEOUT_SECONDS: u64 = 1;
 
-/// The address of the registers; 0 when the machine has no PL011 as its console.
+/// The address of the registers; 0 if no PL011 can be used as the console.
 static PL011: AtomicUsize = AtomicUsize::new(DEFAULT_PL011);
-/// How many bytes still fit the FIFO for sure.
+/// The number of bytes that are certain to fit in the FIFO.
 #[unsafe(link_section = ".data")]
 static ROOM: AtomicU8 = AtomicU8::new(0);
 
 /// The registers up to the control register.
 #[repr(C)]
-struct Registers {
+struct Pl011 {
     data: WriteOnly<u32>,
     unused_1: [u32; 5],
     flags: ReadPure<u32>,
@@ -58,40 +58,39 @@ struct Registers {
     control: WriteOnly<u32>,
 }
 
-/// Makes the PL011 with these registers the console and turns it on, or silences the console when
+/// Makes the PL011 with these registers the console and enables it, or silences the console if
 /// there is none.
 pub(crate) fn open(registers: Option<DeviceMemory>) {
-    let registers = registers.and_then(DeviceMemory::registers::<Registers>);
+    let registers = registers.and_then(DeviceMemory::registers::<Pl011>);
     let address = registers.map_or(0, |mut registers| registers.ptr_mut().addr());
     PL011.store(address, Ordering::Relaxed);
     if let Some(mut uart) = uart() {
         field!(uart, integer_divisor).write(BAUD_DIVISOR_64THS / 64);
         field!(uart, fractional_divisor).write(BAUD_DIVISOR_64THS % 64);
-        // The divisor counts from here on (PL011 TRM, 3.3.6).
+        // The write to LCR_H makes the divisor take effect (PL011 TRM, 3.3.6).
         field!(uart, line_control).write(LCR_H_8_BITS_FIFO);
         field!(uart, control).write(CR_ON);
     }
 }
 
-/// Goes back to the PL011 that every virt machine has: the one that the DTB named cannot be used.
+/// Falls back to the PL011 that every virt machine has, since the one in the DTB cannot be used.
 pub(crate) fn use_default() {
     PL011.store(DEFAULT_PL011, Ordering::Relaxed);
     ROOM.store(0, Ordering::Relaxed);
 }
 
-fn uart() -> Option<UniqueMmioPointer<'static, Registers>> {
-    let address = NonNull::new(PL011.load(Ordering::Relaxed) as *mut Registers)?;
-    // SAFETY: `PL011` holds what `open` took out of a pointer to mapped registers, or the address
-    // that is fixed on every virt machine, which the reset code maps as device memory. One CPU
-    // runs: where an exception interrupts a line to print its own, the two accesses do not
-    // overlap.
+fn uart() -> Option<UniqueMmioPointer<'static, Pl011>> {
+    let address = NonNull::new(PL011.load(Ordering::Relaxed) as *mut Pl011)?;
+    // SAFETY: `PL011` holds the address from a pointer to mapped registers, stored by `open`, or
+    // the fixed one of every virt machine, which the reset code maps as device memory. Only one CPU
+    // runs: if an exception interrupts a line to print its own, the two accesses do not overlap.
     Some(unsafe { UniqueMmioPointer::new(address) })
 }
 
-struct Console(UniqueMmioPointer<'static, Registers>);
+struct Console(UniqueMmioPointer<'static, Pl011>);
 
 impl Console {
-    /// Waits until the transmit FIFO is empty; `false` when it does not become so.
+    /// Waits until the transmit FIFO is empty; `false` after a timeout.
     fn wait_for_empty_fifo(&self) -> bool {
         let is_empty = || field_shared!(self.0, flags).read() & FR_TXFE != 0;
         if is_empty() {
@@ -136,7 +135,7 @@ pub(crate) fn fatal(text: fmt::Arguments<'_>) {
     print("little-loader: fatal: ", text);
 }
 
-/// Prints a line that tells what is odd but no reason to stop.
+/// Prints a line about a problem that does not stop the boot.
 pub(crate) fn warning(text: fmt::Arguments<'_>) {
     print("little-loader: warning: ", text);
 }
@@ -144,7 +143,7 @@ pub(crate) fn warning(text: fmt::Arguments<'_>) {
 fn print(prefix: &str, text: fmt::Arguments<'_>) {
     if let Some(uart) = uart() {
         let mut console = Console(uart);
-        // A console that does not send has no way to say so.
+        // A console that does not transmit cannot report that.
         let _ = console
             .write_str(prefix)
             .and_then(|()| console.write_fmt(text))
@@ -157,7 +156,7 @@ macro_rules! say {
     ($($arguments:tt)*) => { $crate::machine::console::line(format_args!($($arguments)*)) };
 }
 
-/// Prints a line when the build has `LITTLE_LOADER_TRACE=1`; else it is not even compiled in.
+/// Prints a line if the build has `LITTLE_LOADER_TRACE=1`; otherwise the compiler removes it.
 macro_rules! trace {
     ($($arguments:tt)*) => {
         if $crate::boot::build_settings::TRACE {

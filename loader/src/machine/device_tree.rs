@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The DTB in memory: found, packed, checked once, read, moved where it must be, and edited for the
-//! kernel.
+//! The DTB in memory: the loader finds, packs and checks it once, reads it, moves it if necessary,
+//! and edits it for the kernel.
 
 use aarch64_cpu::registers::{Readable, SCTLR_EL1};
-use little_loader_core::display::Decimal;
 use little_loader_core::kernel::entry_level::ExceptionLevel;
 use little_loader_core::tree::edit::{self, ChosenProperties};
 use little_loader_core::tree::error::DtbError;
@@ -14,7 +13,7 @@ use little_loader_core::tree::gic::Gic;
 use little_loader_core::tree::header::{self, pack};
 use little_loader_core::tree::machine::Machine;
 use little_loader_core::tree::power_pin::GpioPowerOff;
-use little_loader_core::units::{Addr, Bytes, Region};
+use little_loader_core::units::{Addr, Bytes, Count, Region};
 
 use crate::cpu::mmu;
 use crate::machine::console::{trace, warning};
@@ -22,33 +21,33 @@ use crate::machine::gic;
 use crate::machine::memory::{self, DtbAddress, DtbMemory, Ram};
 use crate::machine::power::PowerOff;
 
-/// Where QEMU's virt machine has its RAM, and with an ELF the DTB (QEMU, `hw/arm/virt.c`,
-/// `VIRT_MEM`).
+/// The start of RAM on QEMU's virt machine; QEMU puts the DTB there if the loader is an ELF (QEMU,
+/// `hw/arm/virt.c`, `VIRT_MEM`).
 const RAM_BASE: Addr = Addr(0x4000_0000);
 
 /// The DTB that QEMU handed over, packed.
 pub(crate) struct DeviceTree {
-    /// Where it lies, with room to grow once it has been given a place.
+    /// Its memory, with room to grow after `settle`.
     memory: DtbMemory,
     /// Its length in bytes.
     length: usize,
 }
 
-/// The DTB as the kernel gets it. Only [`DeviceTree::tell_the_kernel`] makes one.
+/// The DTB as passed to the kernel. Only [`DeviceTree::tell_the_kernel`] constructs one.
 pub(crate) struct KernelDtb(Region);
 
 impl KernelDtb {
-    /// Where it lies.
+    /// Returns the addresses of the DTB.
     pub(crate) fn region(&self) -> Region {
         self.0
     }
 }
 
-/// Finds the DTB: at the address that QEMU passed, or at the start of RAM where it passed none.
+/// Finds the DTB: at the address that QEMU passed, or at the start of RAM if it passed none.
 ///
 /// # Errors
 ///
-/// When there is none, or it is corrupt.
+/// When there is no DTB, or it is corrupt.
 pub(crate) fn find(passed: DtbAddress) -> Result<DeviceTree, DtbError> {
     let (header, most) = (Bytes(HEADER_SIZE as u64), Bytes(header::MAX_SIZE));
     let mut memory = DtbMemory::at(passed, RAM_BASE, header, most).ok_or(DtbError::NotRam)?;
@@ -65,7 +64,7 @@ pub(crate) fn find(passed: DtbAddress) -> Result<DeviceTree, DtbError> {
 }
 
 impl DeviceTree {
-    /// What the DTB says of the machine.
+    /// Reads the properties of the machine from the DTB.
     pub(crate) fn read(&self) -> Result<Machine, DtbError> {
         Machine::read(self.fdt())
     }
@@ -74,12 +73,12 @@ impl DeviceTree {
         &self.memory.bytes()[..self.length]
     }
 
-    /// What QEMU's `-append` gave.
+    /// Returns the value of QEMU's `-append`.
     pub(crate) fn append(&self, machine: &Machine) -> &[u8] {
         &self.bytes()[machine.bootargs.clone()]
     }
 
-    /// Tells learners what was found; prints nothing in a build without trace.
+    /// Prints the properties of the machine in a build with trace, and nothing otherwise.
     pub(crate) fn narrate(&self, machine: &Machine, ram: &Ram, entered: ExceptionLevel) {
         trace!("trace: entered at {entered}, DTB at {}", self.region());
         for ram in ram.map().ram.as_slice() {
@@ -109,8 +108,8 @@ impl DeviceTree {
         );
     }
 
-    /// How to power off: by PSCI, or where there is none by a pin. Entered at EL3, there is nobody
-    /// above to answer PSCI.
+    /// Returns the method to power off: PSCI, or a GPIO pin if there is no PSCI. After an entry at
+    /// EL3 no higher level implements PSCI.
     pub(crate) fn power_off(&self, machine: &Machine, entered: ExceptionLevel) -> PowerOff {
         match machine.psci.filter(|_| entered < ExceptionLevel::El3) {
             Some(conduit) => PowerOff::Psci(conduit),
@@ -120,11 +119,11 @@ impl DeviceTree {
         }
     }
 
-    /// Entered at EL3: says what the kernel will miss, and gives it the interrupts.
+    /// After an entry at EL3: warns of what the kernel lacks, and assigns the interrupts to it.
     pub(crate) fn prepare_non_secure_state(&self, machine: &Machine) -> Result<(), DtbError> {
         warning(format_args!(
             "entered at EL3 (secure=on): the kernel gets 1 CPU of {} and no PSCI to power off or reset; the flat binary has all of it",
-            Decimal(machine.cpus as u64)
+            Count::from(machine.cpus)
         ));
         if let Some(gic) = Gic::find(self.fdt())? {
             gic::give_interrupts_away(&gic);
@@ -132,24 +131,24 @@ impl DeviceTree {
         Ok(())
     }
 
-    /// Where the DTB lies.
+    /// Returns the addresses of the DTB, without the room to grow.
     pub(crate) fn region(&self) -> Region {
         self.memory.region().prefix(Bytes(self.length as u64))
     }
 
-    /// The memory that it lies in.
+    /// Returns the memory of the DTB, with the room to grow.
     pub(crate) fn memory(&self) -> &DtbMemory {
         &self.memory
     }
 
-    /// Takes the place that was found for it, with room for the edit: where it lies, or where it is
-    /// moved to now. Tells whether it could.
+    /// Makes the region chosen for the DTB, with room for the edit, its memory: moves the DTB there
+    /// unless it already starts there. Returns whether that was possible.
     pub(crate) fn settle(&mut self, place: Region, ram: &mut Ram) -> bool {
         trace!("trace: DTB at {place}");
         ram.give_dtb(&mut self.memory, place)
     }
 
-    /// Writes what the kernel is told into the DTB.
+    /// Writes the properties for the kernel into the DTB.
     pub(crate) fn tell_the_kernel(
         mut self,
         machine: &Machine,
@@ -162,7 +161,7 @@ impl DeviceTree {
     }
 
     fn fdt(&self) -> Fdt<'_> {
-        // Checked when it was found, and not changed since.
+        // `find` has checked it, and it has not changed since.
         Fdt::checked_before(self.bytes())
     }
 }

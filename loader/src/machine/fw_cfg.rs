@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's fw_cfg device, read by its DMA interface: a request is one access to a register, while
-//! reading by the data register would take one for every eight bytes.
+//! QEMU's fw_cfg device, read through its DMA interface: a request is one register access, while
+//! the data register would need one for every eight bytes.
 //!
 //! Source: QEMU, `docs/specs/fw_cfg.rst`.
 
 use aarch64_cpu::asm::barrier;
-use little_loader_core::display::Decimal;
 use little_loader_core::overrides::{self, ENTRY_SIZE, File, Files, MAX_VALUE, OverrideError};
 use little_loader_core::slots::slot::Slot;
-use little_loader_core::units::Lba;
+use little_loader_core::units::{Count, Lba};
 use safe_mmio::fields::{ReadPure, ReadPureWrite, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
@@ -18,9 +17,9 @@ use crate::machine::console::say;
 
 /// The key of the file directory.
 const DIRECTORY: u16 = 0x19;
-/// How many files are looked at; QEMU has about ten of its own.
+/// The maximum number of files in the directory that are searched; QEMU itself has about ten.
 const MAX_FILES: usize = 64;
-/// "QEMU CFG" in the DMA address register: the device can do DMA.
+/// "QEMU CFG" in the DMA address register: the device supports DMA.
 const DMA_SIGNATURE: u64 = 0x5145_4d55_2043_4647;
 /// Control bits of a request.
 const ERROR: u32 = 1 << 0;
@@ -29,23 +28,23 @@ const SELECT: u32 = 1 << 3;
 
 /// The registers. All are big-endian.
 #[repr(C)]
-struct Registers {
+struct FwCfgRegisters {
     data: ReadPure<u64>,
     selector: WriteOnly<u16>,
     unused: [u16; 3],
-    /// Read, it tells that there is DMA; written, it starts a request.
+    /// Reads as the DMA signature; a write starts a request.
     dma: ReadPureWrite<u64>,
 }
 
-/// A request, as the device reads it from memory.
+/// A request, in the layout that the device reads from memory.
 #[repr(C, align(16))]
-struct Request {
+struct DmaAccess {
     control: u32,
     length: u32,
     address: u64,
 }
 
-/// What the command line of QEMU changes.
+/// The overrides on QEMU's command line.
 #[derive(Default)]
 pub(crate) struct Overrides {
     /// The slot to boot.
@@ -55,7 +54,7 @@ pub(crate) struct Overrides {
     append: Value,
 }
 
-/// A value that was read.
+/// The value of an override.
 struct Value {
     bytes: [u8; MAX_VALUE],
     length: usize,
@@ -77,12 +76,12 @@ impl Value {
 }
 
 impl Overrides {
-    /// Reads them from the device with these registers, if the machine has it, and shows what is
-    /// used.
+    /// Reads the overrides from the device with these registers, if the machine has one, and prints
+    /// them.
     ///
     /// # Errors
     ///
-    /// When one cannot be followed.
+    /// When an override has an unknown name or an invalid value.
     #[inline(never)]
     pub(crate) fn read(registers: Option<DeviceMemory>) -> Result<Self, OverrideError> {
         let mut all = Self::default();
@@ -107,44 +106,42 @@ impl Overrides {
         if let Some(file) = files.append {
             all.append = device.value(file);
             all.append.length = overrides::append(all.append.as_bytes())?.len();
-            say!(
-                "override: append {} bytes",
-                Decimal(all.append.length as u64)
-            );
+            say!("override: append {} bytes", Count::from(all.append.length));
         }
         Ok(all)
     }
 
-    /// What is added to the kernel's command line.
+    /// Returns the text to add to the kernel's command line.
     pub(crate) fn append(&self) -> &[u8] {
         self.append.as_bytes()
     }
 }
 
-/// The device, which can do DMA.
-struct Device(UniqueMmioPointer<'static, Registers>);
+/// The device, which supports DMA.
+struct Device(UniqueMmioPointer<'static, FwCfgRegisters>);
 
 impl Device {
-    /// The device, if it can do DMA.
+    /// Returns the device, `None` if it does not support DMA.
     fn open(registers: DeviceMemory) -> Option<Self> {
-        let registers = registers.registers::<Registers>()?;
+        let registers = registers.registers::<FwCfgRegisters>()?;
         let signature = field_shared!(registers, dma).read();
         (u64::from_be(signature) == DMA_SIGNATURE).then_some(Self(registers))
     }
 
-    /// Reads an item from its start on. Bytes after its end are zeroes.
+    /// Reads an item from its start; bytes past its end are zeroes. Returns whether the device
+    /// reported success.
     fn read(&mut self, selector: u16, bytes: &mut [u8]) -> bool {
-        let mut request = Request {
+        let mut request = DmaAccess {
             control: (u32::from(selector) << 16 | SELECT | READ).to_be(),
             length: (bytes.len() as u32).to_be(),
             address: (bytes.as_mut_ptr() as u64).to_be(),
         };
         let address = &raw mut request;
         barrier::dsb(barrier::SY);
-        // QEMU has done all of it when the write is over.
+        // QEMU has completed the request when the write returns.
         field!(self.0, dma).write((address as u64).to_be());
         barrier::dsb(barrier::SY);
-        // SAFETY: the request is ours; volatile, since the device has changed it.
+        // SAFETY: `address` points to the local request; volatile, since the device has changed it.
         #[expect(clippy::disallowed_methods, reason = "RAM, not a register")]
         let control = unsafe { core::ptr::read_volatile(&raw const (*address).control) };
         u32::from_be(control) & ERROR == 0

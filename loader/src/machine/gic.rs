@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The interrupt controller, which a loader entered at EL3 hands to the non-secure state.
+//! The interrupt controller, which the loader assigns to the non-secure state after an entry at
+//! EL3.
 //!
-//! On entry: as QEMU resets it, when all interrupts belong to the secure state. On leaving: they
-//! belong to the non-secure state, in which the kernel runs.
+//! On entry: QEMU's reset state, in which all interrupts belong to the secure state. On leaving:
+//! they belong to the non-secure state, in which the kernel runs.
 
 use core::ptr::NonNull;
 
@@ -14,7 +15,7 @@ use safe_mmio::{UniqueMmioPointer, field, field_shared};
 /// GICD_CTLR.DS: one security state for all interrupts (GICv3 specification, IHI 0069, 12.9.4).
 const DISABLE_SECURITY: u32 = 1 << 6;
 
-/// The registers of a distributor that matter here (IHI 0048, 4.1.2; IHI 0069, 12.8).
+/// The registers of a distributor that are used here (IHI 0048, 4.1.2; IHI 0069, 12.8).
 #[repr(C)]
 struct Distributor {
     control: WriteOnly<u32>,
@@ -30,7 +31,7 @@ struct CpuInterface {
     priority_mask: WriteOnly<u32>,
 }
 
-/// Gives all interrupts to the non-secure state, which at reset has none.
+/// Assigns all interrupts to the non-secure state, which has none at reset.
 pub(crate) fn give_interrupts_away(gic: &Gic) {
     let Some(address) = NonNull::new(gic.distributor.start().0 as *mut Distributor) else {
         return;
@@ -43,7 +44,7 @@ pub(crate) fn give_interrupts_away(gic: &Gic) {
         field!(distributor, control).write(DISABLE_SECURITY);
         return;
     };
-    // GICD_TYPER.ITLinesNumber: the number of registers of 32 interrupts, without the first.
+    // GICD_TYPER.ITLinesNumber: the number of group registers, of 32 interrupts each, minus one.
     let last = field_shared!(distributor, kind).read() & 0x1f;
     for index in 0..=last as usize {
         if let Some(mut group) = field!(distributor, group).get(index) {
@@ -56,6 +57,6 @@ pub(crate) fn give_interrupts_away(gic: &Gic) {
     // SAFETY: as above, for the CPU interface.
     let mut cpu_interface: UniqueMmioPointer<'_, CpuInterface> =
         unsafe { UniqueMmioPointer::new(address) };
-    // The non-secure state can change the mask only where it lies in the lower half of priorities.
+    // The non-secure state can change the mask only while it is in the lower half of priorities.
     field!(cpu_interface, priority_mask).write(0xff);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The machine around the CPU: memory, device tree, console, power, and what QEMU's command line
-//! says.
+//! The machine around the CPU: memory, device tree, console, interrupt controller, power, and the
+//! overrides on QEMU's command line.
 
 pub(crate) mod console;
 pub(crate) mod device_tree;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether this machine checks the alignment of accesses while the MMU is off, as hardware does and
-//! emulation may not.
+//! Tests whether this machine checks the alignment of accesses while the MMU is off, as hardware
+//! does and emulation may not.
 
 use core::arch::{asm, naked_asm};
 
-/// Whether an unaligned load faults. Only for EL1.
+/// Whether an unaligned load faults. Must be called at EL1.
 pub(crate) fn unaligned_load_faults() -> bool {
     static WORDS: [u64; 2] = [0; 2];
     let faulted: u64;
-    // SAFETY: the load stays within the words. If it faults, the handler sets x0, steps over the
-    // load and comes back with all other registers as they were but for x9.
+    // SAFETY: the load stays within the words. If it faults, the handler sets x0, skips the load
+    // and returns with all other registers except x9 unchanged.
     unsafe {
         asm!(
             "adr x9, {vectors}",
@@ -29,8 +29,9 @@ pub(crate) fn unaligned_load_faults() -> bool {
     faulted != 0
 }
 
-/// Vectors of which only the one for a fault at this level, with its own stack pointer, leads back
-/// (Arm ARM, D1.4.1). The linker script puts them on a boundary of 2 KiB.
+/// An exception vector table in which only the entry for a synchronous exception from the current
+/// level, with its own stack pointer, returns (Arm ARM, D1.4.1). The linker script aligns it to 2
+/// KiB.
 #[unsafe(naked)]
 #[unsafe(link_section = ".vectors")]
 unsafe extern "C" fn vectors() {

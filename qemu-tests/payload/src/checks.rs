@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a kernel may expect on entry, point by point.
+//! Checks the state on entry, point by point, against what a kernel can expect.
 
 use core::fmt::Display;
 use core::ptr::NonNull;
@@ -23,7 +23,7 @@ use crate::start::Entry;
 use crate::watch::watch;
 use crate::{alignment, pci};
 
-/// What to do after the report.
+/// The action after the report.
 pub(crate) enum End {
     Off(Option<Conduit>),
     Reset(Option<Conduit>),
@@ -39,7 +39,7 @@ fn check(name: &str, value: impl Display, is_right: bool, expected: &str) {
     }
 }
 
-/// Reports everything, and what the command line wants to happen then.
+/// Reports all points, and returns the action that the command line asks for.
 pub(crate) fn report(entry: &Entry) -> End {
     let [dtb_at, x1, x2, x3] = entry.arguments;
     check("counter", entry.counter, true, "");
@@ -92,7 +92,8 @@ pub(crate) fn report(entry: &Entry) -> End {
     }
 }
 
-/// The checksum of what the harness appended to the Image, to see that all of it was loaded.
+/// Reports the checksum of the bytes that the harness appended to the Image, which shows whether
+/// all of them were loaded.
 fn report_appended(entry: &Entry) {
     let crc = bytes(Addr(entry.base + entry.file_size), entry.appended).map(crc32fast::hash);
     check("appended", entry.appended, true, "");
@@ -116,7 +117,8 @@ fn dtb_bytes(at: u64) -> Option<&'static [u8]> {
 }
 
 fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
-    // dtoolkit has judged the tree; what it says of the machine is read as the loader reads it.
+    // dtoolkit has validated the tree; the properties of the machine are read with the loader's
+    // code.
     let own = little_loader_core::tree::fdt::Fdt::checked_before(fdt.data());
     let machine = match Machine::read(own) {
         Ok(machine) => machine,
@@ -190,7 +192,8 @@ fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
     end
 }
 
-/// Overwrites all memory but `ours` and what is reserved, the loader's among it.
+/// Overwrites all memory, including the loader's, except `ours` and the reserved regions, and
+/// reports words that change afterwards.
 fn report_watch(memory: &Memory, ours: [Region; 2], tamper: bool) {
     let mut taken = memory.reserved.clone();
     for region in ours {
@@ -269,8 +272,8 @@ fn report_chosen(fdt: Fdt<'_>, in_ram: impl Fn(Region) -> bool, base: u64) {
     }
 }
 
-/// What the device tree reserves: nothing was put there, and the checksums tell whether it was
-/// written to.
+/// Reports the regions that the device tree reserves: nothing must be placed there, and the
+/// checksums show whether they were written to.
 fn report_reserved(machine: &Machine, image: Option<Region>, tree: Region) {
     let ram = machine.memory.ram.as_slice();
     for reserved in machine.memory.reserved.as_slice() {
@@ -294,7 +297,7 @@ fn report_reserved(machine: &Machine, image: Option<Region>, tree: Region) {
     }
 }
 
-/// The registers of a PL011 that set its line up (DDI 0183, section 3.3).
+/// The PL011 registers that configure its line (DDI 0183, section 3.3).
 #[repr(C)]
 struct Uart {
     unused: [u32; 9],
@@ -304,7 +307,7 @@ struct Uart {
     control: ReadPure<u32>,
 }
 
-/// How the console was left, where there is one.
+/// Reports how the loader left the console, if there is one.
 fn report_uart(machine: &Machine) {
     let Some(address) = machine
         .console
@@ -341,7 +344,7 @@ fn report_uart(machine: &Machine) {
     );
 }
 
-/// The value of `/chosen/little-loader,NAME`.
+/// Returns the value of `/chosen/little-loader,NAME`.
 fn property_named<'a>(chosen: &FdtNode<'a>, name: &str) -> Option<&'a [u8]> {
     chosen.properties().find_map(|property| {
         let is_it = property.name().strip_prefix("little-loader,") == Some(name);
@@ -356,7 +359,7 @@ struct Transport {
     status: ReadPure<u32>,
 }
 
-/// Every device must have been reset: one that is not may still write to memory.
+/// Reports whether every device was reset: one that was not may still write to memory.
 fn report_transports(machine: &Machine) {
     let mut running = 0;
     for window in machine.transports.as_slice() {
@@ -375,15 +378,15 @@ fn report_transports(machine: &Machine) {
     check("running_devices", running, running == 0, "all reset");
 }
 
-/// Memory as bytes; `None` for a null address.
+/// Returns memory as bytes; `None` for a null address.
 fn bytes(at: Addr, length: u64) -> Option<&'static [u8]> {
     let start = NonNull::new(at.0 as *mut u8)?;
-    // SAFETY: without an MMU all RAM can be read, and nothing writes to what the loader handed
-    // over.
+    // SAFETY: with the MMU off all RAM can be read, and nothing writes to the memory that the
+    // loader handed over.
     Some(unsafe { NonNull::slice_from_raw_parts(start, length as usize).as_ref() })
 }
 
-/// Calls PSCI without arguments.
+/// Calls a PSCI function without arguments; does nothing without a conduit.
 pub(crate) fn call(conduit: Option<Conduit>, function: u32) {
     match conduit {
         Some(Conduit::Hvc) => drop(Hvc::call32(function, [0; 7])),

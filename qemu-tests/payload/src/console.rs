@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The PL011 of QEMU's virt machine, as it was left for us.
+//! The PL011 of QEMU's virt machine, as the loader left it.
 
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use safe_mmio::fields::WriteOnly;
 use safe_mmio::{UniqueMmioPointer, field};
 
-/// QEMU, `hw/arm/virt.c`, `VIRT_UART`.
+/// The address of the PL011 (QEMU, `hw/arm/virt.c`, `VIRT_UART`).
 const PL011: usize = 0x0900_0000;
 
 #[repr(C)]
@@ -20,7 +20,7 @@ struct Console(UniqueMmioPointer<'static, Registers>);
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // QEMU takes bytes as fast as they come.
+        // QEMU accepts bytes as fast as they are written.
         for byte in text.bytes() {
             field!(self.0, data).write(byte.into());
         }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A tiny kernel for tests: it checks from inside what Linux asks of a loader
+//! A tiny kernel for tests: it checks from inside what Linux requires of a boot loader
 //! (`Documentation/arch/arm64/booting.rst`), reports each point as a line `payload: NAME=VALUE ok`
 //! or `payload: NAME=VALUE FAIL (what was expected)`, and ends with `payload: done`.
 //!
-//! The command line chooses more:
+//! Words on the command line select more:
 //!
-//! | word | what it does |
+//! | word | effect |
 //! | --- | --- |
 //! | `payload.watch=1` | fills all free memory, waits, and checks that it has not changed; `tamper`: changes a word itself |
 //! | `payload.unaligned=1` | reports whether an unaligned load faults |
-//! | `payload.end=off` | what happens then: power-off (the default), `reset` or `wait` |
+//! | `payload.end=off` | the action at the end: power-off (the default), `reset` or `wait` |
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
@@ -27,7 +27,7 @@ mod start;
 #[cfg(target_os = "none")]
 mod watch;
 
-/// Elsewhere there is nothing to test.
+/// On the host there is nothing to test.
 #[cfg(not(target_os = "none"))]
 fn main() {}
 

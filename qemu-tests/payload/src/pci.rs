@@ -18,16 +18,16 @@ const DEVICE_STRIDE: u64 = 8 << 12;
 const COMMAND: u64 = 4;
 const BARS: u64 = 0x10;
 const CAPABILITIES: u64 = 0x34;
-/// In the command register: the device answers at its addresses.
+/// In the command register: the device responds to accesses to its addresses.
 const MEMORY_SPACE: u32 = 1 << 1;
-/// A vendor-specific capability, and the common configuration among virtio's.
+/// The IDs of vendor-specific capabilities, and of the common configuration among virtio's.
 const VENDOR_SPECIFIC: u32 = 9;
 const COMMON: u32 = 1;
 /// The device's status in the common configuration.
 const DEVICE_STATUS: u64 = 20;
 
-/// The block devices on the first bus that somebody gave addresses to: how many, and how many of
-/// them were not reset.
+/// Returns the number of block devices on the first bus that have been assigned addresses, and how
+/// many of them were not reset.
 pub(crate) fn disks(host: &PciHost) -> (u64, u64) {
     let (mut disks, mut running) = (0, 0);
     for device in 0..32 {
@@ -41,7 +41,7 @@ pub(crate) fn disks(host: &PciHost) -> (u64, u64) {
     (disks, running)
 }
 
-/// Where the device's common configuration is.
+/// Returns the address of the device's common configuration.
 fn common_configuration(space: u64) -> Option<u64> {
     let mut at = u64::from(read(space + CAPABILITIES) & 0xfc);
     while at != 0 {
@@ -49,7 +49,7 @@ fn common_configuration(space: u64) -> Option<u64> {
         if header & 0xff == VENDOR_SPECIFIC && header >> 24 == COMMON {
             let bar = space + BARS + u64::from(read(space + at + 4) & 0xff) * 4;
             let low = read(bar);
-            // Bits 2 and 1 are 2 for an address of 64 bits.
+            // Bits 2:1 are 2 for a 64-bit address.
             let high = if low & 0b110 == 0b100 {
                 read(bar + 4)
             } else {
@@ -63,13 +63,13 @@ fn common_configuration(space: u64) -> Option<u64> {
     None
 }
 
-/// Reads a register; one that nobody has is all ones.
+/// Reads a register; a missing one reads as all ones.
 fn read(address: u64) -> u32 {
     let Some(address) = NonNull::new(address as *mut ReadPure<u32>) else {
         return u32::MAX;
     };
-    // SAFETY: the address lies in the configuration space of the DTB's host bridge, or in registers
-    // that a device there says it has. Reading these changes nothing.
+    // SAFETY: the address is in the configuration space of the DTB's host bridge, or in registers
+    // that a device there reports. Reading these changes nothing.
     let register: UniqueMmioPointer<'_, ReadPure<u32>> = unsafe { UniqueMmioPointer::new(address) };
     register.read()
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The Image header, and the first instructions: they keep the state we were entered in, relocate,
-//! and make a stack.
+//! The Image header and the first instructions, which save the state on entry, relocate the payload
+//! and set up a stack.
 
 use core::arch::{global_asm, naked_asm};
 
@@ -12,7 +12,7 @@ const FLAGS: u64 = 0b1010;
 /// relocations").
 const R_AARCH64_RELATIVE: u64 = 1027;
 
-/// What was found on entry. The reset code writes it in this order.
+/// The state on entry. The reset code writes it in this order.
 #[repr(C)]
 pub(crate) struct Entry {
     /// x0 to x3.
@@ -23,17 +23,17 @@ pub(crate) struct Entry {
     pub(crate) current_el: u64,
     /// The address of the first instruction.
     pub(crate) base: u64,
-    /// SCTLR of the exception level we are at.
+    /// SCTLR of the current exception level.
     pub(crate) sctlr: u64,
-    /// The size of the Image without what the harness appended, in bytes.
+    /// The size of the Image in bytes, without those that the harness appended.
     pub(crate) file_size: u64,
-    /// The bytes that the harness appended, as it wrote them into the header's second reserved
-    /// field.
+    /// The number of bytes that the harness appended, which it wrote into the header's field
+    /// `res2`.
     pub(crate) appended: u64,
 }
 
-// Linux, Documentation/arch/arm64/booting.rst, section 4. The first two instructions are those of
-// the payload.
+// Linux, Documentation/arch/arm64/booting.rst, section 4. code0 and code1 are the first two
+// instructions of the payload.
 global_asm!(
     ".section .head, \"ax\"",
     ".global _start",
@@ -70,12 +70,12 @@ unsafe extern "C" fn reset() -> ! {
         "   str    x16, [x14, x11]",
         "   b      0b",
 
-        // A stack. BSS is part of the file and so cleared already.
+        // Set up a stack. BSS is part of the file and therefore already zero.
         "2: adrp   x13, __stack_top",
         "   add    x13, x13, :lo12:__stack_top",
         "   mov    sp, x13",
 
-        // The state on entry, as `Entry` has it.
+        // Store the state on entry as an `Entry`.
         "   sub    sp, sp, #96",
         "   stp    x0, x1, [sp]",
         "   stp    x2, x3, [sp, #16]",

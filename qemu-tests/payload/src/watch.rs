@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether anything still writes to memory that the kernel owns: all of it is filled, left alone,
-//! and looked at again.
+//! Tests whether anything still writes to memory that the kernel owns: fills all of it, waits, and
+//! compares.
 
 use core::arch::asm;
 use core::ptr::NonNull;
@@ -10,25 +10,25 @@ use aarch64_cpu::registers::{CNTFRQ_EL0, CNTVCT_EL0, Readable};
 use little_loader_core::tree::memory_map::Regions;
 use little_loader_core::units::{Addr, Region};
 
-/// The part of a second for which memory is left alone.
+/// The wait between filling and comparing is a second divided by this.
 const WAIT: u64 = 5;
 
-/// The size of what is written and compared at a time, in bytes.
+/// The size in bytes of the words that are written and compared.
 const WORD: u64 = 8;
 
-/// What became of the memory.
+/// The result of a watch.
 #[derive(Default)]
 pub(crate) struct Watched {
-    /// How many bytes were filled.
+    /// The number of bytes that were filled.
     pub(crate) bytes: u64,
-    /// How many words have changed.
+    /// The number of words that changed.
     pub(crate) changed: u64,
-    /// The first of them.
+    /// The address of the first changed word.
     pub(crate) first: u64,
 }
 
-/// Fills `ram` but for what is `taken`, waits, and compares. With `tamper` one word is changed in
-/// between, to show that it is seen.
+/// Fills `ram` except for the `taken` regions, waits, and compares. With `tamper`, changes one word
+/// in between, to show that the change is detected.
 pub(crate) fn watch(ram: &Regions, taken: &Regions, tamper: bool) -> Watched {
     let mut watched = Watched::default();
     let mut last = None;
@@ -46,7 +46,8 @@ pub(crate) fn watch(ram: &Regions, taken: &Regions, tamper: bool) -> Watched {
     }
     let start = CNTVCT_EL0.get();
     while CNTVCT_EL0.get() - start < CNTFRQ_EL0.get() / WAIT {
-        // SAFETY: a barrier. The compiler takes it for something that may have changed all memory.
+        // SAFETY: a barrier has no effect on data. The compiler must assume that the asm block may
+        // change all memory, so it reads the words again.
         unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
     }
     each_free(ram, taken, |region| {
@@ -62,12 +63,12 @@ pub(crate) fn watch(ram: &Regions, taken: &Regions, tamper: bool) -> Watched {
     watched
 }
 
-/// No two words of memory are filled alike, and none as a device would.
+/// Returns the fill of a word: different for every word, and unlikely to be what a device writes.
 fn pattern(address: u64) -> u64 {
     address ^ 0x9e37_79b9_7f4a_7c15
 }
 
-/// Each region of `ram` that is not `taken`, in whole words.
+/// Calls `act` with each region of `ram` that is not `taken`, in whole words.
 fn each_free(ram: &Regions, taken: &Regions, mut act: impl FnMut(Region)) {
     let mut free = |start: Addr, end: Addr| {
         let start = Addr(start.0.next_multiple_of(WORD));
@@ -86,12 +87,12 @@ fn each_free(ram: &Regions, taken: &Regions, mut act: impl FnMut(Region)) {
     }
 }
 
-/// The words of a free region, with their addresses.
+/// Returns the words of a free region, with their addresses.
 fn words(region: Region) -> impl Iterator<Item = (u64, &'static mut u64)> {
     let start = NonNull::new(region.start().0 as *mut u64).unwrap_or(NonNull::dangling());
     let count = (region.length().0 / WORD) as usize;
-    // SAFETY: the region is RAM at a multiple of 8 that nobody uses, and one of these slices is in
-    // use at a time. Without an MMU all RAM can be read and written.
+    // SAFETY: the region is unused RAM at a multiple of 8, and only one of these slices is in use
+    // at a time. With the MMU off all RAM can be read and written.
     let words = unsafe { NonNull::slice_from_raw_parts(start, count).as_mut() };
     (region.start().0..).step_by(WORD as usize).zip(words)
 }

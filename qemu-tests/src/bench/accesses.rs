@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How often the loader leaves the guest for a device.
+//! The number of device (MMIO) accesses by the loader.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +11,10 @@ use super::BenchError;
 use crate::harness::machine::Machine;
 use crate::harness::report::Report;
 
-/// The least of as many runs counts.
+/// The number of runs, of which the lowest count is used.
 const RUNS: u32 = 3;
 
-/// How long QEMU may take to write what it traced.
+/// The time that QEMU gets to write its trace to the file.
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// QEMU's trace events of an MMIO access by the guest.
@@ -23,7 +23,7 @@ const EVENTS: [&str; 2] = ["memory_region_ops_read", "memory_region_ops_write"];
 /// The first thing the payload prints.
 const PAYLOAD: &[u8] = b"payload: ";
 
-/// How often the guest left its CPU for a device until the payload's first line.
+/// The guest's MMIO accesses until the payload's first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accesses {
     /// Bytes that the loader printed.
@@ -32,10 +32,11 @@ pub struct Accesses {
     pub others: u64,
 }
 
-/// Counts MMIO accesses of `machine`, the least of a few runs. The trace is written into `folder`.
+/// Counts the MMIO accesses of `machine`, the lowest of three runs. QEMU writes its trace into
+/// `folder`.
 ///
 /// # Errors
-/// When a run fails, or the payload is not content.
+/// When a run fails, or the payload reports an error.
 pub fn accesses(machine: &Machine, folder: &Path) -> Result<Accesses, BenchError> {
     let trace = folder.join("trace");
     let machine = machine.clone().trace(&EVENTS, &trace);
@@ -45,10 +46,10 @@ pub fn accesses(machine: &Machine, folder: &Path) -> Result<Accesses, BenchError
     })
 }
 
-/// The same up to the text `first`, whatever comes after it.
+/// Counts the accesses until the guest prints `first`; the run is stopped there.
 ///
 /// # Errors
-/// When `first` does not come.
+/// When the guest does not print `first`.
 pub fn accesses_before(
     machine: &Machine,
     first: &str,
@@ -59,7 +60,7 @@ pub fn accesses_before(
     least(&trace, first.as_bytes(), || {
         let mut running = machine.start()?;
         running.expect(first)?;
-        // QEMU writes the trace before the text, but not through to the file.
+        // QEMU traces an access before it prints the text, but buffers the trace.
         running.expect("\n")?;
         thread::sleep(SETTLE);
         Ok(())
@@ -88,12 +89,13 @@ fn least(
     least.ok_or(BenchError::Trace)
 }
 
-/// Lines are such as `memory_region_ops_write cpu 0 mr 0x… addr 0x9000000 value 0x6c size 4 name
-/// 'pl011'`; `None` if the payload, whose text starts with `first`, prints nothing in them.
+/// Counts the accesses in lines such as `memory_region_ops_write cpu 0 mr 0x… addr 0x9000000 value
+/// 0x6c size 4 name 'pl011'`; `None` if the payload's text, which starts with `first`, is not in
+/// them.
 fn count(trace: &str, first: &[u8]) -> Option<Accesses> {
     let mut printed = Vec::new();
     let mut others = 0;
-    // Looking at the port's flags before it prints is the payload's business already.
+    // Reads of UARTFR before the payload's first byte are the payload's, not the loader's.
     let mut flags_since_byte = 0;
     for line in trace
         .lines()
@@ -114,8 +116,8 @@ fn count(trace: &str, first: &[u8]) -> Option<Accesses> {
                     others,
                 });
             }
-            // Until the text has become the payload's for certain, its first letters count as the
-            // loader's.
+            // A line that starts like `first` may be the payload's: its flag reads are counted only
+            // once it differs.
             if !first.starts_with(
                 printed
                     .rsplit(|byte| *byte == b'\n')
@@ -170,7 +172,7 @@ mod tests {
             "something else\n".to_owned(),
         ]
         .concat();
-        // Set-up, a look at the flags, the disk, the flags once more, the disk.
+        // Set-up, a read of the flags, the disk, another read of the flags, the disk.
         assert_eq!(
             count(&trace, PAYLOAD),
             Some(Accesses {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Ways to boot, side by side.
+//! A comparison of boot methods.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,37 +13,37 @@ use super::linux::{USERSPACE, median, order, peak};
 use super::touched::allotted_before;
 use crate::harness::machine::Machine;
 
-/// How long a boot may take: firmware under emulation, on a busy host.
+/// The time limit of a boot: firmware under emulation, on a busy host.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Has Linux print from the start, instead of when its driver is ready.
+/// Makes Linux print from the start, not only once its console driver is ready.
 pub const EARLY_CONSOLE: &str = "earlycon=pl011,0x9000000";
 
-/// Of Linux's first line.
+/// A part of Linux's first line.
 const LINUX: &str = "Linux version";
 
-/// A way to boot.
+/// A boot method and the machines to measure it on.
 #[derive(Clone, Debug)]
 pub struct Way {
-    /// The boot method.
+    /// The boot method, as the table names it.
     pub name: &'static str,
-    /// A machine with a kernel that says at once that it runs.
+    /// A machine whose kernel prints as soon as it runs.
     pub kernel: Machine,
     /// The first line that the kernel prints.
     pub first: &'static str,
-    /// Whether that kernel is the test payload, so that its time can be compared.
+    /// Whether that kernel is the test payload, so that times can be compared.
     pub is_payload: bool,
-    /// The bytes that the kernel has in memory whoever loads it, with its initrd.
+    /// The bytes of the kernel and its initrd in memory, the same for every boot method.
     pub kernel_size: u64,
     /// A machine with the demo's disk and, among Linux's arguments, [`EARLY_CONSOLE`].
     pub linux: Machine,
-    /// The bytes of what boots; 0 if that is QEMU itself.
+    /// The size of the loader or firmware in bytes; 0 if QEMU itself loads the kernel.
     pub size: u64,
 }
 
 /// The figures of one boot method.
 #[derive(Clone, Debug, Serialize)]
-pub struct Cost {
+pub struct WayCost {
     /// The boot method.
     pub name: &'static str,
     /// From QEMU's start to the test payload's first byte, in ms.
@@ -60,15 +60,15 @@ pub struct Cost {
     pub touched_kib: u64,
     /// QEMU's memory at its peak until the demo's shell, in KiB.
     pub peak_kib: u64,
-    /// The bytes of what boots.
+    /// The size of the loader or firmware in bytes; 0 for QEMU itself.
     pub size: u64,
 }
 
-/// Measures all of `ways`, each boot `rounds` times in turn; times and memory are medians.
+/// Measures all of `ways`, interleaved, each boot `rounds` times; times and memory are medians.
 ///
 /// # Errors
 /// When one does not boot.
-pub fn measure(ways: &[Way], rounds: usize, folder: &Path) -> Result<Vec<Cost>, BenchError> {
+pub fn measure(ways: &[Way], rounds: usize, folder: &Path) -> Result<Vec<WayCost>, BenchError> {
     let mut payloads = vec![Vec::new(); ways.len()];
     let mut linuxes = vec![Vec::new(); ways.len()];
     let mut userspaces = vec![Vec::new(); ways.len()];
@@ -99,7 +99,7 @@ pub fn measure(ways: &[Way], rounds: usize, folder: &Path) -> Result<Vec<Cost>, 
     for (index, way) in ways.iter().enumerate() {
         let accesses = accesses_before(&way.kernel, way.first, folder)?;
         let touched = allotted_before(&way.kernel, way.first, folder)?;
-        costs.push(Cost {
+        costs.push(WayCost {
             name: way.name,
             payload_ms: way.is_payload.then(|| milliseconds(&mut payloads[index])),
             linux_ms: milliseconds(&mut linuxes[index]),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A measurement against its limit and against the same loader in C.
+//! Measurements compared with their limits and with the C loader.
 
 use std::fmt::{self, Write as _};
 
@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::svg::{Bar, Panel};
 
-/// Something measured.
+/// A measured value.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
 #[serde(untagged)]
 pub enum Amount {
-    /// A number of things.
+    /// A count.
     Count(u64),
-    /// One thing by another.
+    /// The quotient of two values.
     Ratio(f64),
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Amount {
     }
 }
 
-/// Digits in groups of three.
+/// Formats `number` with commas between groups of three digits.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -52,40 +52,40 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// The limit.
+/// The limit of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// This and less.
+    /// The highest value within the limit.
     AtMost(Amount),
-    /// This and more.
+    /// The lowest value within the limit.
     AtLeast(Amount),
 }
 
-/// The same figure of the loader in C, smallest to largest seen.
+/// The C loader's value of a figure: the smallest and the largest seen.
 pub type Reference = (Amount, Amount);
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// The measured figure.
+    /// The name of the figure.
     pub what: &'static str,
-    /// How.
+    /// How it is counted.
     pub how: &'static str,
-    /// Of what; empty for mere numbers.
+    /// The unit; empty for plain counts.
     pub unit: &'static str,
     /// The measured value.
     pub value: Amount,
-    /// The limit.
+    /// The limit for `value`.
     pub limit: Limit,
-    /// The same of the loader in C, where it has that.
+    /// The C loader's value, if it has this figure.
     pub c_loader: Option<Reference>,
-    /// Whether passing the limit fails a check: it is a count, and does not depend on the host.
+    /// Whether exceeding the limit fails a check: true for counts that do not depend on the host.
     pub gates: bool,
 }
 
 impl Row {
-    /// A count that may be at most `limit`.
+    /// A count that must be at most `limit`.
     #[must_use]
     pub fn at_most(what: &'static str, value: u64, limit: u64) -> Self {
         Self::new(
@@ -105,7 +105,7 @@ impl Row {
         )
     }
 
-    /// A ratio that should be at most `limit`; it is shown, and gates nothing.
+    /// A ratio that should be at most `limit`; it is shown, but never fails a check.
     #[must_use]
     pub fn ratio(what: &'static str, value: f64, limit: f64) -> Self {
         let limit = Limit::AtMost(Amount::Ratio(limit));
@@ -124,26 +124,26 @@ impl Row {
         }
     }
 
-    /// How it was measured.
+    /// Sets the description of how it is counted.
     #[must_use]
     pub fn how(self, how: &'static str) -> Self {
         Self { how, ..self }
     }
 
-    /// Of what it is.
+    /// Sets the unit.
     #[must_use]
     pub fn unit(self, unit: &'static str) -> Self {
         Self { unit, ..self }
     }
 
-    /// The same figure of the loader in C, smallest to largest.
+    /// Sets the C loader's value: the smallest and the largest seen.
     #[must_use]
     pub fn c_loader(self, least: Amount, most: Amount) -> Self {
         let c_loader = Some((least, most));
         Self { c_loader, ..self }
     }
 
-    /// It depends on the host, and so gates nothing.
+    /// Marks a figure that depends on the host, and therefore never fails a check.
     #[must_use]
     pub fn shown_only(self) -> Self {
         Self {
@@ -152,7 +152,7 @@ impl Row {
         }
     }
 
-    /// Whether it is good.
+    /// Whether the value is within the limit.
     #[must_use]
     pub fn is_within(&self) -> bool {
         match self.limit {
@@ -161,13 +161,13 @@ impl Row {
         }
     }
 
-    /// Whether a check fails because of it.
+    /// Whether a check fails because of this row.
     #[must_use]
     pub fn fails(&self) -> bool {
         self.gates && !self.is_within()
     }
 
-    /// By how much of the C loader's, the least of it.
+    /// The value as a fraction of the C loader's smallest.
     fn ratio_to_c(&self) -> Option<f64> {
         let (least, _) = self.c_loader?;
         Some(self.value.value() / least.value())
@@ -209,8 +209,7 @@ impl Row {
     }
 }
 
-/// The rows as a table for a terminal. How each is counted stands below, where it is not the same
-/// as above it.
+/// Formats the rows as a table for a terminal.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let head = ["", "this build", "limit", "", "C loader", "ratio"].map(str::to_owned);
@@ -241,7 +240,7 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-/// The same in Markdown.
+/// Formats the rows as a Markdown table; values beyond their limit are bold.
 #[must_use]
 pub fn markdown(rows: &[Row]) -> String {
     let mut text = "| what | this build | limit | C loader | ratio | how it is counted |\n\
@@ -264,7 +263,7 @@ pub fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// The same as bars: what each takes of its limit.
+/// Converts the rows to bars: each value as a fraction of its limit.
 #[must_use]
 pub fn panel(rows: &[Row]) -> Panel {
     let bar = |row: &Row| {
@@ -275,14 +274,14 @@ pub fn panel(rows: &[Row]) -> Panel {
         };
         Bar {
             label: row.what.to_owned(),
-            // Nothing of nothing is nothing.
+            // 0 of a limit of 0 has no length.
             value: Some(share).filter(|share| share.is_finite()),
             text: format!("{value} ({limit})"),
             ours: row.is_within(),
         }
     };
     Panel {
-        title: "What each takes of its limit".to_owned(),
+        title: "Each figure as a share of its limit".to_owned(),
         bars: rows.iter().map(bar).collect(),
         limit: Some(1.0),
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disks to measure boots from.
+//! Disks for the measured boots.
 
 use std::path::Path;
 
@@ -28,8 +28,8 @@ pub fn irreparable(folder: &Path) -> Result<Disk, BenchError> {
     Ok(Disk::new(path).read_only())
 }
 
-/// Has every variable that the loader writes, so that the repair has as many states to try as
-/// possible.
+/// A disk whose environment has every variable that the loader writes, so that the repair tries as
+/// many states as possible.
 fn irreparable_scratch() -> Scratch {
     Scratch::empty()
         .set("nerves_fw_active", "a")

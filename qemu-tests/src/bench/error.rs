@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reasons that something could not be measured.
+//! Errors of measurements.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ use crate::harness::running::RunError;
 use crate::scratch::ScratchError;
 use crate::toolchain::ToolchainError;
 
-/// Why something could not be measured.
+/// The reason that a measurement failed.
 #[derive(Debug, Error)]
 pub enum BenchError {
-    /// A machine did not do what it should.
+    /// A machine did not run as expected.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The payload is not content, so its figures mean nothing.
+    /// The payload reported an error, so its figures are invalid.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The disk could not be made.
+    /// The disk image could not be created.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
     /// A file could not be used.
@@ -34,10 +34,10 @@ pub enum BenchError {
         /// The system's error.
         source: io::Error,
     },
-    /// QEMU could not be asked.
+    /// QEMU's version could not be queried.
     #[error(transparent)]
     Emulator(#[from] EmulatorError),
-    /// The compiler could not be asked.
+    /// The compiler's version could not be queried.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
     /// QEMU could not be started.
@@ -51,13 +51,13 @@ pub enum BenchError {
         /// The cause.
         source: goblin::error::Error,
     },
-    /// QEMU's log of what was executed has no loader or no kernel in it.
+    /// QEMU's execution log does not contain both the loader and its kernel.
     #[error("QEMU's log of `{command}` does not go from the loader to its kernel")]
     ExecutionLog {
         /// The command.
         command: String,
     },
-    /// QEMU's trace is not what it should be.
+    /// QEMU's trace is missing or incomplete.
     #[error(
         "QEMU's trace has no payload in it; was this QEMU built without the trace backend `log`?"
     )]

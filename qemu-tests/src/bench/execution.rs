@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's execution log: how often each instruction was executed, and what was called from where.
+//! QEMU's execution log: the number of executions of each instruction, and the cost of calls.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use super::symbols::Symbols;
 
-/// Every arm64 instruction has 4 bytes.
+/// The size of an arm64 instruction in bytes.
 pub(super) const INSTRUCTION: u64 = 4;
 
-/// How often each instruction was executed.
+/// The number of executions of each instruction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// The address of the first.
+    /// The address of the first instruction.
     pub(super) start: u64,
-    /// One for each from there on.
+    /// One count for each instruction from `start` on.
     pub(super) times: Vec<u64>,
-    /// By a symbol's address, everything between its calls and their returns.
+    /// By a symbol's address: the instructions executed between its calls and their returns.
     pub(super) with_called: BTreeMap<u64, u64>,
 }
 
-/// Counts what a log has from the first instruction to the first outside of the loader, the
-/// kernel's.
+/// Counts from the loader's first instruction to the first one outside of the loader, the kernel's.
+/// Returns empty counts if the log ends before that.
 pub(super) fn count(mut log: impl BufRead, symbols: &Symbols) -> io::Result<Counts> {
     let words = (symbols.end - symbols.start) / INSTRUCTION;
     let mut counts = Counts {
@@ -36,35 +36,37 @@ pub(super) fn count(mut log: impl BufRead, symbols: &Symbols) -> io::Result<Coun
     loop {
         line.clear();
         if log.read_until(b'\n', &mut line)? == 0 {
-            // The kernel was never reached.
+            // The log ended before the kernel.
             return Ok(Counts::default());
         }
-        match (Line::parse(&line), last) {
-            (Line::Executed(address), None) if address != symbols.entry => {}
-            (Line::Executed(address), _) if !(symbols.start..symbols.end).contains(&address) => {
+        match (TraceLine::parse(&line), last) {
+            (TraceLine::Executed(address), None) if address != symbols.entry => {}
+            (TraceLine::Executed(address), _)
+                if !(symbols.start..symbols.end).contains(&address) =>
+            {
                 calls.unwind(0);
                 counts.with_called = calls.with_called;
                 return Ok(counts);
             }
-            (Line::Executed(address), _) => {
+            (TraceLine::Executed(address), _) => {
                 if let Some(times) = counts.at(address) {
                     *times += 1;
                 }
                 calls.step(last, address, symbols);
                 last = Some(address);
             }
-            // An interrupt or a timer came first; the instruction is logged again.
-            (Line::Stopped, Some(address)) => {
+            // QEMU stopped before executing the instruction, and will log it again.
+            (TraceLine::Stopped, Some(address)) => {
                 if let Some(times) = counts.at(address) {
                     *times = times.saturating_sub(1);
                 }
             }
-            (Line::Stopped, None) | (Line::Other, _) => {}
+            (TraceLine::Stopped, None) | (TraceLine::Other, _) => {}
         }
     }
 }
 
-/// Who was called from where and has not returned.
+/// The stack of calls that have not returned.
 #[derive(Default)]
 struct Calls {
     executed: u64,
@@ -74,18 +76,18 @@ struct Calls {
 
 struct Frame {
     symbol: u64,
-    /// The instruction after the call.
+    /// The return address: the instruction after the call.
     back: u64,
-    /// The instructions executed before.
+    /// The number of instructions executed before the call.
     before: u64,
 }
 
 impl Calls {
-    /// Takes in that the instruction at `address` follows that at `last`.
+    /// Records the execution of the instruction at `address` after the one at `last`.
     fn step(&mut self, last: Option<u64>, address: u64, symbols: &Symbols) {
         let back = last.map_or(0, |last| last + INSTRUCTION);
-        // Only what jumps can call or return. What was left by a jump to another function returns
-        // with its caller.
+        // Only a jump can be a call or a return. A function that was left by a tail call returns
+        // together with its caller.
         if last.is_none() || address != back {
             if let Some(depth) = self.frames.iter().rposition(|frame| frame.back == address) {
                 self.unwind(depth);
@@ -100,13 +102,13 @@ impl Calls {
         self.executed += 1;
     }
 
-    /// Ends all calls but the first `depth`.
+    /// Ends all calls except the outermost `depth`.
     fn unwind(&mut self, depth: usize) {
         while self.frames.len() > depth {
             let Some(frame) = self.frames.pop() else {
                 break;
             };
-            // Of calls to itself the outermost counts.
+            // Of recursive calls, only the outermost is counted.
             if self.frames.iter().all(|outer| outer.symbol != frame.symbol) {
                 *self.with_called.entry(frame.symbol).or_default() += self.executed - frame.before;
             }
@@ -120,24 +122,23 @@ impl Counts {
         self.times.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// All of them.
+    /// The number of executed instructions.
     pub(super) fn total(&self) -> u64 {
         self.times.iter().sum()
     }
 }
 
-/// A line of the log.
+/// A line of QEMU's log.
 #[derive(Debug, PartialEq, Eq)]
-enum Line {
+enum TraceLine {
     Executed(u64),
     Stopped,
     Other,
 }
 
-impl Line {
-    /// Lines are such as `Trace 0: 0x7f… [0000000000004000/0000000040100000/00000121/ff000201]
-    /// symbol`; the second field between the brackets is the address (QEMU,
-    /// accel/tcg/cpu-exec.c).
+impl TraceLine {
+    /// Parses a line such as `Trace 0: 0x7f… [0000000000004000/0000000040100000/00000121/ff000201]
+    /// symbol`; the second field in the brackets is the address (QEMU, accel/tcg/cpu-exec.c).
     fn parse(line: &[u8]) -> Self {
         if line.starts_with(b"Stopped execution") {
             return Self::Stopped;
@@ -186,7 +187,8 @@ pub(super) mod tests {
 
     #[test]
     fn calls_end_where_they_return_to() {
-        // start calls copy, which calls itself, which jumps to data, which returns to copy.
+        // start calls copy, which calls itself; the inner call jumps to data, which returns to
+        // copy.
         let executed = [
             0x1000, 0x1008, 0x100c, 0x1008, 0x1020, 0x1010, 0x1004, 0x9000,
         ];
@@ -208,6 +210,6 @@ pub(super) mod tests {
     fn a_log_without_a_kernel_counts_nothing() {
         let counts = count(log(&[0x1000, 0x1004]).as_bytes(), &symbols()).unwrap();
         assert_eq!(counts, Counts::default());
-        assert_eq!(Line::parse(&[0xff, 0xfe, b'\n']), Line::Other);
+        assert_eq!(TraceLine::parse(&[0xff, 0xfe, b'\n']), TraceLine::Other);
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What imagegen takes to make a firmware archive of a kernel and to apply it: time, and the memory
-//! at its peak.
+//! The cost of creating a firmware archive of a kernel with imagegen and of applying it: time and
+//! peak memory.
 
 use std::fs;
 use std::io;
@@ -16,25 +16,25 @@ use super::linux::peak;
 use crate::harness::process::{self, ProcessError};
 use crate::{paths, toolchain};
 
-/// How often each is done; the least counts.
+/// The number of runs of each command; the shortest time is used.
 const RUNS: usize = 5;
-/// How often the memory is looked at.
+/// The interval between reads of the process's memory.
 const LOOK: Duration = Duration::from_millis(1);
-/// How long building imagegen may take.
+/// The time limit for building imagegen.
 const BUILD: Duration = Duration::from_secs(600);
 
-/// Why something could not be measured.
+/// The reason that a measurement failed.
 #[derive(Debug, Error)]
 pub enum FirmwareError {
     /// imagegen could not be built or started.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// It failed.
+    /// A command failed.
     #[error("{command} ended with {status}")]
     Status {
         /// The command.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: std::process::ExitStatus,
     },
     /// A file could not be used.
@@ -47,35 +47,36 @@ pub enum FirmwareError {
     },
 }
 
-/// The cost of one command, the least of several runs.
+/// The cost of one command over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// From start to end.
+pub struct FwupCost {
+    /// The time from start to exit: the shortest run.
     pub time: Duration,
-    /// The memory at its peak in KiB, as far as it was seen; 0 where the system does not tell.
+    /// The highest peak memory that was read, in KiB; 0 if the system does not report it.
     pub memory_kib: u64,
 }
 
-/// Packing a kernel, and applying what was packed.
+/// The costs of packing a kernel and of applying the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// `imagegen pack`.
-    pub pack: Cost,
+    pub pack: FwupCost,
     /// `imagegen apply` to a new image.
-    pub apply: Cost,
+    pub apply: FwupCost,
 }
 
-/// An imagegen, built for measuring.
+/// An imagegen binary to measure.
 #[derive(Clone, Debug)]
 pub struct Imagegen {
     program: PathBuf,
 }
 
 impl Imagegen {
-    /// Builds it; `release` as users have it, else as the tests have it.
+    /// Builds imagegen with the release profile, which users have, or with the dev profile of the
+    /// tests.
     ///
     /// # Errors
-    /// When it does not build.
+    /// When the build fails.
     pub fn build(release: bool) -> Result<Self, FirmwareError> {
         let mut build = toolchain::cargo();
         build.args(["build", "--quiet", "--locked", "--package", "imagegen"]);
@@ -86,10 +87,10 @@ impl Imagegen {
         Ok(Self { program })
     }
 
-    /// The size of an archive of nothing but `kernel`, in bytes; it is made in `folder`.
+    /// Creates an archive of only `kernel` in `folder` and returns its size in bytes.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the archive cannot be created.
     pub fn archive_size(&self, kernel: &Path, folder: &Path) -> Result<u64, FirmwareError> {
         let mut command = self.pack(kernel, folder)?;
         process::capture(&mut command, BUILD)?;
@@ -98,7 +99,7 @@ impl Imagegen {
         Ok(metadata.len())
     }
 
-    /// Packs `kernel` into an archive in `folder`, and applies that to a new image there.
+    /// Measures packing `kernel` into an archive in `folder` and applying it to a new image there.
     ///
     /// # Errors
     /// When a command fails.
@@ -131,11 +132,11 @@ impl Imagegen {
     }
 }
 
-/// The size of `file` after `gzip -9`, in bytes: the measure for an archive of it, whatever kernel
-/// Debian has today.
+/// Returns the size of `file` after `gzip -9`, in bytes: a limit for its archive that follows
+/// Debian's current kernel.
 ///
 /// # Errors
-/// When there is no gzip, or it fails.
+/// When gzip is missing or fails.
 pub fn gzip_size(file: &Path) -> Result<u64, FirmwareError> {
     let mut command = Command::new("gzip");
     command.args(["-9", "--stdout", "--"]).arg(file);
@@ -164,8 +165,8 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> FirmwareError {
 
 fn least(
     mut command: impl FnMut() -> Result<Command, FirmwareError>,
-) -> Result<Cost, FirmwareError> {
-    let mut least = Cost {
+) -> Result<FwupCost, FirmwareError> {
+    let mut least = FwupCost {
         time: Duration::MAX,
         memory_kib: 0,
     };

@@ -1,43 +1,42 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The straight line through measurements, and how far they are from it.
+//! The least-squares line through measurements, and their deviation from it.
 
 use serde::Serialize;
 
-/// A cost that changes by less than this part of itself is flat.
+/// A cost is flat if its spread is below this fraction of its lowest value.
 const FLAT: f64 = 0.03;
 
-/// Measurements that are off the line by at most this part of themselves are linear.
+/// Measurements are linear if each deviates from the line by less than this fraction of itself.
 const LINEAR: f64 = 0.05;
 
-/// A straight line.
+/// The line through measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Line {
     /// The cost at 0.
     pub base: f64,
-    /// The cost of one more.
+    /// The cost of each additional unit.
     pub slope: f64,
-    /// The farthest that a measurement is from the line, as a part of the measurement.
+    /// The largest deviation of a measurement from the line, as a fraction of the measurement.
     pub deviation: f64,
-    /// How much the greatest is above the least, as a part of the least.
+    /// The difference between the highest and the lowest cost, as a fraction of the lowest.
     pub spread: f64,
 }
 
-/// How something grows.
+/// The kind of growth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Growth {
-    /// It does not.
+    /// The cost does not depend on the input.
     Flat,
-    /// By the same for each one more.
+    /// Each additional unit costs the same.
     Linear,
-    /// Otherwise.
+    /// Neither flat nor linear.
     Other,
 }
 
 impl Line {
-    /// The line with the least squares of distances from `points`, of which there are two at least,
-    /// at different places.
+    /// Returns the least-squares line through `points`: at least two, with different x values.
     #[must_use]
     pub fn through(points: &[(f64, f64)]) -> Self {
         let mean = |of: fn(&(f64, f64)) -> f64| {
@@ -69,7 +68,7 @@ impl Line {
         }
     }
 
-    /// The measurements.
+    /// Classifies the measurements.
     #[must_use]
     pub fn growth(&self) -> Growth {
         if self.spread < FLAT {

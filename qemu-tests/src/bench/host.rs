@@ -9,10 +9,11 @@ use super::BenchError;
 use crate::harness::emulator;
 use crate::toolchain::Toolchain;
 
-/// One line: the processor and its cores, and the versions of QEMU and of the compiler.
+/// Returns one line with the processor, its number of cores, and the versions of QEMU and the
+/// compiler.
 ///
 /// # Errors
-/// When QEMU or the compiler does not say its version.
+/// When QEMU or the compiler does not report its version.
 pub fn describe() -> Result<String, BenchError> {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let qemu = emulator::version()?;
@@ -24,7 +25,7 @@ pub fn describe() -> Result<String, BenchError> {
     ))
 }
 
-/// The model's name (x86), as Linux reports it.
+/// Returns the first `model name` of `/proc/cpuinfo` (x86).
 fn processor(information: &str) -> Option<&str> {
     let line = information
         .lines()

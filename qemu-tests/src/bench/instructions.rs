@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How many instructions the loader takes.
+//! The number of instructions that the loader executes.
 
 use std::cmp::Ordering;
 
@@ -8,13 +8,13 @@ use super::BenchError;
 use crate::harness::machine::Machine;
 use crate::harness::report::Report;
 
-/// Runs end as soon as the least count has been seen this often.
+/// Runs stop as soon as the lowest count has been seen this often.
 const AGREEING: u32 = 3;
-/// And at the latest after as many.
+/// The maximum number of runs.
 const MOST_RUNS: u32 = 100;
 
-/// Counts the instructions from reset to the payload's first on `machine`, the least of several
-/// runs: the loader polls the disk, and how often depends on the host.
+/// Counts the instructions from reset to the payload's first on `machine`. Uses the lowest of
+/// several runs, because the number of times that the loader polls the disk depends on the host.
 ///
 /// # Errors
 /// When a run fails.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The cost of a boot of Linux, and the memory that is left to Linux.
+//! The cost of booting Linux, and the memory left to it.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::harness::report::ReportError;
 /// The demo's last line before its shell.
 pub(super) const USERSPACE: &str = "Leave by: poweroff";
 
-/// How long a boot may take.
+/// The time limit of a boot.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The memory that Linux reports in a guest, in kB, by way of the demo's shell.
+/// Returns `MemTotal` of a guest's `/proc/meminfo` in kB, as read in the demo's shell.
 ///
 /// # Errors
-/// When the guest does not get to its shell or does not answer.
+/// When the guest does not reach its shell or does not answer.
 pub fn memory_total(machine: &Machine) -> Result<u64, BenchError> {
     let mut running = machine.clone().time_limit(LIMIT).start()?;
     running.expect(USERSPACE)?;
@@ -41,16 +41,16 @@ pub fn memory_total(machine: &Machine) -> Result<u64, BenchError> {
 pub struct Boot {
     /// From QEMU's start to the demo's last line before its shell.
     pub time: Duration,
-    /// The most memory that QEMU had until then in KiB, the guest's included; 0 where the system
-    /// does not tell.
+    /// QEMU's peak memory until then in KiB, including the guest's; 0 if the system does not report
+    /// it.
     pub peak_kib: u64,
 }
 
-/// Boots each of `machines` in turn, `rounds` times over, so that what else the host does meets all
-/// of them; gives back the medians of each.
+/// Boots `machines` in turn, `rounds` times, so that other load on the host affects all of them
+/// alike; returns the medians of each.
 ///
 /// # Errors
-/// When one does not get to userspace.
+/// When a machine does not reach userspace.
 pub fn boots<const N: usize>(
     machines: [&Machine; N],
     rounds: usize,
@@ -73,8 +73,8 @@ pub fn boots<const N: usize>(
     }))
 }
 
-/// In which order `count` machines are started: there and back, since who comes second may have it
-/// easier.
+/// Returns the order in which `count` machines start: reversed in every other round, because a
+/// later machine may profit from warm caches.
 pub(super) fn order(count: usize, round: usize) -> Vec<usize> {
     let order = 0..count;
     if round.is_multiple_of(2) {
@@ -84,13 +84,15 @@ pub(super) fn order(count: usize, round: usize) -> Vec<usize> {
     }
 }
 
-/// The one in the middle, the greater of the two for an even number; nothing of nothing.
+/// Returns the median: the greater of the middle two for an even number of values, the default for
+/// none.
 pub(super) fn median<T: Copy + Default + Ord>(values: &mut [T]) -> T {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// The most memory that a process has had until now, in KiB (proc(5), `/proc/pid/status`, `VmHWM`).
+/// Returns the peak resident memory of a process in KiB (proc(5), `/proc/pid/status`, `VmHWM`); 0
+/// if unknown.
 #[must_use]
 pub fn peak(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The parts of the book that commands draw: between two comments, which name the part.
+//! The generated parts of the book, each between two comments that name it.
 
 use std::fs;
 use std::io;
@@ -11,10 +11,10 @@ use thiserror::Error;
 use crate::output;
 use crate::paths;
 
-/// Why a part was not drawn.
+/// The reason that a part was not drawn.
 #[derive(Debug, Error)]
 pub enum PageError {
-    /// The page has no place for it.
+    /// The page lacks the comments around the part.
     #[error("{path} has no lines {begin:?} and {end:?} in this order")]
     NoPlace {
         /// The page.
@@ -34,19 +34,19 @@ pub enum PageError {
     },
 }
 
-/// The page with the benchmarks.
+/// The path of the page with the benchmarks.
 #[must_use]
 pub fn benchmarks() -> PathBuf {
     paths::workspace().join("docs/src/benchmarks.md")
 }
 
-/// One of its pictures.
+/// The path of one of its pictures.
 #[must_use]
 pub fn image(name: &str) -> PathBuf {
     paths::workspace().join("docs/src/images").join(name)
 }
 
-/// Replaces the part `name` of `page` by `text`.
+/// Replaces the part `name` of `page` with `text`.
 ///
 /// # Errors
 /// When the page has no such part, or cannot be used.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the loader's instructions go.
+//! The loader's executed instructions by symbol and by stretch of code.
 //!
-//! QEMU translates one instruction at a time, does not chain them, and writes a line for each one
-//! it executes: exact counts, from QEMU 7.2 on. The log goes through a pipe, since it has a hundred
-//! bytes an instruction.
+//! QEMU translates single instructions, does not chain them, and logs each one it executes. The
+//! counts are exact from QEMU 7.2 on. The log goes through a pipe because it has about 100 bytes
+//! per instruction.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,10 +24,10 @@ use crate::harness::emulator::{self, Version};
 use crate::harness::machine::Machine;
 use crate::harness::process;
 
-/// From here on `-singlestep` has another name.
+/// The first version with `one-insn-per-tb` instead of `-singlestep`.
 const ONE_INSN: Version = Version::new(8, 1, 0);
 
-/// How long one run may take.
+/// The time limit of one run.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The name of code without a symbol.
@@ -35,12 +35,13 @@ pub const NAMELESS: &str = "(no symbol)";
 
 /// The instructions that the loader executed.
 #[derive(Clone, Debug, Serialize)]
-pub struct Profile {
+pub struct InstructionProfile {
     /// All instructions from reset to the kernel's first.
     pub instructions: u64,
-    /// By symbol, the most first.
+    /// The instructions by symbol, the most first.
     pub symbols: Vec<Share>,
-    /// Stretches of code whose instructions were all executed equally often, the most first.
+    /// Stretches of code whose instructions were all executed equally often, the most expensive
+    /// first.
     pub stretches: Vec<Stretch>,
 }
 
@@ -49,30 +50,31 @@ pub struct Profile {
 pub struct Share {
     /// Its name, without the compiler's hash.
     pub name: String,
-    /// Instructions executed in it, without those of the symbols that it calls.
+    /// Instructions executed in the symbol itself, without those of its callees.
     pub instructions: u64,
-    /// The same with those that it calls; 0 if it is only fallen into, from the symbol before it.
+    /// Instructions including those of its callees; 0 if control only falls through from the symbol
+    /// before it.
     pub with_called: u64,
-    /// How often its first instruction was executed.
+    /// The number of executions of its first instruction.
     pub entered: u64,
 }
 
-/// Code without a branch in or out that made a difference.
+/// Consecutive instructions of one symbol that were executed equally often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stretch {
-    /// The symbol it lies in.
+    /// The symbol that contains it.
     pub name: String,
     /// The first instruction's address.
     pub start: u64,
-    /// How many instructions it has.
+    /// Its length in instructions.
     pub length: u64,
-    /// How often each was executed.
+    /// The number of executions of each instruction.
     pub times: u64,
 }
 
-impl Profile {
-    /// The symbols that take more in `later` by at least `least` instructions, and by how many; the
-    /// most first.
+impl InstructionProfile {
+    /// Returns the symbols that execute at least `least` more instructions in `later`, and the
+    /// increase, the largest first.
     #[must_use]
     pub fn growth(&self, later: &Self, least: u64) -> Vec<(String, u64)> {
         let total = |profile: &Self, name: &str| -> u64 {
@@ -91,20 +93,24 @@ impl Profile {
 }
 
 impl Stretch {
-    /// All instructions that were executed in it.
+    /// The number of instructions executed in it.
     #[must_use]
     pub fn instructions(&self) -> u64 {
         self.length * self.times
     }
 }
 
-/// Executes `machine`'s loader, the ELF `loader`, until it is left for the kernel. The least of
-/// `runs` counts: polling for the disk takes as long as the host wants, though little here, since
-/// logging makes the guest slow.
+/// Runs `machine` with the ELF `loader` until the kernel's first instruction, `runs` times. Uses
+/// the lowest total, because the time spent polling the disk depends on the host; it is short here,
+/// as logging slows down the guest.
 ///
 /// # Errors
-/// When QEMU does not run, or does not log.
-pub fn measure(machine: &Machine, loader: &Path, runs: u32) -> Result<Profile, BenchError> {
+/// When QEMU does not run, or its log does not reach the kernel.
+pub fn measure(
+    machine: &Machine,
+    loader: &Path,
+    runs: u32,
+) -> Result<InstructionProfile, BenchError> {
     let bytes = fs::read(loader).map_err(|source| BenchError::Io {
         path: loader.into(),
         source,
@@ -134,7 +140,7 @@ fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
     };
     let mut command = machine.command();
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    // Without -D the log goes there.
+    // Without `-D`, QEMU logs to stderr.
     command.stderr(Stdio::piped());
     let mut child = process::start(&mut command)?;
     let stderr = child.stderr.take();
@@ -142,11 +148,11 @@ fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
     let known = symbols.clone();
     let reader = thread::spawn(move || {
         let counted = stderr.map(|log| count(BufReader::with_capacity(1 << 20, log), &known));
-        // Who waits may have given up.
+        // The receiver may have timed out.
         let _ = sender.send(counted);
     });
     let counted = receiver.recv_timeout(LIMIT);
-    // It has done its part, or had its time.
+    // The log is complete, or the time is up.
     let _ = child.kill();
     let _ = child.wait();
     let _ = reader.join();
@@ -159,7 +165,7 @@ fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
 }
 
 impl Counts {
-    fn profile(&self, symbols: &Symbols) -> Profile {
+    fn profile(&self, symbols: &Symbols) -> InstructionProfile {
         let mut shares: Vec<Share> = Vec::new();
         let mut stretches: Vec<Stretch> = Vec::new();
         let mut current = None;
@@ -207,7 +213,7 @@ impl Counts {
                 .then(a.name.cmp(&b.name))
         });
         stretches.sort_by_key(|stretch| std::cmp::Reverse(stretch.instructions()));
-        Profile {
+        InstructionProfile {
             instructions: self.total(),
             symbols: shares,
             stretches,
@@ -222,8 +228,8 @@ mod tests {
 
     #[test]
     fn instructions_are_counted_from_entry_to_the_kernel() {
-        // Firmware before the entry, two rounds of a loop, a function called from it, one
-        // instruction between symbols, the kernel.
+        // Firmware before the entry, two rounds of a loop that calls a function, one instruction
+        // between symbols, the kernel.
         let executed = [
             0x0, 0x1000, 0x1004, 0x1008, 0x100c, 0x1010, 0x100c, 0x1020, 0x1024, 0x1010, 0x1018,
             0x4000, 0x1000,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The loader's bytes: code by source file, and constants.
+//! The loader's size: code by source file, and constants.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::budget::grouped;
 use super::execution::INSTRUCTION;
 
-/// Why the bytes cannot be told apart.
+/// The reason that the bytes cannot be attributed.
 #[derive(Debug, Error)]
 pub enum SizeError {
     /// The file is not an ELF.
@@ -25,7 +25,7 @@ pub enum SizeError {
         /// The cause.
         source: goblin::error::Error,
     },
-    /// It cannot be read, or its tables of lines cannot.
+    /// The file or its line tables cannot be read.
     #[error("cannot read the lines of {path}: {what}")]
     Lines {
         /// The file.
@@ -38,16 +38,16 @@ pub enum SizeError {
 /// A part of the loader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// A file of `loader/src` or `loader/core/src`, a crate, or a kind of constants.
+    /// A file of `loader/src` or `loader/core/src`, a crate, or a kind of data.
     pub name: String,
-    /// Its bytes.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
-/// Tells apart the `loaded` bytes of an ELF that has tables of lines, the largest part first.
+/// Attributes the `loaded` bytes of an ELF with line tables to parts, the largest part first.
 ///
 /// # Errors
-/// When it is not an ELF, or its tables are invalid.
+/// When the file is not an ELF, or its line tables are invalid.
 pub fn parts(path: &Path, loaded: u64) -> Result<Vec<Part>, SizeError> {
     let lines = |what: String| SizeError::Lines {
         path: path.into(),
@@ -91,7 +91,7 @@ pub fn parts(path: &Path, loaded: u64) -> Result<Vec<Part>, SizeError> {
     Ok(parts)
 }
 
-/// The files of the functions that an instruction belongs to, the innermost of inlined ones first.
+/// Returns the source files of the functions at `address`, the innermost inlined one first.
 fn frames(loader: &Loader, address: u64) -> Result<Vec<String>, addr2line::gimli::Error> {
     let mut files = Vec::new();
     let Ok(mut frames) = loader.find_frames(address) else {
@@ -113,8 +113,9 @@ fn constants(section: &str) -> String {
     }
 }
 
-/// The part that an instruction belongs to: the innermost file that is not the standard library's,
-/// whose functions are inlined everywhere. Assembly has no lines; its symbol names the file.
+/// Returns the part that an instruction belongs to: the innermost file outside of the standard
+/// library, whose functions are inlined everywhere. Assembly has no line information, so its symbol
+/// decides.
 fn part(files: &[String], symbol: &str) -> String {
     let own = files.iter().find_map(|file| own(file));
     own.unwrap_or_else(|| {
@@ -131,7 +132,8 @@ fn part(files: &[String], symbol: &str) -> String {
     })
 }
 
-/// A file of the loader, or the crate of another file; `None` for the standard library.
+/// Returns the name of a loader's file, or the crate of another file; `None` for the standard
+/// library.
 fn own(file: &str) -> Option<String> {
     if let Some((_, name)) = file.rsplit_once("loader/core/src/") {
         return Some(format!("core/{name}"));
@@ -140,7 +142,7 @@ fn own(file: &str) -> Option<String> {
         return Some(name.to_owned());
     }
     let mut folders = file.split('/').rev();
-    // A crate's folder is its name and its version.
+    // A crate's folder is named `name-version`.
     let name = folders.find_map(|folder| {
         let (name, version) = folder.rsplit_once('-')?;
         let mut numbers = version.split('.');
@@ -151,7 +153,7 @@ fn own(file: &str) -> Option<String> {
     (name != "compiler_builtins").then(|| name.to_owned())
 }
 
-/// The parts as a table of the book.
+/// Formats the parts as a Markdown table for the book.
 #[must_use]
 pub fn markdown(parts: &[Part]) -> String {
     let total: u64 = parts.iter().map(|part| part.bytes).sum();
@@ -192,7 +194,7 @@ mod tests {
             part_of(&[core], "_RNvNtCs1_4core3fmt5write"),
             "core and compiler_builtins"
         );
-        // Naked functions have no lines.
+        // Naked functions have no line information.
         let naked = "_RNvNtNtCs2bVYhQhq54Y_13little_loader3cpu3el211drop_to_el1";
         assert_eq!(part_of(&[], naked), "cpu/el2.rs");
         assert_eq!(part_of(&[], "OUTLINED_FUNCTION_7"), "shared by functions");

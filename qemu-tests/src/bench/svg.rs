@@ -1,47 +1,47 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bar charts as SVG: a few rectangles and texts, which need no crate.
+//! Bar charts as SVG.
 
 use std::fmt::Write as _;
 
-/// The whole picture's width in pixels; browsers scale it.
+/// The width of the picture in pixels; browsers scale it.
 const WIDTH: f64 = 860.0;
-/// Where bars start, to the right of their labels.
+/// The x coordinate at which the bars start, to the right of their labels.
 const LEFT: f64 = 350.0;
-/// The longest bar; its number follows it.
+/// The length of the longest bar; its text follows it.
 const LONGEST: f64 = 280.0;
-/// From bar to bar.
+/// The distance from bar to bar.
 const STEP: f64 = 24.0;
-/// How thick they are.
+/// The thickness of a bar.
 const THICK: f64 = 16.0;
 /// The height of a panel's title.
 const TITLE: f64 = 34.0;
 
-/// A bar.
+/// One bar of a [`Panel`].
 #[derive(Clone, Debug)]
 pub struct Bar {
-    /// The label.
+    /// The label to its left.
     pub label: String,
-    /// Its length, in whatever all bars of the panel have. `None` where there is no such thing.
+    /// Its length, in the unit of the panel. `None` if there is no value.
     pub value: Option<f64>,
     /// The text at its end.
     pub text: String,
-    /// Whether it is the one that the picture is about.
+    /// Whether the bar is highlighted.
     pub ours: bool,
 }
 
-/// Bars to be compared with each other.
+/// Bars on one scale.
 #[derive(Clone, Debug)]
 pub struct Panel {
-    /// The meaning of their lengths.
+    /// The quantity that the lengths show.
     pub title: String,
-    /// From top to bottom.
+    /// The bars from top to bottom.
     pub bars: Vec<Bar>,
-    /// Where a line crosses the bars, if somewhere.
+    /// The value at which a vertical line crosses the bars, if any.
     pub limit: Option<f64>,
 }
 
-/// All panels below each other. Text and line take the colour of dark or light pages.
+/// Draws the panels below each other. The text's colour follows the browser's light or dark scheme.
 #[must_use]
 pub fn draw(description: &str, panels: &[Panel]) -> String {
     let bars: usize = panels.iter().map(|panel| panel.bars.len()).sum();
@@ -64,10 +64,10 @@ pub fn draw(description: &str, panels: &[Panel]) -> String {
         for bar in &panel.bars {
             let middle = y + THICK - 4.0;
             text(&mut svg, LEFT - 8.0, middle, "end", "label", &bar.label);
-            // A bar that is not nothing shows.
+            // A bar above 0 is always visible.
             let value = bar.value.filter(|value| *value > 0.0);
             let length = value.map_or(0.0, |value| (value * scale).max(1.0));
-            // Clear of the line.
+            // The text starts to the right of the line.
             let end = panel
                 .limit
                 .map_or(length, |limit| length.max(limit * scale));

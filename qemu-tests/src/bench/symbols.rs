@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The functions of an ELF by address.
+//! The code symbols of an ELF by address.
 
 use std::ops::Range;
 
@@ -8,34 +8,34 @@ use goblin::elf::Elf;
 use goblin::elf::section_header::SHF_EXECINSTR;
 use goblin::elf::sym::{STT_FUNC, STT_NOTYPE};
 
-/// A function, or a label of assembly.
+/// A function, or a label in assembly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
     /// Its name, without the compiler's hash.
     pub name: String,
-    /// Its first byte.
+    /// The address of its first byte.
     pub address: u64,
-    /// Its bytes; 0 for a label, which reaches to the next symbol.
+    /// Its size in bytes; 0 for a label, which extends to the next symbol.
     pub size: u64,
 }
 
-/// All of them, and what they lie in.
+/// The code symbols of an ELF, and its range of code.
 #[derive(Clone, Debug)]
 pub struct Symbols {
-    /// The first instruction.
+    /// The ELF's entry point.
     pub entry: u64,
     /// The lowest address of the ELF's code.
     pub start: u64,
-    /// One past the highest.
+    /// One past the highest address.
     pub end: u64,
     symbols: Vec<Symbol>,
 }
 
 impl Symbols {
-    /// Reads them out of the ELF `bytes`.
+    /// Reads the symbols of the ELF `bytes`.
     ///
     /// # Errors
-    /// When that is not an ELF.
+    /// When `bytes` are not an ELF.
     pub fn parse(bytes: &[u8]) -> Result<Self, goblin::error::Error> {
         let elf = Elf::parse(bytes)?;
         let code: Vec<bool> = elf
@@ -69,10 +69,11 @@ impl Symbols {
         ))
     }
 
-    /// `symbols` in any order.
+    /// Creates the table from `symbols` in any order.
     #[must_use]
     pub fn new(entry: u64, range: Range<u64>, mut symbols: Vec<Symbol>) -> Self {
-        // Of several at one address the one with a size is the function, and comes last.
+        // `at` uses the last symbol at an address: a function, which has a size, is sorted after
+        // labels.
         symbols.sort_by(|a, b| (a.address, a.size, &a.name).cmp(&(b.address, b.size, &b.name)));
         Self {
             entry,
@@ -82,7 +83,7 @@ impl Symbols {
         }
     }
 
-    /// The one that `address` lies in.
+    /// Returns the symbol that contains `address`.
     #[must_use]
     pub fn at(&self, address: u64) -> Option<&Symbol> {
         let after = self

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which of the guest's memory is touched until its kernel runs, by QEMU and by the loader: what a
-//! host has to give.
+//! The guest memory that QEMU and the loader touch before the kernel runs, and that the host must
+//! therefore allocate.
 //!
-//! The guest's RAM is a sparse file, in which the system allots a page when it is first touched. On
-//! tmpfs that happens for reads too, and page by page where `shmem_enabled` in
-//! `/sys/kernel/mm/transparent_hugepage` is `never`, as it is unless somebody changes it. The
-//! payload has checked everything and waits when the file is looked at; it touches nothing but
-//! itself and the device tree.
+//! The guest's RAM is a sparse file, in which the host allocates a page when it is first touched.
+//! On tmpfs reads allocate too, and page by page if `shmem_enabled` in
+//! `/sys/kernel/mm/transparent_hugepage` is `never`, the default. The file is examined after the
+//! payload has finished its checks, while it waits; the payload touches only itself and the device
+//! tree.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -33,16 +33,17 @@ const DTB_SIZE: u64 = 1 << 20;
 /// The size of a huge page of the host.
 const BLOCK: u64 = 2 << 20;
 
-/// The RAM that a loader and QEMU have touched.
+/// The RAM touched by QEMU and a loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touched {
-    /// The device tree's and the kernel's places.
+    /// The ranges of the device tree and of the kernel.
     expected: [Range<u64>; 2],
     /// The touched addresses, in whole pages.
     touched: Vec<Range<u64>>,
 }
 
-/// Boots the test payload of `payload_size` bytes on `machine`, an ELF loader, and looks.
+/// Boots the test payload of `payload_size` bytes on `machine` with an ELF loader, and returns the
+/// touched RAM.
 ///
 /// # Errors
 /// When a run fails, or the file cannot be used.
@@ -67,10 +68,10 @@ pub fn touched(machine: &Machine, payload_size: u64, folder: &Path) -> Result<To
     })
 }
 
-/// The bytes of RAM that are touched when the text `first` comes.
+/// Returns the bytes of RAM touched until the guest prints `first`.
 ///
 /// # Errors
-/// When it does not come, or the file cannot be used.
+/// When the guest does not print it, or the file cannot be used.
 pub fn allotted_before(machine: &Machine, first: &str, folder: &Path) -> Result<u64, BenchError> {
     let ram = ram_file(folder)?;
     let mut running = machine.clone().memory_file(ram.path()).start()?;
@@ -80,7 +81,7 @@ pub fn allotted_before(machine: &Machine, first: &str, folder: &Path) -> Result<
 }
 
 fn ram_file(folder: &Path) -> Result<NamedTempFile, BenchError> {
-    // Pages of disk file systems are not allotted by reads.
+    // On disk file systems reads do not allocate pages.
     let memory_disk = Path::new("/dev/shm");
     let folder = if memory_disk.is_dir() {
         memory_disk
@@ -94,7 +95,7 @@ fn ram_file(folder: &Path) -> Result<NamedTempFile, BenchError> {
 }
 
 impl Touched {
-    /// The KiB that are neither the device tree's nor the kernel's.
+    /// The touched KiB outside of the device tree and the kernel.
     #[must_use]
     pub fn other_kib(&self) -> u64 {
         let total: u64 = self
@@ -106,7 +107,7 @@ impl Touched {
         (total - expected) >> 10
     }
 
-    /// The blocks of 2 MiB that have neither the device tree nor the kernel in them.
+    /// The number of touched 2 MiB blocks that contain neither the device tree nor the kernel.
     #[must_use]
     pub fn other_blocks(&self) -> usize {
         let blocks = |ranges: &[Range<u64>]| -> BTreeSet<u64> {
@@ -120,7 +121,7 @@ impl Touched {
         blocks(&self.touched).difference(&expected).count()
     }
 
-    /// How much of the pages that `range` lies in was touched.
+    /// The touched bytes of the pages that overlap `range`.
     fn within(&self, range: &Range<u64>) -> u64 {
         const PAGE: u64 = 4096;
         let (start, end) = (range.start / PAGE * PAGE, range.end.next_multiple_of(PAGE));
@@ -139,7 +140,7 @@ fn allotted(file: &File) -> io::Result<Vec<Range<u64>>> {
     loop {
         let start = match seek(file, SeekFrom::Data(position)) {
             Ok(start) => start,
-            // There is no more.
+            // There is no data after `position`.
             Err(Errno::NXIO) => return Ok(ranges),
             Err(error) => return Err(error.into()),
         };
@@ -170,8 +171,8 @@ mod tests {
             touched: vec![0x4000_0000..0x4014_0000, 0x403f_f000..0x4080_1000],
             ..touched
         };
-        // The second block of the kernel's is its own; of the others each counts, also if one page
-        // of it was touched.
+        // The touched range starts in the kernel's block, which is not counted; each further block
+        // is, even if only one page of it was touched.
         assert_eq!(
             (more.other_kib(), more.other_blocks()),
             (256 + 4 + 4096 + 4, 3)

@@ -14,13 +14,13 @@ use qemu_tests::{build, paths};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Passed on to the tool
+    /// Arguments for the tool, instead of the default ones
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Builds the loader as shipped and runs `tool` on it, with arguments that make its output readable
-/// if there are none.
+/// Builds the loader as shipped and runs `tool` on it, with the arguments `default` if the user
+/// gives none.
 pub(crate) fn main(tool: &str, default: &[&str], arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(Purpose::Inspect)?;
     let loader = build::loader(

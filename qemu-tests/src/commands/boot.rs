@@ -32,13 +32,13 @@ pub(crate) struct Arguments {
     /// An initrd instead of the demo's [default with --kernel: none]
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
-    /// A root file system instead of the demo's: a squashfs, or a folder to make one of
+    /// A root file system instead of the demo's: a squashfs, or a folder to make one from
     #[arg(long, value_name = "PATH")]
     rootfs: Option<PathBuf>,
-    /// A disk image of your own instead of the demo's
+    /// Your own disk image instead of the demo's
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd", "rootfs"])]
     disk: Option<PathBuf>,
-    /// A firmware archive (.fw): its task `complete` makes the disk, target/fw.img, anew
+    /// A firmware archive (.fw): its task `complete` recreates the disk, target/fw.img
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd", "rootfs", "disk"])]
     fw: Option<PathBuf>,
     /// Added to the kernel's command line, as QEMU's -append does
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     /// Wait for a debugger on TCP port 1234 before the first instruction
     #[arg(long)]
     gdb: bool,
-    /// Give the guest a network card that reaches out through the host
+    /// Give the guest a network card, connected through the host
     #[arg(long)]
     net: bool,
     #[command(flatten)]
@@ -92,9 +92,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.gdb {
-        eprintln!("waiting for: gdb target/little-loader.elf -ex 'target remote :1234'");
+        eprintln!("waiting for a debugger: gdb target/little-loader.elf -ex 'target remote :1234'");
     }
-    eprintln!("booting; leave by `poweroff` in the guest, or by Ctrl-A X");
+    eprintln!("booting; leave with `poweroff` in the guest, or with Ctrl-A X");
     let status = process::start(&mut machine.command())?
         .wait()
         .context("cannot wait for QEMU")?;
@@ -104,7 +104,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes or finds the demo image.
+/// Returns the demo image, created if it is missing or outdated.
 fn demo(arguments: &Arguments) -> Result<PathBuf> {
     let parts = Parts {
         kernel: arguments.kernel.clone(),
@@ -114,7 +114,7 @@ fn demo(arguments: &Arguments) -> Result<PathBuf> {
     Ok(Demo::make(&parts)?.image)
 }
 
-/// Applies an archive to a new image, which takes the old one's place when it is whole.
+/// Applies an archive to a new image, which replaces the old one once it is complete.
 fn firmware(archive: &Path) -> Result<PathBuf> {
     let image = paths::target().join("fw.img");
     let file = File::open(archive).with_context(|| format!("cannot open {}", archive.display()))?;
@@ -132,7 +132,7 @@ fn firmware(archive: &Path) -> Result<PathBuf> {
     Ok(image)
 }
 
-/// Passes on what a task says.
+/// Prints the messages of a task.
 struct Messages;
 
 impl Observer for Messages {
@@ -156,11 +156,11 @@ fn machine(arguments: &Arguments, machine: Machine) -> Machine {
         .memory_mib(arguments.memory)
         .cpus(arguments.smp);
     if accelerator != Accelerator::Tcg {
-        // A hypervisor runs on the CPU that is there.
+        // A hypervisor can only offer the host's CPU.
         machine = machine.cpu("host");
     }
     if accelerator == Accelerator::Kvm {
-        // As with the CPU: the interrupt controller that the host can virtualise.
+        // Likewise, only the version that the host can virtualise.
         machine = machine.machine_option("gic-version=host");
     }
     if let Some(append) = &arguments.append {
@@ -175,7 +175,7 @@ fn machine(arguments: &Arguments, machine: Machine) -> Machine {
     machine
 }
 
-/// `512`, `512M` or `2G`, in MiB.
+/// Parses `512`, `512M` or `2G` as MiB.
 fn mebibytes(text: &str) -> Result<u32, String> {
     let (digits, factor) = match text.strip_suffix(['M', 'm']) {
         Some(digits) => (digits, 1),

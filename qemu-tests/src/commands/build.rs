@@ -11,21 +11,21 @@ use qemu_tests::build::{self, Loader, LoaderBuild, OPT_LEVELS, Profile};
 use qemu_tests::paths;
 use qemu_tests::setup::{self, Purpose};
 
-/// Build the loader: target/little-loader.elf and, the same as a raw arm64 Image,
-/// target/little-loader.bin
+/// Build the loader: target/little-loader.elf, and target/little-loader.bin, the same as a raw
+/// arm64 Image
 #[derive(Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings,
 }
 
-/// The options of a loader build, also of `cargo qemu boot`.
+/// The options of a loader build, shared with `cargo qemu boot`.
 #[derive(Args)]
 pub(crate) struct Settings {
     /// The cargo profile to build with
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileName,
-    /// The opt-level, instead of the profile's
+    /// The opt-level instead of the profile's
     #[arg(long, value_name = "LEVEL", value_parser = OPT_LEVELS)]
     opt_level: Option<String>,
     /// The block (of 512 bytes) at which the environment starts [default: 16]
@@ -34,21 +34,21 @@ pub(crate) struct Settings {
     /// The size of one copy of the environment [default: 131072]
     #[arg(long, value_name = "BYTES")]
     env_size: Option<u64>,
-    /// The block at which a second copy of the environment starts [default: there is none]
+    /// The block at which a second copy of the environment starts [default: no second copy]
     #[arg(long, value_name = "BLOCK")]
     env_redundant_lba: Option<u64>,
-    /// Where the kernel is entered if the loader was entered at EL2: auto is EL1 with one CPU and
-    /// EL2 with several [default: auto]
+    /// The kernel's exception level if the loader was entered at EL2: drop is EL1, keep is EL2,
+    /// auto is EL1 with one CPU and EL2 with several [default: auto]
     #[arg(long, value_name = "POLICY", value_parser = ["auto", "keep", "drop"])]
     el2: Option<String>,
-    /// Make the loader narrate every step on the console
+    /// Make the loader print every step on the console
     #[arg(long)]
     trace: bool,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum ProfileName {
-    /// Debug assertions, overflow checks, not optimised
+    /// With debug assertions and overflow checks, not optimised
     Dev,
     /// As shipped
     #[default]
@@ -68,7 +68,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the loader where `cargo qemu build` leaves it.
+/// Builds the loader as `target/little-loader.elf` and `.bin`.
 pub(crate) fn loader(settings: &Settings) -> Result<Loader> {
     let build = LoaderBuild {
         profile: match settings.profile {

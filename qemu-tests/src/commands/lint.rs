@@ -17,8 +17,7 @@ pub(crate) fn main() -> Result<ExitCode> {
     host.args(["clippy", "--locked", "--all-targets"]);
     check(host.args(["--", "-D", "warnings"]))?;
 
-    // A target with `test = false` is not among `--all-targets`, which has any other selection
-    // ignored.
+    // `--all-targets` omits a target with `test = false`, and overrides any other selection.
     let mut tests = toolchain::cargo();
     tests.args(["clippy", "--locked", "--package", "qemu-tests"]);
     check(tests.args(["--test", "qemu", "--", "-D", "warnings"]))?;
@@ -32,8 +31,8 @@ pub(crate) fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Clippy for what runs in the guest, with the loader's shipped flags, which .cargo/config.toml and
-/// the profile have.
+/// Returns a clippy command for the guest's packages, with the flags of the shipped loader, from
+/// .cargo/config.toml and the profile.
 pub(crate) fn on_bare_metal() -> Result<Command> {
     let mut metal = bare_metal("clippy")?;
     metal.args([
@@ -51,7 +50,7 @@ pub(crate) fn on_bare_metal() -> Result<Command> {
 fn check(command: &mut Command) -> Result<()> {
     eprintln!("lint: {}", shell_line(command));
     if !command.status().context("cannot start cargo")?.success() {
-        bail!("this found something: {}", shell_line(command));
+        bail!("this check failed: {}", shell_line(command));
     }
     Ok(())
 }

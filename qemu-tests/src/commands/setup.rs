@@ -15,11 +15,11 @@ use qemu_tests::setup::{self, Purpose};
 /// Find or install what building, booting and testing need
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Only say what is there and what is missing; the exit status is 1 if anything is
+    /// Only report what is there and what is missing; exit with status 1 if anything is missing
     #[arg(long)]
     check: bool,
-    /// Only bring the QEMU of a suite of Debian's, such as trixie-backports, into the cache; it is
-    /// installed nowhere, and used by those who set QEMU to what is printed
+    /// Only download the QEMU of a Debian suite, such as trixie-backports, into the cache. To use
+    /// it, set the environment variable QEMU as printed
     #[arg(long, value_name = "SUITE", conflicts_with = "check")]
     qemu: Option<String>,
 }

@@ -14,19 +14,19 @@ use qemu_tests::toolchain;
 
 use super::lint;
 
-/// How long the tests of the fuzz bodies run each body; without it, a fixed number of cases.
+/// The seconds that the fuzz tests run each body; if not set, they run a fixed number of cases.
 const FUZZ_SECONDS: &str = "LITTLE_LOADER_FUZZ_SECONDS";
 const SECONDS_PER_BODY: &str = "30";
 
 /// Run the host tests, then the QEMU tests
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Only tests whose name contains this
+    /// Run only tests whose name contains this
     filter: Option<String>,
-    /// The tests that take long as well, and each fuzz body for 30 s
+    /// Run the slow tests as well, and each fuzz body for 30 s
     #[arg(long)]
     all: bool,
-    /// The kernels of Debian's other suites as well; they are downloaded, about 80 MB each
+    /// Test the kernels of Debian's other suites as well; each downloads about 80 MB
     #[arg(long)]
     all_kernels: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     }
     let host_passed = passes(&mut host)?;
 
-    // Volatile accesses to registers are banned by clippy.toml.
+    // clippy.toml bans volatile accesses to registers.
     let lint_passed = arguments.filter.is_some() || passes(&mut lint::on_bare_metal()?)?;
 
     let artifacts = Artifacts::build()?;
@@ -66,7 +66,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.all_kernels {
         qemu.env(artifacts::ALL_KERNELS, "1");
     }
-    // All are run even if the first fails: who changes something wants to see all that it breaks.
+    // All of them run even if the first fails, to show everything that a change breaks.
     let qemu_passed = passes(&mut qemu)?;
     let results = [
         ("host tests", host_passed),
@@ -83,8 +83,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// Downloads the kernels whose tests are going to run. A kernel that is not available is reported
-/// here, and its test fails.
+/// Downloads the kernels whose tests match `filter`. Reports a kernel that is not available here;
+/// its test fails later.
 fn get_kernels(filter: &str) {
     let mut kernels = DebianKernel::of_all_suites();
     kernels.retain(|kernel| kernel.test_name().contains(filter));

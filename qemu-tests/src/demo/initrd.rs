@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The demo's initrd: busybox, the modules of the kernel, and a script.
+//! The demo's initrd: busybox, kernel modules, and a script.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::setup::debian::assets::kit::Kit;
 
 const INIT: &[u8] = include_bytes!("../../guest/initrd-init");
 
-/// File types and permissions as `stat` has them.
+/// File types and permissions, like `st_mode` of stat(2).
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
@@ -23,15 +23,15 @@ const CHARACTERS: u32 = 0o020_600;
 /// # Errors
 /// When a file of `kit` cannot be read.
 pub fn make(kit: &Kit) -> io::Result<Vec<u8>> {
-    let mut archive = Archive {
+    let mut archive = CpioArchive {
         bytes: Vec::new(),
         entries: 0,
     };
     for folder in ["bin", "dev", "modules"] {
         archive.add(folder, FOLDER, &[])?;
     }
-    // The kernel opens the console before /dev is mounted; without the node the script would be
-    // mute.
+    // The kernel opens the console before /dev is mounted; without the node the script would have
+    // no output.
     archive.add_device("dev/console", 5, 1)?;
     archive.add("init", PROGRAM, INIT)?;
     archive.add("bin/busybox", PROGRAM, &fs::read(kit.busybox())?)?;
@@ -45,12 +45,12 @@ pub fn make(kit: &Kit) -> io::Result<Vec<u8>> {
     newc::trailer(archive.bytes)
 }
 
-struct Archive {
+struct CpioArchive {
     bytes: Vec<u8>,
     entries: u32,
 }
 
-impl Archive {
+impl CpioArchive {
     fn add(&mut self, name: &str, mode: u32, content: &[u8]) -> io::Result<()> {
         let entry = self.entry(name, mode);
         self.write(entry, content)
@@ -64,8 +64,8 @@ impl Archive {
         self.write(entry, &[])
     }
 
-    /// Each entry has a number of its own, or the kernel would take two of them for links to one
-    /// file.
+    /// Each entry needs a unique inode number, otherwise the kernel treats two of them as links to
+    /// one file.
     fn entry(&mut self, name: &str, mode: u32) -> Builder {
         self.entries += 1;
         Builder::new(name).ino(self.entries).nlink(1).mode(mode)
@@ -80,7 +80,7 @@ impl Archive {
     }
 }
 
-/// The last part of `path`.
+/// Returns the last component of `path`.
 pub(super) fn file_name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()

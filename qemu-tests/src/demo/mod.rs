@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The image that `cargo qemu boot` boots: Debian's kernel, an initrd that finds the disk, and
-//! busybox, or whatever of these the user brings, in both slots.
+//! busybox, or the user's replacements of these, in both slots.
 
 pub mod initrd;
 pub mod rootfs;
@@ -25,11 +25,11 @@ use crate::output;
 use crate::paths;
 use crate::setup::debian::assets::kit::Kit;
 
-/// Why no demo image could be made.
+/// The reason that the demo image could not be created.
 #[derive(Debug, Error)]
 pub enum DemoError {
-    /// Debian's parts are needed and not there.
-    #[error("Debian's kernel and busybox are not in the cache; `cargo qemu setup` brings them")]
+    /// Debian's parts are needed, but not in the cache.
+    #[error("Debian's kernel and busybox are not in the cache; `cargo qemu setup` installs them")]
     NoKit,
     /// A file could not be read or written.
     #[error("cannot use {path}")]
@@ -39,7 +39,7 @@ pub enum DemoError {
         /// The system's error.
         source: io::Error,
     },
-    /// The kernel is none that can be booted.
+    /// The kernel has a format that cannot be booted.
     #[error("{path} cannot be booted")]
     Kernel {
         /// The kernel.
@@ -47,13 +47,13 @@ pub enum DemoError {
         /// Its actual kind.
         source: KernelError,
     },
-    /// The root file system could not be made.
+    /// The root file system could not be created.
     #[error(transparent)]
     Rootfs(#[from] RootfsError),
     /// The parts are too large for a disk.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The image could not be put together.
+    /// The image could not be assembled.
     #[error(transparent)]
     Disk(#[from] DiskError),
 }
@@ -61,11 +61,11 @@ pub enum DemoError {
 /// The user's own parts, in place of Debian's.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    /// An arm64 Image, raw or packed.
+    /// An arm64 Image, raw or compressed.
     pub kernel: Option<PathBuf>,
-    /// An initrd; without one, a kernel of the user's has none.
+    /// An initrd; without it, the user's own kernel boots without an initrd.
     pub initrd: Option<PathBuf>,
-    /// A squashfs, or a folder to make one of.
+    /// A squashfs, or a folder to make one from.
     pub rootfs: Option<PathBuf>,
 }
 
@@ -74,13 +74,13 @@ pub struct Parts {
 pub struct Demo {
     /// The disk.
     pub image: PathBuf,
-    /// The raw kernel beside it, for booting without the loader.
+    /// The raw kernel, for booting without the loader.
     pub kernel: PathBuf,
-    /// The initrd beside it, if there is one.
+    /// The initrd, if there is one.
     pub initrd: Option<PathBuf>,
 }
 
-/// The inputs of an image, as `<stem>.json` keeps it.
+/// The inputs of an image, stored in `<stem>.json`.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
 struct Recipe {
     inputs: Vec<Input>,
@@ -96,7 +96,7 @@ struct Input {
 }
 
 impl Demo {
-    /// Makes `target/demo.img`, unless it is there and nothing that goes into it has changed.
+    /// Creates `target/demo.img`, unless it exists and none of its inputs has changed.
     ///
     /// # Errors
     /// Every [`DemoError`].
@@ -104,7 +104,7 @@ impl Demo {
         Self::make_at(parts, &paths::target().join("demo"))
     }
 
-    /// The same as `<stem>.img`.
+    /// Like [`Demo::make`], but creates `<stem>.img`.
     ///
     /// # Errors
     /// Every [`DemoError`].
@@ -112,7 +112,7 @@ impl Demo {
         Self::make_with(parts, Kit::find(&paths::cache()).as_ref(), stem)
     }
 
-    /// The same with what `kit` has in place of the demo's own.
+    /// Like [`Demo::make_at`], but with the Debian parts from `kit`.
     ///
     /// # Errors
     /// Every [`DemoError`].
@@ -131,7 +131,7 @@ impl Demo {
         {
             return Ok(demo);
         }
-        // Without its note a half-made set of files is made again.
+        // Without the recipe, an incomplete set of files is recreated on the next run.
         match fs::remove_file(&note) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed(&note)(error));
@@ -197,7 +197,7 @@ impl Demo {
 impl Recipe {
     fn of(parts: &Parts, kit: Option<&Kit>) -> Result<Self, DemoError> {
         let mut inputs = Vec::new();
-        // The program has the scripts in it, and the code that makes the image.
+        // The program contains the guest's scripts and the code that creates the image.
         let program = env::current_exe().map_err(failed(Path::new("this program")))?;
         let [busybox, kernel] = match kit.map(Kit::contents_files) {
             Some([busybox, kernel]) => [Some(busybox), Some(kernel)],
@@ -225,8 +225,8 @@ impl Recipe {
     }
 }
 
-/// A folder counts with everything in it. Links within it count as links, or a circle of them would
-/// have no end.
+/// Adds a file, or a folder with its contents. Links within a folder are not followed, because a
+/// cycle of them would never end.
 fn add_input(role: &str, path: &Path, inputs: &mut Vec<Input>) -> Result<(), DemoError> {
     let is_given = inputs.last().is_none_or(|last| last.role != role);
     let metadata = if is_given {
@@ -257,8 +257,8 @@ fn add_input(role: &str, path: &Path, inputs: &mut Vec<Input>) -> Result<(), Dem
     Ok(())
 }
 
-/// The usual room, or what is needed in whole MiB, with one to spare for rounding and the initrd's
-/// boundary.
+/// Returns `usual`, or `needed` rounded up to whole MiB plus one more for rounding and the
+/// alignment of the initrd, if that is larger.
 fn room(usual: Size, needed: u64) -> Size {
     const MIB: u64 = 1 << 20;
     Size(usual.0.max(needed.next_multiple_of(MIB) + MIB))

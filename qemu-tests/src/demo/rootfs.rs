@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The demo's root file system as a folder: busybox under all of its names, a start script, and
-//! modules that are loaded when they are wanted.
+//! The demo's root file system as a folder: busybox with links for its commands, a start script,
+//! and modules to load on demand.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -11,7 +11,7 @@ use std::path::Path;
 use super::initrd::file_name;
 use crate::setup::debian::assets::kit::Kit;
 
-/// Scripts and tables: where they go, what they are, and whether they are programs.
+/// Scripts and tables: path, contents, and whether the file is executable.
 const FILES: [(&str, &[u8], bool); 3] = [
     ("etc/inittab", include_bytes!("../../guest/inittab"), false),
     ("etc/init.d/rcS", include_bytes!("../../guest/rcS"), true),
@@ -22,8 +22,8 @@ const FILES: [(&str, &[u8], bool); 3] = [
     ),
 ];
 
-/// The commands for a shell and for the scripts. busybox cannot be asked on the host: it is
-/// an arm64 program.
+/// The commands for a shell and for the scripts. busybox cannot list them on the host, because it
+/// is an arm64 program.
 const IN_BIN: &str = "ash cat chmod clear cp cut date dd df dmesg du echo env false fdisk find free grep head hexdump \
                       hostname ip kill less ln ls lsmod md5sum mkdir more mount mv ping ps pwd rm sed sh sha256sum \
                       sleep sort sync tail time top touch true umount uname uptime vi wc wget which zcat";
@@ -32,7 +32,7 @@ const IN_SBIN: &str = "halt init insmod modprobe poweroff reboot rmmod udhcpc wa
 /// Fills the empty folder `root`.
 ///
 /// # Errors
-/// When it cannot be written, or busybox not be read.
+/// When `root` cannot be written, or busybox cannot be read.
 pub fn fill(root: &Path, kit: &Kit) -> io::Result<()> {
     for folder in [
         "bin",
@@ -66,7 +66,7 @@ pub fn fill(root: &Path, kit: &Kit) -> io::Result<()> {
     add_modules(root, kit)
 }
 
-/// Where `modprobe` looks for them: each needs those before it.
+/// Adds the modules where `modprobe` looks for them; each depends on those before it.
 fn add_modules(root: &Path, kit: &Kit) -> io::Result<()> {
     let modules = kit.modules_on_demand();
     if modules.is_empty() {

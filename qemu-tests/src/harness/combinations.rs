@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Fewer machines than there are combinations: rows in which every few values that can occur
-//! together do occur.
+//! Covering arrays: few rows that contain every possible combination of any few values.
 //!
-//! Faults that need one value or two or three together are found by such a covering array as by the
-//! full product (D. R. Kuhn, D. R. Wallace, A. M. Gallo, "Software Fault Interactions and
-//! Implications for Software Testing", IEEE Transactions on Software Engineering 30(6), 2004).
+//! Such an array finds faults that depend on up to three values as well as the full product does
+//! (D. R. Kuhn, D. R. Wallace, A. M. Gallo, "Software Fault Interactions and Implications for
+//! Software Testing", IEEE Transactions on Software Engineering 30(6), 2004).
 
-/// Rows that cover every combination of `strength` values of different axes that is part of a
-/// possible row. Axis `n` has the values 0 to `axes[n] - 1`; `possible` judges whole rows. The same
-/// arguments give the same rows in the same order.
+/// Returns rows that cover every combination of `strength` values of different axes that occurs in
+/// a possible row. Axis `n` has the values 0 to `axes[n] - 1`; `possible` judges whole rows. The
+/// result is deterministic.
 ///
-/// Always takes the first of the rows that cover the most of what is missing, which gives somewhat
-/// more rows than needed.
+/// The algorithm is greedy: it always chooses the first row with the most uncovered combinations,
+/// which gives somewhat more rows than the minimum.
 #[must_use]
 pub fn cover(
     axes: &[usize],
@@ -24,7 +23,8 @@ pub fn cover(
         .filter(|row| possible(row))
         .collect();
     let sets = subsets(axes.len(), strength);
-    // Each combination has a number: those of one set of axes follow each other.
+    // Each combination has a number; the combinations of one set of axes are numbered
+    // consecutively.
     let mut total = 0;
     let mut starts = Vec::with_capacity(sets.len());
     for set in &sets {
@@ -43,8 +43,8 @@ pub fn cover(
 
     let mut covered = vec![false; total];
     let mut chosen = Vec::new();
-    // What a row adds only gets less, so a row whose last count is no better than the best so far
-    // need not be counted.
+    // A row's count of uncovered combinations never increases, so a row whose last count is not
+    // above the best so far need not be counted again.
     let mut counts = vec![usize::MAX; rows.len()];
     loop {
         let mut best = None;
@@ -68,7 +68,7 @@ pub fn cover(
     chosen
 }
 
-/// All rows there are, the last axis changing fastest.
+/// Returns the full product of the axes, the last axis changing fastest.
 fn product(axes: &[usize]) -> Vec<Vec<usize>> {
     axes.iter().fold(vec![Vec::new()], |rows, values| {
         rows.iter()
@@ -77,7 +77,7 @@ fn product(axes: &[usize]) -> Vec<Vec<usize>> {
     })
 }
 
-/// All sets of `size` numbers below `count`, each in ascending order.
+/// Returns all sets of `size` numbers below `count`, each in ascending order.
 fn subsets(count: usize, size: usize) -> Vec<Vec<usize>> {
     (0..size).fold(vec![Vec::new()], |sets, _| {
         sets.iter()
@@ -100,13 +100,13 @@ mod tests {
         (row[1] != 4 || row[0] == 1) && !(row[2] == 2 && row[4] == 3)
     }
 
-    /// All sets of axes, found otherwise than [`subsets`] does.
+    /// Returns all sets of axes, by another method than [`subsets`].
     fn ascending(size: usize) -> impl Iterator<Item = Vec<usize>> {
         let all = product(&vec![AXES.len(); size]).into_iter();
         all.filter(|set| set.is_sorted_by(|a, b| a < b))
     }
 
-    /// Whether some of `rows` has these values.
+    /// Whether one of `rows` has these values.
     fn has(rows: &[Vec<usize>], values: &[(usize, usize)]) -> bool {
         rows.iter()
             .any(|row| values.iter().all(|(axis, value)| row[*axis] == *value))
@@ -129,7 +129,7 @@ mod tests {
         }
         assert_eq!(triples, 36 + 24 + 60 + 12 + 30 + 20 + 36 + 90 + 60 + 30);
         assert!(rows.iter().all(|row| possible(row)));
-        // 6 * 3 * 5 is the least that three axes need, less what is not possible.
+        // Three axes need at least 6 * 3 * 5 rows, minus the impossible ones.
         assert!((84..110).contains(&rows.len()), "{}", rows.len());
         assert!(rows.len() < all.len() / 2);
     }

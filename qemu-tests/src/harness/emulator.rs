@@ -12,21 +12,21 @@ use thiserror::Error;
 
 use crate::harness::process::{self, ProcessError};
 
-/// How long QEMU may take to answer.
+/// The time limit for a query of QEMU.
 const QUERY: Duration = Duration::from_secs(60);
 
-/// Why QEMU is not known.
+/// The reason that a query of QEMU failed.
 #[derive(Debug, Error)]
 pub enum EmulatorError {
-    /// It did not answer.
+    /// QEMU could not be run.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// Its answer is of another kind.
-    #[error("`{0}` answered without what was looked for: {1:?}")]
+    /// QEMU's output has an unexpected format.
+    #[error("`{0}` has an unexpected output: {1:?}")]
     Unexpected(&'static str, String),
 }
 
-/// A version of QEMU. Older ones are less.
+/// A version of QEMU, ordered by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
     /// The first number.
@@ -38,12 +38,12 @@ pub struct Version {
 }
 
 impl Version {
-    /// From here on QEMU checks the alignment of accesses to device memory, and all memory is that
-    /// while the MMU is off (QEMU, commit 59754f85ed3, "target/arm: Do memory type alignment
+    /// The first version that checks the alignment of accesses to device memory, which all memory
+    /// is while the MMU is off (QEMU, commit 59754f85ed3, "target/arm: Do memory type alignment
     /// check when translation disabled").
     pub const CHECKS_ALIGNMENT: Self = Self::new(9, 0, 0);
 
-    /// The version of these three numbers.
+    /// Creates a version from its three numbers.
     #[must_use]
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl fmt::Display for Version {
 /// The file name of QEMU's emulator for arm64.
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
-/// The QEMU to use: the value of the environment variable `QEMU` if it is set, else [`PROGRAM`].
+/// Returns the QEMU to use: the value of the environment variable `QEMU` if set, else [`PROGRAM`].
 #[must_use]
 pub fn program() -> PathBuf {
     env::var_os("QEMU")
@@ -82,19 +82,19 @@ pub fn program() -> PathBuf {
         .map_or_else(|| PROGRAM.into(), PathBuf::from)
 }
 
-/// Asks QEMU what it is.
+/// Queries QEMU's version.
 ///
 /// # Errors
-/// When it does not tell.
+/// When QEMU cannot be run, or its output has an unexpected format.
 pub fn version() -> Result<Version, EmulatorError> {
     let text = process::capture(Command::new(program()).arg("--version"), QUERY)?;
     Version::parse(&text).ok_or(EmulatorError::Unexpected("--version", text))
 }
 
-/// Asks QEMU for the models that its `-cpu` takes.
+/// Queries the CPU models that `-cpu` accepts.
 ///
 /// # Errors
-/// When it does not tell.
+/// When QEMU cannot be run, or its output has an unexpected format.
 pub fn cpu_models() -> Result<Vec<String>, EmulatorError> {
     let text = process::capture(
         Command::new(program()).args(["-M", "virt", "-cpu", "help"]),
@@ -107,7 +107,7 @@ pub fn cpu_models() -> Result<Vec<String>, EmulatorError> {
     Ok(models)
 }
 
-/// A model is the first word of an indented line.
+/// Returns the first word of each indented line.
 fn models(text: &str) -> Vec<String> {
     text.lines()
         .filter(|line| line.starts_with(' '))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Changing a machine's memory before its first instruction, through QEMU's GDB stub: what QEMU
-//! itself would never hand over, such as a damaged device tree, can be made so.
+//! Changes to a machine's memory before its first instruction, through QEMU's GDB stub: they create
+//! states that QEMU itself never produces, such as a damaged device tree.
 //!
 //! Source: Debugging with GDB, appendix E, "GDB Remote Serial Protocol".
 
@@ -11,19 +11,19 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the stub may take for its socket and for each answer.
+/// The time limit for the stub's socket and for each reply.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The most bytes in one packet; QEMU's buffer holds 4 KiB of text.
+/// The maximum number of bytes in one packet; QEMU's buffer holds 4 KiB of text.
 const CHUNK: usize = 1024;
 
-/// A machine that was started with [`arguments`] and waits for [`Stub::go`].
+/// A connection to a machine that was started with [`arguments`] and waits for [`Stub::go`].
 #[derive(Debug)]
 pub struct Stub {
     stream: UnixStream,
 }
 
-/// QEMU's arguments to wait for a debugger at the socket `path`.
+/// Returns QEMU's arguments to wait for a debugger at the socket `path`.
 #[must_use]
 pub fn arguments(path: &Path) -> [String; 3] {
     [
@@ -34,10 +34,10 @@ pub fn arguments(path: &Path) -> [String; 3] {
 }
 
 impl Stub {
-    /// Connects to the socket as soon as QEMU has made it.
+    /// Connects to the socket as soon as QEMU has created it.
     ///
     /// # Errors
-    /// When there is none to connect to within 20 s.
+    /// When no connection succeeds within 20 s.
     pub fn connect(path: &Path) -> io::Result<Self> {
         let begun = Instant::now();
         let stream = loop {
@@ -97,7 +97,7 @@ impl Stub {
         Ok(())
     }
 
-    /// Lets the machine run, without a debugger from now on.
+    /// Detaches from the machine, which then runs without a debugger.
     ///
     /// # Errors
     /// When the connection breaks.
@@ -106,9 +106,9 @@ impl Stub {
     }
 
     fn ask(&mut self, request: &str) -> io::Result<String> {
-        // The answer is `+$TEXT#CC`, and wants a `+` in turn. That goes ahead of the next request
-        // (the first one too, where it does no harm): after the last, QEMU may be gone
-        // already.
+        // The reply is `+$TEXT#CC`, and must be acknowledged with a `+`. That is sent before the
+        // next request (also before the first one, where it does no harm), because QEMU may already
+        // have ended after the last one.
         self.stream.write_all(b"+")?;
         self.stream.write_all(packet(request).as_bytes())?;
         let mut text = Vec::new();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A harness that runs QEMU's `virt` machine under a time limit and waits for texts
-//! on its serial console.
+//! A harness that runs QEMU's `virt` machine under a time limit and waits for texts on its serial
+//! console.
 //!
-//! Nothing in here depends on the rest of this crate or on Little Loader, so that the tests of
-//! another bare-metal project can take it as it is: [`machine::Machine`] is a typed QEMU command
-//! line, [`running::Running`] a started machine. A test reads as its scenario:
+//! The harness does not depend on the rest of this crate or on Little Loader, so the tests of other
+//! bare-metal projects can use it unchanged. [`machine::Machine`] is a typed QEMU command line,
+//! [`running::Running`] a started machine. A test reads as its scenario:
 //!
 //! ```no_run
 //! use qemu_tests::harness::machine::{Disk, Machine};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The test payload as an Image: made longer, or wrong on purpose.
+//! The test payload as an Image, with changes: longer, or invalid on purpose.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use std::path::Path;
 const TEXT_OFFSET: usize = 8;
 const IMAGE_SIZE: usize = 16;
 const FLAGS: usize = 24;
-/// The first reserved field; the payload reads there how much was appended to it.
+/// The first reserved field: the number of bytes appended to the payload, which reads it.
 const APPENDED: usize = 32;
 
 /// A payload to put on a disk.
@@ -37,8 +37,8 @@ impl Payload {
         Ok(Self { bytes })
     }
 
-    /// Appends `length` bytes in which no two neighbouring blocks are alike, as [`pattern`] makes
-    /// them. The payload reports the CRC-32 of what it finds in memory.
+    /// Appends `length` bytes of [`pattern`], in which no two neighbouring blocks are equal. The
+    /// payload reports their CRC-32 in memory.
     #[must_use]
     pub fn append(mut self, length: usize) -> Self {
         let image_size = (self.bytes.len() + length) as u64;
@@ -47,25 +47,26 @@ impl Payload {
             .put(IMAGE_SIZE, image_size)
     }
 
-    /// The header's image_size: how much memory the kernel wants, in bytes.
+    /// Sets the header's image_size: the memory that the kernel needs, in bytes.
     #[must_use]
     pub fn image_size(self, bytes: u64) -> Self {
         self.put(IMAGE_SIZE, bytes)
     }
 
-    /// The header's text_offset, in bytes.
+    /// Sets the header's text_offset, in bytes.
     #[must_use]
     pub fn text_offset(self, bytes: u64) -> Self {
         self.put(TEXT_OFFSET, bytes)
     }
 
-    /// The header's flags: bit 0 big-endian, bits 1 and 2 the page size, bit 3 anywhere in memory.
+    /// Sets the header's flags: bit 0 big-endian, bits 1 and 2 the page size, bit 3 anywhere in
+    /// memory.
     #[must_use]
     pub fn flags(self, flags: u64) -> Self {
         self.put(FLAGS, flags)
     }
 
-    /// The Image.
+    /// Returns the bytes of the Image.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -77,7 +78,8 @@ impl Payload {
     }
 }
 
-/// `length` bytes that repeat late: a block read twice, left out or swapped changes their checksum.
+/// Returns `length` bytes with a very long period: a block that is read twice, omitted or swapped
+/// changes their checksum.
 #[must_use]
 pub fn pattern(length: usize) -> Vec<u8> {
     // Marsaglia's xorshift, 64 bits.

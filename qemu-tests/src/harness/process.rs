@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Running other programs under a time limit, with errors that show the whole command.
+//! Runs other programs under a time limit, with errors that show the whole command.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use std::time::Duration;
 use thiserror::Error;
 use wait_timeout::ChildExt;
 
-/// Why a program did not do its work.
+/// The reason that a program failed.
 #[derive(Debug, Error)]
 pub enum ProcessError {
     /// The program could not be started at all.
     #[error("cannot start `{command}`")]
     Start {
-        /// The command as a shell would take it.
+        /// The command as a line for a shell.
         command: String,
         /// The system's error.
         source: io::Error,
@@ -25,19 +25,19 @@ pub enum ProcessError {
     /// The program ended with an exit status other than 0.
     #[error("`{command}` failed ({status}){}", indented(.stderr))]
     Failed {
-        /// The command as a shell would take it.
+        /// The command as a line for a shell.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// Its stderr, if captured.
         stderr: String,
     },
-    /// The program was still running at the end of its time and was killed.
+    /// The program was still running at its time limit and was killed.
     #[error("`{command}` did not end within {} s and was stopped{}", .limit.as_secs(), indented(.stderr))]
     TimedOut {
-        /// The command as a shell would take it.
+        /// The command as a line for a shell.
         command: String,
-        /// How long it was given.
+        /// The time limit.
         limit: Duration,
         /// Its stderr until then, if captured.
         stderr: String,
@@ -51,7 +51,7 @@ fn indented(text: &str) -> String {
         .collect()
 }
 
-/// The command as one line that a shell takes back, environment changes first.
+/// Returns the command as one line for a shell, environment changes first.
 #[must_use]
 pub fn shell_line(command: &Command) -> String {
     let settings = command.get_envs().filter_map(|(name, value)| {
@@ -67,7 +67,7 @@ pub fn shell_line(command: &Command) -> String {
     settings.chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// Runs `command` for at most `limit` and gives back its stdout; stderr goes into the error.
+/// Runs `command` for at most `limit` and returns its stdout; stderr goes into the error.
 ///
 /// # Errors
 /// Every [`ProcessError`].
@@ -77,7 +77,7 @@ pub fn capture(command: &mut Command, limit: Duration) -> Result<String, Process
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = start(command)?;
-    // Both pipes are drained at once, or a full one would block the program forever.
+    // Both pipes are drained concurrently, because a full one would block the program.
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let ended = wait(&mut child, command, limit);
@@ -89,8 +89,8 @@ pub fn capture(command: &mut Command, limit: Duration) -> Result<String, Process
     Ok(stdout)
 }
 
-/// Runs `command` for at most `limit`, everything it prints going to our stderr, so that our stdout
-/// stays ours.
+/// Runs `command` for at most `limit`. All its output goes to this process's stderr, so that stdout
+/// has only this process's own.
 ///
 /// # Errors
 /// Every [`ProcessError`].
@@ -101,7 +101,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<(), ProcessError> {
     outcome(ended, command, limit, String::new())
 }
 
-/// The error of a command that failed, or was killed at its limit.
+/// Returns an error if the command failed or was killed at its limit.
 fn outcome(
     ended: Option<ExitStatus>,
     command: &Command,
@@ -124,7 +124,7 @@ fn outcome(
     }
 }
 
-/// Starts `command`, naming it if that fails.
+/// Starts `command`; the error contains the command line.
 ///
 /// # Errors
 /// [`ProcessError::Start`].
@@ -139,14 +139,14 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String>
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // A read error ends the text; the exit status says whether that matters.
+            // A read error ends the text; the exit status shows whether that matters.
             let _ = pipe.read_to_end(&mut bytes);
         }
         String::from_utf8_lossy(&bytes).into_owned()
     })
 }
 
-/// `None` when the time was up and the child was killed.
+/// Waits for the child; returns `None` if it was killed at the limit.
 fn wait(
     child: &mut Child,
     command: &Command,
@@ -164,8 +164,7 @@ fn wait(
     Ok(status)
 }
 
-/// Finds `program` on the `PATH` or where administrators' programs are, which is not on every
-/// user's `PATH`.
+/// Finds `program` on the `PATH` or in /usr/sbin and /sbin, which are not on every user's `PATH`.
 #[must_use]
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The report of the test payload on the state it was entered in.
+//! The test payload's report on the state in which it was entered.
 //!
-//! It prints a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was expected)` for
-//! each point that it checks, and `payload: done` at the end.
+//! The payload prints a line `payload: NAME=VALUE ok` or `payload: NAME=VALUE FAIL (what was
+//! expected)` for each property that it checks, and `payload: done` at the end.
 
 use std::collections::BTreeMap;
 use std::num::ParseIntError;
@@ -13,41 +13,41 @@ use thiserror::Error;
 /// The last line of a report.
 pub const DONE: &str = "payload: done";
 
-/// Why a report is not a good one.
+/// The reason that a report is rejected.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ReportError {
-    /// The payload did not get to the end.
+    /// The report has no last line.
     #[error("the payload's report has no end (\"{DONE}\")")]
     Unfinished,
-    /// The payload is not content.
+    /// Checks of the payload failed.
     #[error("the payload found: {}", .0.join("; "))]
     Failed(Vec<String>),
-    /// A line is neither ok nor FAIL.
+    /// A line contains neither ok nor FAIL.
     #[error("not a line of a report: {0:?}")]
     Malformed(String),
-    /// A point is not in the report.
+    /// A property is not in the report.
     #[error("the payload's report says nothing about {0}")]
     Absent(String),
-    /// A value that should be a number is none.
+    /// A value is not a number.
     #[error("{name} is {value:?}")]
     NotANumber {
-        /// The point.
+        /// The property.
         name: String,
         /// The reported value.
         value: String,
-        /// Why it is not a number.
+        /// The parse error.
         source: ParseIntError,
     },
 }
 
-/// A report in which every point is as it must be.
+/// A complete report in which every check succeeded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     values: BTreeMap<String, String>,
 }
 
 impl Report {
-    /// Reads the last report out of a serial log.
+    /// Reads the last report in a serial log.
     ///
     /// # Errors
     /// When the report is incomplete, or a check in it failed.
@@ -85,10 +85,10 @@ impl Report {
         }
     }
 
-    /// The reported value of `name`.
+    /// Returns the reported value of `name`.
     ///
     /// # Errors
-    /// When it says nothing.
+    /// When the report has no such property.
     pub fn get(&self, name: &str) -> Result<&str, ReportError> {
         self.values
             .get(name)
@@ -96,10 +96,10 @@ impl Report {
             .ok_or_else(|| ReportError::Absent(name.to_owned()))
     }
 
-    /// The reported value of `name` as a number, decimal or with `0x`.
+    /// Returns the reported value of `name` as a number, decimal or with `0x`.
     ///
     /// # Errors
-    /// When it says nothing, or no number.
+    /// When the report has no such property, or it is not a number.
     pub fn number(&self, name: &str) -> Result<u64, ReportError> {
         let value = self.get(name)?;
         let parsed = match value.strip_prefix("0x") {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Device trees for `-dtb`: QEMU's own, taken apart by dtc, changed as text, and put together
-//! again.
+//! Device trees for `-dtb`: QEMU's own, decompiled by dtc, changed as text, and compiled again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use crate::harness::machine::Machine;
 use crate::harness::process;
 
-/// How long QEMU and dtc may take.
+/// The time limit for QEMU and for dtc.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A device tree as source text.
@@ -23,7 +22,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree that QEMU makes for `machine`; `folder` is for files in between.
+    /// Returns the tree that QEMU generates for `machine`; `folder` is for temporary files.
     ///
     /// # Errors
     /// When QEMU or dtc fails.
@@ -39,7 +38,7 @@ impl Tree {
     /// Replaces `old`, which must occur exactly once.
     ///
     /// # Errors
-    /// When it does not.
+    /// When `old` does not occur exactly once.
     pub fn replace(self, old: &str, new: &str) -> Result<Self> {
         let count = self.source.matches(old).count();
         ensure!(
@@ -56,7 +55,7 @@ impl Tree {
     /// # Errors
     /// When the tree has no root.
     pub fn node(self, text: &str) -> Result<Self> {
-        // Properties come first, and the root has some: the new node goes to its end.
+        // In a node, properties precede subnodes, so the new node is added at the end of the root.
         let end = self.source.rfind("};").context("no end of the root")?;
         let (before, after) = self.source.split_at(end);
         Ok(Self {
@@ -72,19 +71,19 @@ impl Tree {
         self.replace("chosen {", &format!("chosen {{\n{property}"))
     }
 
-    /// Reserves memory by a `/memreserve/` entry.
+    /// Reserves memory with a `/memreserve/` entry; start and length are in bytes.
     ///
     /// # Errors
-    /// When the source has no first line.
+    /// When the source does not contain `/dts-v1/;` exactly once.
     pub fn memreserve(self, start: u64, length: u64) -> Result<Self> {
         let entry = format!("/dts-v1/;\n/memreserve/ {start:#x} {length:#x};");
         self.replace("/dts-v1/;", &entry)
     }
 
-    /// Writes the DTB, `padding` bytes longer than needed.
+    /// Writes the DTB with `padding` bytes of free space at its end.
     ///
     /// # Errors
-    /// When dtc refuses the source.
+    /// When dtc rejects the source, or a file cannot be written.
     pub fn write(&self, path: &Path, padding: usize) -> Result<PathBuf> {
         let dts = path.with_extension("dts");
         fs::write(&dts, &self.source)?;

@@ -15,29 +15,29 @@ const MAGIC: u64 = 0x006a_7366_7773_6872;
 
 /// An entry's flags.
 const FLUSH: u64 = 1;
-/// A write that is on stable storage when it is answered.
+/// The write itself is on stable storage when it completes.
 const FUA: u64 = 2;
 const DISCARD: u64 = 4;
 
 /// An operation on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Bytes were written, from this byte of the disk on.
+    /// A write: its byte offset on the disk, and its bytes.
     Write(u64, Vec<u8>),
-    /// Everything written before is on stable storage.
+    /// All earlier writes are on stable storage.
     Flush,
 }
 
-/// Why a log cannot be read.
+/// The reason that a log cannot be read.
 #[derive(Debug, Error)]
 pub enum WriteLogError {
     /// The file cannot be read.
     #[error("cannot read the log")]
     Read(#[from] std::io::Error),
-    /// It is not a write log.
+    /// The file is not a write log.
     #[error("the log starts with {0:#x}, not with {MAGIC:#x}")]
     Magic(u64),
-    /// It ends too early, or has an entry that no loader makes.
+    /// The file ends too early, or has a discard, which no loader requests.
     #[error("entry {0} is cut off, or discards blocks")]
     Entry(u64),
 }
@@ -45,7 +45,7 @@ pub enum WriteLogError {
 /// Reads a log.
 ///
 /// # Errors
-/// When it cannot be read or is damaged.
+/// When the file cannot be read or is invalid.
 pub fn read(path: &Path) -> Result<Vec<Entry>, WriteLogError> {
     let bytes = std::fs::read(path)?;
     let number = |at: usize, length: usize| -> Option<u64> {
@@ -87,8 +87,8 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, WriteLogError> {
     Ok(entries)
 }
 
-/// Every disk that a power cut can leave, with the number of entries that were done: what was
-/// flushed is there, and of what came after any subset.
+/// Returns every disk state that a power cut can leave, with the number of completed entries:
+/// flushed writes are on the disk, and any subset of the later ones.
 #[must_use]
 pub fn cuts(disk: &[u8], entries: &[Entry]) -> Vec<(usize, Vec<u8>)> {
     let put = |disk: &mut Vec<u8>, entry: &Entry| {
@@ -147,7 +147,8 @@ mod tests {
         std::fs::write(file.path(), &log).unwrap();
         let entries = read(file.path()).unwrap();
         assert_eq!(entries, [Entry::Write(1536, vec![7; 512]), Entry::Flush]);
-        // Before, none or all of the write; with it, either; after the flush, surely.
+        // Before the write, it is not on the disk; before the flush, it may be; after the flush, it
+        // is.
         let disks = cuts(&[0; 4096], &entries);
         let written: Vec<bool> = disks.iter().map(|(_, disk)| disk[1536] == 7).collect();
         assert_eq!(written, [false, false, true, true]);

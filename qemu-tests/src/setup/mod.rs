@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Finding and installing what building, booting and testing need.
+//! Finds and installs the tools and files for building, booting and testing.
 //!
-//! Everything is looked for on each run, by looking at files only, so that a run with nothing to do
-//! takes no time. Missing parts come from the system's apt (programs), from rustup or a Debian
-//! archive (the bare-metal standard library) and from a Debian archive (kernels and busybox for the
-//! guest), with a line on stderr for each step.
+//! Each run checks everything by looking at files only, so a run with nothing to do is fast.
+//! Missing parts come from the system's apt (programs), from rustup or a Debian archive (the
+//! bare-metal standard library) and from a Debian archive (kernels and busybox for the guest). Each
+//! step prints a line on stderr.
 
 mod announce;
 pub mod debian;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Programs of the host: which are needed, and getting them from the system's apt.
+//! The host's programs, and their installation with the system's apt.
 
 use std::env;
 use std::path::PathBuf;
@@ -15,17 +15,17 @@ use crate::harness::emulator;
 use crate::harness::process::{self, ProcessError};
 use crate::toolchain::{TARGET, Toolchain};
 
-/// How long apt may take to install: QEMU is some 40 MB with what it depends on.
+/// The time limit for an installation by apt: QEMU is some 40 MB with its dependencies.
 const INSTALL: Duration = Duration::from_secs(1800);
 
 /// A program and where it comes from.
 #[derive(Debug)]
 pub struct Program {
-    /// Its file name.
+    /// The program's file name.
     pub name: &'static str,
-    /// Debian's package.
+    /// The Debian package.
     pub package: &'static str,
-    /// Homebrew's formula, where there is one.
+    /// The Homebrew formula, if there is one.
     pub brew: Option<&'static str>,
 }
 
@@ -35,7 +35,7 @@ const QEMU: Program = Program {
     brew: Some("qemu"),
 };
 
-/// The tests have these judge what the project writes, and make fixtures with them.
+/// Independent programs with which the tests check the project's output and create fixtures.
 const JUDGES: [Program; 6] = [
     Program {
         name: "dtc",
@@ -69,17 +69,17 @@ const JUDGES: [Program; 6] = [
     },
 ];
 
-/// `size`, `nm` and `objdump` come in one package.
+/// `llvm-size`, `llvm-nm` and `llvm-objdump` are in one package, so one of them represents all.
 const LLVM: Program = Program {
     name: "llvm-size",
     package: "llvm",
     brew: Some("llvm"),
 };
 
-/// Why programs are still missing.
+/// The reason that programs are still missing.
 #[derive(Debug, Error)]
 pub enum ProgramsError {
-    /// `QEMU` is set and leads nowhere.
+    /// The environment variable `QEMU` does not name an executable program.
     #[error("the environment variable QEMU is {0:?}, which is not an executable program")]
     BadQemu(String),
     /// No apt is available to install them.
@@ -87,7 +87,7 @@ pub enum ProgramsError {
     NoApt {
         /// The programs.
         missing: String,
-        /// How people with other package managers get them.
+        /// How to get them with other package managers.
         hint: String,
     },
     /// apt could not install them.
@@ -95,15 +95,15 @@ pub enum ProgramsError {
     Apt {
         /// The packages.
         packages: String,
-        /// The output of apt.
+        /// The cause, with apt's output.
         source: ProcessError,
     },
-    /// apt was content, but a program is still not there.
-    #[error("{0} is still not to be found after its package was installed")]
+    /// apt succeeded, but a program is still missing.
+    #[error("{0} is still missing after its package was installed")]
     NotFound(&'static str),
 }
 
-/// The programs that `purpose` needs.
+/// Returns the programs that `purpose` needs.
 #[must_use]
 pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
     match purpose {
@@ -118,7 +118,7 @@ pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
     }
 }
 
-/// An LLVM tool such as `llvm-size`: rustup's llvm-tools if the toolchain has them, else one on the
+/// Finds an LLVM tool such as `llvm-size`: in the toolchain (rustup's llvm-tools), else on the
 /// `PATH`.
 #[must_use]
 pub fn llvm(name: &str, toolchain: &Toolchain) -> Option<PathBuf> {
@@ -128,7 +128,7 @@ pub fn llvm(name: &str, toolchain: &Toolchain) -> Option<PathBuf> {
 }
 
 impl Program {
-    /// Where it is.
+    /// Returns the program's path, or `None` if it is not installed.
     #[must_use]
     pub fn find(&self, toolchain: &Toolchain) -> Option<PathBuf> {
         match self.name {
@@ -139,7 +139,7 @@ impl Program {
     }
 }
 
-/// Installs the packages of `programs` by the system's apt.
+/// Installs the packages of `programs` with the system's apt.
 ///
 /// # Errors
 /// Every [`ProgramsError`].
@@ -168,8 +168,8 @@ pub fn install(programs: &[&Program], toolchain: &Toolchain) -> Result<(), Progr
         packages: packages.join(" "),
         source,
     };
-    // A fresh machine has no package lists, and old ones name files that are gone: both want new
-    // lists.
+    // A fresh machine has no package lists, and old lists name files that no longer exist: both
+    // need an update.
     let updated = !packages.iter().all(|package| is_listed(package));
     if updated {
         apt_get(&["update"]).map_err(failed)?;

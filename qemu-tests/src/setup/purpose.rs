@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The purposes that decide what a command needs.
+//! The purposes of commands, which determine the required programs and files.
 
-/// The purpose of a command.
+/// The purpose of a command, in the sense of `setup::ensure`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Build the loader.
     Build,
-    /// Build and boot with files that the user brings.
+    /// Build and boot with the user's own files.
     BootOwn,
     /// Build and boot Debian's kernel.
     Boot,
-    /// Boot it in other ways, too.
+    /// Boot Debian's kernel with other firmware, too.
     Compare,
     /// Run every test.
     Test,
-    /// Build the loader and look into it with LLVM's tools.
+    /// Build the loader and inspect it with LLVM's tools.
     Inspect,
-    /// All of that.
+    /// All of the above except [`Purpose::Compare`].
     Everything,
 }

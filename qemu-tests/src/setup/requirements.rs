@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The things that a purpose needs: looking for them, and installing the missing ones.
+//! Checks and installs the requirements of a purpose.
 
 use thiserror::Error;
 
@@ -13,35 +13,35 @@ use super::rust_std::{self, RustStdError};
 use crate::paths;
 use crate::toolchain::{StandardLibrary, TARGET, Toolchain, ToolchainError};
 
-/// Why something is still missing.
+/// The reason that a requirement is still missing.
 #[derive(Debug, Error)]
 pub enum SetupError {
     /// The toolchain could not be examined.
     #[error(transparent)]
     Toolchain(#[from] ToolchainError),
-    /// The bare-metal standard library.
+    /// The bare-metal standard library could not be installed.
     #[error(transparent)]
     RustStd(#[from] RustStdError),
-    /// Programs of the host.
+    /// The host's programs could not be installed.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
-    /// The guest's kernels and busybox.
+    /// A file from Debian's packages could not be installed.
     #[error(transparent)]
     Asset(#[from] AssetError),
 }
 
-/// One thing that is needed.
+/// One requirement and its state.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// Its name.
     pub name: String,
-    /// Where it is, or why not.
+    /// Where it is, or why it is missing.
     pub detail: String,
-    /// Whether it is there.
+    /// Whether it is installed.
     pub ready: bool,
 }
 
-/// Looks at everything `purpose` needs and changes nothing.
+/// Checks all requirements of `purpose` and changes nothing.
 ///
 /// # Errors
 /// When the toolchain cannot be examined.
@@ -67,10 +67,10 @@ pub fn check(purpose: Purpose) -> Result<Vec<Item>, SetupError> {
     Ok(items)
 }
 
-/// Installs what `purpose` needs and is not there.
+/// Installs the missing requirements of `purpose`.
 ///
 /// # Errors
-/// The first thing that could not be installed, and what to do about it.
+/// The first requirement that could not be installed, and what to do about it.
 pub fn ensure(purpose: Purpose) -> Result<(), SetupError> {
     let toolchain = Toolchain::query()?;
     let programs = programs::needed(purpose);
@@ -92,8 +92,7 @@ pub fn ensure(purpose: Purpose) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Downloads those of `kernels` that are not there, and gives back those that cannot be had and
-/// why.
+/// Downloads the missing ones of `kernels`; returns those that are not available, and the reasons.
 #[must_use]
 pub fn ensure_kernels(kernels: &[DebianKernel]) -> Vec<(DebianKernel, AssetError)> {
     let assets: Vec<Asset> = kernels.iter().copied().map(Asset::Kernel).collect();
@@ -107,7 +106,7 @@ pub fn ensure_kernels(kernels: &[DebianKernel]) -> Vec<(DebianKernel, AssetError
     failed.collect()
 }
 
-/// The parts from Debian's packages.
+/// Returns the files from Debian's packages that `purpose` needs.
 fn assets(purpose: Purpose) -> Vec<Asset> {
     let boot = [Asset::Busybox, Asset::Kernel(DebianKernel::STOCK)];
     let test = [Asset::Kernel(DebianKernel::CLOUD), Asset::Installer];

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bare-metal standard library: from rustup where that works, else as sources out of a Debian
-//! archive.
+//! The bare-metal standard library: from rustup if possible, else as sources from a Debian archive.
 
 use std::fs;
 use std::io;
@@ -19,11 +18,12 @@ use super::debian::unpack;
 use crate::harness::process;
 use crate::toolchain::{SOURCE_STAMP, TARGET, Toolchain};
 
-/// Without a network rustup keeps trying; this is long enough for its 10 MB on a slow line.
+/// The time limit for rustup, which keeps trying without a network: enough for 10 MB on a slow
+/// line.
 const RUSTUP: Duration = Duration::from_secs(120);
 
-/// Suites that have a recent compiler, the likeliest first. The names stay while the releases
-/// of them change.
+/// Suites that may have a recent compiler, the likeliest first. These names are independent of the
+/// current release.
 const SUITES: [&str; 6] = [
     "stable-backports",
     "testing",
@@ -33,13 +33,13 @@ const SUITES: [&str; 6] = [
     "experimental",
 ];
 
-/// Why there is still no standard library.
+/// The reason that there is still no standard library.
 #[derive(Debug, Error)]
 pub enum RustStdError {
     /// No package has the sources of exactly this compiler.
     #[error(
         "rustc {version} has no standard library for {TARGET}: rustup could not add it, and {looked}. \
-         With a network, `rustup target add {TARGET}` brings it; `rustup toolchain install <version>` a compiler that \
+         With a network, `rustup target add {TARGET}` installs it; `rustup toolchain install <version>` installs a compiler that \
          the archive has the sources of"
     )]
     NotFound {
@@ -48,20 +48,20 @@ pub enum RustStdError {
         /// The places that were searched.
         looked: String,
     },
-    /// The package could not be had.
+    /// The package could not be downloaded.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The sources could not be put where cargo looks for them.
+    /// The sources could not be installed where cargo looks for them.
     #[error("cannot put the standard library's sources at {path}")]
     Install {
-        /// Where they belong.
+        /// The destination.
         path: PathBuf,
         /// The system's error.
         source: io::Error,
     },
 }
 
-/// Installs the standard library of `toolchain` for [`TARGET`] in one form or the other.
+/// Installs the standard library of `toolchain` for [`TARGET`], prebuilt or as sources.
 ///
 /// # Errors
 /// Every [`RustStdError`].
@@ -95,7 +95,7 @@ fn by_rustup(toolchain: &Toolchain) -> bool {
         Ok(_) => {
             let added = toolchain.standard_library().is_some();
             if !added {
-                announce("rustup says that it is there, but it is not");
+                announce("rustup reports it as installed, but it is missing");
             }
             added
         }
@@ -105,7 +105,7 @@ fn by_rustup(toolchain: &Toolchain) -> bool {
                 .lines()
                 .find(|line| line.trim_start().starts_with("error"))
                 .unwrap_or(&text);
-            announce(&format!("rustup cannot: {}", reason.trim()));
+            announce(&format!("rustup failed: {}", reason.trim()));
             false
         }
     }
@@ -144,7 +144,7 @@ fn by_debian(toolchain: &Toolchain, mirror: &Source, cache: &Path) -> Result<(),
     })
 }
 
-/// `1.95.0+dfsg1-2~bpo13+1` is of upstream's 1.95.0.
+/// Returns the upstream part of a Debian version: `1.95.0` for `1.95.0+dfsg1-2~bpo13+1`.
 fn upstream(version: &str) -> &str {
     let version = version
         .split_once(':')
@@ -152,7 +152,7 @@ fn upstream(version: &str) -> &str {
     version.split(['+', '-']).next().unwrap_or(version)
 }
 
-/// Unpacks beside the destination and renames, so that an interruption leaves nothing that looks
+/// Unpacks next to the destination and renames, so that an interruption leaves nothing that looks
 /// complete.
 fn put_in_place(package: &Path, toolchain: &Toolchain) -> Result<(), RustStdError> {
     let folder = toolchain.source_folder();

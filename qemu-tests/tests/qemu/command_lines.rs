@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command lines of the book, run as they stand there: each block of
-//! `docs/src/command-lines.md` with a command, and the block behind it with what the console shows.
+//! The command lines of the book, run exactly as printed: each command block of
+//! `docs/src/command-lines.md`, and the block after it with lines that the console must show.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::context::Context;
 
 const PAGE: &str = include_str!("../../../docs/src/command-lines.md");
 
-/// What each command begins with.
+/// The first word of each command.
 const QEMU: &str = "qemu-system-aarch64";
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -59,9 +59,9 @@ fn each_one(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The commands with what is shown below each.
+/// Returns each command of the page with the console lines shown after it.
 fn examples(page: &str) -> Result<Vec<(&str, &str)>> {
-    // Between fences, text and blocks take turns.
+    // Split at the fences, every second part is a block.
     let blocks: Vec<&str> = page.split("```").skip(1).step_by(2).collect();
     let mut examples = Vec::new();
     for pair in blocks.chunks(2) {
@@ -70,9 +70,9 @@ fn examples(page: &str) -> Result<Vec<(&str, &str)>> {
                 command.strip_prefix("sh\n").context("not a command")?,
                 shown
                     .strip_prefix("text\n")
-                    .context("nothing shown for a command")?,
+                    .context("the block after a command is not text")?,
             )),
-            _ => bail!("a command without what it shows"),
+            _ => bail!("no block after the last command"),
         }
     }
     Ok(examples)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The console as the device tree has it, and as the kernel finds it.
+//! The console that the device tree names, and the state in which the kernel finds it.
 
 use anyhow::{Result, ensure};
 use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
@@ -12,7 +12,7 @@ use qemu_tests::harness::report::Report;
 use crate::context::{Context, console_text};
 use crate::{Scenario, Test};
 
-/// What QEMU names the console by.
+/// The property by which QEMU's device tree names the console.
 const STDOUT: &str = "stdout-path = \"/pl011@9000000\";";
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -39,7 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// The loader says nothing and boots; the payload writes to the PL011 all the same.
+/// The loader boots without printing anything; the payload still prints to the PL011.
 fn silent(context: &Context, old: &str, new: &str) -> Result<()> {
     let tree = context.tree()?.replace(old, new)?;
     let machine = context
@@ -53,7 +53,7 @@ fn silent(context: &Context, old: &str, new: &str) -> Result<()> {
     Ok(())
 }
 
-/// The payload checks the PL011's registers where the device tree names it.
+/// The payload reports the registers of the PL011 that the device tree names.
 fn set_up(context: &Context) -> Result<()> {
     let machine = context.machine().disk(context.disk(&context.bootable()?)?);
     let report = crate::context::report(&machine)?;
@@ -63,7 +63,7 @@ fn set_up(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Linux prints from its first line on, and takes over the rate that it finds.
+/// Linux prints from its first line on, and keeps the baud rate that the loader set.
 fn earlycon(context: &Context) -> Result<()> {
     let image = Demo::make_at(&Parts::default(), &context.path("demo"))?.image;
     let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a test works with: the built loaders, and a folder of its own that goes away with it.
+//! The resources of a test: the built loaders, and a temporary folder that is deleted when the test
+//! ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,16 +19,16 @@ use qemu_tests::harness::running::Running;
 use qemu_tests::harness::tree::Tree;
 use qemu_tests::scratch::Scratch;
 
-/// How long a boot into the payload may take on a busy machine.
+/// Time limit of a boot into the payload, on a busy host.
 const BOOT: Duration = Duration::from_secs(60);
 
-/// How long a machine that cannot boot may take to power itself off.
+/// Time limit for a machine that cannot boot to power itself off.
 const POWER_OFF: Duration = Duration::from_secs(10);
 
-/// How every line begins that says why a boot failed.
+/// The prefix of every line that gives the reason why a boot failed.
 const FATAL: &str = "little-loader: fatal: ";
 
-/// A test's surroundings.
+/// The built loaders and the temporary folder of one test.
 pub(crate) struct Context {
     pub(crate) artifacts: Artifacts,
     folder: TempDir,
@@ -41,29 +42,29 @@ impl Context {
         })
     }
 
-    /// A path in the test's own folder.
+    /// Returns a path in the test's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The payload as it was built.
+    /// Reads the payload as built.
     pub(crate) fn payload(&self) -> Result<Payload> {
         Ok(Payload::read(&self.artifacts.payload())?)
     }
 
-    /// A disk with the payload in both slots.
+    /// Returns a disk with the payload in both slots.
     pub(crate) fn bootable(&self) -> Result<Scratch> {
         Ok(Scratch::bootable(self.payload()?.bytes()))
     }
 
-    /// Makes the image of `scratch`.
+    /// Creates the image of `scratch`, as `disk.img` in the test's folder.
     pub(crate) fn disk(&self, scratch: &Scratch) -> Result<Disk> {
         let path = self.path("disk.img");
         scratch.create(&path)?;
         Ok(Disk::new(path))
     }
 
-    /// The image behind QEMU's blkdebug driver with one rule, which makes what it names fail.
+    /// Returns the image through QEMU's blkdebug driver: requests that match `rule` fail with EIO.
     pub(crate) fn failing(&self, image: &Path, rule: &str) -> Result<Disk> {
         let rules = self.path("blkdebug.conf");
         fs::write(&rules, format!("[inject-error]\n{rule}\nerrno = \"5\"\n"))?;
@@ -71,7 +72,7 @@ impl Context {
         Ok(Disk::new(path))
     }
 
-    /// The same with a rule for reads of one block.
+    /// Returns the image through blkdebug: reads of block `block` fail with EIO.
     pub(crate) fn failing_read(&self, image: &Path, block: u64) -> Result<Disk> {
         self.failing(
             image,
@@ -79,12 +80,12 @@ impl Context {
         )
     }
 
-    /// A machine with the loader as shipped.
+    /// Returns a machine with the loader as shipped.
     pub(crate) fn machine(&self) -> Machine {
         machine(&self.artifacts.loader())
     }
 
-    /// Starts a machine whose memory is changed before its first instruction.
+    /// Starts a machine after `change` has modified its memory, before the first instruction.
     pub(crate) fn changed(
         &self,
         machine: Machine,
@@ -99,29 +100,29 @@ impl Context {
         Ok(running)
     }
 
-    /// The device tree that QEMU makes for that machine.
+    /// Returns the device tree that QEMU generates for [`Context::machine`].
     pub(crate) fn tree(&self) -> Result<Tree> {
         Tree::of(self.machine(), self.folder.path())
     }
 
-    /// Starts the loader on a disk and expects it to say why it cannot go on, and to power off;
-    /// returns the console's fatal lines without their beginning.
+    /// Starts a machine and expects the loader to report why it cannot boot, and to power off.
+    /// Returns the console's fatal lines without their prefix.
     pub(crate) fn fatal(&self, machine: Machine) -> Result<Vec<String>> {
         fatal(machine.time_limit(POWER_OFF).start()?)
     }
 }
 
-/// A machine with one of the loaders.
+/// Returns a machine with one of the loaders.
 pub(crate) fn machine(loader: &Path) -> Machine {
     Machine::new(loader).time_limit(BOOT)
 }
 
-/// What the console of a machine shows that ends by itself.
+/// Runs a machine until it powers off, and returns the console's text.
 pub(crate) fn console_text(machine: &Machine) -> Result<String> {
     Ok(machine.start()?.wait_for_exit()?.serial)
 }
 
-/// Boots to the end of the payload's report and power-off.
+/// Boots the payload, waits for its power-off, and returns its report.
 pub(crate) fn report(machine: &Machine) -> Result<Report> {
     let running = machine.start()?;
     let mut log = running.log();
@@ -129,7 +130,7 @@ pub(crate) fn report(machine: &Machine) -> Result<Report> {
     Report::parse(&log.serial).map_err(|error| anyhow::anyhow!("{error}{log}"))
 }
 
-/// As [`Context::fatal`], for a machine that was started otherwise.
+/// As [`Context::fatal`], for a machine that is already running.
 pub(crate) fn fatal(running: Running) -> Result<Vec<String>> {
     let mut log = running.log();
     log.serial = running.wait_for_exit()?.serial;

@@ -17,10 +17,10 @@ use qemu_tests::scratch::variable;
 use crate::context::{Context, fatal, machine, report};
 use crate::{Scenario, Test};
 
-/// Where QEMU puts the device tree for an ELF.
+/// The address at which QEMU puts the device tree for an ELF.
 const DTB: u64 = 0x4000_0000;
 
-/// How long a machine that cannot boot may take to power itself off.
+/// Time limit for a machine that cannot boot to power itself off.
 const POWER_OFF: Duration = Duration::from_secs(10);
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -40,7 +40,7 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// Starts a bootable machine whose memory is changed before the first instruction.
+/// Starts a bootable machine after `change` has modified its memory, before the first instruction.
 fn changed(context: &Context, change: impl FnOnce(&mut Stub) -> Result<()>) -> Result<Running> {
     let disk = context.disk(&context.bootable()?)?;
     context.changed(context.machine().disk(disk), change)
@@ -56,7 +56,7 @@ fn missing(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The first token of the structure block is no token at all.
+/// The structure block begins with an unknown token.
 fn damaged(context: &Context) -> Result<()> {
     let damage = |stub: &mut Stub| {
         let structure = header_word(stub, 8)?;
@@ -82,8 +82,8 @@ fn impossible_size(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The total size becomes what is used, so that no byte of the tree is free for the command line:
-/// the RAM behind it is.
+/// The total size is reduced to the size in use, so that the tree has no space for the command
+/// line: the loader uses the RAM after the tree.
 fn no_room(context: &Context) -> Result<()> {
     let shrink = |stub: &mut Stub| {
         let used = header_word(stub, 12)? + header_word(stub, 32)?;
@@ -95,7 +95,7 @@ fn no_room(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A string that no property uses is of no interest, whatever bytes it has.
+/// A string that no property uses may contain any bytes.
 fn odd_string(context: &Context) -> Result<()> {
     let add = |stub: &mut Stub| {
         let (strings, size) = (header_word(stub, 12)?, header_word(stub, 32)?);
@@ -107,7 +107,7 @@ fn odd_string(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The header says that the structure block is shorter than it is: known before a trial is counted.
+/// The header's size of the structure block is too small: the loader stops before counting a trial.
 fn short_structure(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let scratch = context.bootable()?.set("upgrade_available", "1");
@@ -130,7 +130,7 @@ fn short_structure(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// `-append` with bytes that are no text arrives as it is.
+/// `-append` with bytes that are not UTF-8 reaches the kernel unchanged.
 fn append_of_any_bytes(context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     for loader in [context.artifacts.loader(), context.artifacts.flat_loader()] {
@@ -147,7 +147,7 @@ fn append_of_any_bytes(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The report of a machine that was started already.
+/// Returns the report of a running machine, after its power-off.
 fn end_of(running: Running) -> Result<Report> {
     let serial = running.wait_for_exit()?.serial;
     Ok(Report::parse(&serial)?)
@@ -160,8 +160,8 @@ fn header_word(stub: &mut Stub, offset: u64) -> Result<u32> {
         .fold(0, |word, byte| word << 8 | u32::from(*byte)))
 }
 
-/// QEMU's own tree through dtc and back by `-dtb`, small, and so large that QEMU leaves it out
-/// without a word.
+/// QEMU's own tree, recompiled by dtc and passed with `-dtb`: small, and so large that QEMU
+/// silently ignores it.
 fn given(context: &Context) -> Result<()> {
     let tree = context.tree()?;
     let given = tree.write(&context.path("given.dtb"), 0)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Disks of every kind, in every place where QEMU's command line can attach them.
+//! Disks of every kind, attached in every way that QEMU's command line offers.
 
 use std::fs;
 use std::io::Write;
@@ -92,7 +92,7 @@ fn boot(machine: &Machine) -> Result<String> {
     Ok(serial)
 }
 
-/// A disk behind the second of a switch's ports, which are buses 3 and 4 behind buses 1 and 2.
+/// A disk behind the second port of a switch. The ports are buses 3 and 4, behind buses 1 and 2.
 fn switch(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
@@ -144,8 +144,8 @@ fn out_of_buses(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A disk on the root bus of an expander bridge is not searched, and the loader says so; a disk on
-/// the first bus is found beside it.
+/// The loader does not search the buses of an expander bridge, and says so; it still finds a disk
+/// on the first bus.
 fn behind_an_expander(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
@@ -177,8 +177,8 @@ fn behind_an_expander(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Seven disks, the last of them with an environment: MMIO comes before PCI, and a port's disk in
-/// the place of the port.
+/// Seven disks, only the last one with an environment: MMIO comes before PCI, and a disk behind a
+/// port has the port's position.
 fn many(context: &Context) -> Result<()> {
     let empty = context.path("empty.img");
     context.bootable()?.without_env().create(&empty)?;
@@ -244,7 +244,7 @@ fn too_many(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Debian's kernel finds its root file system where the loader found the environment.
+/// Debian's kernel finds its root file system on the disk from which the loader booted.
 fn linux(context: &Context, highmem: &str) -> Result<()> {
     let demo = Demo::make_at(&Parts::default(), &context.path("demo"))?;
     let mut guest = context
@@ -334,8 +334,8 @@ fn too_large_blocks(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A disk served by another process. QEMU's own, `qemu-storage-daemon`, offers a largest segment of
-/// 0 bytes.
+/// A disk served by another process, QEMU's `qemu-storage-daemon`, which reports a maximum segment
+/// size of 0.
 fn vhost_user(context: &Context) -> Result<()> {
     let (image, socket) = (context.path("disk.img"), context.path("socket"));
     context.bootable()?.create(&image)?;
@@ -373,10 +373,10 @@ impl Drop for Daemon {
     }
 }
 
-/// Waits until a process listens on a socket. Its file exists a moment earlier, when a connection is
-/// still refused.
+/// Waits until a process listens on a socket. The file exists slightly earlier, when connections
+/// are still refused.
 fn wait_for(socket: &Path) -> Result<()> {
-    // A flag of the fourth column of /proc/net/unix (Linux, include/linux/net.h, __SO_ACCEPTCON).
+    // A flag in the fourth column of /proc/net/unix (Linux, include/linux/net.h, __SO_ACCEPTCON).
     const LISTENS: &str = "00010000";
     let path = socket.to_str().context("the socket's path is not text")?;
     let started = Instant::now();
@@ -389,14 +389,14 @@ fn wait_for(socket: &Path) -> Result<()> {
         }
         ensure!(
             started.elapsed() < Duration::from_secs(20),
-            "nobody listens on {path}"
+            "no process listens on {path}"
         );
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// QEMU holds the flush of a trial's count for ever, and completes the reset only after the flush:
-/// the warning is the last line. Its limit is that of a flush of 64 MiB.
+/// QEMU never completes the flush of a trial's count, and completes the reset only after the flush,
+/// so the warning is the last line. The time limit is that of a flush of 64 MiB.
 fn stalled_flush(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     updated(context)?.create(&image)?;
@@ -423,7 +423,8 @@ fn stalled_flush(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The shipped loader with a redundant environment of 64 KiB, the second copy at block `second`.
+/// Writes the shipped loader, changed to a redundant pair of 64 KiB each with the second copy at
+/// block `second`; returns its path.
 fn loader_with_pair(context: &Context, second: u64) -> Result<std::path::PathBuf> {
     let mut elf = LoaderElf::parse(fs::read(context.artifacts.loader())?)?;
     let mut settings = elf.settings()?;
@@ -473,8 +474,8 @@ fn second_copy_beyond_the_end(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// An override cannot move one of two copies; an invalid block number is blamed on the command
-/// line, not on the built-in settings.
+/// An override cannot move one of two copies. The error for an invalid block number names the
+/// command line, not the built-in settings.
 fn env_lba_for_a_pair(context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     let fw_cfg = |loader: &Path, lba: u64| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bad disks and bad kernels: the loader says what it found, with the value or offset, and powers
+//! Bad disks and bad kernels: the loader reports its finding, with the value or offset, and powers
 //! off.
 
 use anyhow::{Result, ensure};
@@ -169,7 +169,7 @@ fn no_disk(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A good disk, attached to PCI in a way that the loader does not take.
+/// Attaches a good disk to PCI in a way that the loader refuses; returns the fatal lines.
 fn pci(context: &Context, device: &[&str]) -> Result<Vec<String>> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;
@@ -181,7 +181,8 @@ fn pci(context: &Context, device: &[&str]) -> Result<Vec<String>> {
     context.fatal(machine)
 }
 
-/// Three disks, each without an environment in its own way, listed as they are on the command line.
+/// Three disks without a valid environment, each for another reason, are listed in command-line
+/// order.
 fn no_environment(context: &Context) -> Result<()> {
     let scratch = context.bootable()?;
     let images = [
@@ -228,8 +229,8 @@ fn environment_read_error(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// QEMU answers one byte a second, and the guest's clock runs so fast that 30 of its seconds take
-/// less than one of ours.
+/// QEMU serves one byte per second, and the guest's clock runs so fast that 30 guest seconds take
+/// less than one host second.
 fn silent_disk(context: &Context, change: fn(Machine) -> Machine) -> Result<()> {
     let disk = context
         .disk(&context.bootable()?)?
@@ -238,15 +239,15 @@ fn silent_disk(context: &Context, change: fn(Machine) -> Machine) -> Result<()> 
         .disk(disk)
         .arguments(["-icount", "shift=10,sleep=off"]);
     let lines = context.fatal(machine)?;
-    // How far it gets depends on the host: QEMU lets the first request through.
+    // QEMU does not throttle the first request, so which one times out depends on the host.
     let said = lines[0].contains("no answer for 30 s from block 16 (256 blocks): given up")
         || lines[0].contains("slot a: no answer for 30 s from block 2048 (8 blocks): given up");
     ensure!(said, "{lines:#?}");
     Ok(())
 }
 
-/// An environment with at most an active slot, a bad one: that is said, and then why neither slot
-/// can be booted.
+/// An environment whose active slot is missing or invalid, and without other variables: the loader
+/// warns with `message`, then reports why neither slot can be booted.
 fn bad_active(
     context: &Context,
     change: impl FnOnce(Scratch) -> Scratch,
@@ -260,14 +261,13 @@ fn bad_active(
     names_both(&fatal(running)?, "kernel_lba is not set")
 }
 
-/// An environment with nothing but an active slot, changed by `change`: both slots fail with
-/// `message`.
+/// An environment with only an active slot, changed by `change`: both slots fail with `message`.
 fn both(context: &Context, change: impl FnOnce(Scratch) -> Scratch, message: &str) -> Result<()> {
     let disk = context.disk(&change(Scratch::empty().set("nerves_fw_active", "a")))?;
     names_both(&context.fatal(context.machine().disk(disk))?, message)
 }
 
-/// A good disk changed by `change` so that both slots fail with `message`.
+/// A good disk, changed by `change`: both slots fail with `message`.
 fn each(context: &Context, change: impl FnOnce(Scratch) -> Scratch, message: &str) -> Result<()> {
     let disk = context.disk(&change(context.bootable()?))?;
     names_both(&context.fatal(context.machine().disk(disk))?, message)
@@ -277,7 +277,7 @@ fn lba(disk: Scratch, value: &str) -> Scratch {
     disk.set("a.kernel_lba", value).set("b.kernel_lba", value)
 }
 
-/// Something else than an Image in both slots, named as `what`.
+/// Both slots contain `bytes`, which are not an Image: the loader identifies them as `what`.
 fn content(context: &Context, bytes: &[u8], what: &str) -> Result<()> {
     slot(
         context,
@@ -286,14 +286,14 @@ fn content(context: &Context, bytes: &[u8], what: &str) -> Result<()> {
     )
 }
 
-/// `bytes` in both slots instead of a kernel; `message` is what is said of slot a.
+/// Both slots contain `bytes` in place of a kernel, and fail with `message`.
 fn slot(context: &Context, bytes: &[u8], message: &str) -> Result<()> {
     let scratch = lba(Scratch::empty(), &KERNEL_A.to_string()).write(KERNEL_A, bytes);
     let disk = context.disk(&scratch.set("nerves_fw_active", "a"))?;
     names_both(&context.fatal(context.machine().disk(disk))?, message)
 }
 
-/// `kernel` in both slots of a disk that is otherwise good but for `change`.
+/// A good disk with `kernel` in both slots, changed by `change`: both slots fail with `message`.
 fn with_kernel(
     context: &Context,
     kernel: &Payload,
@@ -312,14 +312,15 @@ fn each_of(context: &Context, scratch: Scratch, message: &str) -> Result<()> {
     names_both(&context.fatal(context.machine().disk(disk))?, message)
 }
 
-/// Slot a and then slot b fail with `message`, and the last line says so.
+/// Checks that slot a and then slot b fail with `message`, and that the last line says that neither
+/// can be booted.
 fn names_both(lines: &[String], message: &str) -> Result<()> {
-    ensure!(lines.len() == 3, "{lines:#?} are not three lines");
+    ensure!(lines.len() == 3, "not three lines: {lines:#?}");
     for (line, slot) in lines.iter().zip(["slot a: ", "slot b: "]) {
         let said = line
             .strip_prefix(slot)
             .is_some_and(|said| said.starts_with(message));
-        ensure!(said, "{slot}{message:?} is not said:\n{lines:#?}");
+        ensure!(said, "{slot}{message:?} is missing:\n{lines:#?}");
     }
     ensure!(
         lines[2].starts_with("no slot can be booted: write a kernel"),

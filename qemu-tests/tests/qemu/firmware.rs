@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Firmware archives from the configuration to the boot: made, applied, upgraded, validated, and
-//! reverted where nobody validates. The configuration has the shape of a Nerves system's.
+//! Firmware archives from the configuration to the boot: created, applied as installation and as
+//! upgrade, then validated or reverted. The configuration is modelled on a Nerves system's.
 
 use std::fs::{self, File};
 use std::io;
@@ -43,7 +43,7 @@ fn upgrades(context: &Context) -> Result<()> {
     );
     ensure!(apply(&first, &image, "complete")?.is_empty());
     booted(context, &image, "a active 1.0.0")?;
-    // By the start of its name, and by what it requires, the task is found.
+    // "upgrade" is the start of several names; the requirements select the task.
     ensure!(apply(&second, &image, "upgrade")? == ["Upgrading partition B"]);
     booted(context, &image, "b trial 2.0.0")?;
     let error = apply(&third, &image, "upgrade").expect_err("not validated yet");
@@ -68,8 +68,8 @@ fn unvalidated(context: &Context) -> Result<()> {
     booted(context, &image, "a active 1.0.0")
 }
 
-/// The upgrade stops after so many sectors, at some places in the kernel and at each of the last
-/// ones.
+/// The upgrade is cut off after some numbers of sectors within the kernel, and after each of the
+/// last sectors.
 fn interrupted(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     apply(&archive(context, "1.0.0")?, &image, "complete")?;
@@ -97,8 +97,8 @@ fn interrupted(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Applies the upgrade until so many sectors were written. Returns how many were left, and whether
-/// it came to its end.
+/// Applies the upgrade until `sectors` sectors have been written. Returns how many of them were not
+/// needed, and whether the upgrade completed.
 fn cut_after(sectors: usize, archive: &Path, image: &Path) -> Result<(usize, bool)> {
     let mut archive = FirmwareArchive::read(File::open(archive)?, &mut Definitions::empty())?;
     let mut device = Device::new(Cut {
@@ -115,7 +115,7 @@ fn cut_after(sectors: usize, archive: &Path, image: &Path) -> Result<(usize, boo
     Ok((device.into_storage().left, result.is_ok()))
 }
 
-/// A disk that takes so many sectors more.
+/// A disk that fails after `left` more sectors have been written.
 struct Cut {
     disk: DiskFile,
     left: usize,
@@ -133,7 +133,7 @@ impl Storage for Cut {
         let data = &data[..data.len().min(done * SECTOR)];
         self.disk.write_at(offset, data)?;
         if done < sectors {
-            return Err(io::Error::other("the power went"));
+            return Err(io::Error::other("the power failed"));
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Storage for Cut {
     }
 }
 
-/// Makes the archive of a version.
+/// Creates the archive of a version; returns its path.
 fn archive(context: &Context, version: &str) -> Result<PathBuf> {
     let path = context.path(&format!("{version}.fw"));
     let mut environment = Definitions::empty();
@@ -173,7 +173,7 @@ fn archive(context: &Context, version: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// What the tasks say.
+/// The `info` messages of the tasks.
 struct Messages(Vec<String>);
 
 impl Observer for Messages {
@@ -197,14 +197,14 @@ fn apply(archive: &Path, image: &Path, task: &str) -> Result<Vec<String>> {
     Ok(messages.0)
 }
 
-/// Boots the image, and compares slot, reason and version with what is expected.
+/// Boots the image and checks slot, reason and version, as [`boot`] returns them.
 fn booted(context: &Context, image: &Path, expected: &str) -> Result<()> {
     let was = boot(context, image)?;
     ensure!(was == expected, "{was}, not {expected}");
     Ok(())
 }
 
-/// Boots the image; returns slot, reason and version.
+/// Boots the image; returns slot, reason and version, as `b trial 2.0.0`.
 fn boot(context: &Context, image: &Path) -> Result<String> {
     let report = report(&context.machine().disk(Disk::new(image)))?;
     let bootargs = report.get("bootargs")?;

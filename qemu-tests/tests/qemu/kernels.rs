@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Debian's kernels and its installer: what they say about the machine that the loader gave them.
+//! Debian's kernels and its installer, and their reports about the machine.
 
 use std::fs;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::context::Context;
 /// The prompt of the guest's shell.
 const PROMPT: &str = "/ # ";
 
-/// How long the installer may take to its first screen: it unpacks 40 MB and has a boot of its own.
+/// Time limit for the installer's first screen: it unpacks 40 MB and has its own boot sequence.
 const INSTALLER: Duration = Duration::from_secs(240);
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -35,11 +35,11 @@ pub(crate) fn tests() -> Vec<Test> {
 /// The kernels that every run boots.
 pub(crate) const KERNELS: [DebianKernel; 2] = [DebianKernel::STOCK, DebianKernel::CLOUD];
 
-/// From the demo's disk to a shell, with two CPUs.
+/// Boots the demo's disk to a shell, with two CPUs.
 pub(crate) fn boot(kernel: DebianKernel, context: &Context) -> Result<()> {
     let kit = Kit::find_with(kernel, &paths::cache()).with_context(|| {
         format!(
-            "kernel {} is not in the cache; `cargo qemu test --all-kernels` downloads it, or says why it cannot",
+            "kernel {} is not in the cache; `cargo qemu test --all-kernels` downloads it, or reports why it cannot",
             kernel.id()
         )
     })?;
@@ -51,7 +51,7 @@ pub(crate) fn boot(kernel: DebianKernel, context: &Context) -> Result<()> {
         .append("quiet")
         .disk(Disk::new(demo.image));
     if kernel.flavour == Flavour::Pages16k {
-        // Not every CPU has them.
+        // Not every CPU supports pages of 16 KiB.
         machine = machine.cpu("max,pauth-impdef=on");
     }
     let mut guest = machine.start()?;
@@ -71,7 +71,7 @@ pub(crate) fn boot(kernel: DebianKernel, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The network installer's kernel and initrd in a slot ask for the language.
+/// Boots the network installer's kernel and initrd from a slot until it asks for the language.
 fn installer(context: &Context) -> Result<()> {
     let read = |name: &str| {
         let path = Asset::Installer.file(name, &paths::cache());

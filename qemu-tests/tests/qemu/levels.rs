@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Every exception level that QEMU enters the loader at, and what it says when something goes wrong
+//! The loader at every exception level at which QEMU enters it, and its report of an exception
 //! there.
 
 use std::fs;
@@ -50,14 +50,14 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// One CPU of the four arrives in the kernel, which has interrupts but no PSCI, so it ends by being
-/// stopped.
+/// The kernel gets one CPU of the four, and interrupts but no PSCI, so the test has to stop the
+/// machine.
 fn from_el3(context: &Context, option: &str) -> Result<()> {
     entered(context, &["secure=on", option], 4, 1, unending)
 }
 
-/// On each kind of CPU and interrupt controller, a machine with these options enters the kernel at
-/// `level`.
+/// Checks that a machine with these options enters the kernel at `level`, for each CPU model and
+/// interrupt controller. `report` boots one machine.
 pub(crate) fn entered(
     context: &Context,
     options: &[&str],
@@ -85,7 +85,7 @@ pub(crate) fn entered(
     Ok(())
 }
 
-/// The payload's report on a machine that it cannot power off.
+/// Returns the payload's report on a machine that it cannot power off.
 fn unending(machine: &Machine) -> Result<Report> {
     let mut running = machine.start()?;
     running
@@ -101,20 +101,19 @@ fn exception(context: &Context, option: &str, symbol: &str, offset: u64, level: 
     undefined(context, option, at, level, |_| Ok(()))
 }
 
-/// On a reboot BSS holds what the kernel left there, and the report of an exception must not need
-/// it.
+/// After a reboot, BSS contains leftovers of the kernel. The report of an exception must not depend
+/// on it.
 fn exception_before_bss_is_cleared(context: &Context) -> Result<()> {
     let loader = context.artifacts.loader();
     let at = address(&loader, "3mmu6enable17h")?;
     let (start, length) = section(&loader, ".bss")?;
-    ensure!(length > 0, "nothing is in .bss");
+    ensure!(length > 0, ".bss is empty");
     undefined(context, "virtualization=off", at, 1, |stub| {
         Ok(stub.write(start, &vec![0xff; length])?)
     })
 }
 
-/// An undefined instruction at `at`, in a memory that `change` has changed too, is reported at
-/// `level`.
+/// An undefined instruction at `at` is reported at `level`; `change` further changes the memory.
 fn undefined(
     context: &Context,
     option: &str,
@@ -140,7 +139,7 @@ fn undefined(
     Ok(())
 }
 
-/// Address and length of a section.
+/// Returns the address and length of a section.
 fn section(elf: &Path, name: &str) -> Result<(u64, usize)> {
     let bytes = fs::read(elf)?;
     let elf = Elf::parse(&bytes)?;
@@ -152,7 +151,7 @@ fn section(elf: &Path, name: &str) -> Result<(u64, usize)> {
     Ok((found.sh_addr, usize::try_from(found.sh_size)?))
 }
 
-/// The address of the function whose mangled name contains `part`.
+/// Returns the address of the function whose mangled name contains `part`.
 fn address(elf: &Path, part: &str) -> Result<u64> {
     let bytes = fs::read(elf)?;
     let elf = Elf::parse(&bytes)?;

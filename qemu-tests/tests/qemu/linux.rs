@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Debian's kernel, from a disk as people have them, to a shell.
+//! Debian's kernel, booted to a shell from the demo disk.
 
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ fn shell(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// All CPUs come up, at one exception level.
+/// All CPUs start, at the same exception level.
 fn cpus(context: &Context, count: u8, level: &str, change: fn(Machine) -> Machine) -> Result<()> {
     let image = image(context)?;
     let mut guest = change(machine(context, &image)).cpus(count).start()?;
@@ -92,8 +92,8 @@ fn cpus(context: &Context, count: u8, level: &str, change: fn(Machine) -> Machin
     Ok(())
 }
 
-/// The kernel of the new slot finds no root file system and panics; the one before is back without
-/// anybody's help.
+/// The kernel of the new slot finds no root file system and panics; the previous slot boots again
+/// without intervention.
 fn panics(context: &Context) -> Result<()> {
     let image = image(context)?;
     let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
@@ -109,8 +109,8 @@ fn panics(context: &Context) -> Result<()> {
     reverts(guest, &image)
 }
 
-/// The system of the new slot has a watchdog, and stops: every process but init and the shell, so
-/// nobody tells the watchdog that all is well.
+/// The system of the new slot starts a watchdog; then every process except init and the shell is
+/// stopped, so that none resets the watchdog's timer.
 fn hangs(context: &Context) -> Result<()> {
     let image = image(context)?;
     let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
@@ -124,7 +124,7 @@ fn hangs(context: &Context) -> Result<()> {
     guest.expect(PROMPT)?;
     guest.type_line("modprobe i6300esb; watchdog -T 6 -t 1 /dev/watchdog")?;
     guest.expect(PROMPT)?;
-    // It opens the device once it is in the background.
+    // The watchdog program opens the device only after it has gone to the background.
     guest.type_line(
         "cd /sys/class/watchdog/watchdog0; until grep -w active state; do sleep 1; done",
     )?;
@@ -134,7 +134,7 @@ fn hangs(context: &Context) -> Result<()> {
     reverts(guest, &image)
 }
 
-/// Slot a boots, and is what the disk has as active and validated.
+/// Slot a boots, and the disk has it as active and validated.
 fn reverts(mut guest: Running, image: &Path) -> Result<()> {
     guest.expect("slot a: reverted")?;
     guest.expect("booted from slot a (reverted) by Little Loader.")?;
@@ -152,7 +152,7 @@ fn reverts(mut guest: Running, image: &Path) -> Result<()> {
     Ok(())
 }
 
-/// QEMU's user-mode network has the guest at 10.0.2.15 and itself at 10.0.2.2.
+/// In QEMU's user-mode network the guest is 10.0.2.15 and QEMU 10.0.2.2.
 fn network(context: &Context) -> Result<()> {
     let image = image(context)?;
     let mut guest = machine(context, &image).network().start()?;

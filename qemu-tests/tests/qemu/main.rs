@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The tests that boot machines. `cargo qemu test` builds what they start, then runs them.
+//! The tests that boot machines. `cargo qemu test` builds the loaders and the payload that they
+//! need, then runs them.
 
 #![forbid(unsafe_code)]
 
@@ -36,20 +37,20 @@ use context::Context;
 use qemu_tests::artifacts;
 use qemu_tests::setup::debian::kernels::DebianKernel;
 
-/// What a test does.
+/// The body of a test.
 type Scenario = fn(&Context) -> anyhow::Result<()>;
 
-/// A test: what it is called and what it does.
+/// A test: its name and its body.
 type Test = (String, Scenario);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let Some(folder) = env::var_os(artifacts::VARIABLE) else {
-        eprintln!("error: these tests need loaders that are built for them: run `cargo qemu test`");
+        eprintln!("error: these tests need loaders built for them: run `cargo qemu test`");
         return ExitCode::FAILURE;
     };
-    // Emulation takes a whole CPU for each machine, and a machine that waits for its turn misses
-    // its time limit.
+    // Each emulated machine uses a whole host CPU, and one that has to wait for a CPU exceeds its
+    // time limit.
     arguments.test_threads.get_or_insert(2);
     let mut tests = payload::tests();
     tests.extend(errors::tests());

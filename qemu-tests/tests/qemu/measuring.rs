@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `cargo qemu bench` counts, counted in two ways.
+//! The figures of `cargo qemu bench`, compared with a second way to count them.
 
 use anyhow::{Result, ensure};
 
@@ -12,7 +12,7 @@ use qemu_tests::harness::report::{DONE, Report};
 use crate::context::Context;
 use crate::{Scenario, Test};
 
-/// How often the log is read; waiting for the disk makes some longer.
+/// Runs whose log is read; waiting for the disk makes some of them longer.
 const RUNS: u32 = 5;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -27,7 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// QEMU's log and its icount agree, but for waiting.
+/// QEMU's log and its icount agree, except for waiting.
 fn every_instruction(context: &Context) -> Result<()> {
     let machine = context
         .machine()
@@ -52,8 +52,8 @@ fn every_instruction(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The disk whose cost is measured is searched for an environment, not refused earlier or booted
-/// from.
+/// The loader reads the environment of the disk whose cost is measured, up to its CRC, and does not
+/// boot from the disk.
 fn irreparable(context: &Context) -> Result<()> {
     let machine = context
         .machine()
@@ -75,7 +75,7 @@ fn touched_memory(context: &Context) -> Result<()> {
     let size = payload.bytes().len() as u64;
     let touched = touched::touched(&machine, size, &context.path(""))?;
     let elf = read_elf(&context.artifacts.loader())?;
-    // QEMU itself touches what it loads, and the loader has 1 MiB at most.
+    // QEMU itself touches what it loads, and the loader uses at most 1 MiB.
     let possible = elf.loaded() >> 10..=1024;
     ensure!(
         possible.contains(&touched.other_kib()) && touched.other_blocks() == 0,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory of every size and shape: kernel, initrd and device tree go where they may, or the loader
-//! says why not.
+//! Memory of many sizes and layouts: kernel, initrd and device tree go to permitted places, or the
+//! loader reports why it found none.
 
 use std::fs;
 use std::path::Path;
@@ -19,10 +19,11 @@ use crate::{Scenario, Test};
 
 const MIB: u64 = 1 << 20;
 
-/// The first place for a kernel: behind device tree and loader.
+/// The lowest place for a kernel, after the device tree and the loader.
 const FIRST: u64 = 0x4020_0000;
 
-/// Where QEMU puts the initrd and behind it the device tree, with the flat binary and 64 MiB.
+/// The address at which QEMU puts the initrd, followed by the device tree, with the flat binary and
+/// 64 MiB.
 const MIDDLE_OF_64_MIB: u64 = 0x4200_0000;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -79,7 +80,7 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// In KiB. QEMU rounds up to 8 KiB.
+/// Sizes in KiB, which QEMU rounds up to a multiple of 8.
 fn odd_sizes(context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     for kib in [
@@ -94,7 +95,7 @@ fn odd_sizes(context: &Context) -> Result<()> {
         5 << 20,
         16 << 20,
     ] {
-        // With the flat binary the first MiB is free, and the payload is small.
+        // With the flat binary the first MiB is free, and the payload fits into it.
         for (loader, first) in [
             (context.artifacts.loader(), FIRST),
             (context.artifacts.flat_loader(), 0x4000_0000),
@@ -113,7 +114,7 @@ fn odd_sizes(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The kernel lies across the border of two nodes.
+/// The kernel spans the boundary between two nodes.
 fn numa(context: &Context) -> Result<()> {
     let length = 40 << 20;
     let payload = context.payload()?.append(length);
@@ -133,7 +134,7 @@ fn numa(context: &Context) -> Result<()> {
     arrived(&report, length)
 }
 
-/// Boots with a changed device tree, with a pattern of 2 MiB where the kernel goes otherwise.
+/// Boots with a changed device tree, and with a pattern of 2 MiB at the kernel's usual address.
 fn with_tree(context: &Context, change: impl FnOnce(Tree) -> Result<Tree>) -> Result<Report> {
     let bytes = pattern(2 << 20);
     let file = context.path("pattern");
@@ -151,7 +152,7 @@ fn with_tree(context: &Context, change: impl FnOnce(Tree) -> Result<Tree>) -> Re
     report(&machine)
 }
 
-/// A node that reserves the 2 MiB of [`with_tree`].
+/// Adds a node that reserves the 2 MiB of [`with_tree`].
 fn reserved(tree: Tree, property: &str) -> Result<Tree> {
     tree.node(&format!(
         "reserved-memory {{ #address-cells = <2>; #size-cells = <2>; ranges;
@@ -160,7 +161,7 @@ fn reserved(tree: Tree, property: &str) -> Result<Tree> {
     ))
 }
 
-/// What is reserved keeps its bytes, and the kernel lies behind it.
+/// Reserved memory keeps its contents, and the kernel is placed after it.
 fn honoured(context: &Context, change: impl FnOnce(Tree) -> Result<Tree>) -> Result<()> {
     let report = with_tree(context, change)?;
     let found = report.number(&format!("reserved@{FIRST:#x}"))?;
@@ -176,7 +177,8 @@ fn disabled_reservation(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Why a kernel that takes so much memory is not booted with this tree, from either slot.
+/// Returns the fatal lines of a boot with this tree and, in both slots, a kernel that needs
+/// `image_size` bytes of memory.
 fn no_room(context: &Context, tree: &Tree, image_size: u64) -> Result<Vec<String>> {
     let kernel = context.payload()?.image_size(image_size);
     let scratch = big(context.bootable()?)
@@ -189,8 +191,8 @@ fn no_room(context: &Context, tree: &Tree, image_size: u64) -> Result<Vec<String
     context.fatal(machine)
 }
 
-/// RAM that is not to be used would make room for the kernel. QEMU replaces nodes whose name begins
-/// with "memory".
+/// The kernel would fit if the disabled RAM were used. QEMU replaces nodes whose name begins with
+/// "memory", so this one has another name.
 fn disabled_memory(context: &Context) -> Result<()> {
     let tree = context.tree()?.node(
         "spare@48000000 { device_type = \"memory\"; status = \"disabled\"; reg = <0 0x48000000 0 0x8000000>; };",
@@ -205,7 +207,8 @@ fn disabled_memory(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// What is reserved in the middle leaves too little in one piece, and the numbers say so.
+/// A reservation in the middle of RAM leaves no piece that is large enough; the message has both
+/// sizes.
 fn all_reserved(context: &Context) -> Result<()> {
     let tree = context.tree()?.memreserve(0x4400_0000, 4096)?;
     let lines = no_room(context, &tree, 70 << 20)?;
@@ -216,7 +219,7 @@ fn all_reserved(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// QEMU put the device tree into what it reserves itself.
+/// The device tree reserves the memory in which QEMU put it: the loader moves it.
 fn tree_reserved(context: &Context) -> Result<()> {
     let report = with_tree(context, |tree| tree.memreserve(0x4000_0000, MIB))?;
     let dtb = report.number("dtb")?;
@@ -225,12 +228,12 @@ fn tree_reserved(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A disk of 512 MiB, for kernels larger than the usual one.
+/// Enlarges a disk to 512 MiB, for large kernels.
 fn big(scratch: Scratch) -> Scratch {
     scratch.blocks((512 << 20) / 512)
 }
 
-/// All of the kernel that was appended to the payload is in memory.
+/// Checks that all bytes appended to the payload are in memory.
 fn arrived(report: &Report, length: usize) -> Result<()> {
     let right = crc32fast::hash(&pattern(length));
     ensure!(
@@ -241,7 +244,7 @@ fn arrived(report: &Report, length: usize) -> Result<()> {
     Ok(())
 }
 
-/// A kernel of 40 MiB in a guest of 64.
+/// A kernel of 40 MiB in a guest with 64 MiB.
 fn big_kernel(context: &Context, loader: &Path) -> Result<()> {
     let length = 40 << 20;
     let payload = context.payload()?.append(length);
@@ -260,8 +263,8 @@ fn big_kernel(context: &Context, loader: &Path) -> Result<()> {
     arrived(&report, length)
 }
 
-/// The disk fails within the kernel that lies where the device tree was: slot b is still told all
-/// of `-append`.
+/// The disk fails while the loader reads a kernel to the device tree's old place: slot b still gets
+/// the whole text of `-append`.
 fn moved_then_failed(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let payload = context.payload()?.append(40 << 20);
@@ -287,8 +290,8 @@ fn moved_then_failed(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Slot a has an initrd of its own, and its kernel lies over QEMU's when the disk fails: slot b is
-/// not booted with what is left of it.
+/// Slot a has its own initrd, and its kernel has overwritten QEMU's when the disk fails: slot b is
+/// not booted with the damaged one.
 fn initrd_lost(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     let payload = context.payload()?.append(31 << 20);
@@ -311,7 +314,7 @@ fn initrd_lost(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The flat binary with an initrd of `length` bytes by QEMU, in a guest of 64 MiB.
+/// Returns a machine with the flat binary, 64 MiB, and `-initrd` with a file of `length` bytes.
 fn with_initrd(context: &Context, length: usize) -> Result<Machine> {
     let file = context.path("initrd");
     fs::write(&file, pattern(length))?;
@@ -344,7 +347,7 @@ fn initrd_is(report: &Report, length: usize) -> Result<()> {
     Ok(())
 }
 
-/// The memory of QEMU's initrd is the kernel's to use: it lies there.
+/// The memory of the ignored initrd is free: the kernel is placed over it.
 fn initrd_ignored(context: &Context) -> Result<()> {
     let (length, own) = (40 << 20, 1 << 20);
     let payload = context.payload()?.append(length);
@@ -381,8 +384,8 @@ fn initrd_in_the_way(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The two forms that QEMU's versions write, each by `-dtb` with an initrd that QEMU's loader
-/// device puts there.
+/// Initrd addresses in one or two cells, as different versions of QEMU write them. `-dtb` passes
+/// the tree, and QEMU's loader device loads the initrd.
 fn initrd_cells(context: &Context, start: &str, end: &str) -> Result<()> {
     let file = context.path("initrd");
     fs::write(&file, pattern(0x1234))?;
@@ -393,7 +396,7 @@ fn initrd_cells(context: &Context, start: &str, end: &str) -> Result<()> {
     let tree = context.tree()?.chosen(&format!(
         "linux,initrd-start = {start}; linux,initrd-end = {end};"
     ))?;
-    // So long that it would lie over the initrd, were that not known.
+    // Long enough to overwrite the initrd if the loader did not know its address.
     let length = 60 << 20;
     let payload = context.payload()?.append(length);
     let scratch = big(context.bootable()?).write(KERNEL_A, payload.bytes());
@@ -412,7 +415,7 @@ fn initrd_cells(context: &Context, start: &str, end: &str) -> Result<()> {
     arrived(&report, length)
 }
 
-/// QEMU leaves no space of its own behind such a tree, and puts `-append` and `-initrd` into it.
+/// QEMU adds no free space to a tree given by `-dtb`, and writes `-append` and `-initrd` into it.
 fn given_by_flat_binary(context: &Context) -> Result<()> {
     let tree = context.tree()?;
     let disk = context.disk(&context.bootable()?)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The loader boots however it is optimised: what only works at some level is a missing barrier or
-//! a race.
+//! The loader boots at every optimisation level: code that works only at some levels has a race or
+//! lacks a barrier.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -13,7 +13,7 @@ use crate::Test;
 use crate::context::{Context, machine, report};
 
 pub(crate) fn tests() -> Vec<Test> {
-    // One test for each, so that the summary shows which one fails.
+    // One test per level, so that the summary shows which one fails.
     let tests: [fn(&Context) -> Result<()>; 6] = [
         |context| boots(context, OPT_LEVELS[0]),
         |context| boots(context, OPT_LEVELS[1]),

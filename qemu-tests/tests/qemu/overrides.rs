@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's command line overrides what image and loader say, by fw_cfg files.
+//! Overrides of the image's and the loader's settings, as fw_cfg files on QEMU's command line.
 
 use std::fs;
 
@@ -26,13 +26,13 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// Adds one of our files to the machine.
+/// Adds the override `name` to the machine.
 fn with(machine: Machine, name: &str, value: &str) -> Machine {
     let file = format!("name=opt/org.little-loader/{name},string={value}");
     machine.arguments(["-fw_cfg", &file])
 }
 
-/// A trial of slot b is pending; slot a is asked for.
+/// Both slots by override while a trial of slot b is pending: the disk does not change.
 fn slot(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
     updated(context)?.create(&image)?;
@@ -76,7 +76,7 @@ fn environment(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// What was asked for is not replaced by something else.
+/// If the slot of the override cannot be booted, the loader does not boot the other one.
 fn bad_slot(context: &Context) -> Result<()> {
     let disk = context.bootable()?.unset("b.kernel_lba");
     let machine = context.machine().disk(context.disk(&disk)?);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The payload boots on every sensible machine, and finds everything as Linux asks for it.
+//! The payload boots on all kinds of machines, and finds the state that Linux requires.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -13,7 +13,7 @@ use crate::context::{Context, console_text, machine, report};
 use crate::levels;
 use crate::{Scenario, Test};
 
-/// Where the initrd of a test lies, in blocks.
+/// The first block of the initrd.
 const INITRD: u64 = 100_000;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -68,12 +68,12 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// All combinations of CPU, transport and size of memory.
+/// Tests of all combinations of CPU, transport and memory size.
 pub(crate) fn long_tests() -> Vec<Test> {
     vec![("payload::every_combination".to_owned(), every_combination)]
 }
 
-/// Boots from slot a with the loader as shipped, on a machine that `change` made different.
+/// Boots from slot a with the loader as shipped, on a machine changed by `change`.
 fn boots(context: &Context, change: impl FnOnce(Machine) -> Machine) -> Result<Report> {
     boots_with(context, &change(context.machine()))
 }
@@ -147,7 +147,7 @@ fn memory(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// QEMU's models of what is in use, from the oldest 64-bit core to everything that can be emulated.
+/// QEMU's models of common CPUs, from the oldest 64-bit core to all features that QEMU can emulate.
 pub(crate) const CPUS: [&str; 6] = [
     "cortex-a53",
     "cortex-a57",
@@ -164,7 +164,7 @@ fn cpus(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Lengths that end within a block, so that the end of the last one counts.
+/// Lengths that are not multiples of a block, so that the last block is used in part.
 fn long_kernel_and_initrd(context: &Context) -> Result<()> {
     let length = (12 << 20) + 123;
     let initrd = pattern((5 << 20) + 77);
@@ -261,8 +261,8 @@ fn every_combination(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The registers of a PCI device lie where nobody has put them yet, and its configuration above or
-/// below 4 GiB.
+/// Disks on PCI, whose registers the loader has to place itself. The configuration space is above
+/// or below 4 GiB.
 fn on_pci(context: &Context, highmem: &str) -> Result<()> {
     let image = context.path("disk.img");
     context.bootable()?.create(&image)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The power goes off: at every point of what a boot writes, as QEMU's blklogwrites driver recorded
-//! it, and at moments that nobody chose.
+//! Power cuts: after every write and flush of a boot, as QEMU's blklogwrites driver recorded them,
+//! and at random moments.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// A trial of slot b whose variables lie in three sectors.
+/// Returns a disk with a trial of slot b whose variables are in three sectors.
 fn spread(context: &Context) -> Result<Scratch> {
     Ok(updated(context)?
         .unset("upgrade_available")
@@ -56,11 +56,11 @@ fn spread(context: &Context) -> Result<Scratch> {
         .set("bootcount", 0))
 }
 
-/// Boots once, recording what is written; then boots from every disk that a power cut can have
-/// left, to its end, and sees whether what follows is one of `allowed`.
+/// Boots once and records the writes. Then boots from every disk that a power cut could have left,
+/// checks that the outcome is one of `allowed`, and that later boots settle on slot a.
 fn cut_everywhere(context: &Context, disk: &Scratch, first: &str, allowed: &[&str]) -> Result<()> {
     let (image, log) = (context.path("disk.img"), context.path("writes.log"));
-    // Small, since it is written anew for every cut.
+    // Small, because the disk is rewritten for every cut.
     let disk = disk
         .clone()
         .set("b.kernel_lba", 4096)
@@ -107,11 +107,11 @@ fn cut_everywhere(context: &Context, disk: &Scratch, first: &str, allowed: &[&st
             "after {done} of {} operations: {went}",
             entries.len()
         );
-        // What was flushed counts: a trial that was counted is not begun again.
+        // After the last flush the count must be on the disk: the trial does not start again.
         if *done == entries.len() {
             ensure!(went == allowed[1], "{went}");
         }
-        // And it ends well: slot a, for good.
+        // The boots after that settle on slot a.
         for _ in 0..2 {
             report(&machine)?;
         }
@@ -124,21 +124,21 @@ fn cut_everywhere(context: &Context, disk: &Scratch, first: &str, allowed: &[&st
 /// QEMU is killed somewhere between its start and the kernel's end.
 fn kills(context: &Context) -> Result<()> {
     let image = context.path("disk.img");
-    // The kernel of slot b never ends by itself.
+    // The kernel of slot b waits forever.
     let disk = spread(context)?.set("b.kernel_args", "test.slot=b payload.end=wait");
     let mut random: u64 = 0x9e37_79b9_7f4a_7c15;
     for kill in 0..20 {
         disk.create(&image)?;
         let machine = context.machine().disk(Disk::new(&image));
         let running = machine.start()?;
-        // A boot takes about 150 ms; the moments spread over it and a little longer.
+        // A boot takes about 150 ms; the kills are spread over 250 ms.
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         sleep(Duration::from_millis((random >> 33) % 250));
         let ran = running.serial().contains("payload: ");
         drop(running);
-        // The next boot is good; a trial that ran is not begun again.
+        // The next boot succeeds; a trial whose kernel ran does not start again.
         let mut next = machine.start()?;
         next.expect("payload: done")?;
         let serial = next.serial();
@@ -149,7 +149,7 @@ fn kills(context: &Context) -> Result<()> {
             "kill {kill}: {serial}"
         );
         ensure!(!(ran && is_trial), "kill {kill}: a second trial: {serial}");
-        // Slot b waits for ever and is killed again at its end; slot a comes next.
+        // Slot b had its trial and was killed at its end; slot a follows.
         if is_trial {
             ensure!(told(&report(&machine)?)? == "a reverted 1", "kill {kill}");
         }

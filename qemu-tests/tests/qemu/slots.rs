@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Stories of updates: a slot is tried, stays or goes back, whatever fails on the way.
+//! Update scenarios: a slot is tried, then kept or reverted, with a failure at each step.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -93,8 +93,11 @@ pub(crate) fn updated(context: &Context) -> Result<Scratch> {
         .set("nerves_fw_active", "b"))
 }
 
-/// What a boot says it is: the slot, the reason and the count that the kernel was told, after
-/// checking that the kernel is the slot's.
+/// Returns the slot, reason and boot count that the loader passed to the kernel, as `b trial 1`.
+///
+/// # Errors
+///
+/// If the kernel's arguments are not those of the slot.
 pub(crate) fn told(report: &Report) -> Result<String> {
     let (slot, reason) = (report.get("slot")?, report.get("reason")?);
     let args = report.get("bootargs")?;
@@ -105,7 +108,7 @@ pub(crate) fn told(report: &Report) -> Result<String> {
     Ok(format!("{slot} {reason} {}", report.get("bootcount")?))
 }
 
-/// Boots the image and expects the kernel to be told `wanted`.
+/// Boots the image and checks that [`told`] returns `wanted`.
 fn boots(context: &Context, image: &Path, wanted: &str) -> Result<()> {
     boots_on(&context.machine().disk(Disk::new(image)), wanted)
 }
@@ -116,7 +119,7 @@ fn boots_on(machine: &Machine, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-/// Expects `nerves_fw_active`, `upgrade_available` and `bootcount` on the image.
+/// Checks `nerves_fw_active`, `upgrade_available` and `bootcount` on the image.
 fn holds(image: &Path, wanted: [&str; 3]) -> Result<()> {
     for (name, wanted) in ["nerves_fw_active", "upgrade_available", "bootcount"]
         .into_iter()
@@ -156,7 +159,7 @@ fn update_stays(context: &Context) -> Result<()> {
     holds(&image, ["b", "0", "0"])
 }
 
-/// One machine: the kernel of slot b resets, as one does that panics.
+/// All in one run of QEMU: the kernel of slot b resets, as a kernel that panics does.
 fn update_goes_back(context: &Context) -> Result<()> {
     let image = image(
         context,
@@ -204,7 +207,8 @@ fn three_trials(context: &Context) -> Result<()> {
     boots(context, &image, "a active 0")
 }
 
-/// Slot b cannot be booted: slot a is, in the same boot, and the revert is on the disk.
+/// Slot b cannot be booted: the loader boots slot a in the same boot, and writes the revert to the
+/// disk.
 fn goes_back_at_once(
     context: &Context,
     change: impl FnOnce(Scratch) -> Scratch,
@@ -245,7 +249,7 @@ fn both_corrupt(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Slot a has a platform and slot b has none: b is not booted though a cannot be.
+/// Slot a has a platform and slot b has none: b is not booted although a cannot be.
 fn barred(context: &Context) -> Result<()> {
     let disk = context
         .bootable()?
@@ -268,7 +272,7 @@ fn read_only(context: &Context) -> Result<()> {
     let serial = console_text(&machine)?;
     for wanted in [
         "slot b: trial cannot be counted: the disk is read-only; trying the other slot",
-        "slot a: revert cannot be recorded: the disk is read-only; booting it all the same",
+        "slot a: revert cannot be recorded: the disk is read-only; booting it anyway",
     ] {
         ensure!(serial.contains(wanted), "{serial}");
     }
@@ -277,7 +281,7 @@ fn read_only(context: &Context) -> Result<()> {
         "{serial}"
     );
     holds(&image, ["b", "1", "0"])?;
-    // Without a trial nothing needs writing, and nothing is said.
+    // Without a trial there is nothing to write, and no warning.
     let disk = context.disk(&context.bootable()?)?.read_only();
     let serial = console_text(&context.machine().disk(disk))?;
     ensure!(!serial.contains("warning"), "{serial}");
@@ -285,7 +289,7 @@ fn read_only(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// A block of the trial slot's kernel cannot be read: slot a boots, and the revert is on the disk.
+/// A block of the trial slot's kernel cannot be read: slot a boots, and the revert is written.
 fn read_error(context: &Context, block: u64, message: &str, upgrade_available: &str) -> Result<()> {
     let image = image(context, &updated(context)?)?;
     let disk = context.failing_read(&image, block)?;
@@ -301,7 +305,8 @@ fn read_error(context: &Context, block: u64, message: &str, upgrade_available: &
     holds(&image, ["a", upgrade_available, "0"])
 }
 
-/// A trial that cannot be written: slot a boots, and the disk is as it was, or torn and repaired.
+/// The count of a trial cannot be written: slot a boots. The disk is unchanged, or the next boot
+/// repairs a torn write.
 fn write_fails(context: &Context, event: &str, kind: &str, message: &str) -> Result<()> {
     let image = image(context, &updated(context)?)?;
     let rule = format!("event = \"{event}\"\niotype = \"{kind}\"");
@@ -319,13 +324,13 @@ fn write_fails(context: &Context, event: &str, kind: &str, message: &str) -> Res
         told(&Report::parse(&serial)?)? == "a reverted 0",
         "{serial}"
     );
-    // The next boot on a good disk goes by what reached the disk.
+    // The next boot, on a good disk, depends on which writes reached the disk.
     let told = told(&report(&context.machine().disk(Disk::new(&image)))?)?;
     ensure!(told == "b trial 1" || told == "a active 0", "{told}");
     Ok(())
 }
 
-/// The variables lie in two sectors, and only the one without the checksum reached the disk.
+/// The changed variables are in two sectors; only the sector without the checksum reached the disk.
 fn torn(context: &Context) -> Result<()> {
     let disk = context
         .bootable()?
@@ -351,8 +356,7 @@ fn torn(context: &Context) -> Result<()> {
     );
     ensure!(told(&Report::parse(&serial)?)? == "b trial 1", "{serial}");
     holds(&image, ["b", "1", "1"])?;
-    // The other way round: the count is back in the second sector, the checksum in the first one is
-    // not.
+    // The converse: the second sector has the old count, the first has the new checksum.
     torn(b"0")?;
     let serial = console_text(&context.machine().disk(Disk::new(&image)))?;
     ensure!(
@@ -366,7 +370,7 @@ fn torn(context: &Context) -> Result<()> {
     holds(&image, ["a", "0", "0"])
 }
 
-/// Something else than the loader's own variables changed: nothing is guessed.
+/// Bytes other than the loader's own variables changed: the loader does not guess.
 fn torn_by_others(context: &Context) -> Result<()> {
     let image = image(context, &updated(context)?)?;
     let mut bytes = fs::read(&image)?;
@@ -384,7 +388,7 @@ fn torn_by_others(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The shipped loader with a pair of environments of 64 KiB each.
+/// Writes the shipped loader, changed to a redundant pair of 64 KiB each; returns its path.
 fn redundant_loader(context: &Context) -> Result<PathBuf> {
     let mut elf = LoaderElf::parse(fs::read(context.artifacts.loader())?)?;
     let mut settings = elf.settings()?;
@@ -404,7 +408,7 @@ fn redundant(context: &Context) -> Result<()> {
     };
     let loader = redundant_loader(context)?;
     let image = image(context, &context.bootable()?.without_env())?;
-    // Both copies, the second one of no use yet.
+    // So far only the first copy is valid.
     let mut variables = imagegen::variables::Variables::new();
     for (name, value) in [
         ("nerves_fw_active", "b"),
@@ -437,7 +441,7 @@ fn redundant(context: &Context) -> Result<()> {
         boots_on(&machine, wanted)?;
         ensure!(counting()? == copy, "after {wanted}: {:?}", counting()?);
     }
-    // A corrupt copy is said, and the older one is used: the state before the revert.
+    // The loader reports the corrupt copy and uses the older one, the state before the revert.
     std::os::unix::fs::FileExt::write_all_at(&file, b"garbage", 144 * 512 + 100)?;
     let serial = console_text(&machine)?;
     ensure!(
@@ -448,12 +452,12 @@ fn redundant(context: &Context) -> Result<()> {
         told(&Report::parse(&serial)?)? == "a reverted 2",
         "{serial}"
     );
-    // The next write repaired it.
+    // The write in that boot repaired the copy.
     ensure!(counting()? == (EnvCopy::Second, 2), "{:?}", counting()?);
     Ok(())
 }
 
-/// All states in turn, many times over, read by fw_printenv after each boot.
+/// Cycles through all states, reading them with fw_printenv after each boot.
 fn fifty_reboots(context: &Context) -> Result<()> {
     let image = image(
         context,

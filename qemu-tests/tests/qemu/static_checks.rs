@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What emulation does not show, looked for in the loader's machine code; and whether this QEMU
-//! shows it after all.
+//! Hazards hidden by emulation: the loader's machine code is searched for them, and one of them, an
+//! unaligned access, is tried on the QEMU in use.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,14 +37,14 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// What is wrong with an instruction, if anything is.
+/// Returns why an instruction is forbidden, or `None` if it is allowed.
 ///
-/// SIMD and floating-point registers trap while the kernel has not turned them on, and their loads
-/// and stores cannot be emulated for a device. Exclusives and atomic read-modify-writes need memory
-/// that is cacheable, which it is not while the MMU is off (Arm ARM, B2.9 and B2.2.1).
+/// SIMD and floating-point registers trap until the kernel enables them, and a hypervisor cannot
+/// emulate their loads and stores on a device. Exclusives and atomic read-modify-writes need
+/// cacheable memory, and no memory is cacheable while the MMU is off (Arm ARM, B2.9 and B2.2.1).
 fn problem(word: u32) -> Option<String> {
     let Some(opcode) = decoder::decode(word) else {
-        return Some(format!("{word:#010x} is no instruction"));
+        return Some(format!("{word:#010x} is not an instruction"));
     };
     let definition = opcode.definition();
     let uses_vectors = definition.operands.iter().any(|operand| {
@@ -66,7 +66,7 @@ fn problem(word: u32) -> Option<String> {
         definition.feature_set,
         InsnFeatureSet::V8 | InsnFeatureSet::CRC
     ) {
-        // LSE's atomics among them.
+        // Includes LSE's atomics.
         format!("is beyond Armv8.0 and CRC-32: {:?}", definition.feature_set)
     } else {
         return None;
@@ -74,8 +74,8 @@ fn problem(word: u32) -> Option<String> {
     Some(format!("`{opcode}` {what}").replace('\t', " "))
 }
 
-/// Loads with acquire and stores with release semantics share an encoding group with exclusives,
-/// and are none.
+/// True for load-acquire and store-release, which share an encoding group with exclusives but are
+/// not exclusive.
 fn is_ordered(opcode: &Opcode) -> bool {
     ["ldar", "stlr", "ldlar", "stllr"].iter().any(|ordered| {
         let rest = opcode.definition().mnemonic.strip_prefix(ordered);
@@ -83,8 +83,8 @@ fn is_ordered(opcode: &Opcode) -> bool {
     })
 }
 
-/// The code of an ELF, as addresses and words, without the data in between: mapping symbols tell
-/// (ELF for the Arm 64-bit Architecture, section 5.5.4).
+/// Returns the code of an ELF, as addresses and words, without the data in between. Mapping symbols
+/// separate the two (ELF for the Arm 64-bit Architecture, section 5.5.4).
 fn code(bytes: &[u8]) -> Result<Vec<(u64, u32)>> {
     let elf = Elf::parse(bytes)?;
     let sections = elf.section_headers.iter().enumerate();
@@ -118,7 +118,7 @@ fn code(bytes: &[u8]) -> Result<Vec<(u64, u32)>> {
 
 fn check(elf: &Path) -> Result<()> {
     let code = code(&fs::read(elf)?)?;
-    // Even the smallest has more; fewer would mean that most of it was not looked at.
+    // Even the smallest loader has more; fewer would mean that most of it was not decoded.
     ensure!(code.len() > 10_000, "only {} instructions", code.len());
     let problems: Vec<String> = code
         .iter()
@@ -127,14 +127,15 @@ fn check(elf: &Path) -> Result<()> {
     let shown = problems.iter().take(10).map(String::as_str);
     ensure!(
         problems.is_empty(),
-        "{} instructions that must not be:\n{}",
+        "{} forbidden instructions:\n{}",
         problems.len(),
         shown.collect::<Vec<_>>().join("\n")
     );
     Ok(())
 }
 
-/// In all of their code, so that none can run before the MMU is on, in whatever way it is reached.
+/// Checks all code of every loader, so that no path can reach a forbidden instruction while the MMU
+/// is off.
 fn loaders(context: &Context) -> Result<()> {
     let artifacts = &context.artifacts;
     let mut elfs = vec![
@@ -149,7 +150,7 @@ fn loaders(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// As `llvm-mc -triple=aarch64 -show-encoding` encodes them.
+/// Encodings as printed by `llvm-mc -triple=aarch64 -show-encoding`.
 const FORBIDDEN: [(&str, u32); 32] = [
     ("fmov d0, x1", 0x9e67_0020),
     ("ldr q0, [x0]", 0x3dc0_0000),
@@ -214,7 +215,7 @@ fn allowed() -> Result<()> {
     Ok(())
 }
 
-/// Each way to make a volatile access without safe-mmio, a line each.
+/// One line for each way to make a volatile access without safe-mmio.
 const VOLATILE: &str = "\
 #![allow(missing_docs)]
 pub unsafe fn a(p: *const u32) -> u32 { unsafe { core::ptr::read_volatile(p) } }
@@ -226,7 +227,7 @@ pub unsafe fn f(p: core::ptr::NonNull<u32>) -> u32 { unsafe { p.read_volatile() 
 pub unsafe fn g(p: core::ptr::NonNull<u32>) { unsafe { p.write_volatile(1) } }
 ";
 
-/// The work tree's clippy.toml does what it says, in each of these lines.
+/// Clippy, with the workspace's clippy.toml, refuses each of these lines.
 fn volatile_pointers(context: &Context) -> Result<()> {
     let source = context.path("volatile.rs");
     fs::write(&source, VOLATILE)?;
@@ -252,8 +253,8 @@ fn volatile_pointers(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// From 9.0 on QEMU checks alignment while the MMU is off, as hardware does: each test on it is
-/// then a test of that too.
+/// From 9.0 on QEMU checks alignment while the MMU is off, as hardware does, so that every test on
+/// it tests the loader's alignment too.
 fn alignment(context: &Context) -> Result<()> {
     let version = emulator::version()?;
     let arguments = "test.slot=a payload.unaligned=1";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Nothing of the loader runs or is written to once the kernel has started: the payload fills all
-//! memory that is not its own, the loader's among it, waits, and looks whether it has changed.
+//! No part of the loader runs and no device writes to memory once the kernel has started: the
+//! payload fills all memory except its own, including the loader's, waits, and checks for changes.
 
 use anyhow::{Result, ensure};
 
@@ -49,14 +49,13 @@ pub(crate) fn tests() -> Vec<Test> {
         .collect()
 }
 
-/// A bootable disk whose payload watches memory.
+/// Returns a bootable disk whose payload watches memory.
 fn watching(context: &Context, how: &str) -> Result<Scratch> {
     let arguments = format!("test.slot=a payload.watch={how}");
     Ok(context.bootable()?.set("a.kernel_args", arguments))
 }
 
-/// All memory was watched but for the payload and the DTB, and nothing has changed, or the report
-/// would be an error.
+/// Checks that the payload watched all memory except its own and the DTB, and that nothing changed.
 fn watched(context: &Context, report: &Report) -> Result<()> {
     let ours = context.payload()?.bytes().len() as u64 + report.number("dtb_size")?;
     let left_out = report.number("ram")? - report.number("watched")?;
@@ -76,7 +75,7 @@ fn undisturbed(context: &Context, change: impl FnOnce(Machine, Disk) -> Machine)
     Ok(report)
 }
 
-/// The first disk is looked at and passed over, the second one is used: both must have been reset.
+/// The loader passes over the first disk and uses the second one: it must have reset both.
 fn on_pci(context: &Context) -> Result<()> {
     let empty = context.path("empty.img");
     context.bootable()?.without_env().create(&empty)?;
@@ -90,8 +89,8 @@ fn on_pci(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The CPUs that the kernel does not get sleep elsewhere. Without PSCI the machine ends by being
-/// stopped.
+/// The CPUs that the kernel does not get sleep in secure RAM. The machine has no PSCI, so the test
+/// stops it.
 fn below_el3(context: &Context) -> Result<()> {
     let disk = context.disk(&watching(context, "1")?)?;
     let machine = context.machine().machine_option("secure=on").cpus(4);
@@ -111,8 +110,7 @@ fn after_a_write(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// The payload changes the last word itself: a check that finds nothing then would find nothing
-/// ever.
+/// The payload changes the last word itself, to show that the check detects a change.
 fn tampered(context: &Context) -> Result<()> {
     let disk = context.disk(&watching(context, "tamper")?)?;
     let running = context.machine().disk(disk).start()?;

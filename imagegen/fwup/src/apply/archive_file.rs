@@ -16,7 +16,7 @@ use crate::links;
 /// Why an archive was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyFileError {
-    /// It is not a firmware archive.
+    /// The input is not a firmware archive.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The destination cannot be opened.
@@ -70,11 +70,11 @@ pub fn apply_with(
     );
     if let Some(error) = device.discard_error() {
         observer.info(&format!(
-            "the disk did not discard what was trimmed, which does no harm: {error}"
+            "the disk did not discard the trimmed blocks, which is harmless: {error}"
         ));
     }
     if result.is_err() && is_new && device.into_storage().length() == 0 {
-        // The file that was created, and not a link to it. The first error is the one to report.
+        // Removes the new file itself, not a link to it. The first error is the one to report.
         let created = links::target(destination);
         let _ = created.map(fs::remove_file);
     }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Listens to nothing.
+    /// Ignores all reports.
     struct Silent;
 
     impl Observer for Silent {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From an `mbr` section to the blocks on the disk: the master boot record, and an extended boot
+//! Encodes an `mbr` section as blocks for the disk: the master boot record, and an extended boot
 //! record for each logical partition.
 //!
-//! An extended partition grows to the end of the disk, as one with `expand` does. The boot records
-//! of the logical partitions are in consecutive blocks at its start.
+//! An extended partition grows to the end of the disk, like one with `expand`. The boot records of
+//! the logical partitions are in consecutive blocks at its start.
 
 use crate::firmware::mbr::{BOOT_CODE, EXTENDED, MOST, Mbr, PRIMARY, Partition};
 
@@ -17,18 +17,18 @@ const ENTRY: usize = 16;
 /// The type of a link to the next boot record.
 const LINK: u8 = 0x0f;
 
-/// The geometry that cylinders, heads and sectors are computed with.
+/// The geometry used to compute cylinders, heads and sectors (CHS).
 const SECTORS: u32 = 63;
 const HEADS: u32 = 255;
-/// The first block that they cannot express, and the bytes that stand for it and all that follow.
+/// The first block that CHS cannot express, and the value used for it and all later blocks.
 const CHS_END: u32 = SECTORS * HEADS * 1024;
 const BEYOND_CHS: [u8; 3] = [0xfe, 0xff, 0xff];
 
 /// A block of a partition table, and its number on the disk.
 pub(super) type BootRecord = (u64, [u8; BLOCK]);
 
-/// The blocks to write. The master boot record is the last, so that it never leads to records that
-/// are not there yet. `disk` is the disk's size in blocks, 0 when it is not known.
+/// Returns the blocks to write. The master boot record is last, so that it never points to records
+/// that are not written yet. `disk` is the disk's size in blocks, 0 if unknown.
 ///
 /// # Errors
 ///
@@ -105,7 +105,7 @@ struct TableEntry {
     start: u32,
     blocks: u32,
     is_boot: bool,
-    /// Whether it reaches to the end of the disk.
+    /// Whether the partition grows to the end of the disk.
     grows: bool,
 }
 
@@ -124,7 +124,7 @@ impl TableEntry {
         u64::from(self.start) + u64::from(self.blocks)
     }
 
-    /// With its final length on a disk of `disk` blocks.
+    /// Returns the entry with its final length on a disk of `disk` blocks.
     fn grown(self, disk: u64) -> Self {
         if !self.grows || disk <= self.end() {
             return self;
@@ -149,14 +149,15 @@ impl TableEntry {
     }
 }
 
-/// Head, sector with the upper bits of the cylinder, and the lower bits of the cylinder.
+/// Returns the head, the sector with the upper bits of the cylinder, and the lower bits of the
+/// cylinder.
 fn chs(block: u32) -> [u8; 3] {
     if block >= CHS_END {
         return BEYOND_CHS;
     }
     let (track, sector) = (block / SECTORS, block % SECTORS + 1);
     let (cylinder, head) = (track / HEADS, track % HEADS);
-    // All below 256.
+    // Each is below 256.
     [
         head as u8,
         (cylinder >> 8 << 6 | sector) as u8,
@@ -164,7 +165,8 @@ fn chs(block: u32) -> [u8; 3] {
     ]
 }
 
-/// The first block of each primary partition; `None` for a block that is not a master boot record.
+/// Returns the first block of each primary partition; `None` if `block` is not a master boot
+/// record.
 pub(super) fn primary_starts(block: &[u8; BLOCK]) -> Option<[u32; PRIMARY]> {
     if !block.ends_with(&[0x55, 0xaa]) {
         return None;

@@ -11,7 +11,7 @@ use crate::firmware::call::CallError;
 /// Why a task failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// No task has this name and requirements that hold.
+    /// No task with this prefix has requirements that hold.
     #[error(
         "Couldn't find applicable task '{0}'. If task is available, the task's requirements may not be met."
     )]
@@ -19,22 +19,22 @@ pub enum ApplyError {
     /// The task's own `error` action.
     #[error("{0}")]
     TaskError(String),
-    /// A requirement.
+    /// A requirement cannot be evaluated.
     #[error(transparent)]
     Requirement(#[from] RequirementError),
-    /// The archive.
+    /// The archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The destination.
+    /// The destination cannot be read or written.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// An action.
+    /// An action is invalid.
     #[error(transparent)]
     Action(#[from] CallError),
-    /// An environment.
+    /// An environment cannot be used.
     #[error(transparent)]
     Environment(#[from] UbootEnvError),
-    /// The layout of a partition table.
+    /// The layout of a partition table is invalid.
     #[error("mbr \"{title}\": {what}")]
     PartitionTable {
         /// The section's title.
@@ -42,10 +42,10 @@ pub enum ApplyError {
         /// The error.
         what: String,
     },
-    /// The parameter for the next boot cannot be kept.
+    /// The parameter for the next boot cannot be stored.
     #[error("cannot store the parameter for the next boot: {0}")]
     RebootParameter(io::Error),
-    /// A resource's data.
+    /// A resource's data is missing or wrong.
     #[error(transparent)]
     Resource(#[from] ResourceDataError),
 }
@@ -53,13 +53,13 @@ pub enum ApplyError {
 /// An error in the data of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResourceDataError {
-    /// The archive does not have it.
+    /// The archive does not contain the resource.
     #[error("the archive has no resource \"{0}\", which the task needs")]
     Missing(String),
-    /// There is no `file-resource`.
+    /// `meta.conf` has no `file-resource` for it.
     #[error("meta.conf does not declare the resource \"{0}\"")]
     Undeclared(String),
-    /// There is no hash.
+    /// Its `file-resource` has no hash.
     #[error("meta.conf has no blake2b-256 for the resource \"{0}\"")]
     NoHash(String),
     /// An archive is read once, so its data can be written only once.
@@ -78,7 +78,7 @@ pub enum ResourceDataError {
         /// The length in `meta.conf` in bytes.
         expected: u64,
     },
-    /// Other data than declared.
+    /// The data does not have the declared hash.
     #[error("resource \"{name}\" is damaged: its BLAKE2b-256 is {found}, expected {expected}")]
     Hash {
         /// The resource.
@@ -88,10 +88,10 @@ pub enum ResourceDataError {
         /// The hash in `meta.conf`.
         expected: String,
     },
-    /// The difference to another version.
+    /// The data is a delta to another version.
     #[error("resource \"{0}\": delta updates are not supported yet")]
     Delta(String),
-    /// Its lengths cannot be added up.
+    /// The sum of its lengths overflows.
     #[error("resource \"{0}\": its lengths add up to more than any disk has")]
     TooLong(String),
 }

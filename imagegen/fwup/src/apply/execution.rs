@@ -19,10 +19,10 @@ use crate::firmware::action::Action;
 use crate::firmware::env_section::EnvSection;
 use crate::firmware::model::Firmware;
 
-/// The most environments that are cached between two writes of data. One takes up to 4 MiB, and an
-/// archive must not be able to ask for any amount of memory.
+/// The maximum number of environments cached between two writes of data. Each uses up to 4 MiB, and
+/// an archive must not be able to request unlimited memory.
 const MOST_ENVIRONMENTS: usize = 4;
-/// The bytes that `raw_memset` writes at once.
+/// The number of bytes that `raw_memset` writes at once.
 const FILL: u64 = 1 << 20;
 
 /// A task that was applied.
@@ -35,12 +35,12 @@ pub struct Applied {
 }
 
 /// Applies the first task whose name starts with `prefix` and whose requirements hold. `firmware`
-/// is the archive's `meta.conf`, which was read already.
+/// is the archive's `meta.conf`, which has already been read.
 ///
 /// # Errors
 ///
-/// When no task applies, or an action fails. After that nothing more is written, except by the
-/// task's `on-error` actions.
+/// When no task applies, or an action fails. After an error only the task's `on-error` actions
+/// write to the destination.
 pub fn apply<R: Read, S: Storage>(
     archive: &mut Archive<R>,
     firmware: &Firmware,
@@ -68,7 +68,7 @@ pub fn apply<R: Read, S: Storage>(
     let result = execution.task(&steps, archive, firmware);
     if let Err(error) = result {
         execution.give_up();
-        // The first error is the one to report, whether these fail or not.
+        // The first error is the one to report, even if these also fail.
         let _ = execution.actions(&steps.on_error);
         let _ = execution.finish();
         return Err(error);
@@ -79,7 +79,7 @@ pub fn apply<R: Read, S: Storage>(
     })
 }
 
-/// A change that decides about booting and is not on the disk yet.
+/// A change that affects booting and is not on the disk yet.
 #[derive(Debug, PartialEq, Eq)]
 enum Pending<'a> {
     Environment(&'a str),
@@ -141,7 +141,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
 
     fn action(&mut self, action: &Action<'a>) -> Result<(), ApplyError> {
         match action {
-            // Possible only in on-resource, and done there.
+            // Allowed only in on-resource, and handled there.
             Action::RawWrite { .. } => {}
             Action::RawMemset {
                 offset,
@@ -180,7 +180,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         Ok(())
     }
 
-    /// An environment to change. It is written after all changes that are pending now.
+    /// Returns an environment to change. It is written after all changes that are now pending.
     fn environment(&mut self, section: EnvSection<'a>) -> Result<&mut UbootEnv<'a>, ApplyError> {
         let title = section.title;
         if self.environments.len() >= MOST_ENVIRONMENTS && !self.environments.contains_key(title) {
@@ -201,8 +201,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         Ok(self.environments.entry(title).or_insert(environment))
     }
 
-    /// Writes the pending changes. Environments are read again after that: the data may overwrite
-    /// them.
+    /// Writes the pending changes and drops the cached environments: the data may overwrite them.
     pub(super) fn before_data(&mut self) -> Result<(), ApplyError> {
         self.store_pending()?;
         self.environments.clear();
@@ -231,7 +230,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         let bytes = vec![byte; FILL.min(length) as usize];
         let mut done = 0;
         while done < length {
-            // The first piece ends where all that follow are whole segments.
+            // The first piece ends at a multiple of FILL, so that the others are whole segments.
             let position = offset.saturating_add(done);
             let piece = (FILL - position % FILL).min(length - done);
             self.device.write(position, &bytes[..piece as usize])?;
@@ -241,7 +240,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         Ok(())
     }
 
-    /// Drops everything that is not on the disk yet.
+    /// Discards everything that is not on the disk yet.
     fn give_up(&mut self) {
         self.pending.clear();
         self.environments.clear();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The hash of a resource, computed by a thread: hashing takes nearly as long as unpacking, and
-//! both can run at once.
+//! Hashes a resource in a separate thread: hashing takes nearly as long as unpacking, and the two
+//! can run in parallel.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -22,7 +22,7 @@ impl Hashing {
             let mut hasher = Blake2b256::new();
             for piece in input {
                 hasher.update(&piece);
-                // After an error nobody waits for it.
+                // After an error the receiver is gone.
                 if output.send(piece).is_err() {
                     break;
                 }
@@ -36,18 +36,18 @@ impl Hashing {
         }
     }
 
-    /// Hands a piece over. [`hashed`](Self::hashed) returns the pieces in order.
+    /// Queues a piece for hashing. [`hashed`](Self::hashed) returns the pieces in order.
     pub(super) fn add(&self, piece: Vec<u8>) {
         // The thread runs until this end is dropped.
         let _ = self.pieces.send(piece);
     }
 
-    /// Waits for the oldest piece that was handed over and not returned yet. There must be one.
+    /// Waits for the oldest piece that was added but not yet returned. There must be one.
     pub(super) fn hashed(&self) -> Vec<u8> {
         self.hashed.recv().unwrap_or_default()
     }
 
-    /// The hash of all pieces.
+    /// Returns the BLAKE2b-256 hash of all pieces.
     pub(super) fn finish(self) -> [u8; 32] {
         drop(self.pieces);
         self.thread.join().unwrap_or_default()

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Applying an archive: a task is chosen, and its actions change the destination, resource by
-//! resource as the archive has them. Errors that do not depend on the data are found before
-//! anything is written.
+//! Applies an archive: chooses a task and runs its actions on the destination, resource by resource
+//! in the archive's order. Errors that do not depend on the data are found before anything is
+//! written.
 //!
-//! Changes to partition tables and environments are collected, and written before the next data
-//! and at the end, each time after all data that precedes them.
+//! Changes to partition tables and environments are collected. They are written before the next
+//! data and at the end, each time after all preceding data.
 
 mod archive_file;
 mod boot_records;

@@ -6,13 +6,13 @@ use std::io;
 pub trait Observer {
     /// Reports that `done` of `total` units are done. Most units are bytes.
     fn progress(&mut self, done: u64, total: u64);
-    /// Takes a message of the task.
+    /// Receives a message from the task.
     fn info(&mut self, message: &str);
-    /// Keeps a parameter for the next boot, for the program that reboots.
+    /// Stores a parameter for the next boot, for use by the program that reboots.
     ///
     /// # Errors
     ///
-    /// Those of the system; they end the task.
+    /// Errors of the system; they end the task.
     fn reboot_parameter(&mut self, _parameter: &str) -> io::Result<()> {
         Ok(())
     }

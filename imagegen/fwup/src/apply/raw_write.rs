@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `raw_write`: a resource's data on its way from the archive to the destination.
+//! `raw_write`: copies a resource's data from the archive to the destination.
 
 use std::io::Read;
 
@@ -14,14 +14,15 @@ use crate::destination::storage::Storage;
 use crate::firmware::model::{Firmware, Handler};
 use crate::hex;
 
-/// The bytes that are read before they are written: as many segments as go to the disk together.
+/// The number of bytes read from the archive and written at a time: several whole segments.
 const PIECE: u64 = 1 << 20;
 
 /// The first bytes of a delta update's data (RFC 3284, section 4.1).
 const VCDIFF: [u8; 3] = [0xd6, 0xc3, 0xc4];
 
 impl<S: Storage> Execution<'_, '_, S> {
-    /// Writes a resource. The last piece is written only after the hash of all data was checked.
+    /// Writes a resource. The last piece is written only after the hash of all data has been
+    /// checked.
     pub(super) fn raw_write<R: Read>(
         &mut self,
         archive: &mut Archive<R>,
@@ -37,7 +38,7 @@ impl<S: Storage> Execution<'_, '_, S> {
             .hash
             .ok_or_else(|| ResourceDataError::NoHash(name()))?;
         let hashing = Hashing::start();
-        // The place of the piece that is being hashed.
+        // The destination offset of the piece that is being hashed.
         let mut last: Option<u64> = None;
         let mut spare = Vec::new();
         let mut read = 0;
@@ -70,7 +71,7 @@ impl<S: Storage> Execution<'_, '_, S> {
             }
             position = end;
         }
-        // Reading on to the end makes the archive check its own checksum and sizes.
+        // Reading to the end makes the archive check its own checksum and sizes.
         let more = archive.read(&mut [0])? as u64;
         if more != 0 {
             return Err(self.wrong_length(handler, read + more, resource.data_length()));

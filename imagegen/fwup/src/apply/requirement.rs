@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Choosing the task: the first one with the right name whose requirements hold.
+//! Chooses the task: the first one with the right name whose requirements hold.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -16,13 +16,13 @@ use crate::firmware::call::CallError;
 use crate::firmware::model::{Call, Firmware, Stage, Task};
 use crate::firmware::requirement::Requirement;
 
-/// Where Linux describes its partitions.
+/// The folder in which Linux describes its partitions.
 const SYS: &str = "/sys";
 
-/// Why it cannot be determined whether a task applies.
+/// An error that prevents deciding whether a task applies.
 #[derive(Debug, thiserror::Error)]
 pub enum RequirementError {
-    /// The format has it, this program does not.
+    /// The requirement is in the format, but this program does not support it.
     #[error("'{0}' is not supported yet")]
     Unsupported(String),
     /// The destination cannot be read.
@@ -30,7 +30,7 @@ pub enum RequirementError {
     Device(#[from] DeviceError),
 }
 
-/// The first task whose name starts with `prefix` and whose requirements hold.
+/// Returns the first task whose name starts with `prefix` and whose requirements hold.
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ fn applies<S: Storage>(
     firmware: &Firmware,
     device: &mut Device<S>,
 ) -> Result<bool, RequirementError> {
-    // An older form, an option of the task. A negative number means "not set".
+    // The older form is an option of the task. A negative number means "not set".
     let offset = task.options.integer("require-partition1-offset");
     if let Some(offset) = offset.and_then(|offset| u64::try_from(offset).ok())
         && !starts_at(device, 1, offset)?
@@ -75,19 +75,19 @@ fn holds<S: Storage>(
 ) -> Result<bool, RequirementError> {
     match Requirement::parse(call, firmware, Stage::Apply) {
         Ok(Some(requirement)) => requirement_holds(requirement, device),
-        // Without --unsafe it does not hold, as with fwup.
+        // Without --unsafe, require-execute does not hold, as in fwup.
         Err(CallError::Unsupported(name)) if name == "require-execute" && !firmware.is_unsafe => {
             Ok(false)
         }
         Err(CallError::Unsupported(name)) if is_known(&name) => {
             Err(RequirementError::Unsupported(name))
         }
-        // A requirement that is unknown or invalid does not hold, as with fwup.
+        // An unknown or invalid requirement does not hold, as in fwup.
         Ok(None) | Err(_) => Ok(false),
     }
 }
 
-/// Whether a requirement that is not supported is one of the format.
+/// Whether an unsupported requirement is in the format.
 fn is_known(name: &str) -> bool {
     matches!(
         name,
@@ -108,7 +108,7 @@ fn requirement_holds<S: Storage>(
             let found = UbootEnv::read(environment, device).and_then(|env| env.get(variable));
             match found {
                 Ok(found) => Ok(found.as_deref() == Some(value.as_bytes())),
-                // A disk that cannot be read does not mean that another task is the right one.
+                // A read error must not lead to the choice of another task.
                 Err(UbootEnvError::Device(error)) => Err(error.into()),
                 Err(_) => Ok(false),
             }
@@ -125,7 +125,7 @@ fn requirement_holds<S: Storage>(
     }
 }
 
-/// Whether a primary partition, 0 to 3, starts at a block.
+/// Whether the primary partition `partition`, 0 to 3, starts at block `offset`.
 fn starts_at<S: Storage>(
     device: &mut Device<S>,
     partition: usize,
@@ -147,7 +147,7 @@ fn is_on_device(path: &Path, device: &Path) -> bool {
     }
 }
 
-/// The first block of the partition that a file is on, as `sys`, a folder like `/sys`, has it.
+/// Returns the first block of the partition that a file is on, from `sys`, a folder like `/sys`.
 fn start_of_device(path: &Path, sys: &str) -> Option<u64> {
     let device = fs::metadata(path).ok()?.dev();
     let file = format!("{sys}/dev/block/{}/start", device_number(device));
@@ -161,8 +161,8 @@ mod tests {
 
     use super::*;
 
-    /// The folder of a file system and its block device: one that is mounted, or else a device file
-    /// made for the test.
+    /// Returns a mount point and its block device: those of a mounted file system, or else `folder`
+    /// and a device file made for the test.
     fn mounted(folder: &Path) -> (PathBuf, PathBuf) {
         let mounts = fs::read_to_string("/proc/mounts").unwrap();
         let found = mounts.lines().find_map(|line| {
@@ -183,7 +183,7 @@ mod tests {
                 .status();
             assert!(
                 made.is_ok_and(|status| status.success()),
-                "no block device of a mounted file system is there, and mknod cannot make one; run this as root"
+                "found no mounted file system with a block device, and mknod cannot make a device; run this as root"
             );
             (folder.to_owned(), device)
         })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A task's actions, checked before the first of them runs: an error that can be known in advance
+//! A task's actions, all checked before the first one runs: an error that can be found in advance
 //! must not stop a task midway.
 
 use little_loader_core::env::place::EnvCopy;
@@ -25,7 +25,7 @@ pub(super) struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     pub(super) fn parse(task: &'a Task, firmware: &'a Firmware) -> Result<Self, CallError> {
-        // Nothing is left to be resolved, so each call is an action.
+        // At this stage all variables are resolved, so each call is an action.
         let actions = |calls: &'a [Call], within| {
             calls
                 .iter()
@@ -44,11 +44,12 @@ impl<'a> Steps<'a> {
         })
     }
 
-    /// Checks the resources, and that all places are on the destination, which has `blocks` blocks.
+    /// Checks the resources, and that all writes are within the destination, which has `blocks`
+    /// blocks.
     ///
     /// # Errors
     ///
-    /// Those that the actions would have midway.
+    /// Those that the actions would otherwise return midway.
     pub(super) fn check<S: Storage>(
         &self,
         firmware: &Firmware,
@@ -81,7 +82,7 @@ impl<'a> Steps<'a> {
                 Action::SetVariable { environment, .. } => {
                     check_environment(*environment, device)?;
                 }
-                // They write nothing, or trim nothing past the end.
+                // These write nothing. A trim may extend past the end.
                 Action::RawMemset { .. }
                 | Action::Trim { .. }
                 | Action::Error(_)
@@ -92,7 +93,7 @@ impl<'a> Steps<'a> {
         Ok(())
     }
 
-    /// The units of progress in total.
+    /// Returns the total number of progress units.
     pub(super) fn units(&self, firmware: &Firmware) -> u64 {
         let sum = |actions: &[Action<'_>], data| {
             actions
@@ -112,7 +113,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// The boot records of a partition table on a destination of `blocks` blocks.
+/// Returns the boot records of a partition table on a destination of `blocks` blocks.
 pub(super) fn records(mbr: &Mbr<'_>, blocks: u64) -> Result<Vec<BootRecord>, ApplyError> {
     boot_records(mbr, blocks).map_err(|what| ApplyError::PartitionTable {
         title: mbr.title.to_owned(),
@@ -120,7 +121,7 @@ pub(super) fn records(mbr: &Mbr<'_>, blocks: u64) -> Result<Vec<BootRecord>, App
     })
 }
 
-/// Checks that all copies are on the destination.
+/// Checks that all copies are within the destination.
 fn check_environment<S: Storage>(
     section: EnvSection<'_>,
     device: &Device<S>,
@@ -132,8 +133,8 @@ fn check_environment<S: Storage>(
     Ok(())
 }
 
-/// The number of bytes that the resource takes on the destination, with its holes and the padding
-/// of its last block.
+/// Returns the number of bytes that the resource needs on the destination, including its holes and
+/// the padding of its last block.
 fn check_resource(
     handler: &Handler,
     actions: &[Action<'_>],

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The U-Boot environment as tasks change it. As in fwup, each change writes the whole environment,
-//! of a redundant pair to the inactive copy; clearing writes both copies.
+//! Changes to a U-Boot environment. As in fwup, each change writes the whole environment, in a
+//! redundant pair to the inactive copy; clearing writes both copies.
 //!
-//! Here consecutive changes are written together. A redundant pair is written in an order in which
-//! an interruption at any point leaves the state before all of them or the state after all of them,
-//! if the pair was valid before. A single copy has no such order: when its changes are in more than
-//! one sector, an interruption between them damages it.
+//! Unlike fwup, this module writes consecutive changes together. If a redundant pair was valid, it
+//! is written in an order such that an interruption at any point leaves the state before all
+//! changes or the state after all of them. A single copy has no such order: if its changes affect
+//! more than one sector, an interruption between the sectors damages it.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub enum UbootEnvError {
         /// The error.
         error: SetError,
     },
-    /// The destination.
+    /// The destination cannot be read or written.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
@@ -69,7 +69,7 @@ impl Copies {
         }
     }
 
-    /// The active copy and its flags byte; or else the last copy, and what is wrong with it.
+    /// The active copy and its flags byte; or else the last copy and its error.
     fn active(&self, format: Format) -> Result<(EnvCopy, u8), (EnvCopy, EnvError)> {
         let flags = |block: &[u8]| Env::parse(block, format).map(|env| env.flags().unwrap_or(0));
         let first = flags(&self.first);
@@ -126,7 +126,7 @@ impl<'a> UbootEnv<'a> {
         })
     }
 
-    /// The value of a variable, with all changes.
+    /// Returns the value of a variable, including changes that are not on the disk yet.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl<'a> UbootEnv<'a> {
         Ok(env.and_then(|env| env.get(variable).map(<[u8]>::to_vec)))
     }
 
-    /// Sets a variable, or removes it without a value.
+    /// Sets a variable, or removes it if `value` is `None`.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl<'a> UbootEnv<'a> {
         Ok(())
     }
 
-    /// The writes that lead from the old state to the new one, in order.
+    /// Returns the writes that lead from the old state to the new one, in order.
     fn writes(&self) -> Vec<(EnvCopy, Vec<u8>)> {
         let format = self.format();
         let new = |copy| (copy, self.new.get(copy).to_vec());
@@ -212,11 +212,12 @@ impl<'a> UbootEnv<'a> {
         let after = after.map_or(EnvCopy::First, |(copy, _)| copy);
         let before = match self.on_disk.active(format) {
             Ok((before, _)) if self.on_disk != self.new => before,
-            // There is nothing to lose. With the active copy first, the other one is never used.
+            // There is nothing to lose. If the active copy is written first, the other one is never
+            // used.
             _ => return vec![new(after), new(after.other())],
         };
-        // At each point the active copy has the state before or the state after: any other state is
-        // written only while the other copy is newer.
+        // At each point the active copy has the old or the new state: any other state is written
+        // only while the other copy is newer.
         let spare = before.other();
         if after == spare {
             return vec![new(spare), new(before)];
@@ -239,11 +240,11 @@ impl<'a> UbootEnv<'a> {
             })
     }
 
-    /// A copy with these variables, byte for byte, also when they are not UTF-8.
+    /// Returns a copy with these variables, byte for byte, even if they are not UTF-8.
     ///
     /// # Errors
     ///
-    /// [`SetError::Full`]
+    /// [`SetError::Full`] if the variables do not fit.
     fn block(
         &self,
         variables: &BTreeMap<Vec<u8>, Vec<u8>>,
@@ -264,7 +265,7 @@ impl<'a> UbootEnv<'a> {
         Ok(self.sealed(&data, flags))
     }
 
-    /// A copy with this data, which must fit.
+    /// Returns a copy with this data, which must fit.
     fn sealed(&self, data: &[u8], flags: u8) -> Vec<u8> {
         let format = self.format();
         let start = format.data_offset();
@@ -280,7 +281,7 @@ impl<'a> UbootEnv<'a> {
 
 fn check_variable(variable: &str, value: Option<&[u8]>) -> Result<(), SetError> {
     match value {
-        // A variable with an invalid name can be removed: it is not there.
+        // Removing a variable with an invalid name is allowed: no such variable exists.
         None => Ok(()),
         Some(_) if !is_variable_name(variable) => Err(SetError::BadName),
         Some(value) if value.contains(&0) => Err(SetError::BadValue),

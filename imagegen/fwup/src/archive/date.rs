@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Dates in archives, which are taken as UTC.
+//! Dates in archives, which are interpreted as UTC.
 
 use time::{Date, OffsetDateTime};
 
-/// 1980-01-01 as the date of a FAT directory entry, the earliest there is. Entries without a date
-/// have this one.
+/// 1980-01-01, the earliest date of a FAT directory entry. It is used for entries without a date.
 pub(super) const NO_DATE: u16 = 0x21;
 
-/// The time and date of a FAT directory entry, which has a resolution of two seconds.
+/// Converts seconds since 1970 to the time and date of a FAT directory entry, which has a
+/// resolution of two seconds.
 pub(super) fn to_dos(seconds: u32) -> (u16, u16) {
     let at = date_time(seconds);
-    // At most 2106, which fits.
+    // The year is at most 2106, which fits.
     let Ok(year) = u16::try_from(at.year() - 1980) else {
         return (0, NO_DATE);
     };
@@ -21,8 +21,8 @@ pub(super) fn to_dos(seconds: u32) -> (u16, u16) {
     (time, date)
 }
 
-/// The seconds since 1970 of the time and date of a FAT directory entry; `None` for [`NO_DATE`],
-/// and for a date that is not in the calendar.
+/// Converts the time and date of a FAT directory entry to seconds since 1970; `None` for
+/// [`NO_DATE`] and for an invalid date or time.
 pub(super) fn from_dos(time: u16, date: u16) -> Option<u32> {
     if date == NO_DATE {
         return None;
@@ -36,7 +36,7 @@ pub(super) fn from_dos(time: u16, date: u16) -> Option<u32> {
     u32::try_from(at.ok()?.assume_utc().unix_timestamp()).ok()
 }
 
-/// Seconds since 1970 in the form `2023-11-14T22:13:20Z`.
+/// Formats seconds since 1970 as `2023-11-14T22:13:20Z`.
 pub(super) fn timestamp(seconds: u32) -> String {
     let at = date_time(seconds);
     let (date, (hour, minute, second)) = (at.date(), at.to_hms());
@@ -49,7 +49,7 @@ pub(super) fn timestamp(seconds: u32) -> String {
 }
 
 fn date_time(seconds: u32) -> OffsetDateTime {
-    // All 32 bits are in the range.
+    // All 32-bit values are in range.
     OffsetDateTime::from_unix_timestamp(seconds.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn dos_times_are_in_utc() {
-        // 2023-11-14 22:13:20, as fwup has it in its archives.
+        // 2023-11-14 22:13:20, as in fwup's archives.
         assert_eq!(to_dos(1_700_000_000), (0xb1aa, 0x576e));
         assert_eq!(from_dos(0xb1aa, 0x576e), Some(1_700_000_000));
         assert_eq!(to_dos(0), (0, NO_DATE));

@@ -15,10 +15,10 @@ const SIGNATURE: usize = 64;
 /// Why a file is not a firmware archive.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The archive.
+    /// The ZIP archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// `meta.conf` must be the first entry.
+    /// The first entry is not `meta.conf`.
     #[error("the archive starts with {found}, expected meta.conf: this is not a firmware archive")]
     NoMetaConf {
         /// The first entry.
@@ -35,13 +35,13 @@ pub enum OpenError {
     Language(#[from] LanguageError),
 }
 
-/// An archive whose resources are still to be read.
+/// An archive whose resources have not been read yet.
 pub struct FirmwareArchive<R> {
     /// The entries that follow `meta.conf`.
     pub entries: Archive<R>,
     /// The contents of `meta.conf`.
     pub firmware: Firmware,
-    /// When it was made, in seconds since 1970.
+    /// The date of the archive, which is that of `meta.conf`, in seconds since 1970.
     pub created: Option<u32>,
     /// UUID and nickname.
     pub identity: Identity,
@@ -50,7 +50,7 @@ pub struct FirmwareArchive<R> {
 }
 
 impl<R: Read> FirmwareArchive<R> {
-    /// Reads the start of an archive. `definitions` has the variables of the device; UUID and
+    /// Reads the start of an archive. `definitions` has the variables of the device; the UUID and
     /// nickname of the archive are added to it.
     ///
     /// # Errors

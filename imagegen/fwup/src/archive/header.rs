@@ -10,9 +10,9 @@ use super::zip::{DEFLATED, ENCRYPTED, IS_64, SIZES_FOLLOW, STORED, TIME, ZIP64};
 pub struct Header {
     /// The name, for example `data/NAME`.
     pub name: String,
-    /// The size of the data in bytes; `None` when only the data descriptor has it.
+    /// The size of the data in bytes; `None` if only the data descriptor contains it.
     pub size: Option<u64>,
-    /// When the file was modified, in seconds since 1970.
+    /// The time of modification, in seconds since 1970.
     pub modified: Option<u32>,
 }
 
@@ -21,7 +21,7 @@ pub struct Header {
 pub(super) struct FixedPart(pub(super) [u8; FixedPart::SIZE]);
 
 impl FixedPart {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(super) const SIZE: usize = 26;
 
     fn u16(&self, at: usize) -> u16 {
@@ -41,14 +41,14 @@ impl FixedPart {
     }
 }
 
-/// A local header, with everything that reading the data needs.
+/// A local header, with everything needed to read the data.
 #[derive(Clone, Debug)]
 pub(super) struct LocalHeader {
     pub(super) header: Header,
     pub(super) is_deflated: bool,
-    /// Whether checksum and sizes follow the data.
+    /// Whether the checksum and sizes follow the data.
     pub(super) sizes_follow: bool,
-    /// Whether the sizes that follow have 64 bits.
+    /// Whether the sizes after the data have 64 bits.
     pub(super) is_64: bool,
     pub(super) crc: u32,
     /// The size of the compressed data in bytes.
@@ -60,7 +60,7 @@ impl LocalHeader {
     ///
     /// # Errors
     ///
-    /// The error, as text.
+    /// A description of the error.
     pub(super) fn parse(fixed: FixedPart, name: Vec<u8>, extra: &[u8]) -> Result<Self, String> {
         let name =
             String::from_utf8(name).map_err(|_| "the name of the entry is not UTF-8".to_owned())?;
@@ -96,7 +96,7 @@ impl LocalHeader {
         let (Some(size), Some(packed)) = (full(fixed.u32(18)), full(fixed.u32(14))) else {
             return fail("its sizes are missing");
         };
-        // When the sizes follow the data, a size of zero here means "not known yet".
+        // If the sizes follow the data, a size of zero here means "unknown".
         let sizes_follow = flags & SIZES_FOLLOW != 0;
         let known = |size: u64| (!sizes_follow || size != 0).then_some(size);
         let (mut size, mut packed) = (known(size), known(packed));
@@ -124,14 +124,14 @@ impl LocalHeader {
     }
 }
 
-/// The time of modification in the extra field.
+/// Returns the time of modification in the extra field, in seconds since 1970.
 fn unix_time(extra: &[u8]) -> Option<u32> {
     let (flags, rest) = extra_field(extra, TIME)?.split_first()?;
     let (time, _) = rest.split_first_chunk::<4>()?;
     (flags & 1 != 0).then(|| u32::from_le_bytes(*time))
 }
 
-/// The contents of an extra field.
+/// Returns the contents of the extra field of type `wanted`.
 fn extra_field(mut extra: &[u8], wanted: u16) -> Option<&[u8]> {
     while let Some((head, rest)) = extra.split_first_chunk::<4>() {
         let kind = u16::from_le_bytes([head[0], head[1]]);

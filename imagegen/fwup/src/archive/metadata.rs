@@ -6,7 +6,7 @@ use super::date;
 use super::firmware_archive::FirmwareArchive;
 use crate::firmware::model::Value;
 
-/// The metadata in the order in which it is shown.
+/// The keys in the order of output.
 const KEYS: [&str; 11] = [
     "meta-product",
     "meta-description",
@@ -21,7 +21,7 @@ const KEYS: [&str; 11] = [
     "meta-nickname",
 ];
 
-/// The metadata of an archive in the order in which it is shown, without what is not set.
+/// Returns the metadata that is set, in the order of output.
 #[must_use]
 pub fn metadata<R>(archive: &FirmwareArchive<R>) -> Vec<(&'static str, String)> {
     let value = |key: &str| {
@@ -29,7 +29,7 @@ pub fn metadata<R>(archive: &FirmwareArchive<R>) -> Vec<(&'static str, String)> 
         match key {
             "meta-uuid" => Some(archive.identity.uuid.clone()),
             "meta-nickname" => Some(archive.identity.nickname.clone()),
-            // Old archives have it in meta.conf.
+            // Old archives have the date in meta.conf.
             "meta-creation-date" if set.is_none() => {
                 Some(date::timestamp(archive.created.unwrap_or(0)))
             }
@@ -41,7 +41,7 @@ pub fn metadata<R>(archive: &FirmwareArchive<R>) -> Vec<(&'static str, String)> 
         .collect()
 }
 
-/// The names of the tasks in alphabetical order.
+/// Returns the names of the tasks in alphabetical order.
 #[must_use]
 pub fn tasks<R>(archive: &FirmwareArchive<R>) -> Vec<&str> {
     let mut names: Vec<_> = archive

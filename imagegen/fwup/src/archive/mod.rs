@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The ZIP archive that a firmware file is. Its entries are read and written strictly from front to
-//! back, so that it can come from a pipe and go into one.
+//! Firmware files as ZIP archives. Entries are read and written strictly from front to back, so
+//! that an archive can be read from a pipe and written to one.
 
 mod date;
 pub mod firmware_archive;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The names of entries: a resource is in the folder `data`, or at the top level when its name
-//! starts with `/`.
+//! The names of entries: a resource is in the folder `data`, or at the top level if its name starts
+//! with `/`.
 
-/// The longest name of a resource in bytes: fwup does not read longer ones.
+/// The maximum length of a resource's name in bytes: fwup does not read longer ones.
 const LONGEST: usize = 506;
 
-/// The name of the entry that holds a resource's data.
+/// Returns the name of the entry with a resource's data.
 ///
 /// # Errors
 ///
-/// The error, as text, of a name that no reader would find again.
+/// A description of the error, for a name that readers would not find.
 pub(crate) fn entry_of(resource: &str) -> Result<String, &'static str> {
     if resource.is_empty() {
         return Err("a resource must have a name");
@@ -42,7 +42,7 @@ pub(crate) fn entry_of(resource: &str) -> Result<String, &'static str> {
     Ok(name)
 }
 
-/// The resource whose data an entry has.
+/// Returns the name of the resource whose data is in an entry.
 pub(crate) fn resource_of(entry: &str) -> String {
     entry
         .strip_prefix("data/")

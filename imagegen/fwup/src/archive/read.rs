@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reads an archive from front to back, so that it may come from a pipe. The central directory at
+//! Reads an archive from front to back, so that it can come from a pipe. The central directory at
 //! the end is never read.
 //!
 //! Source: PKWARE APPNOTE 6.3.10, sections 4.3.6 (order), 4.3.9 (data descriptor).
@@ -16,8 +16,9 @@ use super::zip::{DESCRIPTOR, DIRECTORY_END, DIRECTORY_END_64, DIRECTORY_ENTRY, L
 /// The size of the input's buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
-/// The records that may follow the last entry: the central directory, without entries its digital
-/// signature (APPNOTE, section 4.3.13) or its end, or before it the archive extra data (4.3.11).
+/// The records that may follow the last entry: the central directory, or if that is empty its
+/// digital signature (APPNOTE, section 4.3.13) or its end, or the archive extra data before it
+/// (4.3.11).
 const AFTER_ENTRIES: [u32; 5] = [
     DIRECTORY_ENTRY,
     0x0505_4b50,
@@ -37,15 +38,15 @@ pub enum ArchiveError {
         /// The system's error.
         error: io::Error,
     },
-    /// It ends too early.
+    /// The archive is incomplete.
     #[error("the archive ends at byte {offset}, in the middle of {what}")]
     Truncated {
-        /// Its length in bytes.
+        /// The length of the archive in bytes.
         offset: u64,
         /// The part that is incomplete.
         what: &'static str,
     },
-    /// It is not an archive, or it is damaged.
+    /// The input is not a ZIP archive, or the archive is damaged.
     #[error("byte {offset} of the archive: {what}")]
     Invalid {
         /// The offset in bytes.
@@ -58,7 +59,7 @@ pub enum ArchiveError {
 /// A ZIP archive that is being read.
 pub struct Archive<R> {
     input: BufReader<R>,
-    /// The bytes of the archive that were read.
+    /// The number of bytes of the archive read so far.
     offset: u64,
     inflate: Decompress,
     entry: Option<CurrentEntry>,
@@ -74,7 +75,7 @@ struct CurrentEntry {
 }
 
 impl<R: Read> Archive<R> {
-    /// Starts to read.
+    /// Creates a reader. Reads nothing yet.
     pub fn new(input: R) -> Self {
         Self {
             input: BufReader::with_capacity(BUFFER, input),
@@ -84,8 +85,7 @@ impl<R: Read> Archive<R> {
         }
     }
 
-    /// Skips the rest of the current entry, and reads the next one's header; `None` at the end of
-    /// the entries.
+    /// Skips the rest of the current entry and reads the next header; `None` after the last entry.
     ///
     /// # Errors
     ///
@@ -124,8 +124,8 @@ impl<R: Read> Archive<R> {
         Ok(Some(header))
     }
 
-    /// Reads data of the current entry and fills `out`, except at the entry's end, where checksum
-    /// and sizes are checked.
+    /// Reads data of the current entry. Fills `out` except at the end of the entry, where the
+    /// checksum and sizes are checked.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl<R: Read> Archive<R> {
         Ok(filled)
     }
 
-    /// Reads what one buffer of input yields.
+    /// Reads as much data as one buffer of input yields.
     fn read_some(&mut self, out: &mut [u8]) -> Result<usize, ArchiveError> {
         self.fill_buffer()?;
         let Some(entry) = &mut self.entry else {
@@ -195,7 +195,7 @@ impl<R: Read> Archive<R> {
     ///
     /// # Errors
     ///
-    /// When it is damaged, or longer than `limit` bytes.
+    /// When the data is damaged, or longer than `limit` bytes.
     pub fn read_all(&mut self, limit: usize) -> Result<Vec<u8>, ArchiveError> {
         let mut data = vec![0; limit + 1];
         let length = self.read(&mut data)?;
@@ -209,7 +209,8 @@ impl<R: Read> Archive<R> {
         Ok(data)
     }
 
-    /// Compares the data that was read with the header, or with the data descriptor that follows.
+    /// Checks the data's CRC-32 and sizes against the header, or against the data descriptor that
+    /// follows.
     fn end_of_entry(&mut self) -> Result<(), ArchiveError> {
         let Some(entry) = self.entry.take() else {
             return Ok(());
@@ -326,7 +327,8 @@ mod tests {
 
     use super::*;
 
-    /// An entry as fwup writes it: both sizes after the data, and only the unpacked one before it.
+    /// Returns an entry as fwup writes it: both sizes after the data, and only the uncompressed
+    /// size before it.
     fn entry(name: &str, data: &[u8], is_deflated: bool) -> Vec<u8> {
         let packed = if is_deflated {
             let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
@@ -364,7 +366,7 @@ mod tests {
         bytes
     }
 
-    /// All entries with their data.
+    /// Reads all entries with their data.
     fn read_whole(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ArchiveError> {
         let mut archive = Archive::new(bytes);
         let mut entries = Vec::new();
@@ -463,7 +465,7 @@ mod tests {
             let read = read_whole(&[&entries[..], end].concat()).unwrap();
             assert_eq!(read, [("a".to_owned(), b"data".to_vec())]);
         }
-        // Records that follow others, and bytes that are not a record.
+        // Records that cannot be the first after the entries, and bytes that are not a record.
         for end in [b"PK\x07\x08", b"PK\x06\x07", b"QK\x07\x08"] {
             let error = read_whole(&[&entries[..], end].concat()).unwrap_err();
             assert!(error.to_string().contains("expected an entry"), "{error}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether the data in an archive is the data that was packed.
+//! Checks that the data in an archive is the data that was packed.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,22 +11,22 @@ use super::firmware_archive::FirmwareArchive;
 use super::name::resource_of;
 use super::read::ArchiveError;
 
-/// The bytes that are read at once.
+/// The number of bytes read at once.
 const PIECE: usize = 128 << 10;
 
 /// Why an archive is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// It cannot be read.
+    /// The archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// An entry that is not a resource.
     #[error("'{0}' is in the archive, but meta.conf does not declare it")]
     Unknown(String),
     /// A resource has no entry.
-    #[error("file-resource '{0}' is missing in the archive")]
+    #[error("file-resource '{0}' is missing from the archive")]
     Missing(String),
-    /// The data of a resource cannot be checked.
+    /// A resource has no hash in `meta.conf`.
     #[error("meta.conf has no blake2b-256 for file-resource '{0}'")]
     NoHash(String),
     /// More or less data than declared.
@@ -44,7 +44,7 @@ pub enum VerifyError {
     Hash(String),
 }
 
-/// Reads all data, and compares its lengths and hashes with `meta.conf`.
+/// Reads all data and compares its lengths and hashes with `meta.conf`.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
     let mut buffer = vec![0; PIECE];
     while let Some(header) = archive.entries.next_entry()? {
         let name = resource_of(&header.name);
-        // The folder, which the program zip adds as an entry.
+        // The folder `data`, which the program zip adds as an entry.
         if name.is_empty() {
             continue;
         }
@@ -139,7 +139,7 @@ mod tests {
             ),
             (
                 &[("data/a", "hello")],
-                "file-resource '/b' is missing in the archive",
+                "file-resource '/b' is missing from the archive",
             ),
             (
                 &[("data/a", "hello"), ("data/c", "x")],

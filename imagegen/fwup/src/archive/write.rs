@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writes an archive from front to back, so that it may go into a pipe: an entry's checksum and
-//! compressed size follow its data.
+//! Writes an archive from front to back, so that it can be written to a pipe: an entry's checksum
+//! and compressed size follow its data.
 //!
 //! Source: PKWARE APPNOTE 6.3.10, sections 4.3.7 (local header), 4.3.9 (data descriptor), 4.3.12
 //! (central directory), 4.5.3 (ZIP64).
@@ -18,23 +18,23 @@ use super::zip::{
     IS_64, LOCAL_HEADER, SIZES_FOLLOW, TIME, ZIP64,
 };
 
-/// Data of up to this many bytes is deflated at once, which is faster and smaller. The limit bounds
-/// the memory.
+/// The maximum number of bytes that are deflated at once, which is faster and compresses better.
+/// The limit bounds the memory.
 const WHOLE: u64 = 40 << 20;
 
-/// Written on Unix, for readers of version 2.0; sizes of 64 bits need version 4.5.
+/// The archive is made on Unix and needs version 2.0 of the format; 64-bit sizes need version 4.5.
 const UNIX: u16 = 3 << 8;
 const VERSION: u16 = 20;
 const VERSION_64: u16 = 45;
 /// The mode of a regular file, rw-r--r--.
 const MODE: u32 = 0o100_644 << 16;
 
-/// How hard data is compressed: 1 is fast, 9 is small.
+/// The compression level: 1 is fast, 9 is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(u8);
 
 impl Level {
-    /// The level of a number from 1 to 9.
+    /// Returns a level; `None` if `level` is not from 1 to 9.
     #[must_use]
     pub fn new(level: u8) -> Option<Self> {
         (1..=9).contains(&level).then_some(Self(level))
@@ -81,12 +81,13 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Adds an entry of `size` bytes, which `data` hands over piece by piece. `time` is the time of
-    /// modification in seconds since 1970.
+    /// Adds an entry of `size` bytes. `data` passes them to its argument, piece by piece. `time` is
+    /// the time of modification in seconds since 1970.
     ///
     /// # Errors
     ///
-    /// When the output cannot be written, and those of `data`, which must hand over `size` bytes.
+    /// When the output cannot be written, and errors of `data`, which must pass exactly `size`
+    /// bytes.
     pub fn entry<E: From<io::Error>>(
         &mut self,
         name: &str,
@@ -126,7 +127,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes the central directory, and returns the output.
+    /// Writes the central directory and returns the output.
     ///
     /// # Errors
     ///
@@ -175,8 +176,8 @@ impl<W: Write> Writer<W> {
         let level = CompressionLvl::new(i32::from(self.level.0))
             .map_err(|_| io::ErrorKind::InvalidInput)?;
         let mut compressor = Compressor::new(level);
-        // The system hands out zeroed pages of this size on first use, so the unused rest costs no
-        // memory.
+        // For an allocation of this size, the system provides zeroed pages on first use, so the
+        // unused rest needs no memory.
         let mut packed = vec![0; compressor.deflate_compress_bound(data.len())];
         let length = compressor
             .deflate_compress(data, &mut packed)
@@ -185,7 +186,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Adds what is written to the archive's offset.
+/// Writes to the archive and counts the bytes in its offset.
 struct CountingWriter<'a, W: Write>(&'a mut Writer<W>);
 
 impl<W: Write> Write for CountingWriter<'_, W> {
@@ -200,7 +201,8 @@ impl<W: Write> Write for CountingWriter<'_, W> {
 }
 
 impl NewEntry<'_> {
-    /// Deflating data that cannot be compressed adds up to five bytes per 65535.
+    /// Whether the sizes may need 64 bits. Deflating incompressible data adds up to five bytes per
+    /// 65535, so the limit leaves 1 MiB of room.
     fn is_64(&self) -> bool {
         self.size >= u64::from(IS_64) - (1 << 20)
     }
@@ -209,7 +211,7 @@ impl NewEntry<'_> {
         if self.is_64() { VERSION_64 } else { VERSION }
     }
 
-    /// The fields that local headers and the directory share.
+    /// Writes the fields that local headers and the directory share.
     fn common(&self, out: &mut Vec<u8>) {
         out.extend(self.version().to_le_bytes());
         out.extend(SIZES_FOLLOW.to_le_bytes());
@@ -219,7 +221,7 @@ impl NewEntry<'_> {
         out.extend(date.to_le_bytes());
     }
 
-    /// The time to the second.
+    /// Returns the extra field with the time to the second.
     fn time_extra(&self) -> Vec<u8> {
         let mut extra = Vec::new();
         if let Some(time) = self.time {
@@ -294,7 +296,7 @@ impl NewEntry<'_> {
     }
 }
 
-/// A number in 32 bits, or [`IS_64`] when it does not fit.
+/// Returns a number in 32 bits, or [`IS_64`] if it does not fit.
 fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(IS_64)
 }

@@ -4,13 +4,14 @@
 
 /// The signature of a local header (section 4.3.7).
 pub(super) const LOCAL_HEADER: u32 = 0x0403_4b50;
-/// The signature of a data descriptor (section 4.3.9). It is optional; we write it.
+/// The signature of a data descriptor (section 4.3.9). The signature is optional; this program
+/// writes it.
 pub(super) const DESCRIPTOR: u32 = 0x0807_4b50;
 /// The signature of an entry of the central directory (section 4.3.12).
 pub(super) const DIRECTORY_ENTRY: u32 = 0x0201_4b50;
 /// The signature of the ZIP64 end of the central directory (section 4.3.14).
 pub(super) const DIRECTORY_END_64: u32 = 0x0606_4b50;
-/// The signature of the locator of that end (section 4.3.15).
+/// The signature of the ZIP64 end of central directory locator (section 4.3.15).
 pub(super) const DIRECTORY_LOCATOR_64: u32 = 0x0706_4b50;
 /// The signature of the end of the central directory (section 4.3.16).
 pub(super) const DIRECTORY_END: u32 = 0x0605_4b50;
@@ -25,9 +26,9 @@ pub(super) const STORED: u16 = 0;
 /// The method of deflated data.
 pub(super) const DEFLATED: u16 = 8;
 
-/// Stands for a 32-bit number that does not fit; the extra field has it with 64 bits.
+/// The placeholder for a number that does not fit in 32 bits; the extra field has the 64-bit value.
 pub(super) const IS_64: u32 = u32::MAX;
-/// The extra field with those numbers (section 4.5.3).
+/// The type of the extra field with 64-bit numbers (section 4.5.3).
 pub(super) const ZIP64: u16 = 1;
-/// The extra field with the time of modification, an extension by Info-ZIP.
+/// The type of the extra field with the time of modification, an extension by Info-ZIP.
 pub(super) const TIME: u16 = 0x5455;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-/// A number of bytes in decimal units, as fwup prints it.
+/// Formats a number of bytes in decimal units, as fwup prints it.
 pub(super) fn amount(bytes: u64) -> String {
     let (unit, name) = match bytes {
         0..1_000 => (1, "bytes"),

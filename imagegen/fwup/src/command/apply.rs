@@ -9,7 +9,7 @@ use crate::apply::{Observer, apply_with};
 use crate::destination::DestinationOptions;
 use crate::language::Definitions;
 
-/// The file in which fwup leaves the parameter for the next boot.
+/// The default file for the reboot parameter, the same as fwup's.
 const REBOOT_PARAMETER: &str = "/run/reboot-param";
 
 /// `fwup -a` with its options.
@@ -19,7 +19,7 @@ pub struct ApplyCommand<'a> {
     pub destination: &'a Path,
     /// `-t`
     pub task: &'a str,
-    /// `-q`, `-n`, `-F`, or none of them.
+    /// `-q`, `-n` or `-F`; otherwise a progress bar.
     pub mode: ProgressMode,
     /// `--progress-low`, in percent.
     pub low: u8,
@@ -27,7 +27,7 @@ pub struct ApplyCommand<'a> {
     pub high: u8,
     /// `--reboot-param-path`
     pub reboot_parameter: Option<&'a Path>,
-    /// How to open and write the destination.
+    /// Options for opening and writing the destination.
     pub options: DestinationOptions,
     /// `-v`
     pub is_verbose: bool,
@@ -62,7 +62,7 @@ impl ApplyCommand<'_> {
             &self.options,
             &mut watcher,
         );
-        // Errors of these are ignored: the reader may have gone.
+        // Output errors are ignored: the reader may have gone.
         match result {
             Ok(applied) => {
                 watcher.reporter.success();
@@ -83,8 +83,8 @@ impl ApplyCommand<'_> {
     }
 }
 
-/// Reports, and writes the parameter for the next boot when the task comes to it, so that a failure
-/// ends the task before the actions that follow.
+/// Reports progress, and writes the parameter for the next boot when the task reaches that action,
+/// so that a failure ends the task before later actions.
 struct Watcher<'a, W> {
     reporter: Reporter<W>,
     path: &'a Path,
@@ -92,9 +92,9 @@ struct Watcher<'a, W> {
 }
 
 impl<W> Watcher<'_, W> {
-    /// Removes the parameter after the task failed.
+    /// Removes the parameter file after a failed task.
     fn take_back(&self) {
-        // A pipe or a device, such as /dev/stdout, stays.
+        // A pipe or a device, such as /dev/stdout, is kept.
         let is_file = fs::symlink_metadata(self.path).is_ok_and(|found| found.is_file());
         if self.is_written && is_file {
             let _ = fs::remove_file(self.path);

@@ -19,17 +19,17 @@ use crate::destination::block_devices::{device_number, disk_numbers, line};
 pub(super) struct Card {
     /// The device, for example `/dev/sdb`.
     pub(super) path: PathBuf,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(super) size: u64,
 }
 
 /// Why no card is chosen.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CardError {
-    /// There is none.
+    /// No card was found.
     #[error("No memory cards found. Try reinserting the card.")]
     None,
-    /// There is more than one.
+    /// More than one card was found.
     #[error(
         "Too many possible memory cards found:\n{0}Automatic selection not possible. Specify one using the -d option."
     )]
@@ -50,7 +50,7 @@ pub(super) enum CardError {
     },
 }
 
-/// The cards that are plugged in.
+/// Returns the cards that are plugged in.
 pub(super) fn scan() -> Vec<Card> {
     let root = fs::metadata("/").ok().map(|root| device_number(root.dev()));
     scan_in(
@@ -60,9 +60,10 @@ pub(super) fn scan() -> Vec<Card> {
     )
 }
 
-/// The cards among the disks in a folder like `/sys/block`, whose devices are in a folder like
-/// `/dev`: removable disks of a size above 0, without the one that has the device number `root` or
-/// a partition of that number. Only sda to sdy and mmcblk0 to mmcblk15 are searched, in this order.
+/// Returns the cards among the disks in `sys_block`, a folder like `/sys/block`, with device files
+/// in `dev`, a folder like `/dev`: removable disks with a size above 0, except the disk that has
+/// the device number `root` or a partition with that number. Only sda to sdy and mmcblk0 to
+/// mmcblk15 are searched, in this order.
 pub(super) fn scan_in(sys_block: &Path, dev: &Path, root: &str) -> Vec<Card> {
     let names = ('a'..='y')
         .map(|letter| format!("sd{letter}"))
@@ -82,7 +83,7 @@ pub(super) fn scan_in(sys_block: &Path, dev: &Path, root: &str) -> Vec<Card> {
         .collect()
 }
 
-/// The only card.
+/// Returns the only card.
 ///
 /// # Errors
 ///
@@ -100,8 +101,8 @@ pub(super) fn only(cards: &[Card]) -> Result<&Card, CardError> {
     }
 }
 
-/// The only card, if `ask` answers the question with `y`, or if it `is_accepted` already. The
-/// question cannot be asked while stdin has the archive.
+/// Returns the only card, if it `is_accepted` already or `ask` answers the question with `y`. The
+/// question cannot be asked if the archive comes from stdin.
 ///
 /// # Errors
 ///
@@ -135,7 +136,7 @@ pub(super) fn confirmed(
 mod tests {
     use super::*;
 
-    /// Folders in place of `/sys/block` and `/dev`.
+    /// Folders that replace `/sys/block` and `/dev`.
     struct System(tempfile::TempDir);
 
     impl System {
@@ -201,7 +202,7 @@ mod tests {
             ("mmcblk10".to_owned(), 51_200),
         ];
         assert_eq!(system.scan("259:1"), all);
-        // The disk of the root file system is left out.
+        // The disk with the root file system is ignored.
         system.partition("mmcblk2", "mmcblk2p2", "179:18");
         assert_eq!(system.scan("179:18"), [all[0].clone(), all[2].clone()]);
         assert_eq!(system.scan("8:32"), all[1..]);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Framing: each message is a length of 32 bits, big-endian, and that number of bytes.
+//! Framing: each message is a 32-bit big-endian length, followed by that number of bytes.
 
 use std::io::{self, Read, Write};
 
-/// An input with frames. A frame of length zero ends it.
+/// Reads the contents of framed input. A frame of length zero ends it.
 pub(super) struct FrameReader<R> {
     input: R,
     left: u64,
@@ -59,7 +59,7 @@ impl<R: Read> Read for FrameReader<R> {
 }
 
 /// Ends a run with `--exit-handshake`: prints 0x1a and the status, and waits until the other side
-/// closes the input, so that it never loses the last output.
+/// closes the input, so that the other side never loses the last output.
 ///
 /// # Errors
 ///

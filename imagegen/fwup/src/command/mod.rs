@@ -2,8 +2,8 @@
 
 //! The command line of fwup, for the program `fwup` and for `imagegen fwup`.
 //!
-//! It prints what fwup prints, on the same stream; the exit status is 0 or 1. Where fwup leaves out
-//! the cause of an error, a colon and the cause follow.
+//! The output is fwup's, on the same streams; the exit status is 0 or 1. If fwup omits the cause of
+//! an error, the message here continues with a colon and the cause.
 
 mod amount;
 mod apply;

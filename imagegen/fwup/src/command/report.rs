@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! fwup's output while it applies an archive, byte for byte where scripts depend on it.
+//! Output during the application of an archive: byte for byte fwup's where scripts depend on it.
 //!
-//! With framing, each message is a length of 32 bits, a kind of two letters, a code of 16 bits, and
-//! the text; numbers are big-endian. The kinds are OK, ER (an error), WN (a task's message) and PR
-//! (progress, whose code is a percentage).
+//! With framing, each message is a 32-bit length, a two-letter kind, a 16-bit code, and the text;
+//! numbers are big-endian. The kinds are OK, ER (an error), WN (a task's message) and PR (progress,
+//! whose code is a percentage).
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -18,7 +18,7 @@ use crate::apply::Observer;
 /// The width of the progress bar.
 const BAR: usize = 36;
 
-/// How to show progress and messages.
+/// The form of progress and messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProgressMode {
     /// A bar.
@@ -28,7 +28,7 @@ pub enum ProgressMode {
     Numeric,
     /// No progress (`-q`).
     Quiet,
-    /// Frames (`-F`).
+    /// Progress and messages in frames (`-F`).
     Framed,
     /// No progress, and everything else in frames (`-F -q`).
     FramedQuiet,
@@ -42,7 +42,7 @@ pub(super) struct Reporter<W> {
     high: u8,
     last: Option<u8>,
     started: Option<Instant>,
-    /// The bytes of the archive that were read.
+    /// The number of bytes of the archive read so far.
     read: Rc<Cell<u64>>,
     written: u64,
     total: u64,
@@ -64,7 +64,7 @@ impl<W: Write> Reporter<W> {
         }
     }
 
-    /// Counts the bytes of an archive for the progress bar.
+    /// Wraps an archive to count the bytes read, for the progress bar.
     pub(super) fn counted<R: Read>(&self, input: R) -> CountingReader<R> {
         CountingReader {
             input,
@@ -140,7 +140,7 @@ impl<W: Write> Reporter<W> {
         }
     }
 
-    /// Errors are ignored: the work goes on when the reader has gone.
+    /// Prints, and ignores errors: the work continues if the reader has gone.
     fn print(&mut self, text: &str) {
         let _ = self
             .out
@@ -166,7 +166,8 @@ impl<W: Write> Observer for Reporter<W> {
         }
         self.started.get_or_insert_with(Instant::now);
         let range = u64::from(self.high - self.low);
-        // The last percent is for success, when all data is on the disk. Below 256.
+        // The last percent is reserved for success, when all data is on the disk. The result is
+        // below 256.
         let part = u128::from(done) * u128::from(range) / u128::from(total);
         let part = (part as u64).min(range.saturating_sub(1)) as u8;
         self.percent(self.low + part);
@@ -177,7 +178,7 @@ impl<W: Write> Observer for Reporter<W> {
     }
 }
 
-/// An input whose bytes are counted.
+/// An input that counts the bytes read.
 pub(super) struct CountingReader<R> {
     input: R,
     count: Rc<Cell<u64>>,

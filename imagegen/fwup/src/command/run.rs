@@ -55,7 +55,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Errors go to stdout: scripts that talk to fwup through pipes read them there.
 fn fail(options: &Options, error: &anyhow::Error) {
-    // When an archive goes to stdout, nothing else must.
+    // If the archive goes to stdout, errors must go to stderr.
     if options.output.as_deref() == Some("-") {
         eprintln!("fwup: {error:#}");
         return;
@@ -68,7 +68,7 @@ fn fail(options: &Options, error: &anyhow::Error) {
     Reporter::new(stdout().lock(), mode, 0, 100).error(&format!("{error:#}"));
 }
 
-/// Runs the command, and returns the exit status.
+/// Runs the command and returns the exit status.
 fn execute(options: &Options) -> anyhow::Result<u8> {
     let done = match options.operation {
         Some(Operation::Version) => Ok(print(format!("{FWUP_VERSION}\n"))?),
@@ -147,7 +147,7 @@ fn create(options: &Options) -> anyhow::Result<()> {
             if let PackError::Language { error, .. } = &error {
                 eprintln!("{error}");
             }
-            // Scripts look for fwup's sentences.
+            // Scripts search for fwup's exact sentences.
             if error.is_complete() {
                 bail!("{error}");
             }
@@ -162,7 +162,7 @@ fn input_path(options: &Options) -> anyhow::Result<&str> {
         .context("specify the archive: -i FILE, or -i - for stdin")
 }
 
-/// Opens an archive. With framing, stdin has frames too.
+/// Opens an archive. With framing, stdin is framed too.
 fn open_input(options: &Options) -> anyhow::Result<Box<dyn Read>> {
     let path = input_path(options)?;
     if path == "-" {
@@ -183,7 +183,7 @@ fn open(options: &Options) -> anyhow::Result<FirmwareArchive<Box<dyn Read>>> {
     )?)
 }
 
-/// Applies an archive, and returns the exit status. Errors of the task are reported already.
+/// Applies an archive, reports errors of the task, and returns the exit status.
 fn apply(options: &Options) -> anyhow::Result<u8> {
     let task = options
         .task
@@ -205,7 +205,7 @@ fn apply(options: &Options) -> anyhow::Result<u8> {
     Ok(command.run(input, definitions, stdout().lock(), stderr().lock()))
 }
 
-/// The destination: that of `-d`, or else the only memory card.
+/// Returns the destination: that of `-d`, or else the only memory card.
 fn destination(options: &Options) -> anyhow::Result<PathBuf> {
     if let Some(destination) = &options.destination {
         return Ok(destination.into());
@@ -236,7 +236,7 @@ fn detect(options: &Options) -> anyhow::Result<()> {
     print_result(options, &lines.concat())
 }
 
-/// Prints the card that `-a` would take.
+/// Prints the card that `-a` would use without `-d`.
 fn show_detected(options: &Options) -> anyhow::Result<()> {
     let cards = cards::scan();
     let card = cards::only(&cards)?;
@@ -256,7 +256,7 @@ fn print_metadata(options: &Options) -> anyhow::Result<()> {
     print_result(options, &text)
 }
 
-/// Tries it with a temporary file in the folder.
+/// Checks for sparse files by creating a temporary file in the folder.
 fn sparse_check(options: &Options) -> anyhow::Result<()> {
     let path = Path::new(options.sparse_check.as_deref().unwrap_or_default());
     let folder = if path.is_dir() {

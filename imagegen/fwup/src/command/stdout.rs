@@ -2,7 +2,7 @@
 
 use std::io::{self, Write, stdout};
 
-/// Prints to stdout. It is not an error when the reader has gone, as in `fwup -m -i FILE | head`.
+/// Prints to stdout. A closed pipe is not an error, as in `fwup -m -i FILE | head`.
 ///
 /// # Errors
 ///

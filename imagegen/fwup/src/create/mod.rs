@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Making an archive from a configuration and the files that it names.
+//! Makes an archive from a configuration and the files that it names.
 
 mod pack;
 mod source;

@@ -9,7 +9,7 @@ use crate::archive::write::Level;
 use crate::language::{self, Definitions, LanguageError};
 use crate::output::Output;
 
-/// Why no archive was made. The first two sentences are fwup's.
+/// Why no archive was made. The first two messages are fwup's.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// The configuration is invalid.
@@ -17,7 +17,7 @@ pub enum PackError {
     Language {
         /// The configuration.
         path: String,
-        /// Its error.
+        /// The error in it.
         error: Box<LanguageError>,
     },
     /// The configuration cannot be read.
@@ -42,8 +42,8 @@ pub enum PackError {
 }
 
 impl PackError {
-    /// Whether fwup's sentence needs no cause: a file is missing, or the error in the configuration
-    /// is printed elsewhere.
+    /// Whether fwup's message needs no cause: a file is missing, or the error in the configuration
+    /// is printed separately.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         match self {
@@ -57,8 +57,8 @@ impl PackError {
     }
 }
 
-/// Makes an archive from a configuration; `-` is stdin or stdout. A file appears complete or not at
-/// all.
+/// Makes an archive from a configuration; `-` is stdin or stdout. An output file appears complete
+/// or not at all.
 ///
 /// # Errors
 ///

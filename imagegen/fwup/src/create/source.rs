@@ -12,10 +12,10 @@ use rustix::io::Errno;
 
 use crate::firmware::model::Resource;
 
-/// The bytes that are read at once.
+/// The number of bytes read at once.
 const PIECE: usize = 256 << 10;
 
-/// Why a resource cannot be packed. The first two sentences are fwup's: scripts look for them.
+/// Why a resource cannot be packed. The first two messages are fwup's: scripts search for them.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A file cannot be opened.
@@ -28,13 +28,13 @@ pub enum SourceError {
         /// The system's error.
         source: io::Error,
     },
-    /// An assert does not hold.
+    /// A size assertion does not hold.
     #[error(
         "file size assertion failed on '{path}'. Size is {size} bytes. It must be {relation} {} bytes ({blocks} blocks)",
         blocks * BLOCK_SIZE
     )]
     Size {
-        /// The path, or the resource when it has contents.
+        /// The path, or the resource's name if it has `contents`.
         path: String,
         /// The size in bytes.
         size: u64,
@@ -53,7 +53,7 @@ pub enum SourceError {
         /// The system's error.
         source: io::Error,
     },
-    /// A file changed after it was hashed.
+    /// A file changed after it had been hashed.
     #[error("file-resource '{0}' changed while it was packed; pack it again")]
     Changed(String),
 }
@@ -63,9 +63,9 @@ pub enum SourceError {
 pub(super) struct Source {
     name: String,
     parts: Vec<Part>,
-    /// The lengths of data and holes in turn, in bytes.
+    /// The lengths of data and holes, alternating, in bytes.
     pub(super) lengths: Vec<u64>,
-    /// The hash of the data.
+    /// BLAKE2b-256 of the data without the holes.
     pub(super) hash: [u8; 32],
 }
 
@@ -133,16 +133,16 @@ impl Source {
         Ok(source)
     }
 
-    /// The length of the data in bytes, without the holes.
+    /// Returns the length of the data in bytes, without the holes.
     pub(super) fn data(&self) -> u64 {
         self.lengths.iter().step_by(2).sum()
     }
 
-    /// Hands the data to `take`, piece by piece.
+    /// Passes the data to `take`, piece by piece.
     ///
     /// # Errors
     ///
-    /// [`SourceError::Read`] and [`SourceError::Changed`], and those of `take`.
+    /// [`SourceError::Read`], [`SourceError::Changed`], and the errors of `take`.
     pub(super) fn read<E: From<SourceError>>(
         &self,
         take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
@@ -185,7 +185,7 @@ impl Source {
         Ok(())
     }
 
-    /// The error for data whose hash changed.
+    /// Returns the error for data whose hash has changed.
     pub(super) fn changed(&self) -> SourceError {
         SourceError::Changed(self.name.clone())
     }
@@ -196,7 +196,7 @@ impl Source {
             resource: self.name.clone(),
             source,
         };
-        // Opening a pipe would wait for somebody to write into it.
+        // Opening a pipe would block until a writer opens it.
         if !fs::metadata(path).map_err(open)?.is_file() {
             return Err(open(io::Error::other("not a regular file")));
         }
@@ -223,7 +223,7 @@ impl Source {
     /// Appends a hole and the data after it to the lengths.
     fn add(&mut self, hole: u64, data: u64) {
         if hole > 0 {
-            // With an odd number of lengths, the last one is of data.
+            // If the number of lengths is odd, the last one is for data.
             if self.lengths.len() % 2 == 1 {
                 self.lengths.push(0);
             }
@@ -242,7 +242,7 @@ impl Source {
     }
 }
 
-/// Start and length of each run of data in a file.
+/// Returns the start and length of each run of data in a file.
 fn runs(file: &File, length: u64) -> io::Result<Vec<(u64, u64)>> {
     use rustix::fs::{SeekFrom, seek};
 
@@ -267,7 +267,8 @@ fn runs(file: &File, length: u64) -> io::Result<Vec<(u64, u64)>> {
     Ok(runs)
 }
 
-/// Whether a file in this folder can have a hole of `size` bytes, tried with a temporary file.
+/// Returns whether a file in this folder can have a hole of `size` bytes, tested with a temporary
+/// file.
 ///
 /// # Errors
 ///

@@ -22,7 +22,7 @@ pub enum CreateError {
     /// `meta.conf` would be too large or too small for readers.
     #[error("meta.conf would have {0} bytes, it must have {min} to {max}", min = META_CONF_SIZE.start(), max = META_CONF_SIZE.end())]
     MetaConf(usize),
-    /// A name is not that of an entry, or two resources have it.
+    /// A resource's name cannot be that of an entry, or two resources have it.
     #[error("'{0}' cannot be the name of a resource, or two resources have it")]
     Name(String),
     /// `SOURCE_DATE_EPOCH` is not a number of seconds.
@@ -42,11 +42,11 @@ pub struct Created {
     pub data: u64,
 }
 
-/// The date of a new archive in seconds since 1970: `SOURCE_DATE_EPOCH`, or else now.
+/// Returns the date of a new archive in seconds since 1970: `SOURCE_DATE_EPOCH`, or else now.
 ///
 /// # Errors
 ///
-/// [`CreateError::Date`]
+/// [`CreateError::Date`].
 pub fn creation_date(definitions: &Definitions) -> Result<u32, CreateError> {
     match definitions.get("SOURCE_DATE_EPOCH") {
         Some(text) => text.parse().map_err(|_| CreateError::Date(text.to_owned())),
@@ -62,7 +62,7 @@ pub fn creation_date(definitions: &Definitions) -> Result<u32, CreateError> {
 
 /// Writes the archive of a configuration: `meta.conf`, then the resources in the order of their
 /// declaration. Adds the lengths and hashes of the resources to `firmware`. `progress` receives the
-/// bytes that are done, and their total.
+/// number of bytes written and the total.
 ///
 /// # Errors
 ///
@@ -97,7 +97,7 @@ pub fn write_archive(
         take(meta_conf.as_bytes())
     })?;
     for (name, source) in &sources {
-        // Without a date, so that archives of the same content do not differ.
+        // No date, so that archives with the same contents are identical.
         writer.entry::<CreateError>(name, None, source.data(), |take| {
             let mut hash = Blake2b256::new();
             source.read(&mut |piece| {
@@ -164,7 +164,7 @@ mod tests {
         );
     }
 
-    /// The language refuses such names; a firmware that is built without it is checked here.
+    /// The parser refuses such names; this tests a [`Firmware`] that is built without the parser.
     #[test]
     fn invalid_names_are_refused() {
         for names in [&["../a"][..], &["/meta.conf"], &["/data/a"], &["a", "a"]] {

@@ -10,44 +10,45 @@ use super::trimmed::TrimmedSegments;
 
 pub use super::segment::SEGMENT;
 
-/// The most segments in the cache, 32 MiB.
+/// The maximum number of segments in the cache, 32 MiB.
 const MOST_SEGMENTS: usize = 256;
 
-/// How a destination is written to.
+/// Options for writing to a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Data is read back and compared after it was written.
+    /// Data is read back and compared after each write.
     pub verifies: bool,
     /// Only blocks that change are written.
     pub minimizes: bool,
     /// Trimmed segments are discarded on the disk.
     pub discards: bool,
-    /// The most bytes of the destination to use.
+    /// The maximum number of bytes of the destination to use.
     pub limit: Option<u64>,
 }
 
-/// A destination with its cache. Data that was not flushed is lost when it is dropped.
+/// A destination with its write cache. Dropping it discards data that has not been flushed.
 pub struct Device<S> {
     pub(super) storage: S,
     pub(super) options: WriteOptions,
-    /// The error of the last discard that failed.
+    /// The error of the last failed discard.
     pub(super) discard_error: Option<DeviceError>,
     segments: BTreeMap<u64, Segment>,
     clock: u64,
     pub(super) trimmed: TrimmedSegments,
-    /// Whether an interruption could do harm: not while an image is created.
+    /// Whether writes must survive an interruption: not while an image is created.
     pub(super) is_durable: bool,
     pub(super) is_synced: bool,
     pub(super) needs_sync: bool,
 }
 
 impl<S: Storage> Device<S> {
-    /// A destination. An empty one is being created, so no write needs a sync.
+    /// Creates a device with default options. If the storage is empty, an image is being created,
+    /// so no write needs a sync.
     pub fn new(storage: S) -> Self {
         Self::with_options(storage, WriteOptions::default())
     }
 
-    /// A destination with options for writing.
+    /// Creates a device with options for writing.
     pub fn with_options(storage: S, options: WriteOptions) -> Self {
         let is_durable = storage.length() > 0;
         let needs_sync = !storage.grows();
@@ -64,18 +65,18 @@ impl<S: Storage> Device<S> {
         }
     }
 
-    /// The destination's size in bytes, without the data in the cache.
+    /// Returns the destination's size in bytes, without the data in the cache.
     pub fn length(&self) -> u64 {
         self.storage.length()
     }
 
-    /// The size in bytes that partitions can use: a disk's size; for an image the limit, or else
-    /// its size.
+    /// Returns the size in bytes that partitions can use: a disk's size; for an image the limit, or
+    /// else its size.
     pub fn capacity(&self) -> u64 {
         self.bound().unwrap_or(self.storage.length())
     }
 
-    /// The end of the writable bytes; an image without a limit has none.
+    /// Returns the end of the writable bytes; `None` for an image without a limit.
     pub(super) fn bound(&self) -> Option<u64> {
         let length = (!self.storage.grows()).then(|| self.storage.length());
         match (length, self.options.limit) {
@@ -84,21 +85,21 @@ impl<S: Storage> Device<S> {
         }
     }
 
-    /// The error of the last discard that failed.
+    /// The error of the last failed discard.
     pub fn discard_error(&self) -> Option<&DeviceError> {
         self.discard_error.as_ref()
     }
 
-    /// Drops the cache.
+    /// Returns the storage and discards the cache.
     pub fn into_storage(self) -> S {
         self.storage
     }
 
-    /// Reads the data that was written last; zeroes past the end.
+    /// Reads the data that was last written, flushed or not. Bytes past the end are zero.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), DeviceError> {
         for (number, at, piece) in pieces(offset, out.len())? {
             let part = &mut out[piece];
@@ -119,7 +120,8 @@ impl<S: Storage> Device<S> {
         self.read_at(number * SEGMENT + at as u64, part)
     }
 
-    /// Writes data. Whole segments go to the disk at once, the rest goes through the cache.
+    /// Writes data. Whole segments are written to the disk immediately, the rest goes through the
+    /// cache.
     ///
     /// # Errors
     ///
@@ -129,7 +131,7 @@ impl<S: Storage> Device<S> {
         let mut whole: Range<usize> = 0..0;
         for (number, at, piece) in pieces(offset, data.len())? {
             if piece.len() as u64 == SEGMENT {
-                // Neighbours are written together.
+                // Adjacent segments are written together.
                 self.segments.remove(&number);
                 self.trimmed.remove(number);
                 if whole.is_empty() {
@@ -148,7 +150,7 @@ impl<S: Storage> Device<S> {
 
     fn write_piece(&mut self, number: u64, at: usize, data: &[u8]) -> Result<(), DeviceError> {
         let (start, end) = (at, at + data.len());
-        // A block that is written in part keeps its other bytes.
+        // A partly written block keeps its other bytes.
         for block in [start / BLOCK, end / BLOCK] {
             let covered = start <= block * BLOCK && end >= (block + 1) * BLOCK;
             let touched = start < (block + 1) * BLOCK && end > block * BLOCK;
@@ -195,7 +197,7 @@ impl<S: Storage> Device<S> {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     pub fn flush(&mut self) -> Result<(), DeviceError> {
         let mut order: Vec<_> = self
             .segments
@@ -217,7 +219,7 @@ impl<S: Storage> Device<S> {
         for run in segment.runs() {
             let offset = number * SEGMENT + run.start as u64;
             let mut bytes = &segment.bytes()[run];
-            // A trimmed segment is written whole, and may extend past the end of the device.
+            // A trimmed segment is entirely dirty, and may extend past the end of the device.
             if let Some(end) = self.bound() {
                 let left = end.saturating_sub(offset);
                 bytes = &bytes[..usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())];
@@ -227,17 +229,18 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Drops all data that is not on the disk yet.
+    /// Discards all data that is not on the disk yet.
     pub fn clear_cache(&mut self) {
         self.segments.clear();
     }
 
-    /// Discards contents: from now on whole segments in the range read as zeroes, also around data
-    /// that is written into them. Segments that are not written stay as they are on the disk.
+    /// Discards contents: from now on, whole segments in the range read as zeroes, also around data
+    /// written into them later. The disk keeps the old contents of segments that are not written
+    /// again, unless [`WriteOptions::discards`] is set.
     ///
     /// # Errors
     ///
-    /// [`DeviceError::TooFar`]
+    /// [`DeviceError::TooFar`].
     pub fn trim(&mut self, offset: u64, length: u64) -> Result<(), DeviceError> {
         let end = end(offset, length)?;
         let (first, last) = (offset.div_ceil(SEGMENT), end / SEGMENT);
@@ -265,7 +268,7 @@ impl<S: Storage> Device<S> {
     }
 }
 
-/// The end of a range. Its segment must end below 8 EiB, the limit of files.
+/// Returns the end of a range. Its segment must end below 8 EiB, the limit of file sizes.
 fn end(offset: u64, length: u64) -> Result<u64, DeviceError> {
     offset
         .checked_add(length)
@@ -273,8 +276,8 @@ fn end(offset: u64, length: u64) -> Result<u64, DeviceError> {
         .ok_or(DeviceError::TooFar { offset, length })
 }
 
-/// Splits a range at segments: for each the segment's number, the offset in it, and the part of the
-/// range.
+/// Splits a range at segment boundaries. Yields each segment's number, the offset in it, and the
+/// part of the range.
 fn pieces(
     offset: u64,
     length: usize,

@@ -15,7 +15,7 @@ pub enum DeviceError {
         /// The system's error.
         error: io::Error,
     },
-    /// Data that was written does not read back.
+    /// Data that was read back differs from the data written.
     #[error(
         "writing at byte {offset}: the data that was read back differs from the data that was written; the disk or its connection is faulty"
     )]
@@ -35,7 +35,7 @@ pub enum DeviceError {
         /// The destination's size in bytes.
         length: u64,
     },
-    /// No disk is that large.
+    /// The range ends beyond 8 EiB, the limit of file sizes.
     #[error("{length} bytes at byte {offset} end beyond 8 EiB")]
     TooFar {
         /// The first byte.

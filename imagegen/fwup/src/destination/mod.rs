@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The destination of a task: an image file or a block device, behind a write cache.
+//! The destination of a task: an image file or a block device, with a write cache.
 //!
 //! Plain data goes through the cache and may reach the disk in any order. Partition tables and
-//! environments decide about booting: they go directly to the disk, and only after all previous
-//! data is there ([`Device::write_ordered`]). So an interruption leaves either the old decision or
-//! the new one with everything that it needs.
+//! environments decide which system boots: they are written directly to the disk, and only after
+//! all previous data is there ([`Device::write_ordered`]). An interruption therefore leaves either
+//! the old choice, or the new one with all the data that it needs.
 
 pub(crate) mod block_devices;
 pub(crate) mod device;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Opening a destination. Files that are neither an image nor a disk are refused, and so is a disk
-//! in use.
+//! Opens a destination. Refuses files that are neither an image nor a disk, and disks in use.
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -14,18 +13,18 @@ use rustix::io::Errno;
 use super::storage::DiskFile;
 use crate::links;
 
-/// The folder of the devices.
+/// The folder with the device files.
 const DEV: &str = "/dev";
 
 /// Why a destination cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
-    /// A device that does not exist.
+    /// The path is in `/dev` and does not exist.
     #[error(
         "cannot open {0}: it does not exist, and no image is created in /dev; check its name, and whether it is plugged in"
     )]
     NoDevice(String),
-    /// Neither a regular file nor a block device.
+    /// The file is neither a regular file nor a block device.
     #[error("cannot write to {path}: it is {kind}, expected an image file or a block device")]
     Kind {
         /// The destination.
@@ -33,12 +32,12 @@ pub enum DestinationError {
         /// The kind of the file.
         kind: &'static str,
     },
-    /// A block device in use.
+    /// The block device is in use.
     #[error(
         "cannot write to {0}: it is in use. Unmount it and its partitions, and remove it from swap, RAID and LVM. To upgrade the system that runs from it, use fwup -U"
     )]
     InUse(String),
-    /// A file without write permission, to which root could write.
+    /// The file has no write permission, although root could write to it.
     #[error("cannot write to {0}: the file is read-only; to write to it, run chmod +w on it")]
     ReadOnly(String),
     /// The system reports an error.
@@ -53,7 +52,8 @@ pub enum DestinationError {
 
 impl DiskFile {
     /// Opens a file or a block device for reading and writing; a missing file is created. A block
-    /// device is opened exclusively: Linux refuses that while it or a partition of it is mounted.
+    /// device is opened exclusively: Linux refuses this while the device or one of its partitions
+    /// is mounted.
     ///
     /// # Errors
     ///
@@ -62,8 +62,8 @@ impl DiskFile {
         Self::open_outside(path, Path::new(DEV), OFlags::EXCL)
     }
 
-    /// Like [`DiskFile::open`], but opens a block device also while it is in use, so that a system
-    /// can upgrade the disk that it runs from.
+    /// Like [`DiskFile::open`], but also opens a block device that is in use, so that a system can
+    /// upgrade the disk that it runs from.
     ///
     /// # Errors
     ///
@@ -121,14 +121,14 @@ impl DiskFile {
         })
     }
 
-    /// Whether it is an image file.
+    /// Whether the destination is an image file rather than a block device.
     #[must_use]
     pub fn is_regular(&self) -> bool {
         self.is_regular
     }
 }
 
-/// In Linux `O_EXCL` without `O_CREAT` opens a block device exclusively.
+/// Opens a block device, exclusively if `flags` has `O_EXCL`, which Linux allows without `O_CREAT`.
 fn open_device(path: &Path, flags: OFlags) -> Result<File, Errno> {
     let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
@@ -152,7 +152,7 @@ fn refuse(path: &Path, kind: FileType) -> Result<(), DestinationError> {
     })
 }
 
-/// Whether creating this file would create it below a folder, also through symbolic links.
+/// Whether a file created at `path`, through any symbolic links, would be below `folder`.
 fn is_in(path: &Path, folder: &Path) -> bool {
     let target = links::target(path).unwrap_or_else(|| path.to_path_buf());
     let created_in = links::folder(&target);
@@ -185,7 +185,7 @@ mod tests {
         );
         assert!(!typo.exists());
 
-        // A folder in place of /dev, reached in other ways.
+        // A folder in place of /dev, reached by different paths.
         let dev = at("dev").join("disk");
         fs::create_dir_all(&dev).unwrap();
         symlink(&dev, at("link")).unwrap();

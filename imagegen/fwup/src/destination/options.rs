@@ -10,28 +10,29 @@ use super::unmount::{UnmountError, unmount};
 /// The treatment of mounted file systems of a block device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mounts {
-    /// They are an error, as is any other use of the device.
+    /// Mounted file systems are an error, like any other use of the device.
     #[default]
     Refuse,
-    /// They are unmounted; the device is then opened exclusively (`-u`).
+    /// File systems are unmounted, then the device is opened exclusively (`-u`).
     Unmount,
-    /// They stay mounted, and the device is written anyway (`-U`): so a system upgrades the
-    /// disk that it runs from.
+    /// File systems stay mounted, and the device is written anyway (`-U`), so that a system can
+    /// upgrade the disk that it runs from.
     Keep,
 }
 
-/// How to open and write the destination. By default block devices are verified and files are not.
+/// How to open and write the destination. By default, writes to block devices are verified, and
+/// writes to files are not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DestinationOptions {
     /// The treatment of mounted file systems of a block device.
     pub mounts: Mounts,
-    /// Data is read back and compared after it was written (`--verify-writes`).
+    /// Data is read back and compared after each write (`--verify-writes`).
     pub verifies: Option<bool>,
     /// Only blocks that change are written (`--minimize-writes`).
     pub minimizes: bool,
     /// Trimmed blocks of a disk are discarded (`--enable-trim`).
     pub trims: bool,
-    /// The most bytes of the destination to use (`--max-size`).
+    /// The maximum number of bytes of the destination to use (`--max-size`).
     pub max_size: Option<u64>,
     /// Tasks may run programs (`--unsafe`).
     pub is_unsafe: bool,
@@ -40,16 +41,16 @@ pub struct DestinationOptions {
 /// Why a destination cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenDestinationError {
-    /// It cannot be opened.
+    /// The file or device cannot be opened.
     #[error(transparent)]
     Open(#[from] DestinationError),
-    /// It cannot be unmounted.
+    /// A file system on the device cannot be unmounted.
     #[error(transparent)]
     Unmount(#[from] UnmountError),
 }
 
 impl DestinationOptions {
-    /// Opens a destination. `warn` receives a message about an option without effect.
+    /// Opens a destination. `warn` receives a message for an option that has no effect.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ pub(super) struct Segment {
     bytes: Vec<u8>,
     /// One bit per block.
     dirty: [u64; BLOCKS / 64],
-    /// The time of the last write.
+    /// The device's clock at the last write.
     pub(super) age: u64,
 }
 
@@ -58,7 +58,7 @@ impl Segment {
         }
     }
 
-    /// The dirty bytes, in as few ranges as possible.
+    /// Returns the dirty bytes, in as few ranges as possible.
     pub(super) fn runs(&self) -> Vec<Range<usize>> {
         let mut runs: Vec<Range<usize>> = Vec::new();
         for block in (0..BLOCKS).filter(|block| self.is_dirty(*block)) {

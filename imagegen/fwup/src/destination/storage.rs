@@ -10,46 +10,46 @@ use std::os::unix::fs::FileExt;
 
 /// A medium: a file, a block device, or memory in tests.
 pub trait Storage {
-    /// Reads bytes, and returns their number, which is smaller than `out` only at the end.
+    /// Reads bytes, and returns their number, which is less than `out.len()` only at the end.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
 
     /// Writes all bytes.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
 
-    /// The size in bytes.
+    /// Returns the size in bytes.
     fn length(&self) -> u64;
 
-    /// Whether its size can change.
+    /// Whether the medium can grow.
     fn grows(&self) -> bool;
 
-    /// Extends it with zeroes.
+    /// Extends the medium with zeroes to `length` bytes.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     fn grow(&mut self, length: u64) -> io::Result<()>;
 
     /// Waits until all written data is on the medium.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Drops these bytes from the system's cache as far as possible, so that they are next read
-    /// from the medium.
+    /// Drops these bytes from the system's cache as far as possible, so that the next read is from
+    /// the medium.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     fn uncache(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
         Ok(())
     }
@@ -58,13 +58,13 @@ pub trait Storage {
     ///
     /// # Errors
     ///
-    /// Those of the system, also when the medium cannot discard.
+    /// I/O errors of the system, or an error if the medium cannot discard.
     fn discard(&mut self, _offset: u64, _length: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
 
-/// The largest page size of the systems that Linux runs on, in bytes.
+/// The largest page size that Linux uses, in bytes.
 #[cfg(target_os = "linux")]
 const PAGE: u64 = 64 << 10;
 
@@ -119,7 +119,7 @@ impl Storage for DiskFile {
 
     #[cfg(target_os = "linux")]
     fn uncache(&mut self, offset: u64, length: u64) -> io::Result<()> {
-        // Linux drops only clean pages from its cache.
+        // Linux drops only clean pages.
         self.file.sync_data()?;
         let start = offset - offset % PAGE;
         let end = (offset + length).next_multiple_of(PAGE);
@@ -134,8 +134,8 @@ impl Storage for DiskFile {
 
     #[cfg(target_os = "linux")]
     fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
-        // Linux discards the part of a block device that a hole is punched into; it reads as zeroes
-        // then.
+        // Punching a hole into a block device makes Linux discard that part, which then reads as
+        // zeroes.
         let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
         Ok(rustix::fs::fallocate(&self.file, flags, offset, length)?)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writing to the medium: minimized, verified, synced and in order.
+//! Writes to the medium: minimized, verified, synced and in order.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use super::error::DeviceError;
 use super::segment::{BLOCK, SEGMENT};
 use super::storage::Storage;
 
-/// The bytes that are compared or read back at once.
+/// The number of bytes compared or read back at once.
 const PIECE: usize = SEGMENT as usize;
 
 impl<S: Storage> Device<S> {
-    /// Writes to the disk according to the options.
+    /// Writes to the disk according to the options, and extends an image as needed.
     pub(super) fn store(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         self.grow(offset, offset + data.len() as u64)?;
         if !self.options.minimizes {
@@ -44,7 +44,7 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Reads data back, and compares it.
+    /// Reads data back and compares it.
     fn verify(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         self.storage
             .uncache(offset, data.len() as u64)
@@ -69,7 +69,7 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Reads from the disk; zeroes past its end.
+    /// Reads from the disk. Bytes past its end are zero.
     pub(super) fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<(), DeviceError> {
         let length = self
             .storage
@@ -83,7 +83,7 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Discards segments on the disk. A failure does no harm: their contents do not matter.
+    /// Discards segments on the disk. A failure is harmless, because their contents are not used.
     pub(super) fn discard_stored(&mut self, first: u64, last: u64) {
         let bound = self.bound().unwrap_or(self.storage.length());
         let (offset, end) = (first * SEGMENT, (last * SEGMENT).min(bound));
@@ -99,7 +99,7 @@ impl<S: Storage> Device<S> {
         }
     }
 
-    /// Extends an image for a write at `offset` that ends at `end`, to a whole segment.
+    /// Extends an image to a whole segment, for a write from `offset` to `end`.
     fn grow(&mut self, offset: u64, end: u64) -> Result<(), DeviceError> {
         let grown = end
             .next_multiple_of(SEGMENT)
@@ -114,8 +114,8 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Writes data that decides about booting: after all previous data is on the disk, and before
-    /// any later data. Only the blocks that change are written.
+    /// Writes data that affects booting: after all previous data is on the disk, and before any
+    /// later data. Only the blocks that change are written.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl<S: Storage> Device<S> {
         let end = offset + data.len() as u64;
         for number in offset / SEGMENT..end.div_ceil(SEGMENT) {
             if self.trimmed.contains(number) {
-                // Its zeroes are written first, so that the read below returns what the disk has.
+                // The zeroes are written first, so that the read below matches the disk.
                 self.segment(number)?;
             }
         }
@@ -134,7 +134,7 @@ impl<S: Storage> Device<S> {
         self.read(offset, &mut old)?;
         let place = match changed(&old, data) {
             Some(place) => place,
-            // Nothing changes, but an image must still extend that far.
+            // Nothing changes, but an image must still extend to `end`.
             None if self.storage.grows() && self.storage.length() < end => 0..BLOCK.min(data.len()),
             None => return Ok(()),
         };
@@ -159,18 +159,18 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Flushes the cache, and syncs a device, and an image that has ordered writes.
+    /// Flushes the cache, and syncs a block device or an image with ordered writes.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// I/O errors of the system.
     pub fn finish(&mut self) -> Result<(), DeviceError> {
         self.flush()?;
         if self.needs_sync { self.sync() } else { Ok(()) }
     }
 }
 
-/// The range from the first block that changes to the last.
+/// Returns the range from the first changed block to the last.
 fn changed(old: &[u8], new: &[u8]) -> Option<Range<usize>> {
     let differs = |(old, new): (&[u8], &[u8])| old != new;
     let mut blocks = old.chunks(BLOCK).zip(new.chunks(BLOCK));

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::device::{Device, SEGMENT, WriteOptions};
 use super::storage::Storage;
 
-/// A disk in memory, with a log of what happened to it.
+/// A disk in memory, with a log of its operations.
 #[derive(Default)]
 struct Memory {
     bytes: Vec<u8>,
     is_fixed: bool,
     log: Vec<String>,
-    /// The offset of a byte that loses its value.
+    /// The offset of a byte that each write corrupts.
     bad: Option<usize>,
     /// Whether the disk supports discarding.
     discards: bool,
@@ -155,7 +155,7 @@ fn a_new_image_needs_no_syncs() {
 #[test]
 fn trimmed_segments_are_zeroes_around_what_is_written_later() {
     let mut device = disk(SEGMENT as usize * 4, 0xee);
-    // Only a part of the first segment is trimmed.
+    // The range covers only a part of the first segment.
     device.trim(512, 3 * SEGMENT).unwrap();
     let mut bytes = [1; 512];
     device.read(SEGMENT, &mut bytes).unwrap();
@@ -222,7 +222,7 @@ fn writes_are_minimized_with_the_option() {
     let memory = device.into_storage();
     assert_eq!(memory.log, ["write 258 2", "write 769 1"]);
     assert!(memory.bytes.starts_with(&data));
-    // An image still gets its size.
+    // An image is still extended.
     let mut device = disk_with(0, 0, options);
     device.write(SEGMENT, &[0; 512]).unwrap();
     device.finish().unwrap();
@@ -247,7 +247,7 @@ fn the_destination_ends_at_the_limit() {
     device.write(299 * 512, &[1; 512]).unwrap();
     device.finish().unwrap();
     assert_eq!(device.length(), 300 * 512);
-    // The limit can only make a disk smaller.
+    // The limit can only reduce the capacity of a disk.
     for (disk, capacity) in [(400, 300), (200, 200)] {
         let mut device = disk_with(disk * 512, 0, options);
         device.storage.is_fixed = true;
@@ -271,7 +271,7 @@ fn trimmed_segments_are_discarded_with_the_option() {
     // Whole segments, up to the end of the disk.
     assert_eq!(device.storage.log, ["discard 256 513"]);
     assert!(device.discard_error().is_none());
-    // A disk that cannot discard is not an error.
+    // A failed discard is not an error.
     device.storage.discards = false;
     device.trim(0, SEGMENT).unwrap();
     let refusal = device.discard_error().unwrap().to_string();
@@ -295,7 +295,7 @@ fn offsets_beyond_8_eib_are_refused() {
     }
 }
 
-/// A use of a device.
+/// An operation on a device.
 #[derive(Clone, Debug)]
 enum Access {
     Write(u64, usize, u8),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The segments that read as zeroes, because they were trimmed and not written since.
+/// The segments that read as zeroes because they were trimmed and have not been written since.
 #[derive(Debug, Default)]
 pub(super) struct TrimmedSegments {
     /// The first segment of each range, and the segment after its last one. Ranges may overlap.

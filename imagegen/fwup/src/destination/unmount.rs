@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Unmounting a disk and its partitions before it is written.
+//! Unmounts a disk and its partitions before it is written.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +12,7 @@ use std::process::Command;
 
 use super::block_devices::{device_number, disk_numbers};
 
-/// Why something stays mounted.
+/// Why a device cannot be unmounted.
 #[derive(Debug, thiserror::Error)]
 pub enum UnmountError {
     /// The list of mounts cannot be read.
@@ -31,12 +31,12 @@ pub enum UnmountError {
     },
 }
 
-/// Unmounts a block device and its partitions, the last mount first. Any other file has nothing to
-/// unmount. The program `umount` does it, which may do so for users who may not.
+/// Unmounts a block device and its partitions, the last mount first. Does nothing for any other
+/// file. Runs the program `umount`, which may be able to unmount for users without that privilege.
 ///
 /// # Errors
 ///
-/// When something cannot be unmounted.
+/// When a mount cannot be unmounted.
 pub(super) fn unmount(device: &Path) -> Result<(), UnmountError> {
     let Some(number) = number_of(device) else {
         return Ok(());
@@ -44,8 +44,8 @@ pub(super) fn unmount(device: &Path) -> Result<(), UnmountError> {
     let own = disk_numbers(&Path::new("/sys/dev/block").join(&number));
     let mounts = fs::read("/proc/self/mountinfo").map_err(UnmountError::List)?;
     let points = mounted(&mounts, |mounted, source| {
-        // Some file systems, btrfs among them, have a number that is not a disk's; their source is
-        // one.
+        // Some file systems, such as btrfs, have a device number that is not a disk's, but their
+        // source is a disk.
         let source = number_of(source);
         let is_own = |found: &str| found == number || own.iter().any(|own| own == found);
         is_own(mounted) || source.is_some_and(|source| is_own(&source))
@@ -63,16 +63,16 @@ pub(super) fn unmount(device: &Path) -> Result<(), UnmountError> {
     Ok(())
 }
 
-/// The number of a block device, as `major:minor`.
+/// Returns the number of a block device, as `major:minor`.
 fn number_of(device: &Path) -> Option<String> {
     let found = fs::metadata(device).ok()?;
     let is_block = found.file_type().is_block_device();
     is_block.then(|| device_number(found.rdev()))
 }
 
-/// The mount points of the mounts that are `is_own` by device number and source, in the order of
-/// mounting. The format is proc_pid_mountinfo(5): id, parent, device number, root, mount point,
-/// options, any number of fields, `-`, type, source, options.
+/// Returns the mount points for whose device number and source `is_own` is true, in the order of
+/// mounting. The format is that of proc_pid_mountinfo(5): id, parent, device number, root, mount
+/// point, options, any number of fields, `-`, type, source, options.
 fn mounted(mountinfo: &[u8], is_own: impl Fn(&str, &Path) -> bool) -> Vec<PathBuf> {
     let lines = mountinfo.split(|byte| *byte == b'\n');
     lines
@@ -87,7 +87,8 @@ fn mounted(mountinfo: &[u8], is_own: impl Fn(&str, &Path) -> bool) -> Vec<PathBu
         .collect()
 }
 
-/// Spaces, tabs, line feeds and backslashes are a backslash and three octal digits.
+/// Decodes a field: spaces, tabs, line feeds and backslashes are encoded as a backslash and three
+/// octal digits.
 fn unescaped(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::new();
     let mut rest = field;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The actions of tasks, with their arguments read.
+//! The actions of tasks, with parsed arguments.
 
 use super::call::{Arguments, CallError};
 use super::env_section::{EnvSection, is_variable_name};
@@ -27,7 +27,7 @@ const UNSUPPORTED: [&str; 16] = [
     "ubi_volume_write",
 ];
 
-/// An action. Places and lengths are in bytes.
+/// An action. Offsets and lengths are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action<'a> {
     RawWrite {
@@ -44,7 +44,7 @@ pub(crate) enum Action<'a> {
     },
     MbrWrite(Box<Mbr<'a>>),
     ClearEnvironment(EnvSection<'a>),
-    /// Sets a variable, or removes it without a value.
+    /// Sets a variable, or removes it if `value` is `None`.
     SetVariable {
         environment: EnvSection<'a>,
         variable: &'a str,
@@ -57,7 +57,7 @@ pub(crate) enum Action<'a> {
 }
 
 impl<'a> Action<'a> {
-    /// Reads a call in the section `within`; `None` when an argument is left to the device.
+    /// Reads a call in the section `within`; `None` if only the device can resolve an argument.
     pub(crate) fn parse(
         call: &'a Call,
         within: &str,
@@ -154,8 +154,8 @@ impl<'a> Action<'a> {
         })
     }
 
-    /// Its units of progress: bytes for data, or 1. `data` is the length
-    /// of the resource.
+    /// Returns the action's units of progress: bytes for data, 0 for messages, otherwise 1. `data`
+    /// is the length of the resource's data in bytes.
     pub(crate) fn units(&self, data: u64) -> u64 {
         match self {
             Self::RawWrite { .. } => data,

@@ -9,24 +9,24 @@ use super::integer;
 use super::mbr::{Mbr, MbrError};
 use super::model::{Call, Firmware, Section, Stage};
 
-/// The largest block number: in bytes it has 64 bits.
+/// The largest block number whose offset in bytes fits in 64 bits.
 pub(crate) const MOST_BLOCK: u64 = u64::MAX / BLOCK_SIZE;
 
 /// Why a call is not a valid action or requirement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The format has it, this program does not.
+    /// The call is in the format, but this program does not support it.
     #[error("'{0}' is not supported yet")]
     Unsupported(String),
-    /// The format does not have it.
+    /// The call is not in the format.
     #[error("'{0}' is not an action")]
     Unknown(String),
-    /// It needs a resource's data.
+    /// The action needs a resource's data.
     #[error("'{name}' cannot be used in {section}")]
     WrongSection {
         /// The action.
         name: String,
-        /// The section it is in.
+        /// The section that contains it.
         section: String,
     },
     /// Too few or too many arguments.
@@ -34,9 +34,9 @@ pub enum CallError {
     Arguments {
         /// The action or requirement.
         name: String,
-        /// The arguments that it takes.
+        /// The expected arguments.
         expected: &'static str,
-        /// The number of arguments that it has.
+        /// The number of arguments found.
         found: usize,
     },
     /// An argument is not a number, or it is too large.
@@ -51,7 +51,7 @@ pub enum CallError {
         /// The argument.
         found: String,
     },
-    /// A variable that no environment can have.
+    /// A variable name is invalid.
     #[error(
         "'{name}': '{variable}' is not a variable name: it must not be empty, and must not contain '=' or NUL"
     )]
@@ -68,13 +68,13 @@ pub enum CallError {
         name: String,
         /// The kind of the section.
         kind: &'static str,
-        /// Its title.
+        /// The title of the section.
         title: String,
     },
-    /// A `uboot-environment` section.
+    /// A `uboot-environment` section is invalid.
     #[error(transparent)]
     EnvSection(#[from] EnvSectionError),
-    /// An `mbr` section.
+    /// An `mbr` section is invalid.
     #[error(transparent)]
     Mbr(#[from] MbrError),
 }
@@ -96,7 +96,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// All arguments, for a slice pattern.
+    /// Returns all arguments, for a slice pattern.
     pub(super) fn all(&self) -> Vec<&'a str> {
         self.call.arguments.iter().map(String::as_str).collect()
     }
@@ -109,7 +109,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// A number from 0 to `most`; `which` says which argument it is.
+    /// Parses a number from 0 to `most`; `which` names the argument in errors.
     pub(super) fn number(
         &self,
         which: &'static str,
@@ -130,7 +130,7 @@ impl<'a> Arguments<'a> {
             })
     }
 
-    /// A block number or a count of blocks, in bytes.
+    /// Parses a block number or a count of blocks, and returns it in bytes.
     pub(super) fn blocks(&self, which: &'static str, text: &str) -> Result<Option<u64>, CallError> {
         let blocks = self.number(which, text, MOST_BLOCK)?;
         Ok(blocks.map(|blocks| blocks * BLOCK_SIZE))

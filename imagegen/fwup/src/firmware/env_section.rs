@@ -7,18 +7,18 @@ use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba};
 
 use super::model::Section;
 
-/// The most blocks that a copy may have: twice the loader's limit. An archive must not be able to
-/// ask for any amount of memory.
+/// The maximum number of blocks in a copy: twice the loader's limit. An archive must not be able to
+/// request unlimited memory.
 const MOST_BLOCKS: i64 = 2048;
-/// fwup's largest number is one less: the largest `int` means "not set".
+/// The largest offset in fwup is one less than the largest `int`, which means "not set".
 const MOST_OFFSET: i64 = i32::MAX as i64 - 1;
 
 /// A `uboot-environment` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnvSection<'a> {
-    /// Its title.
+    /// The title of the section.
     pub title: &'a str,
-    /// Where the environment is on the destination.
+    /// The location of the environment on the destination.
     pub place: EnvPlace,
 }
 
@@ -49,7 +49,7 @@ pub enum EnvOptionError {
         /// The largest value.
         most: i64,
     },
-    /// The environment cannot be there.
+    /// The environment cannot be at this location.
     #[error(transparent)]
     Place(#[from] EnvPlaceError),
 }
@@ -93,7 +93,7 @@ fn place(section: &Section) -> Result<EnvPlace, EnvOptionError> {
     Ok(place)
 }
 
-/// Whether a variable can have this name.
+/// Whether `name` can be the name of a variable.
 pub(crate) fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }

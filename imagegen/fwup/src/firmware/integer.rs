@@ -3,8 +3,8 @@
 //! Whole numbers as C's `strtol` reads them with base 0: decimal, `0x…`, or octal with a leading
 //! zero.
 
-/// The number at the start of a text, without leading spaces or sign, and its length in bytes. The
-/// number is `None` when it does not fit.
+/// Parses a number without spaces or sign at the start of a text. Returns it, or `None` if it does
+/// not fit, and its length in bytes.
 pub(crate) fn prefix(text: &str) -> Option<(Option<i64>, usize)> {
     let (digits, start, radix) = digits_of(text);
     let length = digits
@@ -20,7 +20,7 @@ pub(crate) fn prefix(text: &str) -> Option<(Option<i64>, usize)> {
     ))
 }
 
-/// The number that the whole text is, with an optional sign; leading spaces are skipped.
+/// Parses a whole text as a number with an optional sign; leading spaces are skipped.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let text = text.trim_start();
     let (negative, digits) = match text.as_bytes().first()? {
@@ -41,7 +41,7 @@ pub(crate) fn unsigned(text: &str) -> Option<u64> {
     u64::try_from(parse(text)?).ok()
 }
 
-/// The digits, their offset, and their radix.
+/// Returns the digits, their offset in the text, and their radix.
 fn digits_of(text: &str) -> (&str, usize, u32) {
     let hexadecimal = text
         .strip_prefix("0x")

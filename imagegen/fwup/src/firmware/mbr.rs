@@ -10,7 +10,7 @@ use crate::hex;
 pub(crate) const BOOT_CODE: usize = 440;
 /// The number of partitions in the master boot record.
 pub(crate) const PRIMARY: usize = 4;
-/// The number of partitions with the logical ones.
+/// The maximum number of partitions, including the logical ones.
 pub(crate) const MOST: usize = 12;
 /// The primary partition that contains the logical ones.
 pub(crate) const EXTENDED: usize = 3;
@@ -33,22 +33,22 @@ pub struct MbrError {
 pub(crate) struct Mbr<'a> {
     pub(crate) title: &'a str,
     pub(crate) boot_code: Option<Vec<u8>>,
-    /// `None` also when it is left to the device.
+    /// Also `None` if only the device can resolve it.
     pub(crate) signature: Option<u32>,
-    /// By number. A partition of type 0 is not there.
+    /// Indexed by number. A partition of type 0 is unused.
     pub(crate) partitions: [Option<Partition>; MOST],
 }
 
-/// A partition. Places and lengths are in blocks.
+/// A partition. Offsets and lengths are in blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Partition {
     pub(crate) number: usize,
     pub(crate) kind: u8,
-    /// `None` when it is left to the device.
+    /// `None` if only the device can resolve it.
     pub(crate) start: Option<u32>,
     pub(crate) blocks: u32,
     pub(crate) is_boot: bool,
-    /// Whether it grows to the end of the disk.
+    /// Whether the partition grows to the end of the disk.
     pub(crate) expands: bool,
 }
 
@@ -57,8 +57,8 @@ impl<'a> Mbr<'a> {
     ///
     /// # Errors
     ///
-    /// Values that are invalid, and partitions that cannot be in one table. The layout is
-    /// [`check_layout`](Self::check_layout)'s business.
+    /// Invalid values, and partitions that cannot be in one table.
+    /// [`check_layout`](Self::check_layout) checks the layout.
     pub(crate) fn parse(section: &'a Section, stage: Stage) -> Result<Self, MbrError> {
         Self::read(section, stage).map_err(|what| MbrError {
             title: section.title.clone(),
@@ -111,14 +111,14 @@ impl<'a> Mbr<'a> {
         Ok(mbr)
     }
 
-    /// A partition, unless its type is 0.
+    /// Returns a partition, unless its type is 0.
     pub(crate) fn used(&self, number: usize) -> Option<&Partition> {
         let partition = self.partitions[number].as_ref();
         partition.filter(|partition| partition.kind != 0)
     }
 
-    /// Logical partitions are a chain of boot records without numbers: after a gap they would get
-    /// other numbers than they have here.
+    /// Checks that logical partitions are numbered without gaps. They are a chain of boot records
+    /// without numbers: after a gap, readers would give them other numbers.
     fn check_numbers(&self) -> Result<(), String> {
         let Some(last) = (PRIMARY..MOST)
             .rev()
@@ -140,8 +140,8 @@ impl<'a> Mbr<'a> {
         }
     }
 
-    /// Checks that no two primary partitions overlap and only the last one expands. An archive that
-    /// is applied is not checked for that: fwup may have made it.
+    /// Checks that no two primary partitions overlap and only the last one expands. This is not
+    /// checked when an archive is applied: fwup may have made it.
     pub(crate) fn check_layout(&self) -> Result<(), String> {
         let primary: Vec<_> = (0..PRIMARY)
             .filter_map(|number| self.used(number))
@@ -170,7 +170,7 @@ impl<'a> Mbr<'a> {
 }
 
 impl Partition {
-    /// Reads a `partition` section. An archive may leave out what fwup leaves out, which is then 0.
+    /// Reads a `partition` section. In an archive, an option that fwup omitted is 0.
     ///
     /// # Errors
     ///
@@ -219,7 +219,7 @@ impl Partition {
         Ok(partition)
     }
 
-    /// Whether its type is one for a partition that contains logical ones.
+    /// Whether the type is that of a partition that contains logical ones.
     pub(crate) fn is_extended(&self) -> bool {
         matches!(self.kind, 0x05 | 0x0f)
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The contents of a configuration or of an archive's `meta.conf`: [`model`] has its sections with
-//! their options; the other modules read from them what tasks need, for the checks when an archive
-//! is made and for the work when it is applied.
+//! The contents of a configuration or of an archive's `meta.conf`: [`model`] has the sections with
+//! their options. The other modules parse the parts that tasks use, both to check an archive when
+//! it is made and to apply it.
 
 pub(crate) mod action;
 pub mod call;

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The sections of a configuration, and of the `meta.conf` in an archive: the same sections, the
-//! second with the lengths and hashes of the resources.
+//! The sections of a configuration, and of the `meta.conf` in an archive: `meta.conf` has the same
+//! sections, and the lengths and hashes of the resources.
 //!
-//! Numbers and truth values are parsed where the text is read. Texts may contain variables that
-//! only the device resolves.
+//! Numbers and booleans are parsed when the text is read. Texts may contain variables that only the
+//! device can resolve.
 
 use std::fmt::{self, Display};
 
 /// The purpose of reading a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// To make an archive: what is unknown or cannot work is an error. Texts may contain variables
+    /// To make an archive: anything unknown or unusable is an error. Texts may contain variables
     /// that the device resolves.
     Create,
-    /// To apply it: options and sections that are unknown are skipped, since a newer fwup may have
+    /// To apply an archive: unknown options and sections are ignored, since a newer fwup may have
     /// written them. All variables are resolved.
     Apply,
 }
 
 impl Stage {
-    /// Whether the value of a text is known only on the device.
+    /// Whether only the device can resolve a text.
     pub(crate) fn defers(self, text: &str) -> bool {
         self == Self::Create && text.contains("${")
     }
@@ -40,7 +40,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The text of an option that has one.
+    /// Returns the text; `None` for other values.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -50,7 +50,7 @@ impl Value {
     }
 }
 
-/// As `meta.conf` has it, without quotes.
+/// Formats a value as in `meta.conf`, without quotes.
 impl Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,25 +62,25 @@ impl Display for Value {
     }
 }
 
-/// The options of a section that are set, by name.
+/// The options of a section that are set: names and values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SectionOptions(pub Vec<(String, Value)>);
 
 impl SectionOptions {
-    /// The value of an option.
+    /// Returns the value of an option; `None` if it is not set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         let found = self.0.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value)
     }
 
-    /// The value of an option that is a text.
+    /// Returns the text of an option; `None` if it is not set to a text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_text()
     }
 
-    /// The value of an option that is a whole number.
+    /// Returns the number of an option; `None` if it is not set to a whole number.
     #[must_use]
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.get(name)? {
@@ -89,7 +89,7 @@ impl SectionOptions {
         }
     }
 
-    /// The value of an option that is true or false.
+    /// Returns the boolean of an option; `None` if it is not set to a boolean.
     #[must_use]
     pub fn boolean(&self, name: &str) -> Option<bool> {
         match self.get(name)? {
@@ -98,7 +98,7 @@ impl SectionOptions {
         }
     }
 
-    /// The value of an option that is a list of paths.
+    /// Returns the paths of an option; `None` if it is not set to a list of paths.
     #[must_use]
     pub fn paths(&self, name: &str) -> Option<&[String]> {
         match self.get(name)? {
@@ -123,12 +123,12 @@ pub struct Firmware {
     pub environments: Vec<Section>,
     /// `task`
     pub tasks: Vec<Task>,
-    /// Whether its tasks may run programs. Only the user can allow that (`--unsafe`).
+    /// Whether tasks may run programs. Only the user can allow this (`--unsafe`).
     pub is_unsafe: bool,
 }
 
 impl Firmware {
-    /// A resource by its name.
+    /// Returns a resource by name.
     #[must_use]
     pub fn resource(&self, name: &str) -> Option<&Resource> {
         self.resources.iter().find(|resource| resource.name == name)
@@ -144,27 +144,27 @@ pub struct Section {
     pub title: String,
     /// The options that are set.
     pub options: SectionOptions,
-    /// `partition` and the like.
+    /// Nested sections, such as `partition`.
     pub sections: Vec<Section>,
 }
 
 /// A `file-resource`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// Its title.
+    /// The title.
     pub name: String,
-    /// The lengths of data and holes in turn, in bytes; one number when there are no holes.
+    /// The lengths of data and holes, alternating, in bytes; a single number if there are no holes.
     pub length: Vec<u64>,
     /// BLAKE2b-256 of the data without the holes.
     pub hash: Option<[u8; 32]>,
-    /// The data, when it is in the configuration itself.
+    /// The data, if it is in the configuration itself.
     pub contents: Option<Vec<u8>>,
     /// All other options.
     pub options: SectionOptions,
 }
 
 impl Resource {
-    /// The length of the data in the archive in bytes, without the holes.
+    /// Returns the length of the data in the archive in bytes, without the holes.
     #[must_use]
     pub fn data_length(&self) -> u64 {
         self.length
@@ -177,7 +177,7 @@ impl Resource {
 /// A `task`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Task {
-    /// Its title.
+    /// The title.
     pub name: String,
     /// `require-…`, all of which must hold.
     pub requirements: Vec<Call>,
@@ -209,6 +209,6 @@ pub struct Handler {
 pub struct Call {
     /// For example `raw_write` or `require-uboot-variable`.
     pub name: String,
-    /// The arguments as text, which `meta.conf` keeps as it is.
+    /// The arguments as text, which `meta.conf` keeps unchanged.
     pub arguments: Vec<String>,
 }

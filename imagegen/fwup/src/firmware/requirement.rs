@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The conditions under which a task is chosen, with their arguments read.
+//! The conditions for choosing a task, with parsed arguments.
 
 use super::call::{Arguments, CallError, MOST_BLOCK};
 use super::env_section::EnvSection;
 use super::mbr::PRIMARY;
 use super::model::{Call, Firmware, Stage};
 
-/// A condition. Places are in blocks.
+/// A condition. Offsets are in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Requirement<'a> {
     /// A variable has this value.
@@ -25,7 +25,7 @@ pub(crate) enum Requirement<'a> {
 }
 
 impl<'a> Requirement<'a> {
-    /// Reads a call; `None` when an argument is left to the device.
+    /// Reads a call; `None` if only the device can resolve an argument.
     pub(crate) fn parse(
         call: &'a Call,
         firmware: &'a Firmware,

@@ -4,13 +4,13 @@
 
 use crate::firmware::integer;
 
-/// How deep parentheses and signs may be nested.
+/// The maximum nesting depth of parentheses and signs.
 const DEPTH: u32 = 64;
 
-/// Why an expression has no value.
+/// Why an expression cannot be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArithmeticError {
-    /// Not a number.
+    /// A number is missing.
     #[error("expected a number, found '{0}'")]
     NoNumber(String),
     /// A number is followed by something that is neither an operator nor a unit.
@@ -22,19 +22,19 @@ pub enum ArithmeticError {
     /// A divisor of zero.
     #[error("division by zero")]
     ZeroDivisor,
-    /// An exponent whose power is not a 64-bit integer.
+    /// An exponent is out of range.
     #[error("an exponent must be 0 to 63, not {0}")]
     Exponent(i64),
-    /// More than 64 bits.
+    /// A value does not fit in 64 bits.
     #[error("a number has more than 64 bits")]
     Overflow,
-    /// More than 64 levels.
+    /// The nesting is too deep.
     #[error("parentheses and signs are nested more than {DEPTH} deep")]
     TooDeep,
 }
 
-/// The value of an expression: `+ - * /`, `^` (right-associative), signs, parentheses, and the
-/// units of dd after numbers.
+/// Evaluates an expression: `+ - * /`, `^` (right-associative), signs, parentheses, and the units
+/// of dd after numbers.
 ///
 /// # Errors
 ///
@@ -48,20 +48,20 @@ pub(super) fn evaluate(text: &str) -> Result<i64, ArithmeticError> {
     }
 }
 
-/// The part of the expression that is still to be read.
+/// The unread part of the expression.
 struct Rest<'a> {
     text: &'a str,
     depth: u32,
 }
 
 impl Rest<'_> {
-    /// The next character after white space.
+    /// Skips white space and returns the next character.
     fn peek(&mut self) -> Option<char> {
         self.text = self.text.trim_start_matches([' ', '\t', '\r', '\n']);
         self.text.chars().next()
     }
 
-    /// Takes the operator that was seen, which is one byte long.
+    /// Consumes the next operator, which is one byte long.
     fn take(&mut self) {
         self.text = &self.text[1..];
     }
@@ -155,7 +155,7 @@ impl Rest<'_> {
         Ok(value)
     }
 
-    /// The factor of the next unit, and the unit's length.
+    /// Returns the factor of the next unit, and the unit's length.
     fn unit(&mut self) -> Option<(i64, usize)> {
         self.peek();
         [
@@ -175,7 +175,7 @@ impl Rest<'_> {
     }
 }
 
-/// The start of a text, for a message.
+/// Returns the start of a text, for a message.
 pub(super) fn start_of(text: &str) -> String {
     const SHOWN: usize = 40;
     let mut start: String = text.chars().take(SHOWN).collect();

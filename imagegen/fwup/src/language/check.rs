@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The checks while a configuration is read to make an archive, so that errors name their line and
-//! no archive is made that cannot be applied.
+//! Checks made while a configuration is read to make an archive, so that errors name their line and
+//! every archive can be applied.
 
 use std::fs;
 
@@ -19,8 +19,8 @@ use crate::firmware::model::{Call, Firmware, Resource, Section, Stage, Value};
 use crate::firmware::requirement::Requirement;
 use crate::hex;
 
-/// Checks a text that goes into the archive: a variable that is not closed would extend into the
-/// text that follows there.
+/// Checks a text that goes into the archive: an unclosed variable would extend into the text that
+/// follows in `meta.conf`.
 pub(super) fn text(text: &str) -> Result<(), Problem> {
     match text.rfind("${") {
         Some(start) if !text[start..].contains('}') => Err(Problem::OpenVariable),
@@ -75,8 +75,8 @@ pub(super) fn before(kind: &str, title: &str, declared: &Firmware) -> Result<(),
     }
 }
 
-/// Checks a titled section with its contents, and adds it to the sections that actions can refer
-/// to.
+/// Checks a titled section with its contents and adds it to `declared`, the sections that actions
+/// can refer to.
 pub(super) fn after(
     entry: &'static Entry,
     title: &str,
@@ -129,7 +129,7 @@ fn mbr(section: &Section) -> Result<(), Result<Problem, String>> {
     mbr.check_layout().map_err(Err)
 }
 
-/// Replaces the path of boot code by the code.
+/// Replaces the path of the boot code with the code.
 fn read_boot_code(entry: &'static Entry, tree: &mut Tree) -> Result<(), String> {
     let Kind::Titled(schema) = entry.kind else {
         return Ok(());
@@ -157,7 +157,7 @@ fn read_boot_code(entry: &'static Entry, tree: &mut Tree) -> Result<(), String> 
     Ok(())
 }
 
-/// Defines `FWUP_SIZE_…` as the size of the resource's files.
+/// Checks a resource, and defines `FWUP_SIZE_…` as the size of its files in bytes.
 fn resource(title: &str, tree: &Tree, definitions: &mut Definitions) -> Result<(), String> {
     let options = convert::options(schema::RESOURCE, tree);
     let paths = options.paths("host-path");
@@ -175,7 +175,7 @@ fn resource(title: &str, tree: &Tree, definitions: &mut Definitions) -> Result<(
             .map(|path| fs::metadata(path).map(|found| found.len()));
         sizes.sum::<Result<u64, _>>()
     });
-    // A missing file is reported when the archive is made: it may be made until then.
+    // A missing file is reported when the archive is made: it may be created before then.
     if let Some(Ok(size)) = sizes {
         let name = format!("FWUP_SIZE_{title}").replace(['-', '/', '.'], "_");
         definitions.set(name, size.to_string());

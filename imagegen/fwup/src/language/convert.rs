@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From the tree of sections to the model.
+//! Converts the tree of sections to the model.
 
 use super::error::Problem;
 use super::schema::{self, Entry, Kind};
@@ -10,11 +10,11 @@ use crate::firmware::model::{
 };
 use crate::hex;
 
-/// The whole configuration.
+/// Converts the whole configuration.
 ///
 /// # Errors
 ///
-/// The error, and the index of the top-level section that it is in.
+/// The error, and the index of the top-level section that contains it.
 pub(super) fn firmware(tree: &Tree) -> Result<Firmware, (usize, Problem)> {
     let mut firmware = Firmware {
         metadata: options(schema::TOP, tree),
@@ -36,7 +36,7 @@ pub(super) fn firmware(tree: &Tree) -> Result<Firmware, (usize, Problem)> {
     Ok(firmware)
 }
 
-/// A section that consists of options and nested sections.
+/// Converts a section that consists of options and nested sections.
 pub(super) fn section(entry: &Entry, title: &str, tree: &Tree) -> Section {
     let (Kind::Titled(schema) | Kind::Section(schema)) = entry.kind else {
         return Section::default();
@@ -52,7 +52,7 @@ pub(super) fn section(entry: &Entry, title: &str, tree: &Tree) -> Section {
     }
 }
 
-/// The options that have a single value, in the order of the schema.
+/// Returns the options that have a single value, in the order of the schema.
 pub(super) fn options(schema: &'static [Entry], tree: &Tree) -> SectionOptions {
     let single = |(at, value): (&usize, &TreeValue)| match value {
         TreeValue::One(value) => Some((schema[*at].name.to_owned(), value.clone())),
@@ -131,7 +131,7 @@ fn task(name: &str, tree: &Tree) -> Result<Task, Problem> {
     Ok(task)
 }
 
-/// The calls of a section: those that an archive has as one flat list, and those that are written
+/// Returns the calls of a section: those in the flat list of an archive, and those that are written
 /// out.
 fn calls(schema: &'static [Entry], name: &'static str, tree: &Tree) -> Result<Vec<Call>, Problem> {
     let mut calls = Vec::new();

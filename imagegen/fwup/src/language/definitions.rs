@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 
-/// The variables that a configuration sees and defines: a copy of the process's environment
-/// variables, which themselves never change.
+/// The variables that a configuration uses and defines. Changes do not affect the process's
+/// environment variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definitions(BTreeMap<String, String>);
 
 impl Definitions {
-    /// No variable is set.
+    /// Returns an empty set of variables.
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// The environment variables of this process. Those that are not UTF-8 are left out: a
-    /// configuration cannot name them.
+    /// Returns a copy of this process's environment variables. Variables that are not UTF-8 are
+    /// ignored: a configuration cannot use them.
     #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os()
@@ -23,13 +23,13 @@ impl Definitions {
             .collect()
     }
 
-    /// The value of a variable.
+    /// Returns the value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Sets a variable, whether or not it was set before.
+    /// Sets a variable, and replaces any previous value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), value.into());
     }

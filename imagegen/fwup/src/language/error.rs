@@ -4,7 +4,7 @@ use super::arithmetic::ArithmeticError;
 use super::version::FWUP_VERSION;
 use crate::firmware::call::CallError;
 
-/// An error in a configuration, and its place.
+/// An error in a configuration, with its file and line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}: {problem}")]
 pub struct LanguageError {
@@ -92,7 +92,7 @@ pub enum Problem {
     #[error("'{0}' twice in one on-resource: only one can use the resource's data")]
     Repeated(String),
     #[error(
-        "a text contains '${{' without a '}}' after it, so it cannot be read when it is applied"
+        "a text contains '${{' without a '}}' after it, which cannot be read when the archive is applied"
     )]
     OpenVariable,
     #[error("there is no {kind} '{title}'; it must be defined before it is used")]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From bytes to tokens. Variables are replaced here, by the values that they have at that point.
+//! Splits bytes into tokens. Variables are replaced here, by their values at that point.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::definitions::Definitions;
 use super::error::Problem;
 
-/// The longest text that one token may become, in bytes.
+/// The maximum length of a token's text in bytes, with variables replaced.
 const LONGEST: usize = 1 << 20;
 
 /// A text or a punctuation mark.
@@ -37,7 +37,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    /// As an error shows it.
+    /// Formats the token for an error message.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Text(text) => {
@@ -64,14 +64,14 @@ impl Token {
 #[derive(Debug)]
 pub(super) struct Lexer {
     bytes: Vec<u8>,
-    /// The offset of the last `}`. The end of a `${` after it is not searched for.
+    /// The offset of the last `}`. A `${` after it has no end, so none is searched for.
     last_close: Option<usize>,
     at: usize,
     /// The current line, from 1.
     pub(super) line: usize,
     /// The file's name in errors.
     pub(super) name: Rc<str>,
-    /// The folder of its relative paths; empty for the working directory.
+    /// The folder from which relative paths start; empty for the working directory.
     pub(super) folder: PathBuf,
 }
 
@@ -144,7 +144,7 @@ impl Lexer {
                     return finish(text);
                 }
                 _ if is_word(byte) => return self.word(),
-                // White space; and single `+` and `*`, which libconfuse skips too.
+                // White space, and single `+` and `*`, which libconfuse also skips.
                 _ => {
                     self.take();
                     continue;
@@ -170,7 +170,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// A bare word, which ends before `/*`.
+    /// Reads a bare word, which ends before `/*`.
     fn word(&mut self) -> Result<Token, Problem> {
         let start = self.at;
         while self.peek().is_some_and(is_word) && !self.starts_with(b"/*") {
@@ -179,7 +179,7 @@ impl Lexer {
         finish(self.bytes[start..self.at].to_vec())
     }
 
-    /// The offset of the `}` of the `${…}` that starts here.
+    /// Returns the offset of the `}` if a `${…}` starts here.
     fn variable_end(&self) -> Option<usize> {
         if !self.starts_with(b"${") || self.last_close.is_none_or(|last| self.at > last) {
             return None;
@@ -190,7 +190,7 @@ impl Lexer {
         Some(self.at + length)
     }
 
-    /// `${NAME}` or `${NAME:-default}`, whose default is only for a variable that is not set.
+    /// Reads `${NAME}` or `${NAME:-default}`. The default applies only if the variable is not set.
     fn variable(&mut self, definitions: &Definitions, out: &mut Vec<u8>) -> Result<(), Problem> {
         let end = self.variable_end().unwrap_or(self.at);
         let inside = self.bytes[self.at + 2..end].to_vec();
@@ -228,7 +228,7 @@ impl Lexer {
         }
     }
 
-    /// An escape in double quotes, after its backslash.
+    /// Reads an escape in double quotes, after its backslash.
     fn escape(&mut self, text: &mut Vec<u8>) -> Result<(), Problem> {
         let byte = match self.take().ok_or(Problem::UnclosedText)? {
             b'\n' => return Ok(()),
@@ -253,7 +253,7 @@ impl Lexer {
         Ok(())
     }
 
-    /// A byte as octal or hexadecimal digits.
+    /// Reads a byte as up to `most` octal or hexadecimal digits.
     fn number(&mut self, radix: u32, most: usize) -> Result<u8, Problem> {
         let digits = self.bytes[self.at..]
             .iter()

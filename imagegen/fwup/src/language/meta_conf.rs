@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writing `meta.conf`: the configuration in an archive, without the options that only the host
+//! Writes `meta.conf`: the configuration in an archive, without the options that only the host
 //! needs.
 
 use std::fmt::Write;
@@ -10,10 +10,10 @@ use super::schema::{self, Entry};
 use crate::firmware::model::{Call, Firmware, Section, SectionOptions, Task};
 use crate::hex;
 
-/// The size of a `meta.conf` in bytes: fwup's limits.
+/// The allowed sizes of a `meta.conf` in bytes: fwup's limits.
 pub(crate) const META_CONF_SIZE: RangeInclusive<usize> = 10..=49_999;
 
-/// The text of `meta.conf`.
+/// Returns the text of `meta.conf`.
 #[must_use]
 pub fn to_meta_conf(firmware: &Firmware) -> String {
     let mut out = String::new();
@@ -70,7 +70,8 @@ fn section(outer: &'static [Entry], found: &Section, out: &mut String) {
     let schema = schema::of_section(outer, found);
     titled(&found.kind, &found.title, out);
     options(schema, &found.options, out);
-    // In the order of the schema, and those of one kind in the order of declaration.
+    // Sections are in the order of the schema; sections of the same kind are in the order of
+    // declaration.
     for entry in schema {
         for inner in found
             .sections
@@ -121,8 +122,8 @@ fn calls(name: &str, calls: &[Call], out: &mut String) {
     line(name, &format!("{{{}}}", words.join(",")), out);
 }
 
-/// A value as `meta.conf` and `fwup -m` show it: in quotes, unless it consists of letters, digits,
-/// `_` and `.`.
+/// Formats a value as in `meta.conf` and the output of `fwup -m`: in quotes, unless it consists of
+/// letters, digits, `_` and `.`.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The language of configurations, and of the `meta.conf` in archives, which has a subset of it.
+//! The language of configurations, and of the `meta.conf` in archives, which uses a subset of it.
 //!
-//! It is libconfuse's: options, sections and calls, read from front to back. A variable is replaced
-//! by the value that it has where it is read; `define` changes it for what follows.
+//! The language is libconfuse's: options, sections and calls, read from front to back. A variable
+//! is replaced by its value at that point; `define` changes the value for the text that follows.
 //!
-//! Everything that a text could use to take long or to need much memory has a limit: the depth and
-//! the number of includes, the length of one text, and the sum of all of them.
+//! To bound time and memory, the depth and number of includes, the length of each text, and the
+//! total length of all texts are limited.
 
 mod arithmetic;
 mod check;

@@ -72,7 +72,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// A list, after its `{`.
+    /// Reads a list, after its `{`.
     fn list(&mut self, entry: &Entry) -> Result<Vec<Value>, Problem> {
         let mut values = Vec::new();
         loop {
@@ -90,7 +90,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The value of an option.
+    /// Parses the value of an option.
     fn value(&self, entry: &Entry, text: String) -> Result<Value, Problem> {
         let name = || entry.name.to_owned();
         match entry.kind {
@@ -113,7 +113,7 @@ impl Parser<'_> {
                 let paths = text.split(';').filter(|path| !path.is_empty());
                 let mut paths: Vec<_> = paths.map(|path| self.sources.resolve(path)).collect();
                 if paths.is_empty() {
-                    // A path that cannot be opened.
+                    // An empty path, which cannot be opened.
                     paths.push(String::new());
                 }
                 Ok(Value::Paths(paths))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From tokens to a tree of sections, as the schema has them.
+//! Parses tokens into a tree of sections, according to the schema.
 
 use super::arithmetic;
 use super::check;
@@ -17,7 +17,7 @@ pub(super) struct Parser<'a> {
     pub(super) sources: Sources,
     pub(super) stage: Stage,
     pub(super) definitions: &'a mut Definitions,
-    /// The sections that actions can refer to so far, for the checks.
+    /// The sections declared so far that actions can refer to, for the checks.
     declared: Firmware,
     /// File and line at the end of each titled top-level section.
     ends: Vec<(String, usize)>,
@@ -34,7 +34,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a configuration and all that it includes.
+    /// Reads a configuration and all files that it includes.
     pub(super) fn run(mut self) -> Result<Firmware, LanguageError> {
         let mut tree = Tree::default();
         let read = self.section(schema::TOP, &mut tree, None);
@@ -50,7 +50,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// The next token, whose text must be UTF-8.
+    /// Returns the next token, whose text must be UTF-8.
     pub(super) fn token(&mut self) -> Result<Token, Problem> {
         match self.sources.token(self.definitions)? {
             Token::Bytes(_) => Err(Problem::NotUtf8),
@@ -58,7 +58,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The contents of a section; `within` is its name, or `None` at the top level.
+    /// Reads the contents of a section; `within` is its name, or `None` at the top level.
     fn section(
         &mut self,
         schema: &'static [Entry],
@@ -73,7 +73,7 @@ impl<'a> Parser<'a> {
                 (Token::Close, None) => return Err(Problem::UnexpectedClose),
                 (other, _) => return Err(Problem::Unexpected(other.shown())),
             };
-            // Only archives have calls as flat lists.
+            // Only archives contain calls as flat lists.
             let known = schema::find(schema, &name).filter(|(_, entry)| {
                 self.stage == Stage::Apply || !matches!(entry.kind, Kind::Texts)
             });
@@ -166,7 +166,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The arguments of a call in parentheses.
+    /// Reads the arguments of a call, in parentheses.
     fn arguments(&mut self, name: &str) -> Result<Vec<String>, Problem> {
         if self.token()? != Token::OpenCall {
             return Err(Problem::NoCall(name.to_owned()));
@@ -232,7 +232,7 @@ impl<'a> Parser<'a> {
         self.sources.include(path)
     }
 
-    /// Skips what follows an unknown name: a value, a list, a call, or a section with its contents.
+    /// Skips the value, list, call, or section with its contents that follows an unknown name.
     fn skip(&mut self, name: &str) -> Result<(), Problem> {
         let mut token = self.token()?;
         // The title of a section.

@@ -14,7 +14,7 @@ use crate::firmware::model::{Firmware, Stage};
 ///
 /// # Errors
 ///
-/// The inner errors are about the configuration, the outer ones about reading the file.
+/// The inner error is in the configuration; the outer one occurred while reading the file.
 pub fn read_file(
     path: &Path,
     definitions: &mut Definitions,
@@ -29,30 +29,31 @@ pub fn read_file(
     ))
 }
 
-/// Reads a configuration from bytes. Errors call it `name`; relative paths start from `folder`.
+/// Reads a configuration from bytes. Errors refer to it as `name`; relative paths start from
+/// `folder`.
 ///
 /// # Errors
 ///
-/// Those of the configuration.
+/// Errors in the configuration.
 pub fn configuration(
     bytes: Vec<u8>,
     name: &str,
     folder: PathBuf,
     definitions: &mut Definitions,
 ) -> Result<Firmware, LanguageError> {
-    // Both are hashes of meta.conf, so they stay variables until the archive is applied.
+    // Both are hashes of meta.conf, so they remain variables until the archive is applied.
     for name in ["FWUP_META_UUID", "FWUP_META_NICKNAME"] {
         definitions.set(name, format!("${{{name}}}"));
     }
     Parser::new(Lexer::new(bytes, name, folder), Stage::Create, definitions).run()
 }
 
-/// Reads the `meta.conf` of an archive with the variables of the device. Options and sections that
-/// are unknown are skipped: a newer fwup wrote them.
+/// Reads the `meta.conf` of an archive with the variables of the device. Unknown options and
+/// sections are ignored: a newer fwup may have written them.
 ///
 /// # Errors
 ///
-/// Those of the configuration.
+/// Errors in the configuration.
 pub fn meta_conf(bytes: &[u8], definitions: &mut Definitions) -> Result<Firmware, LanguageError> {
     let lexer = Lexer::new(bytes.to_vec(), "meta.conf", PathBuf::new());
     Parser::new(lexer, Stage::Apply, definitions).run()

@@ -9,7 +9,7 @@ use crate::firmware::model::{Section, Value};
 pub(super) enum Kind {
     /// A text.
     Text,
-    /// Any bytes but NUL.
+    /// Any bytes except NUL.
     Bytes,
     /// Paths on the host, separated by `;`, relative to the folder of the configuration.
     Paths,
@@ -23,9 +23,9 @@ pub(super) enum Kind {
     Texts,
     /// `include(path)`
     Include,
-    /// `define(name, value)` and its like.
+    /// `define(name, value)` and its variants.
     Define {
-        /// Whether it replaces the value of a variable that is already set.
+        /// Whether the definition replaces the value of a variable that is already set.
         overrides: bool,
         /// Whether the value is an expression.
         evaluate: bool,
@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Action,
     /// A requirement of a task.
     Requirement,
-    /// A section without a title, of which there is one.
+    /// A section without a title. If it is repeated, the contents are merged.
     Section(&'static [Entry]),
     /// A section with a title.
     Titled(&'static [Entry]),
@@ -45,7 +45,7 @@ pub(super) enum Kind {
 pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// Whether it matters only while an archive is made, and is not written into it.
+    /// Whether the entry is used only to make an archive, and is not written to it.
     pub(super) host_only: bool,
 }
 
@@ -193,7 +193,7 @@ pub(super) const TASK: &[Entry] = &[
     entry("on-resource", Kind::Titled(ON_RESOURCE)),
 ];
 
-/// A macro, since a constant slice cannot be made from two.
+/// Adds the actions to a schema. This is a macro because constant slices cannot be concatenated.
 macro_rules! with_actions {
     ($($first:expr),* $(,)?) => {
         &[
@@ -243,7 +243,7 @@ pub(super) const ON_RESOURCE: &[Entry] = with_actions![
     entry("delta-source-fat-path", Kind::Text),
 ];
 
-/// The entry of a name.
+/// Returns the entry with this name, and its index.
 pub(super) fn find(schema: &'static [Entry], name: &str) -> Option<(usize, &'static Entry)> {
     schema
         .iter()
@@ -252,7 +252,7 @@ pub(super) fn find(schema: &'static [Entry], name: &str) -> Option<(usize, &'sta
 }
 
 impl Entry {
-    /// Whether the option with this value is written into an archive. A default is not.
+    /// Whether the option with this value is written to an archive. Defaults are not.
     pub(super) fn is_archived(&self, value: &Value) -> bool {
         !self.host_only
             && match self.kind {
@@ -263,7 +263,7 @@ impl Entry {
     }
 }
 
-/// The schema of a section inside a section with the schema `schema`.
+/// Returns the schema of a section that is inside a section with the schema `schema`.
 pub(super) fn of_section(schema: &'static [Entry], section: &Section) -> &'static [Entry] {
     match find(schema, &section.kind) {
         Some((

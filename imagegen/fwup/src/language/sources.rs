@@ -10,20 +10,20 @@ use super::definitions::Definitions;
 use super::error::Problem;
 use super::lexer::{Lexer, Token};
 
-/// The largest configuration in bytes, with includes and values of variables.
+/// The maximum size of a configuration in bytes, with includes and values of variables.
 const LARGEST: usize = 16 << 20;
-/// How deep includes may be nested.
+/// The maximum nesting depth of includes.
 const DEPTH: usize = 10;
-/// The most includes.
+/// The maximum number of includes.
 const INCLUDES: usize = 1000;
 
 pub(super) struct Sources {
-    /// The last one is being read, the others include it.
+    /// The last file is being read; each of the others includes the next one.
     files: Vec<Lexer>,
-    /// File and line at the end of the last token.
+    /// The file and line at the end of the last token.
     place: (String, usize),
     includes: usize,
-    /// The bytes that may still be read.
+    /// The number of bytes that may still be read.
     budget: usize,
 }
 
@@ -37,13 +37,13 @@ impl Sources {
         }
     }
 
-    /// File and line at the end of the last token.
+    /// The file and line at the end of the last token.
     pub(super) fn place(&self) -> (String, usize) {
         self.place.clone()
     }
 
-    /// The next token. After the end of an included file, reading continues in the file that
-    /// includes it.
+    /// Returns the next token. After the end of an included file, reading continues in the file
+    /// that includes it.
     pub(super) fn token(&mut self, definitions: &Definitions) -> Result<Token, Problem> {
         loop {
             let Some(file) = self.files.last_mut() else {
@@ -93,7 +93,7 @@ impl Sources {
         Ok(())
     }
 
-    /// A path, resolved from the folder of the file that names it.
+    /// Resolves a path from the folder of the current file.
     pub(super) fn resolve(&self, path: &str) -> String {
         self.files.last().map_or_else(
             || path.to_owned(),
@@ -108,7 +108,7 @@ impl Sources {
     }
 }
 
-/// Reads at most [`LARGEST`] bytes of a file, and one more, so that the limit is noticed.
+/// Reads at most [`LARGEST`] bytes of a file and one more, to detect a file that exceeds the limit.
 pub(super) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

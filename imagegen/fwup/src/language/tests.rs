@@ -19,7 +19,7 @@ fn read(text: &str) -> Result<Firmware, LanguageError> {
     )
 }
 
-/// The error as text.
+/// Returns the error as text.
 fn error(text: &str) -> String {
     read(text).expect_err(text).to_string()
 }
@@ -216,7 +216,7 @@ fn errors_name_file_and_line() {
         ),
         (
             "task a { on-init { info(x) }\n on-error { info('${') } }",
-            "fwup.conf:2: a text contains '${' without a '}' after it, so it cannot be read when it is applied",
+            "fwup.conf:2: a text contains '${' without a '}' after it, which cannot be read when the archive is applied",
         ),
         (
             "file-resource a { contents = x }\ntask a { on-resource a { raw_write(0) info(x)\nraw_write(9) } }",
@@ -389,7 +389,7 @@ fn every_action_and_requirement_is_supported_or_named() {
     );
 }
 
-/// The order in the archive does not depend on the configuration, and defaults are left out.
+/// The order in the archive does not depend on the configuration, and defaults are omitted.
 #[test]
 fn keys_are_in_the_order_of_the_format() {
     let text = r#"
@@ -481,7 +481,7 @@ block-offset-redund=64
         tab = '\t'
     );
     assert_eq!(written, expected);
-    // It reads as the same again, except for what only the host needs.
+    // Reading the text and writing it again gives the same text.
     let again = meta_conf(written.as_bytes(), &mut Definitions::empty()).unwrap();
     assert_eq!(to_meta_conf(&again), written);
 }
@@ -530,7 +530,7 @@ fn a_malformed_archive_is_refused() {
         let error = meta_conf(text.as_bytes(), &mut Definitions::empty()).unwrap_err();
         assert_eq!(error.problem.to_string(), expected);
     }
-    // An error that is found at the end names the place of its section.
+    // An error that is found at the end names the last line of its section.
     let text = "file-resource a {\n}\nfile-resource b {\nblake2b-256=00\n}\ntask c {\n}\n";
     let error = meta_conf(text.as_bytes(), &mut Definitions::empty()).unwrap_err();
     assert_eq!((error.file.as_str(), error.line), ("meta.conf", 5));
@@ -620,7 +620,7 @@ fn includes_are_limited() {
         .unwrap()
         .unwrap_err();
     assert_eq!(error.problem, Problem::IncludeDepth);
-    // Ten files that each include the next one ten times would be read ten thousand million times.
+    // Nine files that each include the next one ten times would read the last one 10^9 times.
     for level in 0..9 {
         fs::write(
             path(&level.to_string()),
@@ -645,7 +645,8 @@ fn values_are_limited() {
         "meta-misc = ${A}\n".repeat(100)
     );
     assert!(error(&many).contains("larger than 16 MiB"));
-    // The end of each of these variables would be searched to the end of the file.
+    // Without a limit, the end of each of these variables would be searched for to the end of the
+    // file.
     assert!(error(&format!("meta-product = \"{}", "${".repeat(1 << 20))).contains("not closed"));
 }
 
@@ -666,7 +667,7 @@ fn the_options_of_delta_updates_stay_in_the_archive() {
     assert!(!written.contains("assert"), "{written}");
 }
 
-/// Pieces of configurations in any order, which reach further than random bytes.
+/// Pieces of configurations in any order, which get further into the parser than random bytes.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "task",

@@ -12,7 +12,7 @@ use crate::firmware::model::{Call, Value};
 pub(super) enum TreeValue {
     One(Value),
     List(Vec<Value>),
-    /// Any bytes but NUL.
+    /// Any bytes except NUL.
     Bytes(Vec<u8>),
 }
 
@@ -32,7 +32,7 @@ impl Tree {
         self.values.get(&at)
     }
 
-    /// The values of a list; empty when it is not set.
+    /// Returns the values of a list; empty if the list is not set.
     pub(super) fn list(&self, schema: &'static [Entry], name: &str) -> &[Value] {
         match self.value(schema, name) {
             Some(TreeValue::List(values)) => values,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-/// The version of fwup whose configurations are understood.
+/// The latest version of fwup whose configurations are supported.
 pub const FWUP_VERSION: &str = "1.16.0";
 
-/// Whether a version is [`FWUP_VERSION`] or older. Only the numbers are compared; `None` when it is
-/// not a version.
+/// Whether a version is [`FWUP_VERSION`] or older. Compares only the numbers; `None` if `version`
+/// is not a version.
 pub(super) fn is_supported(version: &str) -> Option<bool> {
     let wanted = numbers(version)?;
     Some(numbers(FWUP_VERSION).is_some_and(|ours| wanted <= ours))

@@ -5,16 +5,16 @@
 use crate::cpu::features::Feature;
 use crate::cpu::registers::Register;
 
-/// The system registers of the CPU that runs.
+/// The system registers of the current CPU.
 pub trait SystemRegisters {
     /// Reads a register.
     fn read<const REGISTER: u16>(&self, register: Register<REGISTER>) -> u64;
 
-    /// Writes a register. Instructions that follow may still see the old value, until
+    /// Writes a register. The instructions that follow may see the old value until
     /// [`synchronize`](Self::synchronize).
     fn write<const REGISTER: u16>(&mut self, register: Register<REGISTER>, value: u64);
 
-    /// Makes the effects of all writes visible to what follows (ISB).
+    /// Makes the effects of all writes visible to the instructions that follow (ISB).
     fn synchronize(&mut self);
 
     /// Whether the CPU has the feature.
@@ -26,8 +26,8 @@ pub trait SystemRegisters {
     }
 }
 
-/// `bits!(cpu, REGISTER { FEATURE => BIT | BIT, … })`: the value that has the bits of each row
-/// whose feature the CPU has.
+/// `bits!(cpu, REGISTER { FEATURE => BIT | BIT, … })`: the bits of all rows whose feature the CPU
+/// has.
 macro_rules! bits {
     ($cpu:ident, $register:ident { $( $feature:ident => $($bit:ident)|+ ),+ $(,)? }) => {{
         let mut value: u64 = 0;

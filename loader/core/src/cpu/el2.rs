@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! EL2 before a kernel runs at EL1: nothing that Linux uses is trapped.
+//! Sets up EL2 for a kernel at EL1: nothing that Linux uses is trapped.
 //!
-//! Source: Linux, `Documentation/arch/arm64/booting.rst`, section 4, for an entry at EL1. Left out:
-//! GICv5, auxiliary activity monitors, and HCRX_EL2.MCE2, which needs a hypervisor.
+//! Source: Linux, `Documentation/arch/arm64/booting.rst`, section 4, for an entry at EL1. Not
+//! covered: GICv5, auxiliary activity monitors, and HCRX_EL2.MCE2, which needs a hypervisor.
 
 use crate::cpu::access::{SystemRegisters, bits};
 use crate::cpu::features::*;
 use crate::cpu::registers::{self, *};
 
-/// Sets up a CPU that runs at EL2, so that an exception return leads to EL1 with MMU and caches off
-/// and interrupts masked; VBAR_EL2 and ELR_EL2 are the caller's. Registers that the CPU does not
-/// have are not touched.
+/// Sets up a CPU at EL2 so that an exception return enters EL1 with MMU and caches off and
+/// interrupts masked. The caller sets VBAR_EL2 and ELR_EL2. Registers that the CPU does not have
+/// are not accessed.
 pub fn set_up(cpu: &mut impl SystemRegisters) {
     let sctlr = bits!(cpu, SCTLR_EL2 { FEAT_SME => EnTP2 });
     cpu.write(SCTLR_EL2, SCTLR_EL2_MMU_OFF | sctlr);
@@ -26,7 +26,7 @@ pub fn set_up(cpu: &mut impl SystemRegisters) {
         set_second_fine_grained_traps(cpu);
     }
     if cpu.has(FEAT_HCX) {
-        // Instructions and registers that are off while these bits are 0.
+        // These bits enable instructions and registers.
         let hcrx = bits!(cpu, HCRX_EL2 {
             FEAT_LS64 => EnALS,
             FEAT_LS64_V => EnASR,
@@ -50,7 +50,7 @@ pub fn set_up(cpu: &mut impl SystemRegisters) {
     if cpu.has(FEAT_GICv3) {
         set_interrupt_controller(cpu);
     }
-    // With E2H, EL2 reaches its own registers by the names of EL1's.
+    // With E2H, the name SCTLR_EL1 accesses SCTLR_EL2.
     if is_e2h {
         cpu.write(SCTLR_EL12, SCTLR_EL1_MMU_OFF);
     } else {
@@ -59,8 +59,8 @@ pub fn set_up(cpu: &mut impl SystemRegisters) {
     cpu.write(SPSR_EL2, SPSR_EL1H_MASKED);
 }
 
-/// Sets HCR_EL2 and what belongs to it. Returns whether E2H is 1, so that registers of EL2 have the
-/// layout that FEAT_VHE gave them.
+/// Sets HCR_EL2, the stage 2 base, the traps of HSTR_EL2, and the identification that EL1 reads.
+/// Returns whether E2H is 1: registers of EL2 then have the FEAT_VHE layout.
 fn set_hypervisor_configuration(cpu: &mut impl SystemRegisters) -> bool {
     let mut hcr = HCR_EL2::RW
         | bits!(cpu, HCR_EL2 {
@@ -69,7 +69,7 @@ fn set_hypervisor_configuration(cpu: &mut impl SystemRegisters) -> bool {
             FEAT_PACQARMA3 => API | APK,
             FEAT_MTE2 => ATA,
         });
-    // Where E2H can only be 1, it may read as 1 only once it was written (Linux,
+    // If E2H can only be 1, it may read as 1 only after it has been written (Linux,
     // `arch/arm64/include/asm/el2_setup.h`).
     if !cpu.has(FEAT_E2H0) {
         hcr |= HCR_EL2::E2H;
@@ -79,13 +79,13 @@ fn set_hypervisor_configuration(cpu: &mut impl SystemRegisters) -> bool {
     let is_e2h = cpu.read(HCR_EL2) & HCR_EL2::E2H != 0;
     cpu.write(HSTR_EL2, 0);
     cpu.write(VTTBR_EL2, 0);
-    // EL1 sees the identification that EL2 sees.
+    // EL1 reads the same identification as EL2.
     cpu.write(VPIDR_EL2, cpu.read(MIDR_EL1));
     cpu.write(VMPIDR_EL2, cpu.read(MPIDR_EL1));
     is_e2h
 }
 
-/// EL1 has the physical counter and timer, and a virtual counter without an offset.
+/// Gives EL1 the physical counter and timer, and a virtual counter without an offset.
 fn set_timers(cpu: &mut impl SystemRegisters, is_e2h: bool) {
     let cnthctl = if is_e2h {
         CNTHCTL_EL2_E2H::EL1PCTEN | CNTHCTL_EL2_E2H::EL1PTEN
@@ -96,7 +96,7 @@ fn set_timers(cpu: &mut impl SystemRegisters, is_e2h: bool) {
     cpu.write(CNTVOFF_EL2, 0);
 }
 
-/// EL1 has FPU, SVE and SME, with the longest vectors of this CPU.
+/// Gives EL1 the FPU, SVE and SME, with the longest vectors of this CPU.
 fn set_vector_units(cpu: &mut impl SystemRegisters, is_e2h: bool) {
     let cptr = if is_e2h {
         CPTR_EL2_E2H::FPEN
@@ -123,15 +123,15 @@ fn set_vector_units(cpu: &mut impl SystemRegisters, is_e2h: bool) {
     }
 }
 
-/// EL1 has all performance counters, statistical profiling, trace buffer and branch records.
-/// Activity monitors are started by the highest exception level.
+/// Gives EL1 all performance counters, statistical profiling, the trace buffer and branch records.
+/// Starts the activity monitors if EL2 is the highest exception level.
 fn set_monitors(cpu: &mut impl SystemRegisters) {
     let mut mdcr = bits!(cpu, MDCR_EL2 {
         FEAT_SPE => E2PB,
         FEAT_TRBE => E2TB,
     });
     if cpu.has(FEAT_PMUv3) {
-        // HPMN, the number of counters that EL1 has, starts at bit 0.
+        // HPMN, the number of counters for EL1, starts at bit 0.
         mdcr |= registers::field(cpu.read(PMCR_EL0), PMCR_EL0::N);
     }
     cpu.write(MDCR_EL2, mdcr);
@@ -143,7 +143,8 @@ fn set_monitors(cpu: &mut impl SystemRegisters) {
     }
 }
 
-/// No trap of FEAT_FGT: a bit traps while it is 1, or while it is 0 when its name starts with n.
+/// Disables the traps of FEAT_FGT. A bit traps if it is 1; one whose name starts with n, if it is
+/// 0.
 fn set_fine_grained_traps(cpu: &mut impl SystemRegisters) {
     let hfgrtr = bits!(cpu, HFGRTR_EL2 {
         FEAT_SME => nTPIDR2_EL0 | nSMPRI_EL1,
@@ -169,7 +170,7 @@ fn set_fine_grained_traps(cpu: &mut impl SystemRegisters) {
     }
 }
 
-/// No trap of FEAT_FGT2.
+/// Disables the traps of FEAT_FGT2.
 fn set_second_fine_grained_traps(cpu: &mut impl SystemRegisters) {
     let mut hdfgrtr2 = bits!(cpu, HDFGRTR2_EL2 {
         FEAT_PMUv3p9 => nPMICNTR_EL0 | nPMICFILTR_EL0 | nPMUACR_EL1,
@@ -184,12 +185,12 @@ fn set_second_fine_grained_traps(cpu: &mut impl SystemRegisters) {
     cpu.write(HFGITR2_EL2, 0);
 }
 
-/// EL1 has the system registers of a GICv3.
+/// Gives EL1 the system registers of a GICv3.
 fn set_interrupt_controller(cpu: &mut impl SystemRegisters) {
     let sre = cpu.read(ICC_SRE_EL2);
     cpu.write(ICC_SRE_EL2, sre | ICC_SRE_EL2::SRE | ICC_SRE_EL2::Enable);
     cpu.synchronize();
-    // SRE stays 0 where the machine has a GICv2, and these registers are then undefined.
+    // SRE stays 0 if the machine has a GICv2, and ICH_HCR_EL2 is then undefined.
     if cpu.read(ICC_SRE_EL2) & ICC_SRE_EL2::SRE != 0 {
         cpu.write(ICH_HCR_EL2, 0);
     }
@@ -257,7 +258,7 @@ mod tests {
         );
     }
 
-    /// Values of QEMU 7.2.
+    /// The register values are from QEMU 7.2.
     #[test]
     fn qemus_max_has_sve_and_sme_and_nothing_that_traps_them() {
         let mut cpu = FakeCpu::new()
@@ -297,7 +298,7 @@ mod tests {
         );
     }
 
-    /// The bits as booting.rst numbers them.
+    /// The bit numbers are those of booting.rst.
     #[test]
     fn a_cpu_with_everything_traps_nothing() {
         let mut cpu = cpu_with_everything();
@@ -350,7 +351,7 @@ mod tests {
 
     #[test]
     fn with_e2h_registers_have_their_other_layout_and_el1s_their_other_names() {
-        // E2H can only be 1: said by ID_AA64MMFR4_EL1, or found out by reading back.
+        // E2H can only be 1: either ID_AA64MMFR4_EL1 says so, or reading HCR_EL2 back shows it.
         let told = cpu_with_everything().having(ID_AA64MMFR4_EL1, 0xf << 24);
         let silent = cpu_with_everything().stuck_at_1(HCR_EL2, 1 << 34);
         for (mut cpu, e2h) in [(told, 1 << 34), (silent, 0)] {
@@ -377,7 +378,7 @@ mod tests {
 
     #[test]
     fn performance_monitors_of_another_kind_have_no_pmcr() {
-        // PMUVer is 15, and there is nothing else.
+        // PMUVer is 15, and all other fields of the register are 0.
         let mut cpu = FakeCpu::new()
             .having(MIDR_EL1, 0)
             .having(MPIDR_EL1, 0)

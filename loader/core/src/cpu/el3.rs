@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! EL3 before a kernel runs in the non-secure state: nothing that Linux uses is trapped.
+//! Sets up EL3 for a kernel in the non-secure state: nothing that Linux uses is trapped.
 //!
 //! Source: Linux, `Documentation/arch/arm64/booting.rst`, section 4, "If EL3 is present".
 
@@ -11,11 +11,11 @@ use crate::cpu::registers::*;
 /// SCR_EL3 while the loader runs: lower levels are AArch64 and secure.
 pub const SCR_SECURE: u64 = SCR_EL3::RES1 | SCR_EL3::RW;
 
-/// Sets up a CPU that runs at EL3, so that an exception return leads to the non-secure state, to
-/// EL2 where the CPU has it and else to EL1, with interrupts masked; ELR_EL3 is the caller's.
-/// Registers that the CPU does not have are not touched. Returns whether it is EL2.
+/// Sets up a CPU at EL3 so that an exception return enters the non-secure state with interrupts
+/// masked, at EL2 if the CPU has it and otherwise at EL1. The caller sets ELR_EL3. Registers that
+/// the CPU does not have are not accessed. Returns whether the return enters EL2.
 pub fn set_up(cpu: &mut impl SystemRegisters) -> bool {
-    // Lower levels are AArch64 and not secure, and cannot call EL3.
+    // Lower levels are AArch64 and non-secure, and cannot call EL3.
     let scr = SCR_SECURE | SCR_EL3::NS | SCR_EL3::SMD;
     let scr = scr
         | bits!(cpu, SCR_EL3 {
@@ -52,7 +52,7 @@ pub fn set_up(cpu: &mut impl SystemRegisters) -> bool {
     }
 }
 
-/// SVE and SME are not trapped, and have the longest vectors of this CPU.
+/// Enables SVE and SME, with the longest vectors of this CPU.
 fn set_vector_units(cpu: &mut impl SystemRegisters) {
     let cptr = bits!(cpu, CPTR_EL3 {
         FEAT_SVE => EZ,
@@ -69,7 +69,8 @@ fn set_vector_units(cpu: &mut impl SystemRegisters) {
     }
 }
 
-/// Debug, performance counters, profiling, trace: nothing is trapped. Activity monitors run.
+/// Disables the traps of debug, performance counters, profiling and trace. Starts the activity
+/// monitors.
 fn set_monitors(cpu: &mut impl SystemRegisters) {
     let mut mdcr = bits!(cpu, MDCR_EL3 {
         FEAT_PMUv3p9 => EnPM2,
@@ -115,7 +116,7 @@ mod tests {
         );
     }
 
-    /// The bits as booting.rst numbers them.
+    /// The bit numbers are those of booting.rst.
     #[test]
     fn a_cpu_with_everything_traps_nothing() {
         let mut cpu = cpu_with_everything();

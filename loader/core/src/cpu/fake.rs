@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A CPU for tests: it has the registers that it was given, and keeps a list of what was written.
+//! A simulated CPU for tests, with a given set of registers and a list of all writes.
 
 extern crate std;
 
@@ -16,7 +16,7 @@ pub(super) struct FakeCpu {
     values: BTreeMap<u16, u64>,
     stuck_at_0: BTreeMap<u16, u64>,
     stuck_at_1: BTreeMap<u16, u64>,
-    /// Name and value of all writes, in their order.
+    /// The register name and value of each write, in order.
     pub(super) writes: Vec<(&'static str, u64)>,
 }
 
@@ -74,8 +74,9 @@ impl SystemRegisters for FakeCpu {
     fn synchronize(&mut self) {}
 }
 
-/// A CPU with every feature of the table, E2H included: fields of identification registers are 15,
-/// except those where 15 means that something is missing. FEAT_PMUv3p9 has 31 counters.
+/// Returns a CPU with every feature of the table, including FEAT_E2H0: fields of identification
+/// registers are 15, except where 15 means that a feature is missing. There are 31 performance
+/// counters.
 pub(super) fn cpu_with_everything() -> FakeCpu {
     use registers::*;
     FakeCpu::new()

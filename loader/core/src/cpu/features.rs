@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Features of the architecture, and how identification registers show them.
+//! Features of the architecture, and the fields of identification registers that show them.
 //!
 //! Source: Arm ARM (DDI 0487), chapter A2 for the features, D19 for the registers.
 
@@ -11,7 +11,7 @@
 
 use crate::cpu::registers::{self, *};
 
-/// A feature that a CPU has where the field with the mask `FIELD` of the register with the encoding
+/// A feature that a CPU has if the field with the mask `FIELD` of the register with the encoding
 /// `REGISTER` is at least `LEAST` and less than `END`.
 #[derive(Clone, Copy, Debug)]
 pub struct Feature<const REGISTER: u16, const FIELD: u64, const LEAST: u64, const END: u64>;
@@ -27,7 +27,7 @@ impl<const REGISTER: u16, const FIELD: u64, const LEAST: u64, const END: u64>
     }
 }
 
-/// A row `FEATURE: REGISTER.FIELD >= LEAST` becomes a constant. `< END` limits the values.
+/// Defines a constant for each row `FEATURE: REGISTER.FIELD >= LEAST`. `< END` limits the values.
 macro_rules! features {
     ($(
         $(#[$about:meta])*
@@ -56,18 +56,18 @@ features! {
     EL3: ID_AA64PFR0_EL1.EL3 >= 1
     /// The system registers of a GICv3 or GICv4.
     FEAT_GICv3: ID_AA64PFR0_EL1.GIC >= 1
-    /// HCR_EL2.E2H can be 0; without it, EL2 has only the layout that FEAT_VHE gave it. The field
-    /// is signed: negative where the feature is missing.
+    /// HCR_EL2.E2H can be 0; without this feature, EL2 has only the FEAT_VHE layout. The field is
+    /// signed: it is negative if the feature is missing.
     FEAT_E2H0: ID_AA64MMFR4_EL1.E2H0 >= 0 < 8
 
-    /// The instructions that compute a CRC-32.
+    /// CRC-32 instructions.
     FEAT_CRC32: ID_AA64ISAR0_EL1.CRC32 >= 1
 
-    /// Pointer authentication by QARMA5.
+    /// Pointer authentication with QARMA5.
     FEAT_PACQARMA5: ID_AA64ISAR1_EL1.APA >= 1
-    /// Pointer authentication by an implementation defined algorithm.
+    /// Pointer authentication with an implementation defined algorithm.
     FEAT_PACIMP: ID_AA64ISAR1_EL1.API >= 1
-    /// Pointer authentication by QARMA3.
+    /// Pointer authentication with QARMA3.
     FEAT_PACQARMA3: ID_AA64ISAR2_EL1.APA3 >= 1
     /// Memory Tagging Extension, with tags in memory.
     FEAT_MTE2: ID_AA64PFR1_EL1.MTE >= 2
@@ -81,15 +81,15 @@ features! {
     /// Floating-point Mode Register.
     FEAT_FPMR: ID_AA64PFR2_EL1.FPMR >= 1
 
-    /// Performance Monitors Extension version 3; 15 means performance monitors of another kind.
+    /// Performance Monitors Extension version 3; 15 means an implementation defined kind.
     FEAT_PMUv3: ID_AA64DFR0_EL1.PMUVer >= 1 < 15
-    /// Armv8.9's version of it.
+    /// Performance Monitors Extension of Armv8.9.
     FEAT_PMUv3p9: ID_AA64DFR0_EL1.PMUVer >= 9 < 15
     /// Statistical Profiling Extension.
     FEAT_SPE: ID_AA64DFR0_EL1.PMSVer >= 1
-    /// Armv8.7's version of it.
+    /// Statistical Profiling Extension of Armv8.7.
     FEAT_SPEv1p2: ID_AA64DFR0_EL1.PMSVer >= 3
-    /// Its filtering by data source. PMSIDR_EL1 exists only where FEAT_SPE does.
+    /// Statistical profiling with filtering by data source. PMSIDR_EL1 exists only with FEAT_SPE.
     FEAT_SPE_FDS: PMSIDR_EL1.FDS >= 1
     /// Trace Buffer Extension.
     FEAT_TRBE: ID_AA64DFR0_EL1.TraceBuffer >= 1
@@ -100,7 +100,7 @@ features! {
 
     /// Fine-grained traps.
     FEAT_FGT: ID_AA64MMFR0_EL1.FGT >= 1
-    /// The second set of them.
+    /// The second set of fine-grained traps.
     FEAT_FGT2: ID_AA64MMFR0_EL1.FGT >= 2
     /// Enhanced counter virtualization.
     FEAT_ECV: ID_AA64MMFR0_EL1.ECV >= 1

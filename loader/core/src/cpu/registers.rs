@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! System registers: how instructions encode them, and the bits of them that matter here.
+//! System registers: their encoding in instructions, and the bits used here.
 //!
 //! Source: Arm ARM (DDI 0487), chapter D19 (D24 in later issues); Linux, `arch/arm64/tools/sysreg`.
 
@@ -10,38 +10,38 @@
     reason = "registers and bits have the names that the architecture gives them"
 )]
 
-/// A system register, by its encoding: op0, op1, CRn, CRm and op2, as bits 19 to 5 of MRS and MSR
-/// have them (Arm ARM, C6.2, "MRS").
+/// A system register, identified by its encoding: op0, op1, CRn, CRm and op2 as in bits 20 to 5 of
+/// MRS and MSR (Arm ARM, C6.2, "MRS").
 #[derive(Clone, Copy, Debug)]
 pub struct Register<const ENCODING: u16>;
 
 impl<const ENCODING: u16> Register<ENCODING> {
-    /// The encoding.
+    /// Returns the encoding, bits 20 to 5 of MRS and MSR.
     #[must_use]
     pub const fn encoding(self) -> u16 {
         ENCODING
     }
 }
 
-/// The encoding of a register.
+/// Packs the fields of an encoding.
 const fn encoding(op0: u16, op1: u16, crn: u16, crm: u16, op2: u16) -> u16 {
     assert!(op0 < 4 && op1 < 8 && crn < 16 && crm < 16 && op2 < 8);
     op0 << 14 | op1 << 11 | crn << 7 | crm << 3 | op2
 }
 
-/// A mask of the bits `low` to `high`.
+/// Returns a mask of the bits `low` to `high`, both included.
 const fn mask(low: u32, high: u32) -> u64 {
     assert!(low <= high && high < 64);
     (u64::MAX >> (63 - high + low)) << low
 }
 
-/// The value of the field with this mask.
+/// Extracts the field with this mask.
 #[must_use]
 pub const fn field(value: u64, mask: u64) -> u64 {
     (value & mask) >> mask.trailing_zeros()
 }
 
-/// A register `NAME` becomes a constant, `NAME`, and a module with a mask for each field,
+/// Defines, for each register `NAME`, a constant `NAME` and a module with a mask for each field,
 /// `NAME::FIELD`.
 macro_rules! registers {
     ($(
@@ -154,15 +154,15 @@ registers! {
         nTLSMD: 28,
         LSMAOE: 29,
     }
-    /// SCTLR_EL1, as EL2 reaches it while HCR_EL2.E2H is 1.
+    /// SCTLR_EL1, by its name at EL2 while HCR_EL2.E2H is 1.
     SCTLR_EL12 (3, 5, 1, 0, 0) {}
     /// Guarded Control Stack Control Register of EL1.
     GCSCR_EL1 (3, 0, 2, 5, 0) {}
-    /// GCSCR_EL1, as EL2 reaches it while HCR_EL2.E2H is 1.
+    /// GCSCR_EL1, by its name at EL2 while HCR_EL2.E2H is 1.
     GCSCR_EL12 (3, 5, 2, 5, 0) {}
     /// Guarded Control Stack Control Register of EL0.
     GCSCRE0_EL1 (3, 0, 2, 5, 2) {}
-    /// Statistical Profiling ID Register; only where FEAT_SPE is.
+    /// Statistical Profiling ID Register; exists only with FEAT_SPE.
     PMSIDR_EL1 (3, 0, 9, 9, 7) {
         FDS: 7,
     }
@@ -170,7 +170,7 @@ registers! {
     CTR_EL0 (3, 3, 0, 0, 1) {
         DminLine: 16..=19,
     }
-    /// Performance Monitors Control Register; only where FEAT_PMUv3 is.
+    /// Performance Monitors Control Register; exists only with FEAT_PMUv3.
     PMCR_EL0 (3, 3, 9, 12, 0) {
         N: 11..=15,
     }
@@ -218,7 +218,7 @@ registers! {
         TSM: 12,
         RES1_13: 13,
     }
-    /// CPTR_EL2 in the layout that it has while HCR_EL2.E2H is 1.
+    /// CPTR_EL2 in its layout while HCR_EL2.E2H is 1.
     CPTR_EL2_E2H (3, 4, 1, 1, 2) {
         ZEN: 16..=17,
         FPEN: 20..=21,
@@ -318,7 +318,7 @@ registers! {
         EL1PCTEN: 0,
         EL1PCEN: 1,
     }
-    /// CNTHCTL_EL2 in the layout that it has while HCR_EL2.E2H is 1.
+    /// CNTHCTL_EL2 in its layout while HCR_EL2.E2H is 1.
     CNTHCTL_EL2_E2H (3, 4, 14, 1, 0) {
         EL1PCTEN: 10,
         EL1PTEN: 11,
@@ -439,7 +439,7 @@ mod tests {
         }
     }
 
-    /// The words that LLVM 14 assembles `mrs x0, REGISTER` to.
+    /// The instruction words are `mrs x0, REGISTER`, assembled by LLVM 14.
     #[test]
     fn encodings_are_those_of_instructions() {
         let mrs_x0 = |encoding: u16| 0xd520_0000 | u32::from(encoding) << 5;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A run of blocks, and whether all of it is on the disk.
+//! Runs of blocks, checked against the size of the disk.
 
 use thiserror::Error;
 
@@ -12,7 +12,7 @@ use crate::units::{Bytes, Count, Lba};
 pub struct Extent {
     /// The first block.
     pub lba: Lba,
-    /// The length in bytes, not always whole blocks.
+    /// The length in bytes, not necessarily whole blocks.
     pub length: Bytes,
 }
 
@@ -39,16 +39,16 @@ impl Extent {
     }
 }
 
-/// An extent ends beyond the disk.
+/// An extent that ends beyond the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the {} at block {} with {} blocks ends beyond the disk, which has {capacity} blocks",
     Word(what), .extent.lba, Count(.extent.length.blocks())
 )]
 pub struct ExtentError {
-    /// The name of what is read or written.
+    /// The name of the data to read or write.
     pub what: &'static str,
-    /// Its blocks.
+    /// The extent of the data.
     pub extent: Extent,
     /// The size of the disk in blocks.
     pub capacity: Lba,

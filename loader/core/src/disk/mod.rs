@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where disks are and what they are asked for: requests and their time limits, and PCI.
+//! Disks: extents, requests and their time limits, and the set-up of PCI.
 
 pub mod extent;
 pub mod pci_plan;

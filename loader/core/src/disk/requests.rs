@@ -1,50 +1,50 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Splits a transfer into requests that a disk accepts: none longer than its largest segment, each
-//! of whole blocks of the disk, which may be larger than the 512 bytes in which everything is
-//! counted. A part of such a block is read or written by way of the whole block.
+//! Splits a transfer into requests that a disk accepts: none longer than its largest segment, and
+//! each a whole number of the disk's blocks. These may be larger than the 512-byte blocks that the
+//! loader counts in; a part of such a block is read or written by reading or writing all of it.
 //!
-//! Source: VIRTIO 1.2, section 5.2.4 (`size_max`, `blk_size`). QEMU refuses requests that are not
-//! whole blocks of `blk_size` (`hw/block/virtio-blk.c`, `virtio_blk_sect_range_ok`), although
-//! sectors have 512 bytes whatever it is.
+//! Source: VIRTIO 1.2, section 5.2.4 (`size_max`, `blk_size`). QEMU rejects requests that are not
+//! whole blocks of `blk_size` (`hw/block/virtio-blk.c`, `virtio_blk_sect_range_ok`), although a
+//! sector always has 512 bytes.
 
 use thiserror::Error;
 
 use crate::units::{BLOCK_SIZE, Count, Lba};
 
-/// The largest block of a disk, in bytes.
+/// The largest supported block of a disk, in bytes.
 pub const LARGEST_BLOCK: usize = 4096;
 
-/// The most bytes of one request. Most kernels are one request, and a disk that hangs in the middle
-/// of a large initrd is noticed after the time limit of this much.
+/// The maximum size of a request in bytes. Most kernels fit one request, and a disk that hangs in
+/// the middle of a large initrd is noticed after the time limit for one request.
 pub const LARGEST_REQUEST: u32 = 64 << 20;
 
-/// The limits of a disk for requests.
+/// The limits of a disk's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many blocks of 512 bytes make up one of the disk's, a power of two.
+    /// The size of the disk's blocks in 512-byte blocks, a power of two.
     block: u64,
-    /// The most blocks of 512 bytes in one request, a multiple of `block`.
+    /// The maximum size of a request in 512-byte blocks, a multiple of `block`.
     largest: u64,
 }
 
-/// Why a disk accepts no request.
+/// Limits that leave no usable request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LimitsError {
-    /// Its block size is not a power of two from 512 to 4096 bytes.
+    /// The block size is not a power of two from 512 to 4096 bytes.
     #[error(
         "its blocks have {} bytes; 512, 1024, 2048 and 4096 can be used: set logical_block_size to one of them", .size
     )]
     BlockSize {
-        /// The bytes of a block.
+        /// The block size in bytes.
         size: Count,
     },
-    /// Its largest segment holds no block.
+    /// The largest segment is smaller than a block.
     #[error("it takes at most {} bytes at a time (size_max), less than a block of {}", .size, .block)]
     SizeMax {
-        /// The most bytes of a segment.
+        /// The maximum size of a segment in bytes.
         size: Count,
-        /// The bytes of a block.
+        /// The block size in bytes.
         block: Count,
     },
 }
@@ -54,22 +54,22 @@ pub enum LimitsError {
 pub enum Piece {
     /// Whole blocks of the disk, read or written in place.
     Whole {
-        /// How many blocks of 512 bytes.
+        /// The length in 512-byte blocks.
         blocks: u64,
     },
-    /// A part of one block of the disk.
+    /// A part of one of the disk's blocks.
     Part {
-        /// Where the disk's block starts.
+        /// The start of the disk's block.
         start: Lba,
-        /// How many blocks of 512 bytes of it come before the part.
+        /// The offset of the part in the disk's block, in 512-byte blocks.
         skip: u64,
-        /// How many blocks of 512 bytes the part has.
+        /// The length of the part in 512-byte blocks.
         blocks: u64,
     },
 }
 
 impl Piece {
-    /// How many blocks of 512 bytes the piece has.
+    /// Returns the length of the piece in 512-byte blocks.
     #[must_use]
     pub fn blocks(self) -> u64 {
         match self {
@@ -79,8 +79,9 @@ impl Piece {
 }
 
 impl Limits {
-    /// The limits of a disk from the fields of its configuration that it has, in bytes. A
-    /// `size_max` of 0 is no limit: QEMU's vhost-user-blk export has the field and never sets it.
+    /// Computes the limits from the fields present in the disk's configuration, in bytes. A
+    /// `size_max` of 0 means no limit: QEMU's vhost-user-blk export has the field and never sets
+    /// it.
     ///
     /// # Errors
     ///
@@ -107,13 +108,14 @@ impl Limits {
         })
     }
 
-    /// The bytes of a block of the disk, at most [`LARGEST_BLOCK`].
+    /// Returns the size of the disk's blocks in bytes, at most [`LARGEST_BLOCK`].
     #[must_use]
     pub fn block_size(self) -> usize {
         (self.block * BLOCK_SIZE) as usize
     }
 
-    /// The first piece of a transfer of `blocks` blocks of 512 bytes, at least one, from `lba` on.
+    /// Returns the first piece of a transfer of `blocks` (at least one) 512-byte blocks from `lba`
+    /// on.
     #[must_use]
     pub fn first(self, lba: Lba, blocks: u64) -> Piece {
         let within = self.block - 1;
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_largest_segment_cuts_a_transfer() {
-        // The segment ends within a block, which it cannot hold.
+        // The segment ends in the middle of a fifth block, which does not fit.
         let limits = Limits::new(None, Some(4 * 512 + 511)).unwrap();
         let whole = |blocks| Piece::Whole { blocks };
         assert_eq!(pieces(limits, 7, 9), [whole(4), whole(4), whole(1)]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How long a disk may take for an answer. A limit grows with what is asked for, so that a slow
-//! disk is not taken for one that does not answer.
+//! Time limits of requests. A limit grows with the size of the request, so that a slow disk is not
+//! mistaken for one that hangs.
 
 use core::fmt;
 
@@ -19,29 +19,30 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// What any request may take: a disk of the host that sleeps, or that is busy with others.
+/// The seconds that any request may need: the host's disk may be asleep, or busy with other
+/// requests.
 const BASE: u64 = 30;
 
-/// The least bytes per second of a disk that reads or writes.
+/// The lowest rate of reads and writes, in bytes per second.
 const TRANSFER_RATE: u64 = 1 << 20;
 
-/// The least bytes per second of a disk that flushes, and the longest flush. All of the disk may
-/// wait to be written, where an image was copied just before: the host flushes the whole file.
+/// The lowest rate of a flush in bytes per second, and the longest flush in seconds. The whole disk
+/// may be dirty if its image has just been copied: the host flushes the whole file.
 const FLUSH_RATE: u64 = 16 << 20;
 const LONGEST_FLUSH: u64 = 300;
 
 /// The limit for the reset of a device.
 pub const RESET: Seconds = Seconds(BASE);
 
-/// The limit for a request to read or write `length` bytes: 30 s, and one more for each
-/// whole MiB.
+/// Returns the limit for a request to read or write `length` bytes: 30 s, plus 1 s for each whole
+/// MiB.
 #[must_use]
 pub const fn transfer(length: Bytes) -> Seconds {
     Seconds(BASE + length.0 / TRANSFER_RATE)
 }
 
-/// The limit for a flush of a disk of `capacity` blocks of 512 bytes: 30 s, and one more for each
-/// 16 MiB, at most 300 s.
+/// Returns the limit for a flush of a disk of `capacity` 512-byte blocks: 30 s, plus 1 s for each
+/// 16 MiB or part of it, at most 300 s.
 #[must_use]
 pub fn flush(capacity: Lba) -> Seconds {
     let whole = capacity.0.div_ceil(FLUSH_RATE / crate::units::BLOCK_SIZE);

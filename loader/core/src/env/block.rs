@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The U-Boot environment block: variables on the raw disk, guarded by a checksum.
+//! The U-Boot environment block: variables on the raw disk, protected by a checksum.
 //!
-//! As U-Boot stores it (`include/env_internal.h`, `struct environment_s`):
+//! Layout, as in U-Boot (`include/env_internal.h`, `struct environment_s`):
 //!
 //! | offset | single copy | redundant pair |
 //! | --- | --- | --- |
 //! | 0 | CRC-32 of the data, little-endian | the same |
-//! | 4 | data | flags: a counter, the higher one is the newer copy |
+//! | 4 | data | flags: a counter, ahead in the newer copy (modulo 256) |
 //! | 5 | | data |
 //!
-//! The data is `name=value` texts, each ended by a NUL, and one more NUL after the last. Padding
-//! follows, 0xff or 0x00, and the checksum covers it too. Names are unique; if not, the last
-//! entry counts.
+//! The data is a series of NUL-terminated `name=value` strings, ended by one more NUL, the end
+//! mark. Padding (0xff or 0x00) fills the rest, and the checksum covers it too. Names are unique;
+//! if not, the last entry is used.
 
 use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::display::{Decimal, Hex};
+use crate::display::Hex;
 use crate::env::checksum::checksum;
+use crate::units::Count;
 
-/// The bytes of the checksum at the start of the block.
+/// The size in bytes of the checksum at the start of the block.
 const CRC_SIZE: usize = 4;
 
-/// How the block is laid out.
+/// The layout of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One copy: the data follows the checksum.
     Single,
-    /// One of two copies: a flags byte lies between checksum and data.
+    /// One of two copies: a flags byte is between the checksum and the data.
     Redundant,
 }
 
 impl Format {
-    /// The offset in bytes of the flags byte of a redundant copy.
+    /// The offset in bytes of the flags byte in a redundant copy.
     pub(crate) const FLAGS_OFFSET: usize = CRC_SIZE;
 
-    /// The offset in bytes at which the data starts.
+    /// Returns the offset in bytes at which the data starts.
     #[must_use]
     pub const fn data_offset(self) -> usize {
         match self {
@@ -51,7 +52,7 @@ impl Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EnvError {
     /// The block has no room for a checksum and an end mark.
-    #[error("{} bytes are too few for an environment", Decimal(*length as u64))]
+    #[error("{} bytes are too few for an environment", Count::from(*length))]
     TooSmall {
         /// The block's length in bytes.
         length: usize,
@@ -76,16 +77,16 @@ pub enum SetError {
     #[error("a variable's value must not contain NUL")]
     BadValue,
     /// The block is too small.
-    #[error("the variables need {} bytes, the block has {}", Decimal(*needed as u64), Decimal(*available as u64))]
+    #[error("the variables need {} bytes, the block has {}", Count::from(*needed), Count::from(*available))]
     Full {
-        /// The bytes that all variables would take with the new one, end marks included.
+        /// The size in bytes of all variables including the new one, their NULs and the end mark.
         needed: usize,
-        /// The bytes that the block has for variables.
+        /// The size in bytes of the block's data.
         available: usize,
     },
 }
 
-/// A block with a valid checksum, to read from.
+/// Read access to a block with a valid checksum.
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
     block: &'a [u8],
@@ -93,11 +94,11 @@ pub struct Env<'a> {
 }
 
 impl<'a> Env<'a> {
-    /// Checks a block.
+    /// Checks the size and the checksum of a block.
     ///
     /// # Errors
     ///
-    /// When it is too small or its checksum does not match its data.
+    /// When the block is too small or its checksum does not match its data.
     pub fn parse(block: &'a [u8], format: Format) -> Result<Self, EnvError> {
         let (stored, computed) = checksums(block, format)?;
         if stored != computed {
@@ -106,12 +107,12 @@ impl<'a> Env<'a> {
         Ok(Self { block, format })
     }
 
-    /// A block already known to be valid.
+    /// Wraps a block already known to be valid.
     pub(crate) fn trusted(block: &'a [u8], format: Format) -> Self {
         Self { block, format }
     }
 
-    /// The flags byte of a copy of a redundant pair, `None` for a single copy.
+    /// Returns the flags byte of a redundant copy, `None` for a single copy.
     #[must_use]
     pub fn flags(&self) -> Option<u8> {
         match self.format {
@@ -120,14 +121,14 @@ impl<'a> Env<'a> {
         }
     }
 
-    /// The variables in the order of the block, as name and value. Entries without a `=` are
-    /// skipped.
+    /// Returns the variables as name and value, in the order of the block. Skips entries without a
+    /// `=`.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let block = self.block;
         entries(block, self.format).filter_map(move |entry| split(&block[entry]))
     }
 
-    /// The value of a variable; the last one where the name occurs more than once.
+    /// Returns the value of a variable, that of the last entry if the name occurs more than once.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.iter()
@@ -135,14 +136,14 @@ impl<'a> Env<'a> {
             .last()
     }
 
-    /// The bytes that the variables take, end mark included.
+    /// Returns the size in bytes of all variables, including their NULs and the end mark.
     #[must_use]
     pub fn used(&self) -> usize {
         used(self.block, self.format)
     }
 }
 
-/// A block to change. Only [`seal`](Self::seal) writes the checksum.
+/// Write access to a block. Only [`seal`](Self::seal) updates the checksum.
 #[derive(Debug)]
 pub struct EnvMut<'a> {
     block: &'a mut [u8],
@@ -150,7 +151,7 @@ pub struct EnvMut<'a> {
 }
 
 impl<'a> EnvMut<'a> {
-    /// Checks a block to change.
+    /// Checks a block and gives write access to it.
     ///
     /// # Errors
     ///
@@ -160,13 +161,13 @@ impl<'a> EnvMut<'a> {
         Ok(Self { block, format })
     }
 
-    /// A block already known to be valid, or about to become so.
+    /// Wraps a block already known to be valid, or about to become valid.
     pub(crate) fn trusted(block: &'a mut [u8], format: Format) -> Self {
         Self { block, format }
     }
 
-    /// Makes the block an environment without variables, padded with 0xff and sealed; the flags
-    /// byte of a redundant copy becomes 1, the start value of U-Boot's tools.
+    /// Clears the block to an environment without variables, padded with 0xff and sealed. The flags
+    /// byte of a redundant copy becomes 1, the initial value of U-Boot's tools.
     ///
     /// # Errors
     ///
@@ -176,14 +177,14 @@ impl<'a> EnvMut<'a> {
         block.fill(0xff);
         let mut env = Self { block, format };
         let data = env.data();
-        // An empty environment ends as every other does, with two NULs.
+        // An empty environment also ends with two NULs, like any other.
         env.block[data.start..data.end.min(data.start + 2)].fill(0);
         env.set_flags(1);
         env.seal();
         Ok(env)
     }
 
-    /// The block as it is now, to read from.
+    /// Returns the block in its current state for reading.
     #[must_use]
     pub fn as_env(&self) -> Env<'_> {
         Env {
@@ -198,7 +199,7 @@ impl<'a> EnvMut<'a> {
     ///
     /// # Errors
     ///
-    /// When name or value cannot be stored, or the block is full; the block is unchanged then.
+    /// When the name or value cannot be stored, or the block is full. The block is then unchanged.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), SetError> {
         if name.is_empty() || name.bytes().any(|byte| byte == b'=' || byte == 0) {
             return Err(SetError::BadName);
@@ -230,14 +231,14 @@ impl<'a> EnvMut<'a> {
         found
     }
 
-    /// Sets the flags byte of a copy of a redundant pair; does nothing to a single copy.
+    /// Sets the flags byte of a redundant copy; does nothing to a single copy.
     pub fn set_flags(&mut self, flags: u8) {
         if self.format == Format::Redundant {
             self.block[Format::FLAGS_OFFSET] = flags;
         }
     }
 
-    /// Writes the checksum of the present data.
+    /// Computes the checksum of the current data and writes it to the block.
     pub fn seal(&mut self) {
         seal(self.block, self.format);
     }
@@ -246,7 +247,7 @@ impl<'a> EnvMut<'a> {
         self.format.data_offset()..self.block.len()
     }
 
-    /// The last entry of this name in the block, NUL included.
+    /// Returns the byte range of the last entry of this name, including its NUL.
     fn find(&self, name: &str) -> Option<Range<usize>> {
         entries(self.block, self.format)
             .filter(|entry| {
@@ -256,7 +257,7 @@ impl<'a> EnvMut<'a> {
             .map(|entry| entry.start..(entry.end + 1).min(self.block.len()))
     }
 
-    /// The offset after the last entry's NUL.
+    /// Returns the offset after the last entry's NUL.
     fn end_of_entries(&self) -> usize {
         entries(self.block, self.format)
             .last()
@@ -265,8 +266,8 @@ impl<'a> EnvMut<'a> {
             })
     }
 
-    /// Makes room for `length` bytes in place of the entry at `place`, moving the entries after it
-    /// and the end mark. Freed bytes become padding.
+    /// Resizes the entry at `place` to `length` bytes, and moves the entries after it and the end
+    /// mark. Freed bytes become padding.
     fn resize(&mut self, place: Range<usize>, length: usize) -> Result<(), SetError> {
         let data = self.data();
         let old_end = self.end_of_entries();
@@ -291,7 +292,7 @@ impl<'a> EnvMut<'a> {
     }
 }
 
-/// Writes the checksum of a block's data into it.
+/// Computes the checksum of a block's data and writes it to the block.
 ///
 /// # Panics
 ///
@@ -301,7 +302,7 @@ pub fn seal(block: &mut [u8], format: Format) {
     block[..CRC_SIZE].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The stored and the computed checksum.
+/// Returns the stored and the computed checksum.
 fn checksums(block: &[u8], format: Format) -> Result<(u32, u32), EnvError> {
     let too_small = EnvError::TooSmall {
         length: block.len(),
@@ -314,7 +315,7 @@ fn checksums(block: &[u8], format: Format) -> Result<(u32, u32), EnvError> {
     Ok((u32::from_le_bytes(*stored), checksum(data)))
 }
 
-/// The entries of the block in order, without their NULs.
+/// Returns the byte ranges of the entries in order, without their NULs.
 pub(crate) fn entries(
     block: &[u8],
     format: Format,
@@ -335,7 +336,7 @@ pub(crate) fn entries(
     })
 }
 
-/// The bytes of all entries with NULs and the end mark.
+/// Returns the size in bytes of all entries, including their NULs and the end mark.
 fn used(block: &[u8], format: Format) -> usize {
     entries(block, format)
         .map(|entry| entry.len() + 1)
@@ -343,7 +344,7 @@ fn used(block: &[u8], format: Format) -> usize {
         + 1
 }
 
-/// An entry's name and value.
+/// Splits an entry into name and value; `None` without a `=`.
 pub(crate) fn split(entry: &[u8]) -> Option<(&[u8], &[u8])> {
     let equals = entry.iter().position(|byte| *byte == b'=')?;
     Some((&entry[..equals], &entry[equals + 1..]))

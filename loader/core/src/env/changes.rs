@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The variables that the loader writes, and the values that it gives them.
+//! The variables that the loader writes, and their new values.
 
 /// A number from 0 to 9, written as one digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digit(u8);
 
 impl Digit {
-    /// The digit of a number, `None` from 10 on.
+    /// Converts a number, `None` above 9.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
         u8::try_from(number)
@@ -16,14 +16,14 @@ impl Digit {
             .map(Self)
     }
 
-    /// The digit as a character.
+    /// Returns the digit as an ASCII character.
     #[must_use]
     pub fn text(self) -> u8 {
         b'0' + self.0
     }
 }
 
-/// A variable that the loader writes. Each has values of one character.
+/// A variable that the loader writes. All its values are one character long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// `nerves_fw_active`
@@ -39,7 +39,7 @@ pub enum Known {
 }
 
 impl Known {
-    /// All of them.
+    /// All variables, in the order of declaration.
     pub const ALL: [Self; 5] = [
         Self::Active,
         Self::UpgradeAvailable,
@@ -48,7 +48,7 @@ impl Known {
         Self::Booted,
     ];
 
-    /// The variable's name.
+    /// Returns the variable's name in the environment.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -60,8 +60,8 @@ impl Known {
         }
     }
 
-    /// The values that change in place. A variable with another value is added again after the last
-    /// variable, where it counts.
+    /// Returns the values that can be overwritten in place. If a variable has another value, the
+    /// new one is appended as a second entry: the last entry of a name is used.
     #[must_use]
     pub fn legal_values(self) -> &'static [u8] {
         match self {
@@ -72,16 +72,16 @@ impl Known {
     }
 }
 
-/// The variables to write, each with its new value. A variable that is missing and becomes `0` is
-/// not added: it means the same.
+/// The variables to write, each with its new value. A missing variable that becomes `0` is not
+/// added: missing means `0`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// By variable, in the order of [`Known::ALL`].
+    /// The new values, in the order of [`Known::ALL`].
     values: [Option<u8>; Known::ALL.len()],
 }
 
 impl Changes {
-    /// These and one more. `value` is one of the variable's [`legal_values`](Known::legal_values).
+    /// Adds a change. `value` must be one of the variable's [`legal_values`](Known::legal_values).
     #[must_use]
     pub fn with(mut self, known: Known, value: u8) -> Self {
         debug_assert!(known.legal_values().contains(&value));
@@ -89,7 +89,7 @@ impl Changes {
         self
     }
 
-    /// The variables with their new values.
+    /// Returns the variables with their new values.
     pub fn iter(&self) -> impl Iterator<Item = (Known, u8)> {
         let changes = Known::ALL.into_iter().zip(self.values);
         changes.filter_map(|(known, value)| Some((known, value?)))

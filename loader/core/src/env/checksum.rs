@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The CRC-32 of the environment (polynomial 0x04c11db7, reflected, as in IEEE 802.3 and zlib), and
-//! how a change of a few bytes changes it.
+//! the effect of changing a few bytes on it.
 //!
-//! CRC-32 is linear: for data of one length, `crc(a ^ d) = crc(a) ^ e(d)`, where the effect `e`
-//! depends on the changed bits and on how far they are from the end. Effects of changes at
-//! different offsets add up by xor, so that many combinations of changes cost one pass over the
-//! block together.
+//! CRC-32 is linear: for data of equal length, `crc(a ^ d) = crc(a) ^ e(d)`, where the effect `e`
+//! depends on the changed bits and their distance from the end. Effects of changes at different
+//! offsets combine by XOR, so many combinations of changes can be tried after one pass over the
+//! block.
 
 use crc32fast::Hasher;
 
-/// The CRC-32 of `data`. Not inlined: in each inlined copy the compiler would have to prove anew
-/// that the 16 KiB of tables for CPUs without CRC instructions are not needed.
+/// Computes the CRC-32 of `data`. Not inlined: otherwise the compiler would have to prove for each
+/// inlined copy that the 16 KiB of tables for CPUs without CRC instructions are not needed.
 #[inline(never)]
 pub(crate) fn checksum(data: &[u8]) -> u32 {
     #[cfg(test)]
@@ -19,15 +19,16 @@ pub(crate) fn checksum(data: &[u8]) -> u32 {
     crc32fast::hash(data)
 }
 
-/// The effect on the checksum of replacing `old` by `new`, of the same length, `after` bytes before
-/// the end of the data.
+/// Returns the effect on the checksum of replacing `old` with `new`, which has the same length and
+/// ends `after` bytes before the end of the data.
 pub(crate) fn effect(old: &[u8], new: &[u8], after: usize) -> u32 {
     debug_assert_eq!(old.len(), new.len());
     joined(checksum(old) ^ checksum(new), 0, after)
 }
 
-/// The checksum of data whose first part has the checksum `first`, and the rest, `length` bytes,
-/// `rest`: `first` multiplied by x^(8 * length) modulo the polynomial, plus `rest`.
+/// Returns the checksum of two concatenated parts from their checksums `first` and `rest`, where
+/// the second part has `length` bytes: `first` multiplied by x^(8 * length) modulo the polynomial,
+/// plus `rest`.
 #[inline(never)]
 pub(crate) fn joined(first: u32, rest: u32, length: usize) -> u32 {
     let mut crc = Hasher::new_with_initial(first);
@@ -50,7 +51,7 @@ pub(crate) mod work {
         BYTES.set(BYTES.get() + bytes);
     }
 
-    /// How many bytes `run` reads to compute checksums.
+    /// Returns the number of bytes that `run` reads to compute checksums.
     pub(crate) fn bytes_read(run: impl FnOnce()) -> usize {
         let before = BYTES.get();
         run();
@@ -87,7 +88,7 @@ mod tests {
         }
     }
 
-    /// The largest environment has 512 KiB.
+    /// Uses the size of the largest environment, 512 KiB.
     #[test]
     fn the_effect_of_a_distant_change_is_exact() {
         let mut data = std::vec![0xff; 512 << 10];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The U-Boot environment: read, chosen among copies, repaired, changed and written.
+//! Reads, chooses among copies, repairs, changes and writes the U-Boot environment.
 
 pub mod block;
 pub mod changes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Opens an environment that was read from a disk: chooses the newer of two copies, or repairs a
-//! single copy that a power cut tore.
+//! single copy torn by a power cut.
 
 use core::fmt;
 
@@ -10,25 +10,24 @@ use crate::env::place::{EnvCopy, active_copy};
 use crate::env::repair::{Repair, repair};
 use crate::env::writer::{Sectors, Writer};
 
-/// An environment that can be used. It borrows nothing: the blocks it was read into are given to
-/// [`writer`](Self::writer).
+/// A usable environment. Borrows nothing: the caller passes its blocks to [`writer`](Self::writer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A single copy, which differs from the disk in the dirty sectors.
+    /// A single copy. It differs from the disk in the dirty sectors.
     Single { dirty: Sectors, is_repaired: bool },
     /// A redundant pair.
     Redundant {
         active: EnvCopy,
-        /// Whether the other copy's block holds what the disk holds.
+        /// Whether the inactive copy's block in memory matches the disk.
         is_other_known: bool,
     },
 }
 
 impl Opened {
-    /// The active copy.
+    /// Returns the active copy.
     #[must_use]
     pub fn active(&self) -> EnvCopy {
         match self.0 {
@@ -37,8 +36,8 @@ impl Opened {
         }
     }
 
-    /// Whether a torn write was completed or undone in memory. The environment must then be written
-    /// before anything else.
+    /// Whether a torn write was completed or undone in memory. The caller must then write the
+    /// environment before anything else.
     #[must_use]
     pub fn is_repaired(&self) -> bool {
         matches!(
@@ -50,8 +49,8 @@ impl Opened {
         )
     }
 
-    /// The environment in its blocks: those that [`single`] or [`redundant`] opened, unchanged
-    /// since. `second` is not used where there is a single copy.
+    /// Returns a writer for the environment. `first` and `second` must be the blocks that
+    /// [`single`] or [`redundant`] opened, unchanged since; `second` is ignored for a single copy.
     #[must_use]
     pub fn writer<'a>(&self, first: &'a mut [u8], second: &'a mut [u8]) -> Writer<'a> {
         match self.0 {
@@ -70,15 +69,15 @@ impl Opened {
     }
 }
 
-/// The invalid copy of a redundant pair, and why; the next write repairs it.
+/// The invalid copy of a redundant pair, and its error. The next write repairs the copy.
 pub type InvalidCopy<E> = (EnvCopy, CopyError<E>);
 
 /// Why a copy of a pair is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyError<E> {
-    /// It could not be read.
+    /// The copy could not be read.
     Read(E),
-    /// It is not valid.
+    /// The copy is not a valid environment.
     Env(EnvError),
 }
 
@@ -113,17 +112,18 @@ impl fmt::Display for Broken {
 /// Why both copies of a pair are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BothBroken<E> {
-    /// The reason of the first copy.
+    /// The error of the first copy.
     pub first: CopyError<E>,
-    /// The reason of the second one.
+    /// The error of the second copy.
     pub second: CopyError<E>,
 }
 
-/// Opens a single copy that was read from the disk. Repairs it in memory where a power cut tore it.
+/// Opens a single copy that was read from the disk. If a power cut tore the copy, repairs it in
+/// memory.
 ///
 /// # Errors
 ///
-/// When it is not valid and cannot be repaired.
+/// When the copy is invalid and cannot be repaired.
 pub fn single(block: &mut [u8]) -> Result<Opened, Broken> {
     let opened = |dirty, is_repaired| Opened(Kind::Single { dirty, is_repaired });
     let Err(error) = Env::parse(block, Format::Single) else {
@@ -142,7 +142,7 @@ pub fn single(block: &mut [u8]) -> Result<Opened, Broken> {
     }
 }
 
-/// Opens a redundant pair that was read from the disk; `read` has the result of reading each copy.
+/// Opens a redundant pair that was read from the disk. `read` is the result of reading each copy.
 ///
 /// # Errors
 ///

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Where the copies of an environment lie on the disk, and which of two is the active one.
+//! The places of an environment's copies on the disk, and the choice of the active one.
 
 use thiserror::Error;
 
 use crate::env::block::Format;
 use crate::units::{BLOCK_SIZE, Bytes, Count, Lba};
 
-/// One copy of a redundant pair. A single copy is the first.
+/// A copy of an environment. A single copy is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvCopy {
-    /// The one at the first LBA.
+    /// The copy at [`EnvPlace::lba`].
     First,
-    /// The one at the redundant LBA.
+    /// The copy at [`EnvPlace::redundant_lba`].
     Second,
 }
 
 impl EnvCopy {
-    /// The other one.
+    /// Returns the other copy.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -27,8 +27,8 @@ impl EnvCopy {
     }
 }
 
-/// Which of two valid copies is the newer, by their flags bytes: the one that is ahead on the
-/// circle of 256 values. The first one where they are equal or opposite.
+/// Returns the newer of two valid copies by their flags bytes: the one that is ahead, counted
+/// modulo 256, or the first if they are equal or 128 apart.
 #[must_use]
 pub fn newer(first: u8, second: u8) -> EnvCopy {
     let ahead = second.wrapping_sub(first);
@@ -39,9 +39,9 @@ pub fn newer(first: u8, second: u8) -> EnvCopy {
     }
 }
 
-/// Chooses the active copy of a redundant pair, from the flags byte of each valid copy and the
-/// error of each invalid one. Returns the active copy, and the other with its error where that
-/// one is invalid.
+/// Chooses the active copy of a redundant pair from the flags byte of each valid copy and the error
+/// of each invalid one. Returns the active copy, and the other copy with its error if that one is
+/// invalid.
 ///
 /// # Errors
 ///
@@ -62,19 +62,19 @@ pub fn active_copy<E>(
     }
 }
 
-/// Where an environment lies on a disk.
+/// The place of an environment on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnvPlace {
     /// The first block of the first copy, or of the only one.
     pub lba: Lba,
-    /// The size of each copy: whole blocks, not 0.
+    /// The size of each copy: a multiple of 512 bytes, not 0.
     pub size: Bytes,
     /// The first block of the second copy of a redundant pair.
     pub redundant_lba: Option<Lba>,
 }
 
 impl EnvPlace {
-    /// How each copy is laid out.
+    /// Returns the layout of each copy.
     #[must_use]
     pub const fn format(&self) -> Format {
         match self.redundant_lba {
@@ -83,7 +83,7 @@ impl EnvPlace {
         }
     }
 
-    /// The first block of a copy; that of the only copy where there is no second.
+    /// Returns the first block of a copy; that of the only copy if there is no second.
     #[must_use]
     pub fn lba_of(&self, copy: EnvCopy) -> Lba {
         match copy {
@@ -92,14 +92,14 @@ impl EnvPlace {
         }
     }
 
-    /// The size of all copies together.
+    /// Returns the size of all copies together.
     #[must_use]
     pub fn total_size(&self) -> Bytes {
         let copies = 1 + u64::from(self.redundant_lba.is_some());
         Bytes(self.size.0.saturating_mul(copies))
     }
 
-    /// Checks that an environment can lie there.
+    /// Checks that an environment can be stored at this place.
     ///
     /// # Errors
     ///
@@ -129,10 +129,10 @@ impl EnvPlace {
     }
 }
 
-/// Why an environment cannot lie at a place.
+/// Why an environment cannot be stored at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EnvPlaceError {
-    /// The size is not a number of whole blocks.
+    /// The size is 0 or not a multiple of 512 bytes.
     #[error("the environment's size is {size} bytes; it must be a multiple of 512, and not 0")]
     Size {
         /// The size in bytes.
@@ -153,7 +153,7 @@ pub enum EnvPlaceError {
         lba: Lba,
         /// The second copy's block number.
         redundant: Lba,
-        /// The blocks of each copy.
+        /// The number of blocks of each copy.
         blocks: Count,
     },
 }
@@ -162,8 +162,8 @@ pub enum EnvPlaceError {
 mod tests {
     use super::*;
 
-    /// U-Boot's own rule (`env/common.c`, `env_import_redund`), which compares the plain numbers
-    /// and knows one wrap.
+    /// U-Boot's rule (`env/common.c`, `env_import_redund`), which compares the numbers directly and
+    /// handles only the wrap from 255 to 0.
     fn u_boot_newer(first: u8, second: u8) -> EnvCopy {
         match (first, second) {
             (255, 0) => EnvCopy::Second,

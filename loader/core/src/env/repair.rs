@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The repair of a single copy that a power cut tore: some sectors of a write reached the disk and
-//! some did not, so that the checksum fits neither the old nor the new state.
+//! Repairs a single copy torn by a power cut: only some sectors of a write reached the disk, so the
+//! data is neither the old nor the new state, and its checksum does not match.
 //!
-//! The loader's own writes change a few known characters, or add one known variable
-//! ([`crate::env::writer`]). So this module tries every state that such a write can have started
-//! from or led to. Where **exactly one** of them has the stored checksum, it is the state before or
+//! The loader's own writes change a few known characters, or append one known variable
+//! ([`crate::env::writer`]). This module therefore tries every state that can precede or follow
+//! such a write. If **exactly one** of them has the stored checksum, it is the state before or
 //! after the write. Torn writes of other programs, which move variables around, are not repaired.
 //!
-//! There can be 20,000 states. Each is a sum of changes whose effects on the checksum are computed
+//! There can be 20,000 states. Each combines changes whose effects on the checksum are computed
 //! once (`env::checksum`), so the search never reads the whole block.
 
 use crate::env::block::{Format, entries};
@@ -18,11 +18,11 @@ use crate::env::writer::{
     PADDING, SECTOR, Sectors, TAIL, end_of_entries, entry_length, find, is_legal, write_entry,
 };
 
-/// Only a single copy is repaired: of a redundant pair the other copy is whole.
+/// Only single copies are repaired: of a redundant pair, the other copy is intact.
 const FORMAT: Format = Format::Single;
 
-/// The variables that a write may have added, with their values. A count above 1 is added only
-/// where there is one already that is not one digit.
+/// The variables that a write may have added, with their values. A `bootcount` above 1 is added
+/// only if there is one already that is not a single digit.
 const ADDED: [(Known, u8); 11] = [
     (Known::Booted, b'1'),
     (Known::Bootcount, b'0'),
@@ -37,23 +37,23 @@ const ADDED: [(Known, u8); 11] = [
     (Known::Bootcount, b'9'),
 ];
 
-/// The length of [`ADDED`] without such a count.
+/// The length of [`ADDED`] without the counts above 1.
 const ADDED_ANEW: usize = 3;
 
-/// The most values that a variable has.
+/// The maximum number of legal values of a variable.
 const MAX_VALUES: usize = 10;
 
-/// The most entries that are taken for the start of an added variable.
+/// The maximum number of entries to try as the start of an added variable.
 const MAX_BEGUN: usize = 4;
 
-/// How many states have the stored checksum.
+/// The result of a repair, by the number of states that have the stored checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// One: the block has been changed to it, in these sectors.
+    /// One: the block was changed to this state, in these sectors.
     Repaired(Sectors),
-    /// None: the block is broken in another way. It is as it was.
+    /// None: the block is damaged in another way. It is unchanged.
     NoMatch,
-    /// More than one: nothing is guessed. The block is as it was.
+    /// More than one: the repair does not guess. The block is unchanged.
     Ambiguous,
 }
 
@@ -62,7 +62,7 @@ pub enum Repair {
 #[must_use]
 #[inline(never)]
 pub fn repair(block: &mut [u8], stored: u32, computed: u32) -> Repair {
-    // The loader writes only where there is an active slot, and leaves that variable in its place.
+    // The loader writes only if `nerves_fw_active` is set, and changes it in place.
     if find(block, FORMAT, Known::Active).is_none() {
         return Repair::NoMatch;
     }
@@ -85,19 +85,19 @@ pub fn repair(block: &mut [u8], stored: u32, computed: u32) -> Repair {
     }
 }
 
-/// A state, as its differences from the block: the tail after the last variable, and one character
-/// for each known variable.
+/// A candidate state, as its differences from the block: the tail after the last variable, and one
+/// character for each known variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     tail_at: usize,
     tail: [u8; TAIL],
     tail_length: usize,
-    /// Offset and value.
+    /// The offset of each variable's value, and the value.
     values: [Option<(usize, u8)>; Known::ALL.len()],
 }
 
 impl State {
-    /// Changes the block to this state.
+    /// Changes the block to this state, and marks the sectors that differ.
     fn put(&self, block: &mut [u8], sectors: &mut Sectors) {
         let mut set = |at: usize, byte: u8| {
             if block[at] != byte {
@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    /// The byte at an offset of the block in this state.
+    /// Returns the byte at an offset of the block in this state.
     fn byte(&self, block: &[u8], at: usize) -> u8 {
         let value = self.values.iter().flatten().find(|(place, _)| *place == at);
         let tail = at
@@ -126,14 +126,15 @@ impl State {
             .unwrap_or(block[at])
     }
 
-    /// The offsets in which it may differ from the block.
+    /// Returns the offsets at which this state may differ from the block.
     fn offsets(&self) -> impl Iterator<Item = usize> {
         let values = self.values.into_iter().flatten().map(|(at, _)| at);
         (self.tail_at..self.tail_at + self.tail_length).chain(values)
     }
 }
 
-/// Whether an added variable starts here whose end, the end mark included, lies in the next sector.
+/// Whether an added variable with its end mark starts at `start` and crosses the end of the sector.
+/// Compares only the bytes in this sector.
 #[inline(never)]
 fn is_begun(block: &[u8], start: usize) -> bool {
     let in_sector = SECTOR - start % SECTOR;
@@ -144,18 +145,18 @@ fn is_begun(block: &[u8], start: usize) -> bool {
     })
 }
 
-/// Variables that end at an offset, and the effects of their values on the checksum.
-struct Variables {
+/// The known variables before the offset `end`, and the effects of their values on the checksum.
+struct TrialVariables {
     end: usize,
-    /// The offset of each variable's value, where that may change in place.
+    /// The offset of each variable's value, if it can be overwritten in place.
     places: [Option<usize>; Known::ALL.len()],
-    /// By variable and value, the effect of that value in place of the present one.
+    /// The effect of each legal value in place of the current one, by variable.
     effects: [[u32; MAX_VALUES]; Known::ALL.len()],
-    /// What a write may have added after them.
+    /// The variables that a write may have added at `end`.
     added: &'static [(Known, u8)],
 }
 
-impl Variables {
+impl TrialVariables {
     #[inline(never)]
     fn ending_at(block: &[u8], end: usize) -> Self {
         let before = &block[..end];
@@ -192,20 +193,20 @@ struct Search<'a> {
     wanted: u32,
     found: Option<State>,
     is_ambiguous: bool,
-    /// How many entries begin as an added variable does.
+    /// The number of entries that begin like an added variable.
     begun: usize,
 }
 
 impl Search<'_> {
     fn run(&mut self) {
-        // Where the variables ended before the write: at the end mark, or, where the cut left a
-        // part of an added variable, before the last one or two entries that the block
-        // seems to have now.
+        // Before the write, the variables ended at the end mark or, if the cut left part of an
+        // added variable, before one of the last two entries that the block now seems to have.
         let (mut last, mut last_but_one) = (None, None);
         for entry in entries(self.block, FORMAT) {
             last_but_one = last;
             last = Some(entry.start);
-            // What follows may be bytes of another writer, in any number of entries.
+            // Stale bytes of another writer may follow an incomplete variable, as any number of
+            // entries.
             if self.begun < MAX_BEGUN && is_begun(self.block, entry.start) {
                 self.begun += 1;
                 self.try_end(entry.start, true);
@@ -217,11 +218,11 @@ impl Search<'_> {
         }
     }
 
-    /// Tries the states in which the variables ended at an offset before the write: with stale
-    /// bytes of another writer after them only, or also with padding.
+    /// Tries the states in which the variables ended at the offset `end` before the write: followed
+    /// by stale bytes of another writer only, or also by padding.
     #[inline(never)]
     fn try_end(&mut self, end: usize, only_stale: bool) {
-        let variables = &Variables::ending_at(self.block, end);
+        let variables = &TrialVariables::ending_at(self.block, end);
         let room = self.block.len() - end;
         for (known, value) in variables.added {
             let mut added = [0; TAIL];
@@ -241,14 +242,14 @@ impl Search<'_> {
                 bare[0] = 0;
                 self.try_tail(variables, bare, TAIL.min(room));
             }
-            // The block as it is, with all that follows its end mark.
+            // The block as it is, including everything after its end mark.
             self.try_tail(variables, [0; TAIL], 0);
         }
     }
 
-    /// Tries all values of the known variables before a tail.
+    /// Tries all values of the known variables, followed by a tail.
     #[inline(never)]
-    fn try_tail(&mut self, variables: &Variables, tail: [u8; TAIL], tail_length: usize) {
+    fn try_tail(&mut self, variables: &TrialVariables, tail: [u8; TAIL], tail_length: usize) {
         let tail_at = variables.end;
         let after = self.block.len() - tail_at - tail_length;
         let present = &self.block[tail_at..][..tail_length];
@@ -264,7 +265,13 @@ impl Search<'_> {
 
     /// Tries all values of the known variables from number `index` on; `effect` is that of the
     /// values before them and of the tail.
-    fn try_values(&mut self, variables: &Variables, state: &mut State, index: usize, effect: u32) {
+    fn try_values(
+        &mut self,
+        variables: &TrialVariables,
+        state: &mut State,
+        index: usize,
+        effect: u32,
+    ) {
         let Some(known) = Known::ALL.get(index) else {
             if effect == self.wanted {
                 self.accept(state);
@@ -281,7 +288,7 @@ impl Search<'_> {
         }
     }
 
-    /// A state has the stored checksum.
+    /// Records a state that has the stored checksum.
     fn accept(&mut self, state: &State) {
         match &self.found {
             None => self.found = Some(*state),
@@ -310,7 +317,7 @@ mod tests {
     use crate::env::checksum::work;
     use crate::env::repair_oracle;
 
-    /// A sealed block of these variables in which a count was changed without the checksum.
+    /// Returns a block of these variables whose `bootcount` was changed after the block was sealed.
     fn torn(variables: &[u8], length: usize) -> Vec<u8> {
         let mut block = vec![0xff; length];
         let data = FORMAT.data_offset();
@@ -321,7 +328,7 @@ mod tests {
         block
     }
 
-    /// Repairs as [`crate::env::open`] does.
+    /// Repairs a block as [`crate::env::open`] does.
     fn checked(block: &mut [u8]) -> Repair {
         match Env::parse(block, FORMAT) {
             Err(EnvError::BadCrc { stored, computed }) => repair(block, stored, computed),
@@ -335,14 +342,15 @@ mod tests {
         assert!(matches!(checked(&mut block), Repair::Repaired(_)));
         let count = find(&block, FORMAT, Known::Bootcount).unwrap();
         assert_eq!(block[count], *b"1");
-        // Without an active slot there is nothing to write.
+        // Without an active slot, the loader writes nothing.
         let before = torn(b"bootcount=1\0nerves_fw_passive=a\0\0", 2 * SECTOR);
         let mut block = before.clone();
         assert_eq!(checked(&mut block), Repair::NoMatch);
         assert_eq!(block, before);
     }
 
-    /// Every known variable is there, and the count is not one digit: the most states there are.
+    /// Sets every known variable, with a count of one and of two digits: the largest numbers of
+    /// states.
     #[test]
     fn no_search_reads_as_much_as_the_block_again() {
         for count in ["1", "12"] {
@@ -362,7 +370,7 @@ mod tests {
         }
     }
 
-    /// A variable with a value, or bytes as another writer leaves them.
+    /// A variable with a value, or an entry of another writer.
     fn entry() -> impl Strategy<Value = Vec<u8>> {
         let known = prop::sample::select(&Known::ALL[..]).prop_flat_map(|known| {
             prop_oneof![
@@ -378,14 +386,15 @@ mod tests {
         ]
     }
 
-    /// What a cut may do to a sealed block, and what it cannot have done.
+    /// A change to a sealed block: some can result from a power cut, others cannot.
     #[derive(Clone, Debug)]
     enum Tear {
         /// The value of a variable becomes another legal one.
         Value(prop::sample::Index, prop::sample::Index),
-        /// A variable is added after the last, its bytes from the next sector's start on missing.
+        /// A variable is appended. If true, its bytes from the start of the next sector on are
+        /// missing.
         Added(prop::sample::Index, bool),
-        /// A byte somewhere becomes another.
+        /// A byte at any offset is replaced.
         Byte(prop::sample::Index, u8),
     }
 
@@ -470,9 +479,9 @@ mod tests {
             };
             let mut expected = block.clone();
             let by_search = match repair_oracle::repair(&mut expected) {
-                repair_oracle::Repair::Repaired(sectors) => Repair::Repaired(sectors),
-                repair_oracle::Repair::NoMatch => Repair::NoMatch,
-                repair_oracle::Repair::Ambiguous => Repair::Ambiguous,
+                repair_oracle::Verdict::Repaired(sectors) => Repair::Repaired(sectors),
+                repair_oracle::Verdict::NoMatch => Repair::NoMatch,
+                repair_oracle::Verdict::Ambiguous => Repair::Ambiguous,
             };
             prop_assert_eq!(repair(&mut block, stored, computed), by_search);
             prop_assert_eq!(block, expected);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The repair of a torn single copy by plain search: each candidate state is put into the block and
-//! the whole block's checksum computed. Slow and simple; [`crate::env::repair`] is tested against
-//! it.
+//! Repairs a torn single copy by brute force: puts each candidate state into the block and computes
+//! the checksum of the whole block. Slow and simple; [`crate::env::repair`] is tested against it.
 
 use crate::env::block::{Format, entries};
 use crate::env::changes::Known;
@@ -12,8 +11,8 @@ use crate::env::writer::{
 
 const FORMAT: Format = Format::Single;
 
-/// The variables that a write may have added, with the values it gives them. A count above 1 is
-/// added only where there is one already that is not one digit.
+/// The variables that a write may have added, with their values. A `bootcount` above 1 is added
+/// only if there is one already that is not a single digit.
 const ADDED: [(Known, u8); 11] = [
     (Known::Booted, b'1'),
     (Known::Bootcount, b'0'),
@@ -27,13 +26,13 @@ const ADDED: [(Known, u8); 11] = [
     (Known::Bootcount, b'8'),
     (Known::Bootcount, b'9'),
 ];
-/// How many of them there are without such a count.
+/// The length of [`ADDED`] without the counts above 1.
 const ADDED_ANEW: usize = 3;
 
-/// How many states have the stored checksum.
+/// The result of a repair, by the number of states that have the stored checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repair {
-    /// One: the block has been changed to it, in these sectors.
+pub(crate) enum Verdict {
+    /// One: the block was changed to this state, in these sectors.
     Repaired(Sectors),
     /// None.
     NoMatch,
@@ -41,15 +40,15 @@ pub(crate) enum Repair {
     Ambiguous,
 }
 
-/// Tries to repair a block whose checksum does not fit.
-pub(crate) fn repair(block: &mut [u8]) -> Repair {
+/// Tries to repair a block whose checksum does not match its data.
+pub(crate) fn repair(block: &mut [u8]) -> Verdict {
     let Some(stored) = block.first_chunk().copied().map(u32::from_le_bytes) else {
-        return Repair::NoMatch;
+        return Verdict::NoMatch;
     };
     if find(block, FORMAT, Known::Active).is_none() {
-        return Repair::NoMatch;
+        return Verdict::NoMatch;
     }
-    let mut search = Search {
+    let mut search = BruteForce {
         block,
         stored,
         found: None,
@@ -57,29 +56,29 @@ pub(crate) fn repair(block: &mut [u8]) -> Repair {
     };
     search.run();
     match (search.found, search.ambiguous) {
-        (_, true) => Repair::Ambiguous,
-        (None, false) => Repair::NoMatch,
+        (_, true) => Verdict::Ambiguous,
+        (None, false) => Verdict::NoMatch,
         (Some(state), false) => {
             let mut sectors = Sectors::default();
             state.put(search.block, &mut sectors);
-            Repair::Repaired(sectors)
+            Verdict::Repaired(sectors)
         }
     }
 }
 
-/// What a state differs in from the block: the tail behind the last variable, and one character for
-/// each known variable.
+/// A candidate state, as its differences from the block: the tail after the last variable, and one
+/// character for each known variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
+struct TornState {
     tail_at: usize,
     tail: [u8; TAIL],
     tail_length: usize,
-    /// Offset and value.
+    /// The offset of each variable's value, and the value.
     values: [Option<(usize, u8)>; Known::ALL.len()],
 }
 
-impl State {
-    /// Changes the block to this state.
+impl TornState {
+    /// Changes the block to this state, and marks the sectors that differ.
     fn put(&self, block: &mut [u8], sectors: &mut Sectors) {
         let mut set = |at: usize, byte: u8| {
             if block[at] != byte {
@@ -95,7 +94,7 @@ impl State {
         }
     }
 
-    /// The state of the block as it is, in the places that this state changes.
+    /// Returns the current bytes of the block at the offsets of this state.
     fn read(&self, block: &[u8]) -> Self {
         let mut read = *self;
         for (at, byte) in (self.tail_at..).zip(&mut read.tail[..self.tail_length]) {
@@ -107,7 +106,7 @@ impl State {
         read
     }
 
-    /// The byte at an offset of the block in this state.
+    /// Returns the byte at an offset of the block in this state.
     fn byte(&self, block: &[u8], at: usize) -> u8 {
         let value = self.values.iter().flatten().find(|(place, _)| *place == at);
         let tail = at
@@ -120,14 +119,15 @@ impl State {
             .unwrap_or(block[at])
     }
 
-    /// The offsets in which it may differ from the block.
+    /// Returns the offsets at which this state may differ from the block.
     fn offsets(&self) -> impl Iterator<Item = usize> {
         let values = self.values.into_iter().flatten().map(|(at, _)| at);
         (self.tail_at..self.tail_at + self.tail_length).chain(values)
     }
 }
 
-/// Whether an added variable starts here whose end, the end mark included, lies in the next sector.
+/// Whether an added variable with its end mark starts at `start` and crosses the end of the sector.
+/// Compares only the bytes in this sector.
 fn is_begun(block: &[u8], start: usize) -> bool {
     let in_sector = SECTOR - start % SECTOR;
     ADDED.into_iter().any(|(known, value)| {
@@ -137,21 +137,21 @@ fn is_begun(block: &[u8], start: usize) -> bool {
     })
 }
 
-struct Search<'a> {
+struct BruteForce<'a> {
     block: &'a mut [u8],
     stored: u32,
-    found: Option<State>,
+    found: Option<TornState>,
     ambiguous: bool,
 }
 
-impl Search<'_> {
+impl BruteForce<'_> {
     fn run(&mut self) {
-        // Where the variables ended before the write: at the end mark, or, where the cut left a
-        // part of an added variable, before the last one or two entries that the block
-        // seems to have now.
+        // Before the write, the variables ended at the end mark or, if the cut left part of an
+        // added variable, before one of the last two entries that the block now seems to have.
         let end = end_of_entries(self.block, FORMAT);
         let (mut last, mut last_but_one) = (None, None);
-        // What stands behind it may be bytes of another writer, in any number of entries.
+        // Stale bytes of another writer may follow an incomplete variable, as any number of
+        // entries.
         let mut begun = [None; 4];
         for entry in entries(self.block, FORMAT) {
             last_but_one = last;
@@ -180,12 +180,12 @@ impl Search<'_> {
                 }
             }
             self.try_before_stale_bytes(tail_at);
-            // The block as it is, with all that stands behind its end mark.
+            // The block as it is, including everything after its end mark.
             self.try_tail(tail_at, [0; TAIL], 0);
         }
     }
 
-    /// What a write may have added behind the variables that end here.
+    /// Returns the variables that a write may have added at `tail_at`.
     fn added(&self, tail_at: usize) -> &'static [(Known, u8)] {
         match find(&self.block[..tail_at], FORMAT, Known::Bootcount) {
             Some(count) if !is_legal(Known::Bootcount, &self.block[count.clone()]) => &ADDED,
@@ -193,7 +193,7 @@ impl Search<'_> {
         }
     }
 
-    /// Tries the added variables before bytes that another writer left behind the end mark.
+    /// Tries the added variables, followed by stale bytes of another writer.
     fn try_before_stale_bytes(&mut self, tail_at: usize) {
         for (known, value) in self.added(tail_at) {
             let length = entry_length(*known) + 1;
@@ -205,9 +205,9 @@ impl Search<'_> {
         }
     }
 
-    /// Tries all values of the known variables before a tail.
+    /// Tries all values of the known variables, followed by a tail.
     fn try_tail(&mut self, tail_at: usize, tail: [u8; TAIL], tail_length: usize) {
-        let mut state = State {
+        let mut state = TornState {
             tail_at,
             tail,
             tail_length,
@@ -222,7 +222,7 @@ impl Search<'_> {
         self.try_values(&mut state, &places, 0);
     }
 
-    fn try_values(&mut self, state: &mut State, places: &[Option<usize>], index: usize) {
+    fn try_values(&mut self, state: &mut TornState, places: &[Option<usize>], index: usize) {
         let Some(place) = places.get(index) else {
             self.try_state(state);
             return;
@@ -237,7 +237,7 @@ impl Search<'_> {
         }
     }
 
-    fn try_state(&mut self, state: &State) {
+    fn try_state(&mut self, state: &TornState) {
         if self.checksum_of(state) != self.stored {
             return;
         }
@@ -253,8 +253,8 @@ impl Search<'_> {
         }
     }
 
-    /// The checksum of the block in this state.
-    fn checksum_of(&mut self, state: &State) -> u32 {
+    /// Computes the checksum of the block in this state.
+    fn checksum_of(&mut self, state: &TornState) -> u32 {
         let before = state.read(self.block);
         state.put(self.block, &mut Sectors::default());
         let crc = crc32fast::hash(&self.block[FORMAT.data_offset()..]);

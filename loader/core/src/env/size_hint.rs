@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A guess for an environment whose checksum does not fit: the usual size, as a single copy or as
-//! one of a redundant pair, for which it would.
+//! Guesses the layout of an environment whose checksum is wrong: tries the usual sizes, as a single
+//! copy and as one copy of a redundant pair.
 
 use core::fmt;
 
@@ -10,13 +10,13 @@ use crate::env::block::Format;
 use crate::env::checksum::{checksum, joined};
 use crate::units::Count;
 
-/// The smallest usual size in bytes. The others are powers of two.
+/// The smallest size to try in bytes. Each of the others is twice the one before.
 const SMALLEST: usize = 4 << 10;
 
-/// The largest usual size in bytes.
+/// The largest size to try in bytes.
 const LARGEST: usize = 512 << 10;
 
-/// A layout and size that the checksum of an environment fits.
+/// A layout and size for which the checksum of an environment is correct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SizeHint {
     /// The layout.
@@ -26,15 +26,14 @@ pub struct SizeHint {
 }
 
 impl SizeHint {
-    /// Tries the usual sizes, as far as there are bytes: 4 KiB to 512 KiB. `bytes` are those on the
-    /// disk from the start of the environment on; more of them than the assumed size make
-    /// larger sizes possible.
+    /// Tries the usual sizes: the powers of two from 4 KiB to 512 KiB, as far as `bytes` reaches.
+    /// `bytes` starts at the environment on the disk and may extend beyond its assumed size.
     #[must_use]
     #[inline(never)]
     pub fn find(bytes: &[u8]) -> Option<Self> {
         let stored = u32::from_le_bytes(*bytes.first_chunk()?);
         for format in [Format::Single, Format::Redundant] {
-            // Each size adds its last half to the checksum of the size before.
+            // The checksum of each size is that of the size before, extended by the second half.
             let (mut crc, mut start, mut size) = (0, format.data_offset(), SMALLEST);
             while size <= LARGEST
                 && let Some(part) = bytes.get(start..size)
@@ -51,7 +50,7 @@ impl SizeHint {
     }
 }
 
-/// As the loader's settings for it, in the form of `imagegen loader --set`.
+/// Formats the hint as settings of the loader, in the syntax of `imagegen loader --set`.
 impl fmt::Display for SizeHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let redundant = match self.format {
@@ -78,7 +77,7 @@ mod tests {
     use super::*;
     use crate::env::block::{EnvMut, seal};
 
-    /// An environment of this size, followed by other bytes of the disk.
+    /// Returns a disk of `total` bytes that starts with an environment of `size` bytes.
     fn disk(format: Format, size: usize, total: usize) -> Vec<u8> {
         let mut disk: Vec<u8> = (0..total).map(|at| (at * 7 % 251) as u8).collect();
         EnvMut::clear(&mut disk[..size], format)

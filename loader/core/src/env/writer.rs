@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Writes the environment with as little change as possible: a value changes in place, a missing
-//! variable is appended after the last one, and nothing else moves. A write then touches few
-//! sectors, and a power cut between two of them leaves one of a handful of states, which
-//! [`crate::env::repair`] can tell apart.
+//! Writes the environment with as little change as possible: a value is overwritten in place, a
+//! missing variable is appended after the last one, and nothing else moves. A write therefore
+//! changes few sectors, and a power cut between two of them leaves one of a few states, which
+//! [`crate::env::repair`] can distinguish.
 
 use core::ops::Range;
 
 use thiserror::Error;
 
-use crate::display::{Decimal, Word};
+use crate::display::Word;
 use crate::env::block::{Env, EnvMut, Format, entries, split};
 use crate::env::changes::{Changes, Known};
 use crate::env::place::EnvCopy;
+use crate::units::Count;
 
-/// The size in bytes of a sector, which a disk writes as a whole or not at all.
+/// The size in bytes of a sector, which a disk writes completely or not at all.
 pub const SECTOR: usize = 512;
 
 /// The block has no room for a new variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no room in the environment for {}: it needs {} bytes, and {} are free", Word(name), Decimal(*needed as u64), Decimal(*available as u64))]
+#[error("no room in the environment for {}: it needs {} bytes, and {} are free", Word(name), Count::from(*needed), Count::from(*available))]
 pub struct NoRoom {
-    /// The variable.
+    /// The variable's name.
     pub name: &'static str,
-    /// The bytes it needs, its NUL included.
+    /// The size of its entry in bytes, including the NUL.
     pub needed: usize,
-    /// The bytes between the end mark and the end of the block.
+    /// The number of bytes between the end mark and the end of the block.
     pub available: usize,
 }
 
@@ -35,11 +36,11 @@ pub struct Sectors {
     bits: [u64; MAX_SECTORS / 64],
 }
 
-/// The most sectors of a block: the largest environment has 512 KiB.
+/// The maximum number of sectors of a block: the largest environment has 512 KiB.
 const MAX_SECTORS: usize = 1024;
 
 impl Sectors {
-    /// Marks the sectors of these bytes.
+    /// Marks the sectors that contain these bytes.
     pub fn mark(&mut self, bytes: Range<usize>) {
         for sector in bytes.start / SECTOR..bytes.end.div_ceil(SECTOR) {
             if let Some(word) = self.bits.get_mut(sector / 64) {
@@ -48,7 +49,7 @@ impl Sectors {
         }
     }
 
-    /// The marked sectors, ascending.
+    /// Returns the numbers of the marked sectors, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         (0..MAX_SECTORS).filter(|sector| self.bits[sector / 64] >> (sector % 64) & 1 == 1)
     }
@@ -59,7 +60,7 @@ pub trait Storage {
     /// The error of a write or a flush.
     type Error;
 
-    /// Writes whole sectors of a copy, from sector number `first` of the copy on.
+    /// Writes whole sectors of a copy, starting at its sector number `first`.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ pub trait Storage {
     ///
     /// # Errors
     ///
-    /// When the disk does not confirm it.
+    /// When the disk does not confirm the flush.
     fn flush(&mut self) -> Result<(), Self::Error>;
 }
 
@@ -83,23 +84,24 @@ pub struct Writer<'a> {
     pair: Option<Pair<'a>>,
     /// The sectors in which the block differs from the disk.
     dirty: Sectors,
-    /// Whether a write overwrites bytes that no repair can reconstruct.
+    /// Whether the next write overwrites bytes that no repair can reconstruct.
     loses_unknown: bool,
 }
 
 /// The inactive copy of a redundant pair.
 #[derive(Debug)]
 struct Pair<'a> {
-    /// The inactive copy's place.
+    /// The inactive copy: first or second.
     other_is: EnvCopy,
     /// Its contents on the disk.
     other: &'a mut [u8],
-    /// Whether the contents are known. They are not after a read error or a failed write.
+    /// Whether `other` matches the disk: false after a read error or a failed write.
     is_known: bool,
 }
 
 impl<'a> Writer<'a> {
-    /// A single copy, valid. `dirty` lists the sectors that a repair has changed.
+    /// Creates a writer for a valid single copy. `dirty` contains the sectors that a repair has
+    /// changed.
     #[must_use]
     pub fn single(block: &'a mut [u8], dirty: Sectors) -> Self {
         Self {
@@ -110,7 +112,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The active copy of a pair, and the contents of the inactive one, if known.
+    /// Creates a writer for a redundant pair: `block` is the active copy, `other` the inactive one.
+    /// `other_is_known` says whether `other` matches the disk.
     #[must_use]
     pub fn redundant(
         block: &'a mut [u8],
@@ -130,7 +133,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The environment as it is in memory.
+    /// Returns the environment as it is in memory.
     #[must_use]
     pub fn env(&self) -> Env<'_> {
         Env::trusted(self.block, self.format())
@@ -151,15 +154,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes the changes, writes the dirty sectors and flushes. A single copy is written in place.
-    /// Of a pair only the inactive copy is written and becomes the active one, so that a power
-    /// cut leaves the other.
+    /// Applies the changes, writes the dirty sectors and flushes. A single copy is written in
+    /// place. Of a pair, only the inactive copy is written; it becomes the active one, so a power
+    /// cut leaves the other copy intact.
     ///
     /// # Errors
     ///
     /// When a new variable does not fit, nothing is changed. When a write or the flush fails, a
-    /// single copy stays changed in memory, and the next write includes the missing sectors; of
-    /// a pair the copy that was active before is active again.
+    /// single copy stays changed in memory, and the next write includes the missing sectors; of a
+    /// pair, the previously active copy becomes active again.
     #[inline(never)]
     pub fn record<E>(
         &mut self,
@@ -200,8 +203,8 @@ impl<'a> Writer<'a> {
         while let Some(sector) = sectors.next() {
             let bytes = sector * SECTOR..(sector + 1) * SECTOR;
             storage.write(self.current(), sector, &self.block[bytes])?;
-            // The first sector has the new checksum. Once it is safe, a repair can complete the
-            // write, but not undo it.
+            // The first sector contains the new checksum. Once it is on stable storage, a repair
+            // only ever has to complete the write, never to undo it.
             if self.loses_unknown && sector == 0 && sectors.peek().is_some() {
                 storage.flush()?;
             }
@@ -216,7 +219,7 @@ impl<'a> Writer<'a> {
             .len()
             .saturating_sub(end_of_entries(self.block, format) + 1);
         for (known, value) in changes.iter() {
-            if let Place::Behind = place(self.block, format, known, value) {
+            if let Place::Appended = place(self.block, format, known, value) {
                 let needed = entry_length(known);
                 if needed > available {
                     let name = known.name();
@@ -232,7 +235,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Makes the inactive copy of a pair equal to the active one, but newer, and thereby active.
+    /// Makes the inactive copy of a pair active: copies the active one to it and increments its
+    /// flags. Does nothing to a single copy.
     fn turn_to_other_copy(&mut self) {
         let Some(pair) = &mut self.pair else {
             return;
@@ -261,7 +265,7 @@ impl<'a> Writer<'a> {
                     self.block[offset] = value;
                     self.dirty.mark(offset..offset + 1);
                 }
-                Place::Behind => {
+                Place::Appended => {
                     let end = end_of_entries(self.block, format);
                     self.loses_unknown |= self.pair.is_none() && !is_padded(self.block, end);
                     let bytes = end..end + entry_length(known) + 1;
@@ -281,19 +285,19 @@ pub enum RecordError<E> {
     /// A variable does not fit.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
-    /// The disk failed.
+    /// A write or the flush failed.
     #[error("{0}")]
     Storage(E),
 }
 
-/// The place of a value.
+/// The place for a variable's new value.
 enum Place {
-    /// It is there already, or a missing variable means the same.
+    /// Nothing changes: the variable has the value already, or is missing and the value is `0`.
     Unchanged,
-    /// In place of the one character at this offset.
+    /// The single character at this offset is overwritten.
     At(usize),
-    /// After the last entry.
-    Behind,
+    /// An entry is appended after the last one.
+    Appended,
 }
 
 fn place(block: &[u8], format: Format, known: Known, value: u8) -> Place {
@@ -301,11 +305,12 @@ fn place(block: &[u8], format: Format, known: Known, value: u8) -> Place {
         None if value == b'0' => Place::Unchanged,
         Some(place) if block[place.clone()] == [value] => Place::Unchanged,
         Some(place) if is_legal(known, &block[place.clone()]) => Place::At(place.start),
-        _ => Place::Behind,
+        _ => Place::Appended,
     }
 }
 
-/// The place of a variable's value; of the last entry if the name occurs more than once.
+/// Returns the byte range of a variable's value, that of the last entry if the name occurs more
+/// than once.
 pub(crate) fn find(block: &[u8], format: Format, known: Known) -> Option<Range<usize>> {
     entries(block, format)
         .filter(|entry| {
@@ -315,12 +320,12 @@ pub(crate) fn find(block: &[u8], format: Format, known: Known) -> Option<Range<u
         .map(|entry| entry.start + known.name().len() + 1..entry.end)
 }
 
-/// Whether a value may change in place.
+/// Whether a value can be overwritten in place.
 pub(crate) fn is_legal(known: Known, value: &[u8]) -> bool {
     matches!(value, [one] if known.legal_values().contains(one))
 }
 
-/// The offset after the last entry and its NUL: that of the end mark.
+/// Returns the offset of the end mark, after the last entry and its NUL.
 pub(crate) fn end_of_entries(block: &[u8], format: Format) -> usize {
     entries(block, format)
         .last()
@@ -328,13 +333,14 @@ pub(crate) fn end_of_entries(block: &[u8], format: Format) -> usize {
         .min(block.len())
 }
 
-/// The most bytes, from the end mark on, that adding a variable changes.
+/// The maximum number of bytes, from the end mark on, that appending a variable changes.
 pub(crate) const TAIL: usize = 24;
 
-/// The bytes that a block may be padded with.
+/// The possible padding bytes of a block.
 pub(crate) const PADDING: [u8; 2] = [0xff, 0x00];
 
-/// Whether the bytes that a new variable would overwrite are padding, so that a repair knows them.
+/// Whether the bytes that a new variable would overwrite are padding, which a repair can
+/// reconstruct.
 fn is_padded(block: &[u8], end: usize) -> bool {
     let tail = &block[block.len().min(end + 1)..block.len().min(end + TAIL)];
     PADDING
@@ -342,7 +348,7 @@ fn is_padded(block: &[u8], end: usize) -> bool {
         .any(|padding| tail.iter().all(|byte| byte == padding))
 }
 
-/// The bytes of `name=value` and its NUL.
+/// Returns the size in bytes of `name=value` and its NUL.
 pub(crate) fn entry_length(known: Known) -> usize {
     known.name().len() + 3
 }

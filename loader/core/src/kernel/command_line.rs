@@ -6,21 +6,21 @@ use thiserror::Error;
 
 use crate::units::Count;
 
-/// The longest command line in bytes, without its NUL: `COMMAND_LINE_SIZE` of arm64 is 2048 with it
-/// (Linux, `arch/arm64/include/uapi/asm/setup.h`).
+/// The maximum length of a command line in bytes, without its NUL: arm64's `COMMAND_LINE_SIZE` of
+/// 2048 includes it (Linux, `arch/arm64/include/uapi/asm/setup.h`).
 pub const MAX_COMMAND_LINE: usize = 2047;
 
-/// The command line is too long for Linux.
+/// A command line that is too long for Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the command line has {length} bytes; Linux takes at most 2047: shorten kernel_args or -append"
 )]
 pub struct CommandLineTooLong {
-    /// Its length in bytes, without the NUL.
+    /// The length in bytes, without the NUL.
     pub length: Count,
 }
 
-/// The command line of the kernel.
+/// The kernel's command line, NUL-terminated.
 #[derive(Debug)]
 pub struct CommandLine {
     bytes: [u8; MAX_COMMAND_LINE + 1],
@@ -28,12 +28,12 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Joins the slot's arguments, those of `-append` and those of an override, with one space
-    /// between those that are not empty.
+    /// Joins the arguments of the slot, of `-append` and of the `append` override, with one space
+    /// between the non-empty ones.
     ///
     /// # Errors
     ///
-    /// When they are longer than [`MAX_COMMAND_LINE`] together.
+    /// When the result is longer than [`MAX_COMMAND_LINE`].
     #[inline(never)]
     pub fn join(parts: [&[u8]; 3]) -> Result<Self, CommandLineTooLong> {
         let parts = parts.iter().filter(|part| !part.is_empty());
@@ -59,13 +59,13 @@ impl CommandLine {
         Ok(line)
     }
 
-    /// The text, without a NUL.
+    /// Returns the text without its NUL.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
-    /// The text with the NUL that ends a string property.
+    /// Returns the text with the NUL that ends a string property.
     pub(crate) fn with_nul(&self) -> &[u8] {
         &self.bytes[..=self.length]
     }

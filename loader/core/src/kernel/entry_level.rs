@@ -2,29 +2,29 @@
 
 //! The exception level at which the kernel is entered.
 //!
-//! Linux wants all CPUs at one level and taints itself otherwise. A loader entered at EL2 leaves
-//! the other CPUs to PSCI, which starts them at EL2 too, so a machine with several CPUs stays
-//! there; one CPU alone goes to EL1, as without `virtualization=on`. A loader entered at EL3 has no
-//! PSCI, so there is one CPU, and it goes to EL1.
+//! Linux expects all CPUs to start at the same level, and taints itself otherwise. If the loader is
+//! entered at EL2, PSCI starts the other CPUs at EL2 too, so with several CPUs the kernel is
+//! entered at EL2; a single CPU drops to EL1, as without `virtualization=on`. A loader entered at
+//! EL3 has no PSCI, so there is only one CPU, and it drops to EL1.
 
 use core::fmt;
 
 use crate::display::Word;
 
-/// An exception level in which the loader runs, or a kernel is entered.
+/// An exception level at which the loader or a kernel is entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u64)]
 pub enum ExceptionLevel {
-    /// An operating system's.
+    /// The level of an operating system.
     El1 = 1,
-    /// A hypervisor's.
+    /// The level of a hypervisor.
     El2 = 2,
-    /// Firmware's.
+    /// The level of firmware.
     El3 = 3,
 }
 
 impl ExceptionLevel {
-    /// The level of the field `EL` of CurrentEL (Arm ARM, C5.2.2). EL0 cannot read that register.
+    /// Decodes the field `EL` of CurrentEL (Arm ARM, C5.2.2). EL0 cannot read that register.
     #[must_use]
     pub const fn from_current_el(field: u64) -> Self {
         match field {
@@ -46,19 +46,19 @@ impl fmt::Display for ExceptionLevel {
     }
 }
 
-/// What a loader entered at EL2 does, a setting of the build (`LITTLE_LOADER_EL2`).
+/// The kernel's level if the loader is entered at EL2, a build setting (`LITTLE_LOADER_EL2`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum El2Policy {
-    /// `auto`: the kernel is entered at EL1 with one CPU, at EL2 with several.
+    /// `auto`: EL1 with one CPU, EL2 with several.
     Auto,
-    /// `keep`: at EL2.
+    /// `keep`: EL2.
     Keep,
-    /// `drop`: at EL1.
+    /// `drop`: EL1.
     Drop,
 }
 
 impl El2Policy {
-    /// The policy that the value of the setting names; `None` for any other text.
+    /// Parses the value of the setting. Returns `None` if it is unknown.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
@@ -70,8 +70,8 @@ impl El2Policy {
     }
 }
 
-/// The level of the kernel, EL1 or EL2, for a loader entered at `entered` on a machine with `cpus`
-/// CPUs.
+/// Returns the kernel's level, EL1 or EL2, if the loader was entered at `entered` on a machine with
+/// `cpus` CPUs.
 #[must_use]
 pub fn of_kernel(entered: ExceptionLevel, cpus: usize, policy: El2Policy) -> ExceptionLevel {
     match (entered, policy) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The header of a raw arm64 Linux `Image`, and the name of what was found instead of one.
+//! The header of a raw arm64 Linux `Image`. Other formats are identified for the error message.
 //!
 //! Kernels from v3.17 on are accepted. Older ones leave `image_size` 0: they do not say how much
 //! memory they need after the end of the file, and they build page tables in the memory before the
-//! Image, so no place is known to be safe for them.
+//! Image, so no address is known to be safe for them.
 //!
 //! Sources: Linux, `Documentation/arch/arm64/booting.rst`, section 4 ("Call the kernel image"); for
-//! the end of the file the PE/COFF header that the EFI stub adds (Microsoft PE Format, sections
+//! the end of the file, the PE/COFF header that the EFI stub adds (Microsoft PE Format, sections
 //! "COFF File Header" and "Section Table").
 
 use thiserror::Error;
@@ -17,15 +17,15 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use crate::display::Hex;
 use crate::units::{Bytes, Count};
 
-/// How many bytes of a file [`ImageHeader::parse`] needs: the header, and the PE header with its
-/// section table, which Linux keeps within the first page.
+/// The number of bytes of a file that [`ImageHeader::parse`] needs: the header, and the PE header
+/// with its section table, which Linux keeps within the first page.
 pub const PROBE_SIZE: usize = 4096;
 
 /// `ARM\x64`, the magic number of the header, little-endian.
 const MAGIC: u32 = 0x644d_5241;
 
-/// `text_offset` is a multiple of this, in bytes: kernels assume that they start on a page, and
-/// even a random offset is a number of whole pages (Linux up to v5.8, `arch/arm64/Makefile`,
+/// The alignment of `text_offset` in bytes: kernels assume that they start on a page boundary, and
+/// even a random offset is a whole number of pages (Linux up to v5.8, `arch/arm64/Makefile`,
 /// `CONFIG_ARM64_RANDOMIZE_TEXT_OFFSET`).
 const TEXT_OFFSET_ALIGNMENT: u64 = 4096;
 
@@ -57,7 +57,7 @@ struct RawSection {
 /// The page size that a kernel was built for (booting.rst, flags bits 1 and 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageSize {
-    /// The kernel does not say.
+    /// Not specified by the kernel.
     Unspecified,
     /// 4 KiB.
     K4,
@@ -68,7 +68,7 @@ pub enum PageSize {
 }
 
 impl PageSize {
-    /// The size in KiB, `None` when the kernel does not say.
+    /// Returns the size in KiB, or `None` if it is unspecified.
     #[must_use]
     pub fn kib(self) -> Option<u32> {
         match self {
@@ -80,8 +80,8 @@ impl PageSize {
     }
 
     /// Whether a CPU with this ID_AA64MMFR0_EL1 supports the page size (Arm ARM, D19.2.67: TGran4
-    /// in bits 31 to 28, TGran64 in bits 27 to 24, where 0b1111 means no; TGran16 in bits 23 to 20,
-    /// where 0 means no).
+    /// in bits 31 to 28, TGran64 in bits 27 to 24, where 0b1111 means unsupported; TGran16 in bits
+    /// 23 to 20, where 0 means unsupported).
     #[must_use]
     pub fn is_offered_by(self, id_aa64mmfr0_el1: u64) -> bool {
         let field = |shift: u32| (id_aa64mmfr0_el1 >> shift) & 0xf;
@@ -97,15 +97,15 @@ impl PageSize {
 /// The fields of an Image's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageHeader {
-    /// The distance in bytes of the Image from a 2 MiB boundary.
+    /// The offset of the Image from a 2 MiB boundary, in bytes.
     pub text_offset: Bytes,
-    /// The memory in bytes that the kernel needs from its start, BSS included; never 0.
+    /// The memory in bytes that the kernel needs from its start on, including BSS; never 0.
     pub image_size: Bytes,
-    /// The length of the file in bytes by its PE header; `None` without one.
+    /// The length of the file in bytes according to its PE header, or `None` without one.
     pub file_size: Option<Bytes>,
-    /// The kernel runs big-endian.
+    /// Whether the kernel is big-endian.
     pub big_endian: bool,
-    /// The page size the kernel was built for.
+    /// The page size that the kernel was built for.
     pub page_size: PageSize,
     /// Flag bit 3, which kernels from v4.6 on set: the 2 MiB boundary may be anywhere in memory,
     /// and the kernel uses the memory below it too.
@@ -113,12 +113,12 @@ pub struct ImageHeader {
 }
 
 impl ImageHeader {
-    /// Reads the header from the first bytes of a file; [`PROBE_SIZE`] bytes show everything.
+    /// Parses the header in the first bytes of a file, of which [`PROBE_SIZE`] are enough.
     ///
     /// # Errors
     ///
-    /// When these are not the first bytes of a raw arm64 Image, with what they look like instead,
-    /// or when the header is damaged or older than v3.17.
+    /// When the file is not a raw arm64 Image (with its format, if known), or the header is damaged
+    /// or from before v3.17.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         let (header, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| ImageError::TooShort {
             length: bytes.len().into(),
@@ -156,15 +156,15 @@ impl ImageHeader {
         })
     }
 
-    /// How many bytes to read from the disk: to the end of the file where that is known, else all
-    /// of the memory that the kernel needs.
+    /// Returns the number of bytes to read from the disk: up to the end of the file if that is
+    /// known, otherwise all of the memory that the kernel needs.
     #[must_use]
     pub fn bytes_to_read(&self) -> Bytes {
         self.file_size.unwrap_or(self.image_size)
     }
 }
 
-/// The end of the furthest section of a PE file, in bytes, or `None` when there is no PE header
+/// Returns the end of the last section in a PE file, in bytes, or `None` if there is no PE header
 /// with sections.
 fn pe_file_size(bytes: &[u8], pe_offset: usize) -> Option<u64> {
     let signature = bytes.get(pe_offset..)?;
@@ -187,7 +187,7 @@ fn is_zboot(bytes: &[u8]) -> bool {
     bytes.starts_with(b"MZ") && bytes.get(4..8) == Some(b"zimg")
 }
 
-/// Names what is there in place of an Image.
+/// Identifies the format of a file that is not an Image.
 fn identify(bytes: &[u8], magic: u32) -> ImageError {
     const KNOWN: [(&[u8], Content); 13] = [
         (b"\x1f\x8b", Content::Gzip),
@@ -230,7 +230,7 @@ pub enum Content {
     /// Erased flash, or nothing written.
     #[error("only 0xff")]
     Erased,
-    /// A file packed by gzip.
+    /// A file compressed with gzip.
     #[error("a gzip file")]
     Gzip,
     /// A kernel that unpacks itself under EFI.
@@ -242,22 +242,22 @@ pub enum Content {
     /// An ELF file such as vmlinux.
     #[error("an ELF file")]
     Elf,
-    /// A file packed by zstd.
+    /// A file compressed with zstd.
     #[error("a zstd file")]
     Zstd,
-    /// A file packed by xz.
+    /// A file compressed with xz.
     #[error("an xz file")]
     Xz,
-    /// A file packed by lz4.
+    /// A file compressed with lz4.
     #[error("an lz4 file")]
     Lz4,
-    /// A file packed by bzip2.
+    /// A file compressed with bzip2.
     #[error("a bzip2 file")]
     Bzip2,
-    /// A file packed by lzma.
+    /// A file compressed with lzma.
     #[error("an lzma file")]
     Lzma,
-    /// A file packed by lzop.
+    /// A file compressed with lzop.
     #[error("an lzop file")]
     Lzo,
     /// A device tree, or a FIT image, which is one.
@@ -274,28 +274,28 @@ pub enum Content {
     Cpio,
 }
 
-/// Why bytes are not a raw arm64 Image that can be booted.
+/// A reason why a file cannot be booted as a raw arm64 Image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ImageError {
-    /// Fewer bytes than a header has.
+    /// The file is shorter than a header.
     #[error("{length} bytes are too few for an Image")]
     TooShort {
         /// The number of bytes.
         length: Count,
     },
-    /// Something else that was recognised.
+    /// The file has another known format.
     #[error("not a raw arm64 Image but {0}")]
     NotRaw(Content),
-    /// Something else that was not recognised.
+    /// The file has an unknown format.
     #[error("not a raw arm64 Image (magic {} at offset 56, not 0x644d5241)", Hex(u64::from(*magic), 8))]
     BadMagic {
         /// The word at offset 56, little-endian.
         magic: u32,
     },
-    /// The kernel would not start on a page.
+    /// The kernel would not start on a page boundary.
     #[error("text_offset is {}, not a multiple of 4096: the header is damaged", Hex(text_offset.0, 1))]
     TextOffset {
-        /// The header's field.
+        /// The header's field, in bytes.
         text_offset: Bytes,
     },
     /// The header does not say how much memory the kernel needs.
@@ -317,7 +317,7 @@ mod tests {
 
     use super::*;
 
-    /// An Image with a PE header whose sections end at `file_end`, as Linux lays it out.
+    /// Builds an Image, with a PE header whose sections end at `file_end`, in Linux's layout.
     fn image(text_offset: u64, image_size: u64, flags: u64, file_end: Option<u32>) -> Vec<u8> {
         let mut bytes = vec![0; PROBE_SIZE];
         bytes[8..16].copy_from_slice(&text_offset.to_le_bytes());

@@ -1,21 +1,24 @@
-//! The places of kernel, initrd and DTB in memory.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The placement of kernel, initrd and DTB in memory.
 //!
 //! The rules are those of Linux, `Documentation/arch/arm64/booting.rst`:
 //!
 //! - The Image starts `text_offset` bytes after a 2 MiB boundary in RAM, with all of `image_size`
-//!   free. The memory between the two has no significance: it may be reserved, or not be RAM.
-//! - An initrd lies in one 1 GiB-aligned window of 32 GiB with the Image.
-//! - The DTB lies on an 8-byte boundary.
+//!   free. The memory between boundary and Image does not matter: it may be reserved, or not be
+//!   RAM.
+//! - The initrd is in the same 1 GiB-aligned window of 32 GiB as the Image.
+//! - The DTB starts on an 8-byte boundary.
 //!
-//! A header says whether a kernel is from before v4.6, but not whether it is from before v4.2, so
-//! all of the older ones are placed by the rules for the oldest that is accepted, v3.17
-//! (`booting.txt` of v3.17 and v4.5): the DTB lies in the 512 MiB from the Image's 2 MiB boundary
-//! and does not cross a 2 MiB boundary itself, and the initrd lies above the Image's boundary,
-//! since these kernels do not use the memory below it.
+//! The header shows whether a kernel is older than v4.6, but not whether it is older than v4.2. All
+//! kernels before v4.6 are therefore placed by the rules for the oldest that is accepted, v3.17
+//! (`booting.txt` of v3.17 and v4.5): the DTB is in the 512 MiB from the Image's 2 MiB boundary on
+//! and does not cross a 2 MiB boundary itself, and the initrd is above the Image's boundary, since
+//! these kernels do not use the memory below it.
 //!
-//! Kernel and initrd go as low as they can: older kernels ask for it, and it keeps the memory that
-//! a boot touches in as few 2 MiB blocks as possible. The DTB stays where it is unless it cannot
-//! grow there, is in the way, or the kernel is an older one.
+//! Kernel and initrd are placed as low as possible: Linux recommends it for older kernels, and a
+//! boot then touches as few 2 MiB blocks of memory as possible. The DTB stays at its address unless
+//! it cannot grow there, is in the way, or the kernel is older than v4.6.
 
 use thiserror::Error;
 
@@ -23,24 +26,25 @@ use crate::kernel::image::ImageHeader;
 use crate::tree::memory_map::{Memory, TooManyRegions};
 use crate::units::{Addr, Bytes, Region};
 
-/// The alignment of an Image's base, and the boundary that an older kernel's DTB does not cross.
+/// The alignment of an Image's base, and the boundary that an older kernel's DTB must not cross.
 const BOUNDARY: u64 = 2 << 20;
 const PAGE: u64 = 4096;
 const WINDOW_ALIGNMENT: u64 = 1 << 30;
 const WINDOW_SIZE: u64 = 32 << 30;
-/// Where older kernels look for the DTB, in bytes from the Image's 2 MiB boundary.
+/// The range in which older kernels find the DTB, in bytes from the Image's 2 MiB boundary.
 const DTB_REACH: u64 = 512 << 20;
 
 /// The memory that a kernel needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelNeeds {
-    /// Its distance from a 2 MiB boundary in bytes.
+    /// The kernel's offset from a 2 MiB boundary in bytes.
     pub text_offset: Bytes,
-    /// The memory it needs, BSS included, in bytes.
+    /// The size in memory in bytes, including BSS.
     pub image_size: Bytes,
-    /// How many bytes are read from the disk; whole blocks are written to memory.
+    /// The number of bytes to read from the disk. Whole blocks are written to memory.
     pub bytes_to_read: Bytes,
-    /// The kernel is v4.6 or newer: it uses memory below its boundary, and a DTB at any place.
+    /// Whether the kernel is v4.6 or newer: it uses memory below its boundary, and finds a DTB at
+    /// any address.
     pub anywhere: bool,
 }
 
@@ -56,8 +60,8 @@ impl From<&ImageHeader> for KernelNeeds {
 }
 
 impl KernelNeeds {
-    /// The memory that the kernel takes. A disk read ends with a whole block, which may end after
-    /// `image_size`.
+    /// Returns the memory that must be free. A disk read ends with a whole block, which may end
+    /// after `image_size`.
     fn size(&self) -> Bytes {
         self.bytes_to_read
             .whole_blocks()
@@ -69,7 +73,7 @@ impl KernelNeeds {
         memory.find(self.size(), BOUNDARY, self.text_offset, Addr(0))
     }
 
-    /// The lowest address that a kernel placed at `kernel` can use.
+    /// Returns the lowest address that a kernel placed at `kernel` can use.
     fn lowest_usable(&self, kernel: Region) -> Addr {
         if self.anywhere {
             Addr(0)
@@ -78,12 +82,12 @@ impl KernelNeeds {
         }
     }
 
-    /// The lowest place for a DTB where a kernel placed at `kernel` finds it.
+    /// Finds the lowest place for a DTB that a kernel placed at `kernel` can reach.
     fn find_dtb(&self, memory: &Memory, kernel: Region, size: Bytes) -> Option<Region> {
         let (alignment, reach) = if self.anywhere {
             (PAGE, u64::MAX)
         } else {
-            // Aligned to the next power of two, it crosses no larger boundary.
+            // A DTB aligned to the next power of two crosses no larger boundary.
             (size.0.next_power_of_two().max(PAGE), DTB_REACH)
         };
         let lowest = self.lowest_usable(kernel);
@@ -96,18 +100,18 @@ impl KernelNeeds {
 /// The initrd to place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitrdNeeds {
-    /// There is none.
+    /// There is no initrd.
     Nothing,
-    /// It will be read from the disk: its length in bytes.
+    /// The initrd is read from the disk: its length in bytes.
     Bytes(Bytes),
-    /// QEMU has put it into memory, and there it stays.
+    /// QEMU has loaded the initrd into memory, where it stays.
     InMemory(Region),
 }
 
 /// The memory that the DTB needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DtbNeeds {
-    /// Where it lies now.
+    /// The DTB's current region.
     pub now: Region,
     /// Its size in bytes after the edit, at most 2 MiB.
     pub size: Bytes,
@@ -120,11 +124,12 @@ pub struct Placement {
     pub kernel: Region,
     /// The memory of an initrd that is read from the disk, in whole pages.
     pub initrd: Option<Region>,
-    /// The DTB's memory: it either starts where the DTB lies now, or does not overlap that.
+    /// The DTB's memory: it either starts at the DTB's current address, or does not overlap its
+    /// current region.
     pub dtb: Region,
 }
 
-/// Why something does not fit.
+/// A reason why kernel, initrd or DTB does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PlacementError {
     /// The kernel does not fit.
@@ -132,11 +137,11 @@ pub enum PlacementError {
         "the kernel needs {needed} in one piece at a 2 MiB boundary, and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m"
     )]
     Kernel {
-        /// Its size in memory.
+        /// The size in memory.
         needed: Bytes,
-        /// The largest piece that is free.
+        /// The largest free piece of RAM.
         largest: Bytes,
-        /// All RAM.
+        /// The total RAM.
         ram: Bytes,
     },
     /// The kernel would fit if QEMU had not put an initrd there.
@@ -146,9 +151,9 @@ pub enum PlacementError {
     InitrdInTheWay {
         /// The kernel's size in memory.
         needed: Bytes,
-        /// Where the initrd lies.
+        /// The initrd's region.
         initrd: Region,
-        /// All RAM.
+        /// The total RAM.
         ram: Bytes,
     },
     /// The initrd does not fit beside the kernel.
@@ -156,23 +161,23 @@ pub enum PlacementError {
         "the initrd needs {needed} beside the kernel, and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m"
     )]
     Initrd {
-        /// Its size in memory.
+        /// The size in memory.
         needed: Bytes,
-        /// The largest piece that is free.
+        /// The largest free piece of RAM.
         largest: Bytes,
-        /// All RAM.
+        /// The total RAM.
         ram: Bytes,
     },
-    /// The DTB does not fit beside kernel and initrd, or not where an older kernel finds it.
+    /// The DTB does not fit beside kernel and initrd, or only where an older kernel cannot find it.
     #[error(
         "the device tree needs {needed} beside kernel and initrd (within 512 MiB of a kernel before v4.6), and the largest free piece of RAM has {largest} (RAM: {ram}); raise -m, or use a newer kernel"
     )]
     Dtb {
-        /// Its size in memory.
+        /// The size in memory.
         needed: Bytes,
-        /// The largest piece that is free.
+        /// The largest free piece of RAM.
         largest: Bytes,
-        /// All RAM.
+        /// The total RAM.
         ram: Bytes,
     },
     /// Kernel and initrd fit only where the kernel cannot use the initrd.
@@ -180,22 +185,22 @@ pub enum PlacementError {
         "the initrd at {initrd} is out of reach of the kernel at {kernel}: not in the same 32 GiB window, or before v4.6 below it"
     )]
     Window {
-        /// Where the kernel would lie.
+        /// The kernel's region.
         kernel: Region,
-        /// Where the initrd would lie.
+        /// The initrd's region.
         initrd: Region,
     },
-    /// The device tree lists more pieces of memory than the loader keeps.
+    /// The device tree lists more pieces of memory than a list holds.
     #[error(transparent)]
     TooManyRegions(#[from] TooManyRegions),
 }
 
-/// Places kernel, initrd and DTB. `memory` has neither an initrd in memory nor the DTB among its
-/// reservations.
+/// Places kernel, initrd and DTB. The reservations of `memory` must not include an initrd in memory
+/// or the DTB.
 ///
 /// # Errors
 ///
-/// When one of them does not fit, with the numbers.
+/// When one of them does not fit, with the sizes.
 pub fn place(
     memory: &Memory,
     kernel: &KernelNeeds,
@@ -223,7 +228,7 @@ pub fn place(
         });
     }
 
-    // The DTB makes way. It is copied before anything is read, and not onto itself.
+    // The DTB moves. It is copied before anything is read from the disk, and not onto itself.
     let at = kernel.find_in(memory).ok_or_else(|| {
         let (needed, ram) = (kernel.size(), memory.ram.total());
         match initrd {
@@ -261,8 +266,8 @@ pub fn place(
     })
 }
 
-/// Places an initrd that is read from the disk beside the kernel, which is placed at `at`; of one
-/// in memory, checks that the kernel can use it.
+/// Places an initrd that is read from the disk beside the kernel at `at`. For an initrd in memory,
+/// checks that the kernel can use it.
 fn place_initrd(
     memory: &Memory,
     kernel: &KernelNeeds,
@@ -333,7 +338,7 @@ mod tests {
         )
     }
 
-    /// A DTB of 8 KiB that needs one more.
+    /// A DTB of 8 KiB that grows by 1 KiB.
     fn dtb(at: u64) -> DtbNeeds {
         DtbNeeds {
             now: region(at, 8192),
@@ -341,7 +346,7 @@ mod tests {
         }
     }
 
-    /// Places with the DTB at the start of RAM, where QEMU puts it with an ELF.
+    /// Calls [`place`] with the DTB at the start of RAM, where QEMU puts it for an ELF.
     fn by_elf(
         memory: &Memory,
         kernel: &KernelNeeds,
@@ -381,7 +386,7 @@ mod tests {
             by_elf(&virt(128), &needs, None).unwrap().kernel.start(),
             Addr(0x4028_0000)
         );
-        // Free of DTB and loader, though the boundary itself is not.
+        // The Image overlaps neither DTB nor loader, although the DTB is at its boundary.
         let needs = KernelNeeds {
             text_offset: Bytes(0x1c_0000),
             ..kernel(MIB)
@@ -406,7 +411,7 @@ mod tests {
         };
         let kernel = |start| Ok(region(start, 1_638_912));
         assert_eq!(placed(&[low, high]), kernel(0x708_0000));
-        // A boundary that is not in RAM is not a place.
+        // A boundary outside of RAM cannot be used.
         assert_eq!(placed(&[high]), kernel(0x728_0000));
     }
 
@@ -468,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_dtb_that_cannot_grow_where_it_is_goes_elsewhere() {
-        // 1 KiB too little: a reservation lies right after it.
+        // 1 KiB too little: a reservation follows the DTB directly.
         let mut memory = virt(64);
         memory.reserved.add(region(0x4000_2000, 0x1000)).unwrap();
         let placed = place(
@@ -478,7 +483,7 @@ mod tests {
             &dtb(0x4000_0000),
         );
         assert_eq!(placed.unwrap().dtb, region(0x4000_3000, 9216));
-        // QEMU put it into what is reserved.
+        // QEMU put the DTB into reserved memory.
         let mut memory = virt(64);
         memory.reserved.add(region(0x4000_0000, MIB)).unwrap();
         let placed = place(
@@ -527,7 +532,8 @@ mod tests {
             anywhere: false,
             ..kernel(image_size)
         };
-        // An ELF's DTB lies below the boundary: it goes between that and the Image, or after it.
+        // For an ELF, QEMU puts the DTB below the boundary: it moves between boundary and Image, or
+        // after the Image.
         let below = dtb(0x4000_0000);
         let nothing = InitrdNeeds::Nothing;
         let placed = place(&virt(128), &old(0x8_0000, MIB), nothing, &below).unwrap();
@@ -585,7 +591,7 @@ mod tests {
         })
     }
 
-    /// Whether a kernel finds its DTB, by the letter of booting.rst.
+    /// Whether a kernel finds its DTB according to booting.rst.
     fn is_found(needs: &KernelNeeds, kernel: Region, dtb: Region) -> bool {
         let base = kernel.start().0 - needs.text_offset.0;
         let (first, last) = (dtb.start().0, dtb.end().0 - 1);
@@ -622,7 +628,7 @@ mod tests {
                 memory.ram.as_slice().iter().any(|piece| piece.contains(wanted))
                     && !memory.reserved.as_slice().iter().chain(&in_memory).any(|piece| piece.overlaps(wanted))
             };
-            // Every boundary in RAM tried one by one, lowest first.
+            // Tries every boundary in RAM, lowest first.
             let lowest = |except: Option<Region>| (0..640)
                 .map(|step| region(step * BOUNDARY, 1))
                 .filter(|base| memory.ram.as_slice().iter().any(|piece| piece.contains(*base)))
@@ -637,7 +643,7 @@ mod tests {
                     } else {
                         prop_assert_eq!(Some(kernel), lowest(None));
                         prop_assert!(!placement.dtb.overlaps(dtb.now));
-                        // It moves only for a reason.
+                        // The DTB moves only if it must.
                         let could_stay = stays.is_some_and(|stays| lowest(Some(stays)).is_some());
                         prop_assert!(!could_stay || !anywhere || initrd != InitrdNeeds::Nothing);
                     }
@@ -660,8 +666,7 @@ mod tests {
                 Err(PlacementError::Dtb { .. }) => {
                     let kernel = lowest(None);
                     prop_assert!(kernel.is_some());
-                    // Beside an initrd there may have been no place either; without one, none is
-                    // left.
+                    // An initrd may occupy all such places; without an initrd, there must be none.
                     let step = dtb_size.next_power_of_two().max(4096);
                     let mut places = (0..(1280 * MIB / step)).map(|at| region(at * step, dtb_size));
                     let missed = places.any(|place| {

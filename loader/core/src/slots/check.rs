@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The check of a slot before anything of it is read, except the header of its kernel: whether it
-//! can be booted on this machine, and where its kernel and initrd go.
+//! Checks a slot before any of its contents except the kernel's header are read: whether this
+//! machine can boot it, and where its kernel and initrd go in memory.
 //!
 //! 1. [`SlotCheck::header`]: the blocks to read for the kernel's header;
 //! 2. [`SlotCheck::finish`]: with that header, the extents on the disk and their places in memory.
@@ -24,27 +24,26 @@ use crate::units::{BLOCK_SIZE, Bytes, Count, Lba, Region};
 pub struct Surroundings<'a> {
     /// The size of the disk in blocks.
     pub capacity: Lba,
-    /// RAM and its reservations, without an initrd in memory and without the DTB.
+    /// RAM and its reservations, excluding an initrd in memory and the DTB.
     pub memory: &'a Memory,
     /// The packed DTB.
     pub dtb: Region,
-    /// The value of the CPU's `ID_AA64MMFR0_EL1`, which says what page sizes it offers.
+    /// The value of the CPU's `ID_AA64MMFR0_EL1`, which reports the supported page sizes.
     pub id_aa64mmfr0_el1: u64,
     /// QEMU's initrd.
     pub qemu_initrd: QemuInitrd,
-    /// The command line's additions to the slot's arguments: those of `-append`, and those of an
-    /// override.
+    /// The additions to the slot's kernel arguments: QEMU's `-append` and the `append` override.
     pub append: [&'a [u8]; 2],
 }
 
-/// The initrd that QEMU's `-initrd` puts into memory. It is for slots that have none on the disk.
+/// The initrd that QEMU's `-initrd` puts into memory, for slots that have none on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QemuInitrd {
     /// There is none.
     Absent,
-    /// It is at this place.
+    /// The initrd is at this place.
     InMemory(Region),
-    /// It was at this place; a slot with an initrd on the disk was loaded over it.
+    /// The initrd was at this place; a slot with an initrd on the disk was loaded over it.
     Overwritten(Region),
 }
 
@@ -55,7 +54,7 @@ impl From<Option<Region>> for QemuInitrd {
 }
 
 impl QemuInitrd {
-    /// The state once a slot is loaded to these places.
+    /// Returns the state after a slot is loaded to these places.
     #[must_use]
     pub fn after_loading(self, places: &Placement) -> Self {
         let taken = [Some(places.kernel), places.initrd, Some(places.dtb)];
@@ -72,7 +71,7 @@ impl QemuInitrd {
         }
     }
 
-    /// Which initrd a slot is booted with: its own comes first.
+    /// Chooses the initrd of a slot: its own if it has one, otherwise QEMU's.
     fn or_own(self, own: Option<Extent>) -> Result<InitrdNeeds, CheckError> {
         match (own, self) {
             (Some(own), _) => Ok(InitrdNeeds::Bytes(own.length)),
@@ -83,14 +82,14 @@ impl QemuInitrd {
     }
 }
 
-/// A slot whose variables were read, and whose kernel's header comes next.
+/// A slot whose variables were read, and whose kernel's header must be read next.
 #[derive(Debug)]
 pub struct SlotCheck<'a> {
     surroundings: Surroundings<'a>,
     contents: SlotContents<'a>,
     /// The whole command line.
     command_line: CommandLine,
-    /// Where the kernel's header is.
+    /// The extent of the kernel's header.
     header: Extent,
 }
 
@@ -101,7 +100,7 @@ pub struct CheckedSlot {
     pub kernel: Extent,
     /// The initrd on the disk, if the slot has one.
     pub initrd: Option<Extent>,
-    /// Where both go, and the DTB.
+    /// The places of the kernel, initrd and DTB in memory.
     pub placement: Placement,
     /// The whole command line.
     pub command_line: CommandLine,
@@ -112,7 +111,7 @@ impl<'a> SlotCheck<'a> {
     ///
     /// # Errors
     ///
-    /// When they do not say what to boot, the command line is too long, or the kernel starts beyond
+    /// When the variables are invalid, the command line is too long, or the kernel starts beyond
     /// the end of the disk.
     pub fn new(
         variables: &SlotVariables<'a>,
@@ -127,7 +126,7 @@ impl<'a> SlotCheck<'a> {
             length: Bytes(BLOCK_SIZE),
         };
         one_block.check("kernel", capacity)?;
-        // A small kernel may end with the disk.
+        // A small kernel may be at the end of the disk, with fewer than `PROBE_SIZE` bytes to read.
         let on_disk = (capacity.0 - lba.0).saturating_mul(BLOCK_SIZE);
         let length = Bytes(on_disk.min(PROBE_SIZE as u64));
         Ok(Self {
@@ -138,19 +137,20 @@ impl<'a> SlotCheck<'a> {
         })
     }
 
-    /// Where the kernel's header is: whole blocks, at most [`PROBE_SIZE`] bytes.
+    /// Returns the extent to read for the kernel's header: whole blocks, at most [`PROBE_SIZE`]
+    /// bytes.
     #[must_use]
     pub fn header(&self) -> Extent {
         self.header
     }
 
-    /// Checks the kernel by its header, and places the slot's parts in memory. `read` is called
-    /// with the header once it is found to be one of a kernel.
+    /// Checks the kernel by its header, and chooses the places of the slot's parts in memory. Calls
+    /// `read` with the header after parsing it.
     ///
     /// # Errors
     ///
-    /// When this machine cannot boot the kernel, a part of the slot reaches beyond the end of the
-    /// disk or does not fit into memory, or the initrd is lost.
+    /// When this machine cannot boot the kernel, a part of the slot extends beyond the end of the
+    /// disk or does not fit into memory, or QEMU's initrd is needed but was overwritten.
     pub fn finish(
         self,
         header: &[u8],
@@ -198,10 +198,10 @@ impl<'a> SlotCheck<'a> {
 /// Why a slot cannot be booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CheckError {
-    /// Its variables do not say what to boot.
+    /// The slot's variables are invalid.
     #[error(transparent)]
     Variables(#[from] SlotError),
-    /// A part of it reaches beyond the end of the disk.
+    /// A part of the slot extends beyond the end of the disk.
     #[error(transparent)]
     Extent(#[from] ExtentError),
     /// There is no Image at this block, or one that cannot be booted.
@@ -209,7 +209,7 @@ pub enum CheckError {
     Image {
         /// The kernel's first block.
         lba: Lba,
-        /// What is wrong.
+        /// The error in the Image's header.
         error: ImageError,
     },
     /// The kernel is big-endian.
@@ -228,16 +228,16 @@ pub enum CheckError {
         /// The page size in KiB.
         kib: Count,
     },
-    /// Kernel, initrd or DTB do not fit into memory.
+    /// The kernel, initrd or DTB does not fit into memory.
     #[error(transparent)]
     Placement(#[from] PlacementError),
     /// The command line is too long for Linux.
     #[error(transparent)]
     CommandLine(#[from] CommandLineTooLong),
-    /// The DTB with the command line is too long for Linux.
+    /// The DTB with the command line is too large for Linux.
     #[error(transparent)]
     Tree(#[from] TreeTooLarge),
-    /// The slot has no initrd on the disk, and QEMU's is gone.
+    /// The slot has no initrd on the disk, and QEMU's was overwritten.
     #[error(
         "QEMU's initrd at {0} was overwritten while the other slot was loaded: put an initrd on the disk"
     )]
@@ -264,7 +264,7 @@ mod tests {
         Region::new(Addr(start), Bytes(length)).unwrap()
     }
 
-    /// 128 MiB of RAM with the loader 1 MiB after its start.
+    /// Returns 128 MiB of RAM, with the loader 1 MiB after its start.
     fn memory() -> Memory {
         let mut memory = Memory::default();
         memory.ram.add(region(0x4000_0000, 128 * MIB)).unwrap();
@@ -272,7 +272,7 @@ mod tests {
         memory
     }
 
-    /// A disk of 32 MiB on a machine without an initrd.
+    /// Returns a disk of 32 MiB on a machine without an initrd.
     fn surroundings(memory: &Memory) -> Surroundings<'_> {
         Surroundings {
             capacity: Lba(65_536),
@@ -298,7 +298,7 @@ mod tests {
         ..SLOT
     };
 
-    /// The header of an Image (booting.rst, section 4).
+    /// Returns the header of an Image (booting.rst, section 4).
     fn image(image_size: u64, flags: u64) -> Vec<u8> {
         let mut bytes = vec![0; PROBE_SIZE];
         bytes[16..24].copy_from_slice(&image_size.to_le_bytes());
@@ -307,7 +307,7 @@ mod tests {
         bytes
     }
 
-    /// A kernel of 8 MiB for pages of 4 KiB.
+    /// Returns the header of a kernel of 8 MiB for pages of 4 KiB.
     fn kernel() -> Vec<u8> {
         image(8 * MIB, 0b1010)
     }
@@ -381,7 +381,7 @@ mod tests {
         ] {
             assert_eq!(placed(&WITH_INITRD, qemu_initrd), Ok(own));
         }
-        // That of QEMU stays where it is, so nothing is placed for it.
+        // QEMU's initrd is not moved, so no place is chosen for it.
         assert_eq!(placed(&SLOT, QemuInitrd::InMemory(in_memory)), Ok(None));
         assert_eq!(placed(&SLOT, QemuInitrd::Absent), Ok(None));
         assert_eq!(
@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(QemuInitrd::Absent.after_loading(&used), QemuInitrd::Absent);
     }
 
-    /// An initrd that the slot's own initrd or the moved DTB is loaded over is lost too.
+    /// QEMU's initrd is also lost if the slot's own initrd or the moved DTB is loaded over it.
     #[test]
     fn each_place_can_overwrite_qemus_initrd() {
         let places = Placement {

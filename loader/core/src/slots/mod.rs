@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which slot is booted, and what is known of it.
+//! Chooses the slot to boot, and checks and loads it.
 
 pub mod check;
 pub mod policy;

@@ -1,35 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The slot policy: from the environment's variables to the slots to try, in order, and the changes
-//! to write before each.
+//! The slot policy: determines from the environment's variables which slots to try, in which order,
+//! and the changes to write before each.
 //!
 //! | state | first | then |
 //! | --- | --- | --- |
 //! | no trial | the active slot | the other one, nothing written |
-//! | trial, count below the limit | the active slot, once the raised count is written | the other one, once the revert is written |
-//! | trial, count at the limit | the other slot, once the revert is written | the active one, nothing written |
-//! | active slot not known | a | b, nothing written |
+//! | trial, count below the limit | the active slot, after the increased count is written | the other one, after the revert is written |
+//! | trial, count at the limit | the other slot, after the revert is written | the active one, nothing written |
+//! | active slot unknown | a | b, nothing written |
 //!
-//! An attempt is made only with a slot whose kernel was checked and found good; a write comes
-//! between that check and reading the kernel. So a slot that cannot be booted costs no write, and
-//! if neither can, the environment stays as it is.
+//! A slot is attempted only if its kernel passed the check; changes are written between that check
+//! and reading the kernel. So a slot that cannot be booted costs no write, and if neither can, the
+//! environment is unchanged.
 //!
-//! The other slot is left out where the environment says that it must not be booted: Nerves unsets
-//! its `nerves_fw_platform` while the active slot keeps its own.
+//! The other slot is skipped if the environment bars it: Nerves unsets its `nerves_fw_platform`
+//! while the active slot keeps its own.
 //!
-//! A trial has two forms. If `upgrade_available` exists, only the form with `bootcount` counts, but
-//! the loader keeps the other form in agreement with it, in case another boot loader reads that
-//! one:
+//! A trial has two forms. If `upgrade_available` is set, only the form with `bootcount` is used,
+//! but the loader keeps the other form consistent with it, for other boot loaders that read it:
 //!
-//! | form that counts | its own variables | the other form's variables |
+//! | form in use, event | changes to its own variables | changes to the other form's variables |
 //! | --- | --- | --- |
-//! | `bootcount`, a boot counted | `bootcount` | with the last boot, `nerves_fw_booted=0` becomes 1 where `nerves_fw_validated` is 0: now the trial is over in both forms |
+//! | `bootcount`, a boot counted | `bootcount` | on the last boot, `nerves_fw_booted=0` becomes 1 if `nerves_fw_validated` is 0: this ends the trial in both forms |
 //! | `bootcount`, reverted | `upgrade_available=0`, `bootcount=0` | `nerves_fw_validated=0` and `nerves_fw_booted=0` become 1 |
 //! | `nerves_fw_validated`, a boot counted | `nerves_fw_booted=1` | none: without `upgrade_available` there is no such trial |
 //! | `nerves_fw_validated`, reverted | `nerves_fw_validated=1`, `nerves_fw_booted=1` | a `bootcount` of 1 to 9 becomes 0 |
 //!
-//! Variables of the other form change only in place: one that is missing stays missing, and one
-//! with an odd value keeps it. So they never need room in the block.
+//! Variables of the other form change only in place: a missing one stays missing, and an invalid
+//! value is kept. So they never need room in the block.
 
 use arrayvec::ArrayVec;
 use thiserror::Error;
@@ -42,13 +41,13 @@ use crate::slots::variables::Variables;
 /// The number of trial boots if `bootlimit` is not set.
 const DEFAULT_LIMIT: u64 = 1;
 
-/// The highest limit that counts: the count is written in place, as one digit.
+/// The highest effective limit: the count is written in place, as one digit.
 const HIGHEST_LIMIT: u64 = 9;
 
-/// The most attempts of a [`Plan`].
+/// The maximum number of attempts of a [`Plan`].
 const MAX_ATTEMPTS: usize = 3;
 
-/// A slot to try.
+/// An attempt to boot a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The slot.
@@ -57,12 +56,11 @@ pub struct Attempt {
     pub reason: Reason,
     /// The changes to write and flush before its kernel is read.
     pub changes: Option<Changes>,
-    /// Whether to boot it although the changes could not be written. A trial that cannot be
-    /// counted might go on forever, so the other slot is tried first; a revert is followed
-    /// even where it cannot be recorded.
+    /// Whether to boot the slot even if the changes cannot be written. A trial that cannot be
+    /// counted might repeat forever, so the other slot is tried first; a revert is carried out even
+    /// if it cannot be recorded.
     pub even_unrecorded: bool,
-    /// The boots of the trial: with this one where it is counted, else those before. 0 without a
-    /// trial.
+    /// The number of boots of the trial, including this one if it is counted. 0 without a trial.
     pub bootcount: u64,
 }
 
@@ -71,16 +69,16 @@ pub struct Attempt {
 pub struct Plan {
     /// The attempts, in order.
     pub attempts: ArrayVec<Attempt, MAX_ATTEMPTS>,
-    /// The slot that must not be booted, because the active one has a platform and it has none.
+    /// The slot that must not be booted: the active one has a platform, and this one has none.
     pub barred: Option<Slot>,
-    /// The variables with odd values.
+    /// The variables that are invalid or missing.
     pub oddities: ArrayVec<Oddity, MAX_ODDITIES>,
 }
 
 impl Plan {
     /// Adds an attempt. No plan has more than the capacity.
     fn attempt(&mut self, attempt: Attempt) {
-        // `ArrayVec::push` would add the code and texts of a panic.
+        // `ArrayVec::push` would add the code and texts of a panic to the binary.
         let _ = self.attempts.try_push(attempt);
     }
 
@@ -90,16 +88,16 @@ impl Plan {
     }
 }
 
-/// The most oddities of a [`Plan`]: one of the trial, one of its limit, one of its count.
+/// The maximum number of oddities of a [`Plan`]: one each for the trial, its limit and its count.
 const MAX_ODDITIES: usize = 3;
 
-/// A variable with an invalid value.
+/// A variable that is invalid or missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Oddity {
     /// `nerves_fw_active` is not set.
     #[error("nerves_fw_active is not set: trying slot a, then b")]
     NoActive,
-    /// `nerves_fw_active` names no slot.
+    /// `nerves_fw_active` is neither a nor b.
     #[error("nerves_fw_active is {0}, neither a nor b: trying slot a, then b")]
     Active(Shown),
     /// A flag is neither 0 nor 1.
@@ -113,32 +111,32 @@ pub enum Oddity {
     /// `bootcount` is not a number.
     #[error("bootcount is {0}, not a number: the trial counts as failed")]
     Count(Shown),
-    /// `bootlimit` is not a number from 1 on.
-    #[error("bootlimit is {0}, not a number from 1 on: 1 counts")]
+    /// `bootlimit` is 0 or not a number.
+    #[error("bootlimit is {0}, not a number from 1 on: 1 is used")]
     Limit(Shown),
     /// `bootlimit` is above 9.
-    #[error("bootlimit is {0}: 9 counts")]
+    #[error("bootlimit is {0}: 9 is used")]
     HighLimit(Shown),
 }
 
-/// Whether the active slot is on trial.
+/// The state of the active slot's trial.
 enum Trial {
     /// There is no trial.
     No,
-    /// It may be tried once these changes are written.
+    /// The slot can be tried after `count` is written.
     Open {
         count: Changes,
-        /// The boots of the trial, with this one.
+        /// The number of boots of the trial, including this one.
         bootcount: u64,
     },
     /// The trial has used up its boots.
     Over {
-        /// How many boots there were; 0 if that is not known.
+        /// The number of boots; 0 if unknown.
         bootcount: u64,
     },
 }
 
-/// The plan for an override: the slot it names, with nothing written.
+/// Returns the plan for an override: only the slot that it names, with nothing written.
 #[must_use]
 pub fn forced(slot: Slot) -> Plan {
     let mut plan = Plan::default();
@@ -200,7 +198,7 @@ pub fn decide(variables: &Variables<'_>) -> Plan {
             });
             if may_boot_other {
                 plan.attempt(reverted(bootcount - 1));
-                // Only reached when the trial could not be counted and the other slot cannot be
+                // Reached only if the trial could not be counted and the other slot cannot be
                 // booted either.
                 plan.attempt(plain(active, Reason::Trial, bootcount));
             }
@@ -209,7 +207,7 @@ pub fn decide(variables: &Variables<'_>) -> Plan {
             plan.attempt(reverted(bootcount));
             plan.attempt(plain(active, Reason::Fallback, bootcount));
         }
-        // Nowhere to go back to.
+        // There is no slot to revert to.
         Trial::Over { bootcount } => plan.attempt(plain(active, Reason::Trial, bootcount)),
     }
     plan
@@ -225,7 +223,7 @@ fn plain(slot: Slot, reason: Reason, bootcount: u64) -> Attempt {
     }
 }
 
-/// The form with `upgrade_available`, `bootcount` and `bootlimit`.
+/// Reads the form with `upgrade_available`, `bootcount` and `bootlimit`.
 fn by_bootcount(variables: &Variables<'_>, upgrade_available: &[u8], plan: &mut Plan) -> Trial {
     match upgrade_available {
         b"1" => {}
@@ -279,7 +277,7 @@ fn by_bootcount(variables: &Variables<'_>, upgrade_available: &[u8], plan: &mut 
     }
 }
 
-/// The older form with `nerves_fw_validated` and `nerves_fw_booted`.
+/// Reads the older form with `nerves_fw_validated` and `nerves_fw_booted`.
 fn by_validated(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
     match variables.validated {
         Some(b"0") => {}
@@ -302,7 +300,7 @@ fn by_validated(variables: &Variables<'_>, plan: &mut Plan) -> Trial {
     }
 }
 
-/// Back to a slot, in the form with a count.
+/// Returns the changes that revert to a slot in the form with `bootcount`.
 fn revert_bootcount(variables: &Variables<'_>, to: Slot) -> Changes {
     let mut changes = active(to)
         .with(Known::UpgradeAvailable, b'0')
@@ -318,7 +316,7 @@ fn revert_bootcount(variables: &Variables<'_>, to: Slot) -> Changes {
     changes
 }
 
-/// Back to a slot, in the older form.
+/// Returns the changes that revert to a slot in the older form.
 fn revert_validated(variables: &Variables<'_>, to: Slot) -> Changes {
     let changes = active(to)
         .with(Known::Validated, b'1')
@@ -329,7 +327,7 @@ fn revert_validated(variables: &Variables<'_>, to: Slot) -> Changes {
     }
 }
 
-/// Another active slot.
+/// Returns the change that makes a slot the active one.
 fn active(slot: Slot) -> Changes {
     let value = match slot {
         Slot::A => b'a',

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Carries out a plan: checks each slot, writes its changes, reads it, and goes on to the next slot
-//! when a step fails. This order makes a failed update harmless:
+//! Executes a plan: checks each slot, writes its changes and reads its kernel, and continues with
+//! the next slot if a step fails. This order makes a failed update harmless:
 //!
 //! 1. check the slot: nothing is written for a slot that cannot be booted;
-//! 2. write and flush: a trial is counted before it can hang, a revert is recorded before it can be
-//!    cut off;
+//! 2. write and flush: a trial is counted before its kernel can hang, and a revert is recorded
+//!    before its kernel starts;
 //! 3. read the kernel.
 
 use arrayvec::ArrayVec;
@@ -19,50 +19,50 @@ use crate::slots::slot::{Reason, Slot};
 pub trait Slots: Storage {
     /// A slot that was checked and can be booted.
     type Checked;
-    /// A slot in memory.
+    /// A slot that was read into memory.
     type Loaded;
     /// Why a slot cannot be booted.
     type SlotError;
 
-    /// Checks a slot, whose variables are in `env`, without reading its kernel.
+    /// Checks a slot, using its variables in `env`, without reading its kernel.
     ///
     /// # Errors
     ///
-    /// When it cannot be booted.
+    /// When the slot cannot be booted.
     fn check(&mut self, env: &Env<'_>, slot: Slot) -> Result<Self::Checked, Self::SlotError>;
 
     /// Reads a slot into memory.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
+    /// When the slot cannot be read.
     fn load(&mut self, checked: Self::Checked) -> Result<Self::Loaded, Self::SlotError>;
 
-    /// Reports that changes could not be recorded, and whether the slot is booted all the same.
+    /// Reports that changes could not be recorded, and whether the slot is booted anyway.
     fn unrecorded(&mut self, attempt: &Attempt, error: &RecordError<Self::Error>);
 }
 
-/// A slot that is ready to be entered.
+/// A slot whose kernel is ready to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready<L> {
     /// The slot.
     pub slot: Slot,
     /// Why this slot is booted.
     pub reason: Reason,
-    /// The boots of the trial: [`Attempt::bootcount`].
+    /// The number of boots of the trial: [`Attempt::bootcount`].
     pub bootcount: u64,
-    /// What was loaded.
+    /// The slot in memory.
     pub loaded: L,
 }
 
-/// The slots that were passed over and the error of each, in the order in which they were tried.
+/// The slots that failed, each with its error, in the order of the attempts.
 pub type Failures<E> = ArrayVec<(Slot, E), MAX_FAILURES>;
 
-/// Each slot fails at most once.
+/// The maximum number of failures: each slot fails at most once.
 const MAX_FAILURES: usize = 2;
 
-/// Tries the slots of a plan until one is loaded; `None` when none can be booted. The slots that
-/// were passed over are added to `failures`, which must be empty.
+/// Tries the slots of a plan until one is loaded. Returns `None` if none can be booted. Adds the
+/// slots that failed to `failures`, which must be empty.
 pub fn first_bootable<S: Slots>(
     plan: &Plan,
     writer: &mut Writer<'_>,

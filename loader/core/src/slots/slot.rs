@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The two slots, and why one of them is booted.
+//! The two slots, and the reasons to boot one of them.
 
 use core::fmt;
 
@@ -14,7 +14,7 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// The slot that a value of `nerves_fw_active` names.
+    /// Returns the slot that a value of `nerves_fw_active` names, `None` for an invalid value.
     #[must_use]
     pub fn from_value(value: &[u8]) -> Option<Self> {
         match value {
@@ -24,7 +24,7 @@ impl Slot {
         }
     }
 
-    /// The other slot.
+    /// Returns the other slot.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -33,7 +33,7 @@ impl Slot {
         }
     }
 
-    /// `a` or `b`, as the environment writes it.
+    /// Returns `a` or `b`, as in the environment.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -49,23 +49,23 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Why a slot is booted. The kernel finds it in `/chosen/little-loader,reason`.
+/// Why a slot is booted. Passed to the kernel in `/chosen/little-loader,reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is the active slot.
+    /// The slot is the active one.
     Active,
-    /// It is the active slot, and not validated yet.
+    /// The slot is the active one and not yet validated.
     Trial,
-    /// The active slot was on trial and failed it.
+    /// The active slot failed its trial.
     Reverted,
-    /// The active slot is not known, or cannot be booted.
+    /// The active slot is unknown or cannot be booted.
     Fallback,
-    /// QEMU's command line asked for it.
+    /// An override on QEMU's command line selects the slot.
     Override,
 }
 
 impl Reason {
-    /// The reason as printed, and as the kernel finds it in `/chosen`.
+    /// Returns the reason as printed and as passed to the kernel.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

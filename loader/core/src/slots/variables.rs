@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From the environment's variables to the slot to boot: what to try, in which order, and what each
-//! slot says.
+//! Reads the loader's variables from the environment, and from these the kernel, command line and
+//! initrd of a slot.
 
 use thiserror::Error;
 
@@ -11,7 +11,7 @@ use crate::env::block::Env;
 use crate::slots::slot::Slot;
 use crate::units::{Bytes, Lba};
 
-/// What the environment says about one slot, as text.
+/// The variables of one slot, as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotVariables<'a> {
     /// `<slot>.kernel_lba`
@@ -26,7 +26,7 @@ pub struct SlotVariables<'a> {
     pub platform: Option<&'a [u8]>,
 }
 
-/// The variables that the loader knows, as text, gathered in one walk over the environment.
+/// The variables that the loader reads, as text, gathered in one pass over the environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Variables<'a> {
     /// `nerves_fw_active`
@@ -48,7 +48,7 @@ pub struct Variables<'a> {
 }
 
 impl<'a> Variables<'a> {
-    /// Gathers the variables. Where a name occurs more than once, the last one counts.
+    /// Gathers the variables. If a name occurs more than once, the last entry is used.
     #[must_use]
     pub fn gather(env: &Env<'a>) -> Self {
         let mut all = Self::default();
@@ -91,7 +91,7 @@ impl<'a> Variables<'a> {
         );
     }
 
-    /// The variables of one slot.
+    /// Returns the variables of one slot.
     #[must_use]
     pub fn of(&self, slot: Slot) -> &SlotVariables<'a> {
         match slot {
@@ -101,8 +101,8 @@ impl<'a> Variables<'a> {
     }
 }
 
-/// Sets the field that a variable belongs to. (A `match` on the bytes of a name becomes a
-/// comparison for each of them.)
+/// Sets the field of a variable. (The compiler would turn a `match` on a name into a comparison for
+/// each of its bytes.)
 fn set<'a, const N: usize>(
     name: &[u8],
     value: &'a [u8],
@@ -118,7 +118,7 @@ fn set<'a, const N: usize>(
 /// The kernel, command line and initrd of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotContents<'a> {
-    /// Where the kernel's Image starts.
+    /// The first block of the kernel's Image.
     pub kernel_lba: Lba,
     /// The kernel command line, possibly empty.
     pub kernel_args: &'a [u8],
@@ -127,11 +127,11 @@ pub struct SlotContents<'a> {
 }
 
 impl<'a> SlotContents<'a> {
-    /// Reads the variables of a slot.
+    /// Reads the contents from a slot's variables.
     ///
     /// # Errors
     ///
-    /// When a required variable is missing, or a value is not a number.
+    /// When a required variable is missing, a value is not a number, or the initrd's size is 0.
     pub fn read(variables: &SlotVariables<'a>) -> Result<Self, SlotError> {
         let kernel_lba = required("kernel_lba", variables.kernel_lba)?;
         let initrd = match (variables.initrd_lba, variables.initrd_size) {
@@ -161,25 +161,24 @@ fn required(name: &'static str, value: Option<&[u8]>) -> Result<u64, SlotError> 
     })
 }
 
-/// Why a slot cannot be booted by its variables. Names are shown without the slot's letter
-/// and dot.
+/// Why a slot's variables are invalid. Names are shown without the slot's letter and dot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SlotError {
     /// A required variable is not set.
     #[error("{} is not set", Word(name))]
     Missing {
-        /// The variable, without the slot.
+        /// The variable's name without the slot.
         name: &'static str,
     },
     /// A value is not a decimal number.
     #[error("{} is {value}, not a decimal number", Word(name))]
     NotANumber {
-        /// The variable, without the slot.
+        /// The variable's name without the slot.
         name: &'static str,
         /// Its value.
         value: Shown,
     },
-    /// The initrd has no bytes.
+    /// The initrd's size is 0.
     #[error("initrd_size is 0; unset initrd_lba and initrd_size to boot without an initrd")]
     EmptyInitrd,
 }

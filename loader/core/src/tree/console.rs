@@ -12,8 +12,8 @@ use crate::tree::node::Node;
 use crate::tree::reg::RegEntries;
 use crate::units::Region;
 
-/// The registers of the PL011 that a `stdout-path` names, directly or by an alias; `None` when it
-/// is another device.
+/// Returns the registers of the PL011 that a `stdout-path` names, directly or by alias, or `None`
+/// if it names another device.
 pub(super) fn pl011(fdt: Fdt<'_>, stdout_path: &[u8]) -> Result<Option<Region>, DtbError> {
     let path = until_nul(stdout_path);
     let path = path.split(|byte| *byte == b':').next().unwrap_or_default();

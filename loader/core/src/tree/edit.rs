@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The edit of the DTB for the kernel: the properties of `/chosen`, written in place.
+//! Edits the DTB for the kernel: writes properties of `/chosen` in place.
 //!
-//! Old properties become NOP tokens, the new ones go before all others, and their names after all
-//! other strings. So everything that follows the node's name moves once, and the size of the result
-//! is known before anything is changed. All other properties stay as they are, `kaslr-seed` and
-//! `rng-seed` included.
+//! Old properties become NOP tokens, the new ones are inserted before all others, and their names
+//! after all other strings. So everything after the node's name moves once, and the size of the
+//! result is known before anything is changed. All other properties stay unchanged, including
+//! `kaslr-seed` and `rng-seed`.
 //!
 //! Source: Devicetree Specification 0.4, chapter 5 (the flattened format) and 3.6 (`/chosen`).
 
@@ -23,7 +23,7 @@ use crate::tree::format::{
 use crate::tree::header::MAX_SIZE;
 use crate::units::{Bytes, Count, Region};
 
-/// The properties that are written, with the NUL that ends a name in the strings block.
+/// The names of the written properties, with the NUL that ends a name in the strings block.
 const NAMES: [&[u8]; 6] = [
     b"bootargs\0",
     b"linux,initrd-start\0",
@@ -33,10 +33,10 @@ const NAMES: [&[u8]; 6] = [
     b"little-loader,bootcount\0",
 ];
 
-/// The two of them that are addresses, and present only with an initrd; the others are strings.
+/// The indices of the two addresses, which are present only with an initrd; the others are strings.
 const INITRD: Range<usize> = 1..3;
 
-/// The bytes of all names.
+/// The size of all names in bytes.
 const NAMES_SIZE: usize = {
     let (mut size, mut index) = (0, 0);
     while index < NAMES.len() {
@@ -46,7 +46,7 @@ const NAMES_SIZE: usize = {
     size
 };
 
-/// The most bytes that a DTB grows by, without the command line: the properties' headers, two
+/// The maximum growth of a DTB in bytes, without the command line: the properties' headers, two
 /// addresses, slot and reason (at most 12 bytes each with their padding), the boot count and the
 /// names.
 const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER
@@ -55,16 +55,16 @@ const MAX_GROWTH: usize = NAMES.len() * PROPERTY_HEADER
     + (MAX_DIGITS + 1).next_multiple_of(4)
     + NAMES_SIZE;
 
-/// The edited DTB would be larger than Linux accepts.
+/// An edited DTB that is larger than Linux accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the device tree has {size} bytes with the command line; Linux takes at most 2 MiB")]
 pub struct TreeTooLarge {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: Count,
 }
 
-/// The most bytes that a packed DTB of `size` bytes can have after [`write_chosen`] with this
-/// command line.
+/// Returns the maximum size in bytes of a packed DTB of `size` bytes after [`write_chosen`] with
+/// this command line.
 ///
 /// # Errors
 ///
@@ -88,13 +88,13 @@ pub struct ChosenProperties<'a> {
     pub slot: Slot,
     /// `little-loader,reason`: [`Reason::name`].
     pub reason: Reason,
-    /// `little-loader,bootcount`: the boots of the trial, in decimal:
+    /// `little-loader,bootcount`: the number of boots of the trial, in decimal:
     /// [`Attempt::bootcount`](crate::slots::policy::Attempt::bootcount).
     pub bootcount: u64,
 }
 
 /// Writes the properties into `/chosen` and returns the DTB's new size in bytes. All except the
-/// initrd's addresses are strings, so that userspace reads them as text under
+/// initrd's addresses are strings, so that userspace can read them as text under
 /// `/proc/device-tree/chosen`.
 ///
 /// `dtb` is a packed DTB from which a [`Machine`](crate::tree::machine::Machine) was read, followed
@@ -154,8 +154,8 @@ pub fn write_chosen(dtb: &mut [u8], chosen: usize, properties: &ChosenProperties
     strings + name_at
 }
 
-/// Makes NOP tokens of the properties that will be written. An initrd that QEMU loaded stays unless
-/// there is another.
+/// Replaces the properties that will be written with NOP tokens. The addresses of QEMU's initrd
+/// stay unless there is another initrd.
 fn remove(dtb: &mut [u8], chosen: usize, has_initrd: bool) {
     let strings = word(dtb, OFF_DT_STRINGS) as usize;
     let mut at = chosen;
@@ -218,7 +218,8 @@ mod tests {
         }
     }
 
-    /// Edits a DTB that claims more than it uses, as QEMU's does; returns it as the kernel gets it.
+    /// Edits a DTB that claims more bytes than it uses, as QEMU's does. Returns the DTB that the
+    /// kernel gets.
     fn edited(source: &[u8], properties: &ChosenProperties<'_>) -> Vec<u8> {
         let mut dtb = vec![0xee; UNPACKED as usize];
         dtb[..source.len()].copy_from_slice(source);
@@ -233,7 +234,7 @@ mod tests {
         dtb
     }
 
-    /// Everything in the tree except `/chosen`, as text.
+    /// Returns everything in the tree except `/chosen`, as text.
     fn without_chosen(dtb: &[u8]) -> String {
         let fdt = Fdt::new(dtb).unwrap();
         fdt.root()
@@ -299,7 +300,7 @@ mod tests {
         }
         let start = chosen.property("linux,initrd-start").unwrap();
         assert_eq!(start.value(), 0x4600_0000_u64.to_be_bytes());
-        // An initrd that is not replaced stays.
+        // The addresses of an initrd that is not replaced stay.
         let third = edited(&twice, &properties(&line, None));
         let chosen = Fdt::new(&third).unwrap().find_node("/chosen").unwrap();
         let start = chosen.property("linux,initrd-start").unwrap();

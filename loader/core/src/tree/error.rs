@@ -9,10 +9,10 @@ use crate::tree::fdt::FdtError;
 use crate::tree::memory_map::TooManyRegions;
 use crate::units::{Addr, Bytes, Count};
 
-/// Why the DTB cannot be used.
+/// A reason why the DTB cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DtbError {
-    /// Something else is at that address.
+    /// There is no DTB at its address.
     #[error("no device tree at {at}: found {}, expected 0xd00dfeed", Hex(u64::from(*found), 8))]
     Missing {
         /// The address where a DTB was expected.
@@ -20,7 +20,7 @@ pub enum DtbError {
         /// The first four bytes, read as a big-endian number.
         found: u32,
     },
-    /// The address is not one of RAM.
+    /// The address is not in RAM, or is in the loader's memory.
     #[error("no device tree: the address for it is not in RAM, or is the loader's own")]
     NotRam,
     /// The size in the header is out of range.
@@ -31,10 +31,10 @@ pub enum DtbError {
         /// The size in its header, in bytes.
         size: Count,
     },
-    /// It violates the format.
+    /// The DTB violates the format.
     #[error("corrupt device tree: {0}")]
     Corrupt(#[from] FdtError),
-    /// The length of a property does not fit its form.
+    /// The length of a property is not a multiple of the size of its entries.
     #[error(
         "device tree: {} of {length} bytes is not a list of whole entries of {cells} cells each",
         Word(property)
@@ -44,18 +44,18 @@ pub enum DtbError {
         property: &'static str,
         /// The length of its value in bytes.
         length: Count,
-        /// The cells of 4 bytes of an entry.
+        /// The number of 4-byte cells in an entry.
         cells: Count,
     },
-    /// The addresses or sizes of a `reg` have a length that the loader does not read.
+    /// The addresses or sizes of a `reg` have a length that the loader does not support.
     #[error("device tree: addresses of {address} and sizes of {size} cells; 1 and 2 are possible")]
     Cells {
-        /// The cells of an address.
+        /// The number of cells of an address.
         address: Count,
-        /// The cells of a size.
+        /// The number of cells of a size.
         size: Count,
     },
-    /// It describes no RAM.
+    /// The DTB describes no RAM.
     #[error("the device tree has no memory node with device_type \"memory\"")]
     NoMemory,
     /// A region reaches past the end of the address space.
@@ -66,7 +66,7 @@ pub enum DtbError {
         /// The region's length.
         length: Bytes,
     },
-    /// The memory has more pieces than the loader keeps.
+    /// The memory has more pieces than a list holds.
     #[error(transparent)]
     Regions(#[from] TooManyRegions),
     /// There is no `/chosen`.

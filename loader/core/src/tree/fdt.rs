@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A reader of flattened device trees (DTB): checks all of one once, then reads it token by token.
+//! A reader of flattened device trees (DTB): it checks a whole tree once, then reads it token by
+//! token.
 //!
-//! The crate dtoolkit, which does the same, took two thirds of the instructions of a boot and a
+//! The crate dtoolkit does the same, but would need two thirds of the instructions of a boot and a
 //! sixth of the loader's size. The tests read the same trees with both.
 //!
-//! Reading a tree takes time in proportion to its size, whatever is in it: names of properties are
-//! read only up to the length that the specification allows, since any number of properties can
+//! The time to read a tree is proportional to its size, regardless of its content: property names
+//! are read only up to the length that the specification allows, since any number of properties can
 //! share one long string.
 //!
 //! Source: Devicetree Specification 0.4, chapter 5 (the flattened format).
@@ -20,20 +21,20 @@ use crate::tree::format::{
     SIZE_DT_STRINGS, SIZE_DT_STRUCT, TOTALSIZE, VERSION, number, padded, until_nul, word,
 };
 
-/// The version of the format that is read.
+/// The supported version of the format.
 const READ_VERSION: u32 = 17;
 
-/// Why a DTB cannot be read.
+/// A violation of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{} at byte {}", Word(what), Hex(*at as u64, 1))]
 pub struct FdtError {
-    /// The place in the DTB, in bytes from its start.
+    /// The offset in the DTB in bytes.
     pub at: usize,
     /// The fault.
     pub what: &'static str,
 }
 
-/// A DTB.
+/// A DTB whose format has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Fdt<'a> {
     bytes: &'a [u8],
@@ -43,17 +44,17 @@ pub struct Fdt<'a> {
     strings: &'a [u8],
 }
 
-/// A property.
+/// A property of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Property<'a> {
-    /// The strings block from its name on.
+    /// The strings block from the property's name on.
     names: &'a [u8],
-    /// Its value.
+    /// The value without padding.
     pub value: &'a [u8],
 }
 
 impl<'a> Property<'a> {
-    /// Its name; `None` when that is longer than the 31 bytes of the specification.
+    /// Returns the name, or `None` if it is longer than the 31 bytes that the specification allows.
     #[must_use]
     pub fn name(&self) -> Option<&'a [u8]> {
         let limit = self.names.len().min(MAX_PROPERTY_NAME + 1);
@@ -110,8 +111,8 @@ impl<'a> Fdt<'a> {
         Ok(fdt)
     }
 
-    /// A DTB that [`Fdt::new`] has accepted before. In any other, nodes and properties may seem to
-    /// be missing.
+    /// Opens a DTB that [`Fdt::new`] has already accepted. In any other, nodes and properties may
+    /// appear to be missing.
     #[must_use]
     pub fn checked_before(bytes: &'a [u8]) -> Self {
         let block = |offset, size| {
@@ -127,7 +128,7 @@ impl<'a> Fdt<'a> {
         }
     }
 
-    /// Walks over all tokens: one node contains all others, and the block ends after it.
+    /// Checks all tokens: one node must contain all others, and the block must end after it.
     fn check_structure(self) -> Result<(), FdtError> {
         let (mut at, mut depth) = (0, 0_u32);
         loop {
@@ -145,7 +146,7 @@ impl<'a> Fdt<'a> {
         }
     }
 
-    /// The offset in bytes of a value of this tree.
+    /// Returns the offset in the DTB, in bytes, of one of its values.
     pub(super) fn offset(self, value: &[u8]) -> usize {
         value.as_ptr().addr() - self.bytes.as_ptr().addr()
     }
@@ -155,7 +156,7 @@ impl<'a> Fdt<'a> {
         FdtError { at, what }
     }
 
-    /// The token at an offset in the structure block, and the offset of the next one.
+    /// Returns the token at an offset in the structure block, and the offset of the next one.
     pub(super) fn token(self, mut at: usize) -> Result<(Token<'a>, usize), FdtError> {
         while word(self.structure, at) == NOP {
             #[cfg(test)]
@@ -197,7 +198,7 @@ impl<'a> Fdt<'a> {
         })
     }
 
-    /// The entries of the memory reservation block: addresses and sizes in bytes.
+    /// Returns the entries of the memory reservation block: addresses and sizes in bytes.
     pub fn reservations(self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
         let block = self.bytes.get(word(self.bytes, OFF_MEM_RSVMAP) as usize..);
         let (entries, _) = block.unwrap_or_default().as_chunks::<RESERVATION>();
@@ -233,7 +234,7 @@ mod tests {
         include_bytes!("../../tests/fixtures/gicv3.dtb"),
     ];
 
-    /// Every node and property in order, as one list of bytes.
+    /// Appends every node and property in order to a list of bytes.
     fn ours(node: Node<'_>, list: &mut Vec<u8>) {
         list.extend(node.name);
         for property in node.properties() {
@@ -260,27 +261,28 @@ mod tests {
         }
     }
 
-    /// A rule that one reader has and the other has not.
+    /// A rule that only one of the readers enforces.
     #[derive(Debug, PartialEq, Eq)]
     enum Difference {
-        /// dtoolkit wants names of the specification's characters and length; the root has none.
-        /// The loader takes any bytes: it compares names, and shows none.
+        /// dtoolkit requires names of the specification's characters and length, and an empty one
+        /// for the root. The loader accepts any bytes: it only compares names, and never shows
+        /// them.
         Names,
-        /// dtoolkit refuses a property after a child of its node. The loader does not see it, as
-        /// Linux does not.
+        /// dtoolkit rejects a property after a child of its node. The loader ignores it, like
+        /// Linux.
         PropertyAfterChild,
-        /// dtoolkit refuses NOP tokens before the root and after its end, where the specification
+        /// dtoolkit rejects NOP tokens before the root and after its end, where the specification
         /// (5.4.1) allows them.
         NopAroundRoot,
-        /// dtoolkit does not look at the size of the structure block. The loader keeps to it, and
-        /// wants the block to end with its last token: the edit moves it as a whole.
+        /// dtoolkit ignores the size of the structure block. The loader uses it, and requires that
+        /// the block ends with its last token: the edit moves the block as a whole.
         StructureSize,
-        /// dtoolkit looks for the NUL of the names in use alone. The loader wants one at the end of
-        /// the strings block, and looks for no other.
+        /// dtoolkit requires a NUL only after the names in use. The loader requires one at the end
+        /// of the strings block, and no other.
         LastNul,
     }
 
-    /// The rule by which only dtoolkit refuses a tree.
+    /// Returns the rule by which only dtoolkit rejects a tree.
     fn only_theirs(dtb: &[u8], error: &FdtParseError) -> Option<Difference> {
         let text = error.to_string();
         let at = text.rsplit(' ').next().unwrap().parse().unwrap();
@@ -299,7 +301,7 @@ mod tests {
         }
     }
 
-    /// The rule by which only the loader refuses a tree, whose tokens dtoolkit has accepted.
+    /// Returns the rule by which only the loader rejects a tree whose tokens dtoolkit has accepted.
     fn only_ours(dtb: &[u8]) -> Option<Difference> {
         let field = |offset| word(dtb, offset) as usize;
         let strings = &dtb[field(OFF_DT_STRINGS)..][..field(SIZE_DT_STRINGS)];
@@ -322,8 +324,8 @@ mod tests {
         }
     }
 
-    /// Reads a tree with both readers: both refuse it, both read the same, or the difference is a
-    /// known one, which is returned.
+    /// Reads a tree with both readers. Both must reject it, or read the same, or differ in a known
+    /// way, which is returned.
     fn compare(dtb: &[u8]) -> Option<Difference> {
         let (own, other) = match (Fdt::new(dtb), Other::new(dtb)) {
             (Ok(own), Ok(other)) => (own, other),
@@ -469,7 +471,8 @@ mod tests {
             assert_eq!(error(offset, value).at, offset, "{offset:#x} {value:#x}");
         }
         let root = Fdt::new(TREES[1]).unwrap().start;
-        // In place of the first node, of the root's first property, and of its length and name.
+        // Replaces the token of the first node, that of the root's first property, and its length
+        // and name.
         for (offset, value) in [
             (0, END),
             (0, 7),
@@ -482,7 +485,8 @@ mod tests {
         }
     }
 
-    /// Damage of a tree: a byte anywhere, or a word that becomes a token or another small number.
+    /// Generates damage to a tree: a byte anywhere, or a word that becomes a token or another small
+    /// number.
     fn damage() -> impl Strategy<Value = (prop::sample::Index, bool, u8)> {
         (any::<prop::sample::Index>(), any::<bool>(), any::<u8>())
     }

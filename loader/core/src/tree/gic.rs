@@ -18,7 +18,8 @@ pub struct Gic {
 }
 
 impl Gic {
-    /// Finds the controller among the nodes of the root; `None` when there is none of a known kind.
+    /// Finds the controller among the children of the root. Returns `None` if there is none of a
+    /// known kind.
     ///
     /// # Errors
     ///

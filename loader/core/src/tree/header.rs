@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The size of a DTB, by its header: read before the rest is looked at, and cut to what is used.
+//! The size in the header of a DTB: read before the rest of the DTB, and reduced to the part in
+//! use.
 
 use crate::tree::error::DtbError;
 use crate::tree::format::{
@@ -31,10 +32,10 @@ pub fn total_size(header: &[u8; HEADER_SIZE], at: Addr) -> Result<usize, DtbErro
     }
 }
 
-/// Cuts off the slack after the last block of a DTB, and returns the rest. QEMU leaves about 1 MiB
-/// of it, and the kernel reserves as much as the header says.
+/// Cuts off the unused space after the last block of a DTB, and returns the rest. QEMU leaves about
+/// 1 MiB unused, and the kernel reserves the size in the header.
 ///
-/// The strings block comes last; [`Fdt::new`](crate::tree::fdt::Fdt::new) refuses a tree with a
+/// The strings block comes last; [`Fdt::new`](crate::tree::fdt::Fdt::new) rejects a tree with a
 /// block after it.
 pub fn pack(dtb: &mut [u8]) -> &mut [u8] {
     let used = word(dtb, OFF_DT_STRINGS).saturating_add(word(dtb, SIZE_DT_STRINGS));
@@ -63,7 +64,7 @@ mod tests {
         let packed = pack(&mut raw);
         assert_eq!(packed.len(), VIRT.len());
         Fdt::new(packed).unwrap();
-        // Strings that end beyond the tree: for Fdt::new to refuse.
+        // Strings that end beyond the tree are left for Fdt::new to reject.
         put_word(&mut raw, SIZE_DT_STRINGS, 2 << 20);
         assert!(Fdt::new(pack(&mut raw)).is_err());
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The machine as the device tree describes it, as far as the loader needs to know it, read in one
-//! walk.
+//! The machine that the device tree describes, as far as the loader needs it, read in one walk.
 //!
 //! Source: Devicetree Specification 0.4, chapters 2.3 (standard properties) and 3.4 to 3.8 (memory,
 //! reserved-memory, chosen, cpus).
@@ -20,14 +19,14 @@ use crate::tree::reg::{RegEntries, region};
 use crate::tree::transports::Transports;
 use crate::units::Region;
 
-/// The machine.
+/// The parts of the machine that the loader uses.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     /// RAM, and the regions that `/memreserve/` and `/reserved-memory` reserve.
     pub memory: Memory,
-    /// The initrd that QEMU loaded: with the flat binary, and `-initrd`.
+    /// The initrd that QEMU loaded, if the loader is the flat binary and there is an `-initrd`.
     pub initrd: Option<Region>,
-    /// How to call PSCI, if the machine has it.
+    /// The conduit of PSCI, if the machine has it.
     pub psci: Option<Conduit>,
     /// The registers of the PL011 that `/chosen/stdout-path` names.
     pub console: Option<Region>,
@@ -35,10 +34,10 @@ pub struct Machine {
     pub transports: Transports,
     /// The registers of QEMU's fw_cfg device.
     pub fw_cfg: Option<Region>,
-    /// The PCI host bridge, where there is one that can be used.
+    /// The PCI host bridge, if there is one that can be used.
     pub pci: Option<PciHost>,
-    /// The place in the DTB of the text of `/chosen/bootargs`, in bytes, without its NUL: QEMU's
-    /// `-append`. The text may be any bytes.
+    /// The byte range of `/chosen/bootargs` in the DTB, without its NUL: QEMU's `-append`. The text
+    /// may contain any bytes.
     pub bootargs: Range<usize>,
     /// The offset in the DTB of the properties of `/chosen`, in bytes.
     pub chosen: usize,
@@ -59,7 +58,7 @@ impl Machine {
         }
         for node in fdt.root().children() {
             match node.name_without_address() {
-                // Of several the first counts, as for the kernel: its path lookup ends there.
+                // If there are several, the first one is used: the kernel's path lookup ends there.
                 name if name == b"chosen" && machine.chosen == 0 => {
                     machine.read_chosen(fdt, node)?;
                 }
@@ -79,7 +78,7 @@ impl Machine {
 
     fn read_reserved(&mut self, node: Node<'_>) -> Result<(), DtbError> {
         for child in node.children().filter(Node::is_enabled) {
-            // A child without `reg` asks for memory at any place, which the kernel finds.
+            // A child without `reg` requests memory at any address, which the kernel chooses.
             let mut entries = RegEntries::of(child);
             while let Some(reserved) = entries.next()? {
                 self.memory.reserved.add(reserved)?;
@@ -88,7 +87,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Reads a node below the root, in one walk over its properties: there are many nodes.
+    /// Reads a child of the root in one walk over its properties, since there are many such nodes.
     #[inline(never)]
     fn read_device(&mut self, node: Node<'_>) -> Result<(), DtbError> {
         let [device_type, compatible, status, reg, ranges, method] = node.values([
@@ -159,7 +158,7 @@ enum Device {
 }
 
 impl Device {
-    /// The device with this value of `compatible`.
+    /// Returns the device with this value of `compatible`.
     fn of_compatible(compatible: &[u8]) -> Option<Self> {
         const NAMES: [(&[u8], Device); 6] = [
             (b"virtio,mmio", Device::VirtioMmio),
@@ -176,14 +175,14 @@ impl Device {
     }
 }
 
-/// The number of CPUs below `/cpus`, which has children of other kinds too.
+/// Counts the CPUs below `/cpus`, which has children of other kinds too.
 fn count_cpus(cpus: Node<'_>) -> usize {
     cpus.children()
         .filter(|node| node.name_without_address() == b"cpu")
         .count()
 }
 
-/// An address of one or two cells: QEMU wrote `linux,initrd-start` as one before 8.0.
+/// Decodes an address of one or two cells: QEMU before 8.0 wrote `linux,initrd-start` as one.
 fn address(value: &[u8]) -> Option<u64> {
     matches!(value.len(), 4 | 8).then(|| number(value))
 }
@@ -257,7 +256,7 @@ mod tests {
         assert_eq!(machine.initrd, Some(region(0x4400_0000, 0x2345)));
         assert_eq!(machine.psci, Some(Conduit::Smc));
         assert_eq!(machine.console, Some(region(0x900_0000, 0x1000)));
-        // The disabled transport is left out.
+        // The disabled transport is ignored.
         assert_eq!(machine.transports.as_slice(), [region(0xa00_0200, 0x200)]);
         assert_eq!(machine.bootargs, 0..0);
     }
@@ -287,7 +286,7 @@ mod tests {
         assert_eq!(error, DtbError::NoChosen);
     }
 
-    /// What can be read can be edited: without a panic, to a tree that is still one.
+    /// Checks that a tree that can be read can be edited without a panic, into a valid tree.
     fn edit(dtb: &[u8], machine: &Machine) {
         let line = CommandLine::join([b"quiet", b"", b""]).unwrap();
         let properties = ChosenProperties {
@@ -321,7 +320,7 @@ mod tests {
         let fdt = Fdt::new(ODD).unwrap();
         let [start, end] = fdt.find(b"/chosen").unwrap().values(names);
         let (start, end) = (start.unwrap(), end.unwrap());
-        // Its name becomes that of the first.
+        // The second property gets the name of the first.
         let name = word(ODD, fdt.offset(start) - 4);
         put_word(&mut raw, fdt.offset(end) - 4, name);
         let chosen = Fdt::new(&raw).unwrap().find(b"/chosen").unwrap();
@@ -347,7 +346,7 @@ mod tests {
         }
     }
 
-    /// All that a boot reads of a tree, whatever is in it.
+    /// Reads everything that a boot reads from a tree, and ignores errors.
     fn read_all(dtb: &[u8]) {
         let fdt = Fdt::new(dtb).unwrap();
         let _ = GpioPowerOff::find(fdt);
@@ -359,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_tree_is_read_in_steps_in_proportion_to_its_size() {
-        /// Adds something `count` times.
+        /// Calls `add` `count` times.
         fn repeat(
             tree: SampleTree,
             count: usize,
@@ -380,7 +379,7 @@ mod tests {
             let tree = with_memory().begin(b"chosen");
             tree.property(b"stdout-path", stdout_path).end()
         };
-        // Within the long string, after the names of the nodes above.
+        // An offset in the long string, which is after the names of the properties above.
         let one_long_name = |tree: SampleTree, _| tree.property_at(200, b"");
         let long_name = |tree: SampleTree| tree.strings(&[b'x'; 30_000]).strings(b"\0").end();
         let many = 4000;
@@ -403,7 +402,7 @@ mod tests {
             )),
             // Nodes within nodes, with a path through all of them.
             repeat(nested, many, |tree, _| tree.end()),
-            // Nodes beside each other, with many names in each.
+            // Sibling nodes, each with many names in `compatible`.
             repeat(start(b"/none"), 40, |tree, _| {
                 tree.begin(b"a@1")
                     .property(b"compatible", names.as_bytes())
@@ -411,7 +410,7 @@ mod tests {
             }),
             // One long name.
             start(b"/none").begin(path.as_bytes()).end(),
-            // Reservations, more than the loader keeps, and all of one piece.
+            // Reservations: all in one piece, then in more pieces than the loader keeps.
             repeat(
                 start(b"/none").begin(b"reserved-memory"),
                 many,
@@ -428,7 +427,7 @@ mod tests {
                 },
             )
             .end(),
-            // Tokens without a meaning.
+            // NOP tokens.
             repeat(start(b"/none"), many, |tree, _| tree.word(NOP)),
         ];
         for (index, tree) in trees.into_iter().enumerate() {
@@ -442,8 +441,8 @@ mod tests {
         }
     }
 
-    /// Damage of a word: it becomes any number, a token or another small number, or another word of
-    /// the tree.
+    /// Generates damage to a word: it becomes any number, a token or another small number, or
+    /// another word of the tree.
     fn damage() -> impl Strategy<Value = (prop::sample::Index, prop::sample::Index, u32, u8)> {
         (
             any::<prop::sample::Index>(),

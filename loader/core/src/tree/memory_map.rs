@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Lists of memory regions, and what of the memory is free.
+//! Lists of memory regions, and the search for free memory.
 
 use arrayvec::ArrayVec;
 use thiserror::Error;
 
 use crate::units::{Addr, Bytes, Region};
 
-/// The most regions a [`Regions`] holds. QEMU's virt machine has one or a few memory nodes and next
-/// to no reservations.
+/// The maximum number of regions in a [`Regions`]. QEMU's virt machine has one or a few memory
+/// nodes and hardly any reservations.
 pub const MAX_REGIONS: usize = 32;
 
-/// There are more pieces of memory than a list holds.
+/// The device tree has more pieces of memory than a list holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the device tree lists more than {MAX_REGIONS} separate pieces of memory")]
 pub struct TooManyRegions;
 
-/// A list of regions, sorted by address. Regions that touch or overlap become one.
+/// A list of regions, sorted by address. Regions that touch or overlap are merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Regions {
     list: ArrayVec<Region, MAX_REGIONS>,
 }
 
 impl Regions {
-    /// The regions, ascending, with gaps between them.
+    /// Returns the regions in ascending order, with gaps between them.
     #[must_use]
     pub fn as_slice(&self) -> &[Region] {
         &self.list
@@ -53,24 +53,25 @@ impl Regions {
             .map_err(|_| TooManyRegions)
     }
 
-    /// The sum of all lengths.
+    /// Returns the sum of all lengths.
     #[must_use]
     pub fn total(&self) -> Bytes {
         Bytes(self.as_slice().iter().map(|region| region.length().0).sum())
     }
 }
 
-/// What is known of the memory.
+/// The RAM of the machine, and its reserved regions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The RAM.
     pub ram: Regions,
-    /// What must not be overwritten: the loader and reservations. May lie outside of RAM.
+    /// Regions that must not be overwritten: the loader and reservations. They may be outside of
+    /// RAM.
     pub reserved: Regions,
 }
 
 impl Memory {
-    /// The same memory with one more region reserved.
+    /// Returns the same memory with one more region reserved.
     ///
     /// # Errors
     ///
@@ -88,9 +89,9 @@ impl Memory {
             && self.in_the_way(region).is_none()
     }
 
-    /// The lowest free region of `length` bytes that starts `offset` bytes after a multiple of
-    /// `alignment`, at or above `from`. The multiple itself lies in RAM too, though not necessarily
-    /// in the same piece, and may be reserved.
+    /// Finds the lowest free region of `length` bytes that starts `offset` bytes after a multiple
+    /// of `alignment`, at or above `from`. The multiple itself must be in RAM too, but not
+    /// necessarily in the same piece, and may be reserved.
     #[must_use]
     pub fn find(&self, length: Bytes, alignment: u64, offset: Bytes, from: Addr) -> Option<Region> {
         let all = self.ram.as_slice();
@@ -102,7 +103,8 @@ impl Memory {
                 if !ram.contains(candidate) {
                     return None;
                 }
-                // The next base is a higher one: with its start after the reservation, or in RAM.
+                // Go on with a higher base: one whose candidate starts after the reservation, or
+                // one in RAM.
                 let next = match self.in_the_way(candidate) {
                     Some(taken) => taken.end().0.saturating_sub(offset.0),
                     None => match all.iter().find(|piece| piece.end().0 > base) {
@@ -115,7 +117,7 @@ impl Memory {
         })
     }
 
-    /// The lowest reservation that overlaps the region.
+    /// Returns the lowest reservation that overlaps the region.
     fn in_the_way(&self, region: Region) -> Option<&Region> {
         self.reserved
             .as_slice()
@@ -123,7 +125,7 @@ impl Memory {
             .find(|taken| taken.overlaps(region))
     }
 
-    /// The size of the largest piece of RAM that is not reserved, between reservations and ends.
+    /// Returns the size in bytes of the largest contiguous piece of RAM that is not reserved.
     #[must_use]
     pub fn largest_free(&self) -> Bytes {
         let mut largest = 0;
@@ -165,7 +167,7 @@ mod tests {
             regions.add(region(index * 10, 5)).unwrap();
         }
         assert_eq!(regions.add(region(1000, 5)), Err(TooManyRegions));
-        // One that joins others still fits.
+        // A region that is merged with others still fits.
         regions.add(region(0, 100)).unwrap();
         assert_eq!(regions.as_slice()[0], region(0, 105));
     }

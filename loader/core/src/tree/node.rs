@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The nodes of a device tree: their properties, their children, and the way to them by path.
+//! The nodes of a device tree: their properties, their children, and lookup by path.
 //!
 //! Source: Devicetree Specification 0.4, chapters 2.2 (names and paths) and 2.3 (standard
 //! properties).
@@ -18,27 +18,27 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// For a node without these properties (2.3.5).
+    /// The values for a node without these properties (2.3.5).
     const DEFAULT: Self = Self {
         address: 2,
         size: 1,
     };
 }
 
-/// A node.
+/// A node of a DTB.
 #[derive(Clone, Copy, Debug)]
 pub struct Node<'a> {
     fdt: Fdt<'a>,
-    /// Its name, with the unit address.
+    /// The name with the unit address.
     pub name: &'a [u8],
-    /// The offset of its properties in the structure block, in bytes.
+    /// The offset of the properties in the structure block, in bytes.
     at: usize,
-    /// The cells of its `reg`.
+    /// The cells of the node's `reg`.
     pub cells: Cells,
 }
 
 impl<'a> Fdt<'a> {
-    /// The root.
+    /// Returns the root node.
     #[must_use]
     pub fn root(self) -> Node<'a> {
         Node {
@@ -52,7 +52,7 @@ impl<'a> Fdt<'a> {
         }
     }
 
-    /// The node of a path such as `/soc/serial@9000000`; unit addresses may be left out.
+    /// Finds the node with a path such as `/soc/serial@9000000`. Unit addresses may be omitted.
     #[must_use]
     pub fn find(self, path: &[u8]) -> Option<Node<'a>> {
         let mut node = self.root();
@@ -66,35 +66,36 @@ impl<'a> Fdt<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The name up to the unit address.
+    /// Returns the name up to the unit address.
     #[must_use]
     pub fn name_without_address(&self) -> &'a [u8] {
         let end = self.name.iter().position(|byte| *byte == b'@');
         &self.name[..end.unwrap_or(self.name.len())]
     }
 
-    /// The offset of its properties in the DTB, in bytes.
+    /// Returns the offset of the properties in the DTB, in bytes.
     #[must_use]
     pub fn offset(&self) -> usize {
         self.fdt.start + self.at
     }
 
-    /// Its properties.
+    /// Returns the properties in the order of the DTB.
     #[must_use]
     pub fn properties(&self) -> Properties<'a> {
         let (fdt, at) = (self.fdt, self.at);
         Properties { fdt, at }
     }
 
-    /// The value of one of its properties.
+    /// Returns the value of a property, with the limits of [`values`](Self::values).
     #[must_use]
     pub fn property(&self, name: &[u8]) -> Option<&'a [u8]> {
         let [value] = self.values([name]);
         value
     }
 
-    /// The values of some of its properties, found in one walk. Of several with one name the first
-    /// counts, as for the kernel. No name longer than 31 bytes is found.
+    /// Returns the values of several properties, found in one walk. If a name occurs more than
+    /// once, the first property is used, as in the kernel. Names longer than 31 bytes are not
+    /// found.
     #[must_use]
     pub fn values<const N: usize>(&self, names: [&[u8]; N]) -> [Option<&'a [u8]>; N] {
         let mut values = [None; N];
@@ -112,20 +113,20 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Whether its `compatible` contains this name.
+    /// Whether `compatible` contains this name.
     #[must_use]
     pub fn is_compatible(&self, name: &[u8]) -> bool {
         let names = self.property(b"compatible").unwrap_or_default();
         names.split(|byte| *byte == 0).any(|own| own == name)
     }
 
-    /// Whether its device can be used: it has no `status`, or "okay".
+    /// Whether the device can be used: `status` is missing or "okay".
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.property(b"status").is_none_or(is_okay)
     }
 
-    /// The nodes directly below it.
+    /// Returns the nodes directly below this one.
     #[must_use]
     pub fn children(&self) -> Children<'a> {
         let [address, size] = self.values([b"#address-cells", b"#size-cells"]);

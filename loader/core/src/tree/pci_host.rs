@@ -19,11 +19,11 @@ pub struct PciHost {
 }
 
 impl PciHost {
-    /// Reads the `ranges` of the bridge's node; `None` when they have no such window.
+    /// Parses the `ranges` of the bridge's node. Returns `None` if they contain no such window.
     pub(super) fn read(configuration: Region, ranges: &[u8]) -> Result<Option<Self>, DtbError> {
-        // Bits 25 and 24 of an address' first cell: 32-bit memory.
+        // Bits 25 and 24 of an address's first cell: 32-bit memory.
         const MEMORY_32: u32 = 0b10 << 24;
-        // A PCI address of three cells, one of the CPU and a size of two each.
+        // A PCI address of three cells, then a CPU address and a size of two cells each.
         const CELLS: u32 = 7;
         let (entries, []) = ranges.as_chunks::<{ CELLS as usize * 4 }>() else {
             return Err(DtbError::Property {

@@ -13,7 +13,7 @@ pub enum Conduit {
 }
 
 impl Conduit {
-    /// The conduit of this value of `method`.
+    /// Parses a value of the property `method`.
     pub(super) fn of_method(method: &[u8]) -> Option<Self> {
         match method {
             b"hvc\0" => Some(Self::Hvc),

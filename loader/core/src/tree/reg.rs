@@ -16,18 +16,18 @@ pub(super) struct RegEntries<'a> {
 }
 
 impl<'a> RegEntries<'a> {
-    /// The entries of a `reg` with this value; none where there is no value.
+    /// Reads this value of `reg`; without a value, there are no entries.
     pub(super) fn new(reg: Option<&'a [u8]>, cells: Cells) -> Self {
         let rest = reg.unwrap_or_default();
         Self { rest, cells }
     }
 
-    /// The entries of a node.
+    /// Reads the `reg` of a node.
     pub(super) fn of(node: Node<'a>) -> Self {
         Self::new(node.property(b"reg"), node.cells)
     }
 
-    /// The next region; `None` after the last.
+    /// Returns the next region, or `None` after the last.
     pub(super) fn next(&mut self) -> Result<Option<Region>, DtbError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -53,7 +53,7 @@ impl<'a> RegEntries<'a> {
     }
 }
 
-/// A region of the tree, checked.
+/// Checks that a region fits the address space.
 pub(super) fn region(start: u64, length: u64) -> Result<Region, DtbError> {
     let (start, length) = (Addr(start), Bytes(length));
     Region::new(start, length).ok_or(DtbError::BadRegion { start, length })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Builds DTBs word by word, valid ones and others.
+//! Builds valid and invalid DTBs for tests, word by word.
 
 extern crate std;
 
@@ -10,7 +10,7 @@ use crate::tree::format::{
     BEGIN_NODE, END, END_NODE, HEADER_SIZE, MAGIC, PROP, RESERVATION, TOTALSIZE, put_word,
 };
 
-/// A DTB in the making.
+/// A DTB under construction.
 #[derive(Clone, Default)]
 pub(super) struct SampleTree {
     structure: Vec<u8>,
@@ -34,7 +34,7 @@ impl SampleTree {
         self.word(END_NODE)
     }
 
-    /// Adds a property with a string of its own for the name.
+    /// Adds a property with a new string for its name.
     pub(super) fn property(mut self, name: &[u8], value: &[u8]) -> Self {
         let at = self.strings.len();
         self.strings.extend(name);
@@ -56,12 +56,12 @@ impl SampleTree {
         self
     }
 
-    /// The DTB, with the token that ends the structure block.
+    /// Returns the DTB, with the token that ends the structure block.
     pub(super) fn finish(self) -> Vec<u8> {
         self.word(END).finish_without_end()
     }
 
-    /// The DTB as it is.
+    /// Returns the DTB without adding that token.
     pub(super) fn finish_without_end(self) -> Vec<u8> {
         let structure = HEADER_SIZE + RESERVATION;
         let strings = structure + self.structure.len();

@@ -16,7 +16,7 @@ pub(super) fn add(steps: usize) {
     STEPS.set(STEPS.get() + steps);
 }
 
-/// The steps that a call takes.
+/// Returns the number of steps of a call.
 pub(super) fn of(call: impl FnOnce()) -> usize {
     let before = STEPS.get();
     call();

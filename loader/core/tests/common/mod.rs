@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk with an environment and two slots, on which boots are played through with the loader's
-//! own code. Every write and flush is noted, so that a power cut can be put anywhere.
+//! A simulated disk with an environment and two slots, booted with the loader's own code. Every
+//! write and flush is recorded, so that a power cut can be simulated at any point.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -18,48 +18,48 @@ use little_loader_core::slots::run_plan::{Failures, Ready, Slots, first_bootable
 use little_loader_core::slots::slot::{Reason, Slot};
 use little_loader_core::slots::variables::Variables;
 
-/// What reached, or should reach, the disk.
+/// A step of a boot: a write, a flush or the start of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Write(EnvCopy, usize, Vec<u8>),
     Flush,
-    /// A slot's kernel was read: from here on it runs.
+    /// A slot's kernel was read and runs from here on.
     Start(Slot, Reason),
 }
 
-/// What fails.
+/// The simulated faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
-    /// The slots that cannot be booted when looked at.
+    /// Whether slots a and b fail the check.
     pub(crate) bad: [bool; 2],
-    /// The slots whose kernel cannot be read to the end.
+    /// Whether the kernels of slots a and b cannot be read to the end.
     pub(crate) unreadable: [bool; 2],
-    /// Writes fail from this one on.
+    /// The number of the first write that fails; all later ones fail too.
     pub(crate) writes_from: Option<usize>,
-    /// Flushes fail.
+    /// Whether flushes fail.
     pub(crate) flushes: bool,
 }
 
-/// What is wrong with the code that writes, to see whether the tests notice.
+/// A defect of the writing code, which the tests must detect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {
-    /// The write with this number is left out.
+    /// The write with this number is dropped.
     DropWrite(usize),
-    /// The flush with this number is left out.
+    /// The flush with this number is dropped.
     DropFlush(usize),
     /// The kernel starts before anything is written.
     StartFirst,
-    /// The kernel starts before what was written is flushed.
+    /// The kernel starts before the writes are flushed.
     StartBeforeFlush,
     /// The flush comes before the writes that it should follow.
     FlushFirst,
-    /// Of a pair, the copy that counts is written.
+    /// Of a pair, the active copy is written.
     WriteCurrentCopy,
-    /// A repair stays in memory.
+    /// A repair is not written to the disk.
     DropRepair,
 }
 
-/// A disk.
+/// The simulated disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Disk {
     pub(crate) format: Format,
@@ -69,14 +69,14 @@ pub(crate) struct Disk {
     pub(crate) mutation: Option<Mutation>,
 }
 
-/// How a boot went.
+/// The result of a boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Boot {
     pub(crate) result: Option<(Slot, Reason)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) unrecorded: usize,
     pub(crate) repaired: bool,
-    /// The number that the kernel is told.
+    /// The boot count passed to the kernel.
     pub(crate) bootcount: u64,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn index(slot: Slot) -> usize {
     }
 }
 
-/// A sealed block with these variables in this order.
+/// Returns a sealed block with these variables in this order.
 pub(crate) fn block(
     format: Format,
     size: usize,
@@ -126,7 +126,8 @@ impl Disk {
         }
     }
 
-    /// The value of a variable in the environment that counts; `None` without a valid one.
+    /// Returns the value of a variable in the valid copy with the highest flags; `None` if it is
+    /// not set or no copy is valid.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         let valid = |copy: &Vec<u8>| {
             Env::parse(copy, self.format)
@@ -141,7 +142,7 @@ impl Disk {
             .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// Plays a boot. The disk is as it was; the operations tell what would happen to it.
+    /// Simulates a boot. The disk is unchanged; the result contains the operations.
     pub(crate) fn boot(&self) -> Boot {
         let mut boot = Boot {
             result: None,
@@ -201,7 +202,7 @@ impl Disk {
         boot
     }
 
-    /// The disk after these operations.
+    /// Returns the disk after these operations.
     pub(crate) fn after<'a>(&self, operations: impl IntoIterator<Item = &'a Operation>) -> Self {
         let mut disk = self.clone();
         for operation in operations {
@@ -217,8 +218,9 @@ impl Disk {
         disk
     }
 
-    /// Every disk that a power cut during these operations can leave, with the number of operations
-    /// that were done: what was flushed is there, and of what came after any subset.
+    /// Returns every disk that a power cut during these operations can leave, with the number of
+    /// operations before the cut. All flushed writes are on the disk, and any subset of the later
+    /// ones.
     pub(crate) fn cuts(&self, operations: &[Operation]) -> Vec<(usize, Self)> {
         let mut cuts = Vec::new();
         for done in 0..=operations.len() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Trials to play, and the play: boots, each cut off at every point, followed by boots that are cut
-//! off again.
+//! Trials, and the simulation of their boots: each is cut off at every point, followed by boots
+//! that are cut off again.
 
 use std::collections::HashSet;
 
@@ -10,12 +10,12 @@ use little_loader_core::slots::slot::{Reason, Slot};
 
 use super::{Disk, Operation, block};
 
-/// One, two and four sectors.
+/// The sizes of a copy in bytes: one, two and four sectors.
 pub(crate) const SIZES: [usize; 3] = [512, 1024, 2048];
 
-/// A trial of slot b in one of the forms, with variables between those that the loader writes, so
-/// that they lie in as many sectors as the block has; `shift` bytes move everything, so that a
-/// sector's end comes to lie anywhere.
+/// Returns a trial of slot b in one of the forms. Fillers between the variables that the loader
+/// writes spread them over all sectors of the block. `shift` more bytes move them, so that a
+/// sector's end can fall anywhere.
 pub(crate) fn trial(
     format: Format,
     size: usize,
@@ -94,7 +94,7 @@ pub(crate) const FORMS: [(&[(&str, &str)], usize); 11] = [
         ],
         2,
     ),
-    // The older form, with a count that an earlier trial left.
+    // The older form, with a count left by an earlier trial.
     (
         &[
             ("bootcount", "3"),
@@ -105,8 +105,8 @@ pub(crate) const FORMS: [(&[(&str, &str)], usize); 11] = [
     ),
 ];
 
-/// Redundant pairs in which slot b is on trial, with the boots each allows: either copy the newer
-/// one, the flags byte wrapping around or not.
+/// Returns redundant pairs in which slot b is on trial, each with the number of boots it allows and
+/// a description. Either copy is the newer one, with and without a wrap of the flags byte.
 pub(crate) fn pairs() -> Vec<(Disk, usize, String)> {
     let mut pairs = Vec::new();
     for size in SIZES {
@@ -135,13 +135,12 @@ pub(crate) fn pairs() -> Vec<(Disk, usize, String)> {
     pairs
 }
 
-/// Plays all boots and cuts from a disk on. Returns how many cuts were tried.
+/// Simulates all boots and power cuts from a disk on. Returns the number of cuts.
 ///
 /// # Errors
 ///
-/// When a boot loads nothing, a trial starts more often than `limit` says, a recorded revert is
-/// forgotten, or a boot that was not cut off leaves an environment that is not valid or does not
-/// say what the boot did.
+/// When a boot loads nothing, a trial starts more than `limit` times, a recorded revert is lost, or
+/// a boot that was not cut off leaves an environment that is invalid or does not record the boot.
 pub(crate) fn explore(start: &Disk, limit: usize) -> Result<usize, String> {
     let mut seen: HashSet<(Vec<Vec<u8>>, usize)> = HashSet::new();
     let mut open = vec![(start.clone(), 0)];
@@ -166,7 +165,7 @@ pub(crate) fn explore(start: &Disk, limit: usize) -> Result<usize, String> {
             if trials > limit {
                 return Err(format!("trial number {trials} with a limit of {limit}"));
             }
-            // Once a revert is flushed and the kernel runs, slot a is active for good.
+            // Once a revert is flushed and the kernel runs, slot a stays active.
             let recorded =
                 boot.operations[..done].contains(&Operation::Start(Slot::A, Reason::Reverted));
             if recorded && cut.boot().result != Some((Slot::A, Reason::Active)) {
@@ -178,7 +177,7 @@ pub(crate) fn explore(start: &Disk, limit: usize) -> Result<usize, String> {
     Ok(tried)
 }
 
-/// What userspace finds after a boot.
+/// Checks the environment that userspace finds after a boot.
 fn check_left_behind(disk: &Disk, reason: Reason) -> Result<(), String> {
     let valid = |copy: &Vec<u8>| Env::parse(copy, disk.format).is_ok();
     let is_whole = match disk.format {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use qemu_tests::bench::against::{self, Cost, EARLY_CONSOLE, Way};
+use qemu_tests::bench::against::{self, EARLY_CONSOLE, Way, WayCost};
 use qemu_tests::bench::budget::grouped;
 use qemu_tests::bench::svg::{self, Bar, Panel};
 use qemu_tests::bench::{host, page};
@@ -24,7 +24,7 @@ use super::measure;
 use super::results::{keep, keep_image};
 use super::workbench::Bench;
 
-/// How often each boot is timed.
+/// The number of times that each boot is timed.
 const ROUNDS: usize = 9;
 
 /// The first line of the test payload.
@@ -35,15 +35,16 @@ const EFI_STUB: &str = "EFI stub: ";
 /// The RAM of all guests, in MiB.
 const MEMORY: u32 = 256;
 
-/// U-Boot's environment for this machine: in the second flash, and its size (`CONFIG_ENV_ADDR`,
+/// The size of U-Boot's environment, at the start of the second flash (`CONFIG_ENV_ADDR`,
 /// `CONFIG_ENV_SIZE` of qemu_arm64_defconfig).
 const U_BOOT_ENV_SIZE: usize = 0x4_0000;
-/// The blocks of QEMU's flash, 64 MiB.
+/// The size of QEMU's flash, 64 MiB, in blocks of 512 bytes.
 const FLASH_BLOCKS: u64 = (64 << 20) / 512;
-/// The addresses at which U-Boot loads kernel and initrd, free of each other and of U-Boot.
+/// The addresses at which U-Boot loads kernel and initrd; they overlap neither each other nor
+/// U-Boot.
 const KERNEL_AT: u64 = 0x4020_0000;
 const INITRD_AT: u64 = 0x4600_0000;
-/// Where QEMU puts the device tree for firmware.
+/// The address at which QEMU puts the device tree for firmware.
 const DTB_AT: u64 = 0x4000_0000;
 
 pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
@@ -67,7 +68,7 @@ pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
         let packages: Vec<String> = packages.into_iter().flatten().collect();
         let caption = format!("{} {}.", host::describe()?, packages.join(", "));
         let part = format!(
-            "![Bars of what the table has](images/ways.svg)\n\n{caption}\n\n{}",
+            "![Bars of the figures in the table](images/ways.svg)\n\n{caption}\n\n{}",
             markdown(&costs)
         );
         page::draw(&page::benchmarks(), "ways", &part)?;
@@ -90,7 +91,7 @@ fn loader(bench: &Bench, demo: &Demo) -> Result<Way> {
     })
 }
 
-/// The floor: QEMU puts the kernel into memory before the guest starts.
+/// The lower bound: QEMU puts the kernel into memory before the guest starts.
 fn qemu(bench: &Bench, demo: &Demo) -> Result<Way> {
     let [_, linux] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);
     let image = bench.folder().join("payload.img");
@@ -105,8 +106,8 @@ fn qemu(bench: &Bench, demo: &Demo) -> Result<Way> {
     })
 }
 
-/// U-Boot reads the same kernel from the same place of the same disk. Its environment has it wait
-/// for nobody and move neither initrd nor device tree, so it is as fast as it can be.
+/// U-Boot reads the same kernel from the same blocks of the same disk. For the fastest possible
+/// boot, its environment disables the boot delay and the relocation of initrd and device tree.
 fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
     let firmware = Asset::UBoot.file("u-boot.bin", &paths::cache());
     let machine = |name: &str, command: &str, arguments: &str, disk: Disk| -> Result<Machine> {
@@ -165,8 +166,8 @@ fn u_boot(bench: &Bench, demo: &Demo) -> Result<Way> {
     })
 }
 
-/// EDK2 gets kernel and initrd from QEMU's fw_cfg, which is its shortest way; the payload is not an
-/// EFI program, so the kernel is Linux for all figures.
+/// EDK2 gets kernel and initrd from QEMU's fw_cfg, its fastest boot method. The payload is not an
+/// EFI program, so all figures are for Linux.
 fn edk2(bench: &Bench, demo: &Demo) -> Result<Way> {
     let firmware = Asset::Edk2.file("QEMU_EFI.fd", &paths::cache());
     let [_, direct] = measure::guests(bench, demo, MEMORY, EARLY_CONSOLE);
@@ -184,7 +185,7 @@ fn edk2(bench: &Bench, demo: &Demo) -> Result<Way> {
 }
 
 fn payload_size(bench: &Bench) -> u64 {
-    // Its pages.
+    // The payload occupies whole pages.
     (bench.payload.bytes().len() as u64).next_multiple_of(4096)
 }
 
@@ -194,7 +195,7 @@ fn file_size(path: &Path) -> Result<u64> {
 }
 
 /// A figure of the comparison: its title and how to get it.
-type Column = (&'static str, fn(&Cost) -> Option<u64>);
+type Column = (&'static str, fn(&WayCost) -> Option<u64>);
 
 const COLUMNS: [Column; 7] = [
     ("to the payload's first byte, ms", |cost| cost.payload_ms),
@@ -210,7 +211,7 @@ fn shown(figure: Option<u64>) -> String {
     figure.map_or_else(|| "–".to_owned(), grouped)
 }
 
-fn markdown(costs: &[Cost]) -> String {
+fn markdown(costs: &[WayCost]) -> String {
     let mut text = "| |".to_owned();
     for (title, _) in COLUMNS {
         // Writing to a string cannot fail.
@@ -228,7 +229,7 @@ fn markdown(costs: &[Cost]) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
-fn panels(costs: &[Cost]) -> Vec<Panel> {
+fn panels(costs: &[WayCost]) -> Vec<Panel> {
     let panel = |(title, of): Column| Panel {
         title: title.to_owned(),
         bars: costs

@@ -13,47 +13,48 @@ use super::results::{keep, keep_image};
 use super::workbench::Bench;
 use super::{against, growth, measure, profile, size};
 
-/// Measure what a boot costs, against its limits: a table, and target/bench.json
+/// Measure the cost of a boot against its limits: prints a table and writes target/bench.json
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
 
-    /// Only measure what does not depend on the host, and exit with status 1 if a limit is passed
+    /// Measure only figures that do not depend on the host; exit with status 1 if a limit is
+    /// exceeded
     #[arg(long)]
     check: bool,
 
-    /// Show where the loader's instructions go instead, by symbol
+    /// Show the loader's executed instructions by symbol instead
     #[arg(long, conflicts_with = "check")]
     profile: bool,
 
-    /// A boot with one thing made larger: kernel=MB, environment=KIB, nodes=COUNT (of the device
+    /// Profile a boot with one larger input: kernel=MB, environment=KIB, nodes=COUNT (of the device
     /// tree) or disks=COUNT
     #[arg(long, requires = "profile", value_name = "WHAT=NUMBER")]
     with: Option<String>,
 
-    /// Show how instructions and MMIO accesses grow with kernel, environment, device tree and
-    /// disks instead
+    /// Show how instructions and MMIO accesses grow with kernel, environment, device tree and disks
+    /// instead
     #[arg(long, conflicts_with_all = ["check", "profile"])]
     growth: bool,
 
-    /// Boot by QEMU's -kernel, U-Boot and EDK2 as well, side by side, instead
+    /// Compare with boots by QEMU's -kernel, U-Boot and EDK2 instead
     #[arg(long, conflicts_with_all = ["check", "profile", "growth"])]
     against: bool,
 
-    /// Show what the loader's bytes are instead, by source file
+    /// Show the loader's size by source file instead
     #[arg(long, conflicts_with_all = ["check", "profile", "growth", "against"])]
     size: bool,
 
-    /// Put what was measured into docs/src/benchmarks.md as well
+    /// Also update the tables and pictures of docs/src/benchmarks.md
     #[arg(long, conflicts_with_all = ["check", "profile"])]
     draw: bool,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.profile {
-        // dtc changes device trees, and is among what tests need.
+        // `--with nodes=` needs dtc, one of the programs for tests.
         setup::ensure(match arguments.with {
             Some(_) => Purpose::Test,
             None => Purpose::Build,
@@ -87,7 +88,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let failed = rows.iter().filter(|row| row.fails()).count();
     if arguments.check && failed > 0 {
         eprintln!(
-            "error: {failed} of {} figures are beyond their limits",
+            "error: {failed} of {} figures exceed their limits",
             rows.len()
         );
         return Ok(ExitCode::FAILURE);
@@ -95,7 +96,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts table and picture into the book.
+/// Writes the table and the picture into the book.
 fn draw(rows: &[Row]) -> Result<()> {
     let caption = host::describe()?;
     let text = format!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cargo qemu bench --growth`: how the cost of a boot grows with what it is made of.
+//! `cargo qemu bench --growth`: the growth of a boot's cost with its inputs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +15,7 @@ use qemu_tests::bench::accesses::accesses;
 use qemu_tests::bench::budget::grouped;
 use qemu_tests::bench::fit::{Growth, Line};
 use qemu_tests::bench::page;
-use qemu_tests::bench::profile::{self, Profile};
+use qemu_tests::bench::profile::{self, InstructionProfile};
 use qemu_tests::build::{self, LoaderBuild};
 use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::tree::Tree;
@@ -28,27 +28,27 @@ use super::workbench::Bench;
 const KERNELS: [u32; 4] = [1, 12, 33, 60];
 /// The sizes of environments, in KiB.
 const ENVIRONMENTS: [u32; 4] = [8, 32, 128, 512];
-/// The nodes added to QEMU's device tree.
+/// The numbers of nodes added to QEMU's device tree.
 const NODES: [u32; 5] = [1, 50, 125, 250, 500];
-/// The disks of which the last one is bootable.
+/// The numbers of disks; only the last one is bootable.
 const DISKS: [u32; 6] = [1, 2, 4, 8, 16, 32];
 
-/// The least of as many runs, where instructions are counted by QEMU's log.
+/// The number of runs for a count of instructions by QEMU's log; the lowest count is used.
 const LOGGED_RUNS: u32 = 5;
-/// A symbol that takes as many instructions more has grown; waiting for the disk takes some
-/// hundreds.
+/// A symbol is listed if it executes this many more instructions; waiting for the disk varies by
+/// some hundreds.
 const GROWN: u64 = 1000;
-/// The bytes of a cache line of QEMU's cortex-a57.
+/// The size of a cache line of QEMU's cortex-a57 in bytes.
 const CACHE_LINE: u64 = 64;
 
-/// The figures that grow, and the input they grow with.
+/// The figures for each value of one input.
 #[derive(Serialize)]
 struct Series {
     what: &'static str,
     points: Vec<Point>,
     instructions: Line,
     accesses: Line,
-    /// More about it, for people.
+    /// Markdown text that follows the table.
     note: String,
 }
 
@@ -86,8 +86,8 @@ pub(super) fn main(bench: &Bench, json: bool, draw: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A machine with one thing made larger, as `kernel=33` (MB), `environment=512` (KiB), `nodes=100`
-/// or `disks=4` says it, and its loader.
+/// Returns a machine with one larger input, given as `kernel=33` (MB), `environment=512` (KiB),
+/// `nodes=100` or `disks=4`, and its loader.
 pub(super) fn machine(bench: &Bench, with: &str) -> Result<(Machine, PathBuf)> {
     let usage = "expected kernel=MB, environment=KIB, nodes=COUNT or disks=COUNT";
     let (what, number) = with.split_once('=').context(usage)?;
@@ -106,8 +106,8 @@ fn shipped(bench: &Bench) -> PathBuf {
 }
 
 impl Series {
-    /// Instructions are counted by QEMU's log: it makes the guest so slow that waiting for the disk
-    /// is next to nothing.
+    /// Counts instructions by QEMU's log, which slows down the guest so much that waiting for the
+    /// disk costs next to nothing.
     fn measure(
         bench: &Bench,
         what: &'static str,
@@ -117,13 +117,13 @@ impl Series {
         Ok(Self::profiled(bench, what, values, machine)?.0)
     }
 
-    /// The same, with the profile of each point.
+    /// Returns the profile of each point as well.
     fn profiled(
         bench: &Bench,
         what: &'static str,
         values: &[u32],
         mut machine: impl FnMut(u32) -> Result<(Machine, PathBuf)>,
-    ) -> Result<(Self, Vec<Profile>)> {
+    ) -> Result<(Self, Vec<InstructionProfile>)> {
         let mut points = Vec::new();
         let mut profiles = Vec::new();
         for &at in values {
@@ -159,17 +159,17 @@ impl Series {
     }
 }
 
-/// Also says which symbols take more.
+/// Measures kernels of several sizes; the note lists the symbols that execute more instructions.
 fn kernels(bench: &Bench) -> Result<Series> {
     let (series, profiles) = Series::profiled(bench, "kernel, MB", &KERNELS, |megabytes| {
         Ok((kernel(bench, megabytes)?, shipped(bench)))
     })?;
     let mut note = format!(
-        "What takes more for {} MB than for {} MB",
+        "Symbols that execute more instructions for {} MB than for {} MB",
         KERNELS[3], KERNELS[0]
     );
     let lines = u64::from(KERNELS[3] - KERNELS[0]) * 1_000_000 / CACHE_LINE;
-    let _ = write!(note, ", which have {} cache lines more:", grouped(lines));
+    let _ = write!(note, ", a difference of {} cache lines:", grouped(lines));
     for (name, more) in profiles[0].growth(&profiles[3], GROWN) {
         let _ = write!(note, "\n- `{name}`: {} instructions", grouped(more));
     }
@@ -181,7 +181,7 @@ fn kernel(bench: &Bench, megabytes: u32) -> Result<Machine> {
     let payload = bench.payload.clone();
     let missing = size.saturating_sub(payload.bytes().len());
     let kernel = payload.append(missing);
-    // One kernel for both slots: there is no room for two.
+    // Both slots use one kernel, because there is no room for two.
     let scratch = Scratch::bootable(&[])
         .set("b.kernel_lba", KERNEL_A)
         .write(KERNEL_A, kernel.bytes())
@@ -193,7 +193,7 @@ fn kernel(bench: &Bench, megabytes: u32) -> Result<Machine> {
         .disk(Disk::new(path)))
 }
 
-/// A loader with room for the largest environment.
+/// Builds a loader with room for the largest environment.
 fn large_loader(bench: &Bench) -> Result<PathBuf> {
     let most = ENVIRONMENTS.into_iter().max().unwrap_or_default();
     let build = LoaderBuild {
@@ -203,7 +203,8 @@ fn large_loader(bench: &Bench) -> Result<PathBuf> {
     Ok(build::loader(&build, &bench.folder().join("large"))?.elf)
 }
 
-/// That loader, set to less.
+/// Patches a smaller environment size into the loader `large`, and returns a machine with such an
+/// environment.
 fn environment(bench: &Bench, large: &Path, kib: u32) -> Result<(Machine, PathBuf)> {
     let mut elf = build::read_elf(large)?;
     let size = kib << 10;
@@ -222,7 +223,7 @@ fn environment(bench: &Bench, large: &Path, kib: u32) -> Result<(Machine, PathBu
 fn nodes(bench: &Bench, count: u32) -> Result<Machine> {
     let machine = bench.machine(qemu_tests::harness::machine::Bus::Mmio)?;
     let mut tree = Tree::of(machine.clone(), bench.folder())?;
-    // As a device has it: a compatible, a place and an interrupt.
+    // Like a device's node: compatible, reg and interrupts.
     let text: String = (0..count)
         .map(|index| {
             let at = 0x5000_0000_u64 + u64::from(index) * 0x1000;

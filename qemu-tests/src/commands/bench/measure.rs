@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The limits, and what is measured for them. The figures of the loader in C are those of
-//! little_loader, as its Makefile builds it, on QEMU 7.2.
+//! The figures and their limits. The C loader's figures are those of little_loader, built by its
+//! Makefile, on QEMU 7.2.
 
 use anyhow::Result;
 use imagegen::disk::DEFAULT_ARGS;
@@ -19,23 +19,23 @@ use qemu_tests::harness::machine::{Bus, Disk, Machine};
 
 use super::workbench::Bench;
 
-/// The loaded size of the ELF, at most, in bytes.
+/// The limit of the ELF's loaded size, in bytes.
 const LOADED: u64 = 76 << 10;
 
-/// The RAM touched other than the DTB's and the kernel's, at most, in KiB.
+/// The limit of the RAM touched outside of DTB and kernel, in KiB.
 const TOUCHED: u64 = 260;
 
-/// Instructions, at most, for a disk that is passed over because no repair of its environment fits.
+/// The limit of instructions for passing over a disk whose environment cannot be repaired.
 const IRREPARABLE: u64 = 1_000_000;
 
-/// How much more memory Linux must have with the packed device tree than without the loader, in kB.
-/// Of QEMU's 1 MiB two pages are used.
+/// The memory that Linux must gain by the packed device tree, compared with a boot without the
+/// loader, in kB: of QEMU's 1 MiB, the tree fills two pages.
 const GAIN: u64 = 1000;
 
-/// How often each way of booting Linux is timed.
+/// The number of times that each boot of Linux is timed.
 const ROUNDS: usize = 15;
 
-/// `gates_only` leaves out what depends on the host.
+/// Measures all figures; `gates_only` omits those that depend on the host.
 pub(super) fn rows(bench: &Bench, gates_only: bool) -> Result<Vec<Row>> {
     let mut rows = loader(bench)?;
     let demo = Demo::make(&Parts::default())?;
@@ -99,7 +99,7 @@ fn loader(bench: &Bench) -> Result<Vec<Row>> {
             touched.other_blocks() as u64,
             0,
         )
-        .how("RAM in a sparse file on tmpfs: what is no hole when the payload runs"),
+        .how("RAM in a sparse file on tmpfs: everything that is not a hole when the payload runs"),
         c(
             Row::at_most(
                 "RAM touched, other than DTB and kernel",
@@ -113,17 +113,17 @@ fn loader(bench: &Bench) -> Result<Vec<Row>> {
         c(
             Row::at_most("loaded size of the ELF", size, LOADED)
                 .unit("bytes")
-                .how("what its segments have in the file"),
+                .how("the size of its segments in the file"),
             both(44_400),
         ),
     ])
 }
 
-/// The memory that Linux has of 110 MiB, started by the loader and by QEMU itself.
+/// Linux's memory out of 110 MiB, started by the loader and by QEMU itself.
 ///
-/// Debian's kernel sets 64 MiB aside for devices if it finds them in one piece, as it does with the
-/// loader, which puts everything at the start of RAM; too little is left then to get to the shell.
-/// QEMU puts the initrd in the middle.
+/// The command line has `cma=0`: Debian's kernel reserves 64 contiguous MiB for devices if it finds
+/// them, and too little is left to reach the shell. It finds them after a boot by the loader, which
+/// puts everything at the start of RAM; QEMU puts the initrd in the middle.
 fn memory(bench: &Bench, demo: &Demo) -> Result<Row> {
     let [loaded, direct] = guests(bench, demo, 110, "cma=0");
     let (loaded, direct) = (memory_total(&loaded)?, memory_total(&direct)?);
@@ -135,7 +135,7 @@ fn memory(bench: &Bench, demo: &Demo) -> Result<Row> {
     )
 }
 
-/// The demo started by the loader, and by QEMU itself from the same files.
+/// Returns machines that start the demo by the loader, and by QEMU itself from the same files.
 pub(super) fn guests(bench: &Bench, demo: &Demo, memory_mib: u32, append: &str) -> [Machine; 2] {
     let disk = Disk::new(&demo.image).snapshot();
     let guest = |machine: Machine| machine.memory_mib(memory_mib).disk(disk.clone());
@@ -158,17 +158,21 @@ fn linux(bench: &Bench, demo: &Demo) -> Result<[Row; 2]> {
     let time = loaded.time.as_secs_f64() / direct.time.as_secs_f64();
     let memory = loaded.peak_kib as f64 / direct.peak_kib.max(1) as f64;
     Ok([
-        Row::ratio("time to userspace, by that of -kernel Image", time, 1.03)
+        Row::ratio("time to userspace, relative to -kernel Image", time, 1.03)
             .how("Debian in 256 MiB, to the demo's shell; medians of 15, in turn")
             .c_loader(Amount::Ratio(1.0), Amount::Ratio(1.11)),
-        Row::ratio("QEMU's peak memory, by that of -kernel Image", memory, 0.94)
-            .how("VmHWM then, the same runs")
-            .c_loader(Amount::Ratio(0.94), Amount::Ratio(0.94)),
+        Row::ratio(
+            "QEMU's peak memory, relative to -kernel Image",
+            memory,
+            0.94,
+        )
+        .how("VmHWM then, the same runs")
+        .c_loader(Amount::Ratio(0.94), Amount::Ratio(0.94)),
     ])
 }
 
-/// Firmware archives. The sizes and times of a release build's, on two cores of an x86-64 machine,
-/// are below the limits.
+/// Measures firmware archives. The limits hold for a release build on two cores of an x86-64
+/// machine.
 fn firmware(bench: &Bench, demo: &Demo, gates_only: bool) -> Result<Vec<Row>> {
     let imagegen = Imagegen::build(!gates_only)?;
     let size = imagegen.archive_size(&demo.kernel, bench.folder())?;
@@ -185,17 +189,18 @@ fn firmware(bench: &Bench, demo: &Demo, gates_only: bool) -> Result<Vec<Row>> {
         return Ok(rows);
     }
     let costs = imagegen.measure(&demo.kernel, bench.folder())?;
-    let milliseconds = |cost: firmware::Cost| cost.time.as_millis().try_into().unwrap_or(u64::MAX);
+    let milliseconds =
+        |cost: firmware::FwupCost| cost.time.as_millis().try_into().unwrap_or(u64::MAX);
     let time = |what, cost, limit| {
         Row::at_most(what, milliseconds(cost), limit)
             .unit("ms")
             .how("a release build, the least of 5")
             .shown_only()
     };
-    let memory = |what, cost: firmware::Cost| {
+    let memory = |what, cost: firmware::FwupCost| {
         Row::at_most(what, cost.memory_kib, 96 << 10)
             .unit("KiB")
-            .how("its VmHWM, looked at each millisecond")
+            .how("its VmHWM, read each millisecond")
             .shown_only()
     };
     rows.extend([

@@ -12,13 +12,13 @@ use qemu_tests::harness::machine::Bus;
 use super::growth;
 use super::workbench::Bench;
 
-/// The least of as many runs is shown.
+/// The number of runs, of which the one with the fewest instructions is shown.
 const RUNS: u32 = 5;
 
-/// Symbols that take less than one in as many instructions share the last line.
+/// Symbols with less than 1/`LEAST` of all instructions are summed up as others.
 const LEAST: u64 = 1000;
 
-/// How many stretches are shown.
+/// The number of stretches shown.
 const STRETCHES: usize = 20;
 
 pub(super) fn main(bench: &Bench, with: Option<&str>, json: bool) -> Result<ExitCode> {
@@ -54,7 +54,7 @@ pub(super) fn main(bench: &Bench, with: Option<&str>, json: bool) -> Result<Exit
         "{total:>12}  100.0{:>24}all, from reset to the kernel's first",
         ""
     );
-    println!("\nStretches of code that take the most:");
+    println!("\nMost executed stretches of code:");
     println!("instructions      %  = times x length  at        in");
     for stretch in profile.stretches.iter().take(STRETCHES) {
         println!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The files that hold results: pictures of the book, and JSON in the target folder.
+//! The files with results: pictures of the book, and JSON in the target folder.
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -15,7 +15,7 @@ pub(super) fn keep_image(name: &str, picture: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Writes `value` into the target folder and gives back the text.
+/// Writes `value` as JSON into the target folder and returns the text.
 pub(super) fn keep(name: &str, value: &impl Serialize) -> Result<String> {
     let json = serde_json::to_string_pretty(value)?;
     let path = paths::target().join(name);

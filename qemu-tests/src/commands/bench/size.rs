@@ -24,7 +24,7 @@ pub(super) fn main(json: bool, draw: bool) -> Result<ExitCode> {
     );
     ensure!(
         size == same,
-        "with tables of lines the loader has {same} bytes in place of {size}: what they tell is not true of it"
+        "with line tables the loader has {same} bytes instead of {size}, so they do not describe the shipped loader"
     );
     let parts = size::parts(&with_lines.elf, size)?;
     if json {
@@ -33,7 +33,7 @@ pub(super) fn main(json: bool, draw: bool) -> Result<ExitCode> {
         for part in &parts {
             println!("{:>8}  {}", part.bytes, part.name);
         }
-        println!("{size:>8}  all that is loaded");
+        println!("{size:>8}  loaded size");
     }
     if draw {
         page::draw(&page::benchmarks(), "size", &size::markdown(&parts))?;

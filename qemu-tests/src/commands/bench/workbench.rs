@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The files that each measurement starts from.
+//! The files that all measurements share.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use qemu_tests::harness::machine::{Bus, Machine};
 use qemu_tests::harness::payload::Payload;
 use qemu_tests::paths;
 
-/// The loader as shipped, the test payload, and room for files.
+/// The loader as shipped, the test payload, and a temporary folder.
 pub(super) struct Bench {
     pub(super) loader: Loader,
     pub(super) payload: Payload,
@@ -41,7 +41,7 @@ impl Bench {
         self.folder.path()
     }
 
-    /// The machine with the payload on a disk.
+    /// Returns a machine with the payload on a disk.
     pub(super) fn machine(&self, bus: Bus) -> Result<Machine> {
         let disk = disks::bootable(self.payload.bytes(), self.folder())?;
         Ok(Machine::new(&self.loader.elf).disk(disk.bus(bus)))

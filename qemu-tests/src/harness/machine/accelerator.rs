@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Emulation or a hypervisor.
+//! QEMU's accelerators.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -18,7 +18,7 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// A hypervisor where the host is arm64 and has one, else emulation.
+    /// Returns the host's hypervisor if the host is arm64 and has one, else emulation.
     #[must_use]
     pub fn of_host() -> Self {
         if !cfg!(target_arch = "aarch64") {
@@ -27,7 +27,7 @@ impl Accelerator {
         if cfg!(target_os = "macos") {
             return Self::Hvf;
         }
-        // Only a device that we may open is of use.
+        // The device exists on every KVM host, but not every user may open it.
         let kvm = OpenOptions::new().read(true).write(true).open("/dev/kvm");
         if cfg!(target_os = "linux") && kvm.is_ok() {
             Self::Kvm

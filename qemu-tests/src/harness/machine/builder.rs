@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The machine as a whole.
+//! The builder for a machine.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ use crate::harness::emulator;
 use crate::harness::process;
 use crate::harness::running::{RunError, Running};
 
-/// Where the guest's serial port goes.
+/// The destination of the guest's serial port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Console {
-    /// To QEMU's stdin and stdout and nowhere else, for programs.
+    /// QEMU's stdin and stdout, without a monitor, for programs.
     #[default]
     Stdio,
-    /// To the terminal, shared with QEMU's monitor (Ctrl-A C) and Ctrl-A X to quit.
+    /// The terminal, shared with QEMU's monitor (Ctrl-A C switches, Ctrl-A X quits).
     Terminal,
 }
 
-/// A `virt` machine that is not started yet.
+/// The configuration of a `virt` machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// `-kernel` or `-bios`.
@@ -47,8 +47,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with one cortex-a57, 128 MiB and no disk, that starts `kernel` (the loader in
-    /// either form, or a raw Image) and may run for a minute.
+    /// Returns a machine with one cortex-a57, 128 MiB and no disk that starts `kernel` (the loader
+    /// in either form, or a raw Image) and has a time limit of one minute.
     #[must_use]
     pub fn new(kernel: impl Into<PathBuf>) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Machine {
         }
     }
 
-    /// The same machine, which starts the firmware `path` in its flash.
+    /// Like [`Machine::new`], but starts the firmware `path` in the flash.
     #[must_use]
     pub fn with_firmware(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl Machine {
         }
     }
 
-    /// QEMU's `-cpu`.
+    /// Sets QEMU's `-cpu`.
     #[must_use]
     pub fn cpu(self, cpu: &str) -> Self {
         Self {
@@ -90,26 +90,26 @@ impl Machine {
         }
     }
 
-    /// One more property of `-M virt`, such as `virtualization=on`.
+    /// Adds a property of `-M virt`, such as `virtualization=on`.
     #[must_use]
     pub fn machine_option(mut self, option: &str) -> Self {
         self.machine_options.push(option.to_owned());
         self
     }
 
-    /// The RAM, in MiB.
+    /// Sets the size of the RAM, in MiB.
     #[must_use]
     pub fn memory_mib(self, memory_mib: u32) -> Self {
         Self { memory_mib, ..self }
     }
 
-    /// How many CPUs.
+    /// Sets the number of CPUs.
     #[must_use]
     pub fn cpus(self, cpus: u8) -> Self {
         Self { cpus, ..self }
     }
 
-    /// The accelerator.
+    /// Sets the accelerator.
     #[must_use]
     pub fn accelerator(self, accelerator: Accelerator) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl Machine {
         }
     }
 
-    /// One more property of `-accel`, such as `one-insn-per-tb=on`.
+    /// Adds a property of `-accel`, such as `one-insn-per-tb=on`.
     #[must_use]
     pub fn accelerator_option(mut self, option: &str) -> Self {
         self.accelerator_options.push(',');
@@ -126,20 +126,21 @@ impl Machine {
         self
     }
 
-    /// Where the serial port goes.
+    /// Sets the destination of the serial port.
     #[must_use]
     pub fn console(self, console: Console) -> Self {
         Self { console, ..self }
     }
 
-    /// One more disk.
+    /// Adds a disk.
     #[must_use]
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disks.push(disk);
         self
     }
 
-    /// MMIO transports follow virtio 1.0 and later instead of QEMU's default, the legacy interface.
+    /// Makes the MMIO transports follow virtio 1.0 and later instead of QEMU's default, the legacy
+    /// interface.
     #[must_use]
     pub fn modern_transports(self) -> Self {
         Self {
@@ -148,7 +149,7 @@ impl Machine {
         }
     }
 
-    /// QEMU's `-append`.
+    /// Sets QEMU's `-append`.
     #[must_use]
     pub fn append(self, arguments: &str) -> Self {
         Self {
@@ -157,7 +158,7 @@ impl Machine {
         }
     }
 
-    /// QEMU's `-initrd`.
+    /// Sets QEMU's `-initrd`.
     #[must_use]
     pub fn initrd(self, path: impl Into<PathBuf>) -> Self {
         Self {
@@ -166,7 +167,7 @@ impl Machine {
         }
     }
 
-    /// A device tree instead of QEMU's own.
+    /// Sets the device tree, which replaces QEMU's own.
     #[must_use]
     pub fn dtb(self, path: impl Into<PathBuf>) -> Self {
         Self {
@@ -184,7 +185,7 @@ impl Machine {
         }
     }
 
-    /// Further arguments, as they are.
+    /// Adds further arguments, unchanged.
     #[must_use]
     pub fn arguments<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.more.extend(
@@ -195,7 +196,7 @@ impl Machine {
         self
     }
 
-    /// The RAM is the file `path` instead of memory of QEMU's own; call it after
+    /// Uses the file `path` as the RAM, instead of anonymous memory; call it after
     /// [`Self::memory_mib`].
     #[must_use]
     pub fn memory_file(self, path: &Path) -> Self {
@@ -208,7 +209,7 @@ impl Machine {
             .arguments(["-object".into(), object])
     }
 
-    /// One instruction takes one nanosecond of the guest's time, whatever the host does.
+    /// Makes each instruction take one nanosecond of the guest's time, independent of the host.
     #[must_use]
     pub fn count_instructions(self) -> Self {
         self.arguments(["-icount", "shift=0,sleep=off"])
@@ -223,13 +224,13 @@ impl Machine {
         self.arguments(["-D".into(), file.as_os_str().to_owned()])
     }
 
-    /// How long the machine may run in all before it is stopped.
+    /// Sets the total time that the machine may run before it is stopped.
     #[must_use]
     pub fn time_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }
     }
 
-    /// The command that starts QEMU.
+    /// Returns the command that starts QEMU.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(emulator::program());
@@ -284,13 +285,13 @@ impl Machine {
         command
     }
 
-    /// The same as a line for a shell.
+    /// Returns the command as a line for a shell.
     #[must_use]
     pub fn shell_line(&self) -> String {
         process::shell_line(&self.command())
     }
 
-    /// Starts it.
+    /// Starts the machine.
     ///
     /// # Errors
     /// When QEMU cannot be started.

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk of a machine, as QEMU's command line has it.
+//! A disk of a machine, and its options on QEMU's command line.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// How a disk is attached, which decides how the guest finds it.
+/// The bus that a disk is attached to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bus {
-    /// `virtio-blk-device` on the transport that QEMU chooses: the last that is free.
+    /// `virtio-blk-device` on the transport that QEMU chooses: the last free one.
     #[default]
     Mmio,
-    /// `virtio-blk-device` on this transport, 0 to 31.
+    /// `virtio-blk-device` on the transport with this number, 0 to 31.
     MmioAt(u8),
     /// `virtio-blk-pci` on the first bus.
     Pci,
     /// `virtio-blk-pci` on a PCI Express root port, as libvirt attaches disks.
     PciRootPort,
-    /// `virtio-blk-pci` in slot 3 after a root port and a bridge from PCI Express to PCI.
+    /// `virtio-blk-pci` in slot 3 behind a root port and a PCI Express to PCI bridge.
     PciBridge,
 }
 
@@ -33,7 +33,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// The image at `path`, on the transport that QEMU chooses. The guest's writes go to the file.
+    /// Creates a disk from the image at `path`, on [`Bus::Mmio`]. The guest's writes go to the
+    /// file.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -46,13 +47,13 @@ impl Disk {
         }
     }
 
-    /// Attaches it elsewhere.
+    /// Sets the bus.
     #[must_use]
     pub fn bus(self, bus: Bus) -> Self {
         Self { bus, ..self }
     }
 
-    /// Forgets the guest's writes when QEMU ends, so that several machines can share the file.
+    /// Discards the guest's writes when QEMU ends, so that several machines can share the file.
     #[must_use]
     pub fn snapshot(self) -> Self {
         Self {
@@ -61,7 +62,7 @@ impl Disk {
         }
     }
 
-    /// The guest cannot write to it.
+    /// Makes the disk read-only for the guest.
     #[must_use]
     pub fn read_only(self) -> Self {
         Self {
@@ -70,7 +71,7 @@ impl Disk {
         }
     }
 
-    /// More `-drive` options, as `name=value,…`.
+    /// Sets further `-drive` options, as `name=value,…`.
     #[must_use]
     pub fn drive_options(self, options: &str) -> Self {
         Self {
@@ -79,7 +80,7 @@ impl Disk {
         }
     }
 
-    /// The bytes of a block, in place of 512.
+    /// Sets the logical and physical block size in bytes, instead of 512.
     #[must_use]
     pub fn block_size(self, bytes: u32) -> Self {
         Self {
@@ -134,7 +135,7 @@ impl Disk {
     }
 }
 
-/// QEMU ends an option's value at a comma, unless it is doubled.
+/// Escapes a path as an option's value: QEMU ends the value at a comma, unless it is doubled.
 pub(super) fn option_value(path: &Path) -> OsString {
     path.to_string_lossy().replace(',', ",,").into()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How a run goes wrong, and what a failing test shows of it.
+//! The errors of a run, and the context that a failing test prints.
 
 use std::fmt;
 use std::io;
@@ -11,18 +11,19 @@ use thiserror::Error;
 
 use crate::harness::process::ProcessError;
 
-/// How a run went wrong. Every message ends with the command and all that the machine printed.
+/// The reason that a run failed. Every message, except that of a failed start, ends with QEMU's
+/// command line and the serial log.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// QEMU could not be started.
     #[error(transparent)]
     Start(#[from] ProcessError),
-    /// The text did not come within its time.
+    /// The text did not appear within the time limit.
     #[error("no {text:?} within {} s{log}", .limit.as_secs_f32())]
     Missing {
         /// The expected text or event.
         text: String,
-        /// How long.
+        /// The time limit.
         limit: Duration,
         /// The command and the serial log.
         log: Log,
@@ -35,10 +36,10 @@ pub enum RunError {
         /// The command and the serial log.
         log: Log,
     },
-    /// The machine was still running at the end of its time.
+    /// The machine was still running at its time limit.
     #[error("the machine did not end by itself within {} s{log}", .limit.as_secs_f32())]
     StillRunning {
-        /// How long.
+        /// The time limit.
         limit: Duration,
         /// The command and the serial log.
         log: Log,
@@ -46,7 +47,7 @@ pub enum RunError {
     /// QEMU itself failed.
     #[error("QEMU ended with {status}{log}")]
     Qemu {
-        /// How it ended.
+        /// QEMU's exit status.
         status: ExitStatus,
         /// The command and the serial log.
         log: Log,

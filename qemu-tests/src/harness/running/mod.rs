@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A started machine: its serial console can be waited on and written to, and its end is certain.
+//! A started machine: waits for texts on its serial console, writes to it, and always stops QEMU at
+//! the end.
 //!
-//! The crates for this (rexpect, expectrl) have one time limit for a whole session, look for new
-//! output every tenth of a second, and drop what was matched, while a failing test needs the whole
-//! log. So a thread collects the log here, and whoever waits is woken by it.
+//! The crates for this (rexpect, expectrl) have one time limit for a whole session, poll for output
+//! every tenth of a second, and drop matched output, but a failing test needs the whole log. Here a
+//! thread collects the log and wakes the waiting test.
 
 mod error;
 mod pipe;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Output of a running program, collected by a thread.
+//! The output of a running program, collected by a thread.
 
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-/// The output so far, for whoever waits for more.
+/// The output so far, and a condition to wait for more.
 #[derive(Debug, Default)]
 pub(super) struct Pipe {
     state: Mutex<State>,
@@ -20,7 +20,7 @@ struct State {
     ended: bool,
 }
 
-/// Why a wait was in vain.
+/// The reason that a wait found nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InVain {
     Ended,
@@ -28,7 +28,7 @@ pub(super) enum InVain {
 }
 
 impl Pipe {
-    /// A pipe that a thread fills until `from` ends.
+    /// Creates a pipe, and a thread that fills it until `from` ends.
     pub(super) fn filled_from(
         from: Option<impl Read + Send + 'static>,
     ) -> (Arc<Self>, JoinHandle<()>) {
@@ -48,12 +48,12 @@ impl Pipe {
         (pipe, thread)
     }
 
-    /// Everything, as text.
+    /// Returns all output so far as text.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.lock().bytes).into_owned()
     }
 
-    /// Waits until `text` is among the bytes after the first `from`; returns where it ends.
+    /// Waits until `text` appears after the first `from` bytes; returns the offset of its end.
     pub(super) fn wait_for(
         &self,
         text: &str,
@@ -80,13 +80,13 @@ impl Pipe {
         }
     }
 
-    /// A reader that panicked has at worst left out bytes.
+    /// A panic of the reader can at worst have lost bytes, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where the first `needle` ends.
+/// Returns the offset of the end of the first `needle`.
 fn end_of(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     if needle.is_empty() {
         return Some(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Starting a machine, waiting for what it prints, and its end.
+//! Starts a machine, and waits for its output and its end.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -14,12 +14,12 @@ use super::error::{Log, RunError};
 use super::pipe::{InVain, Pipe};
 use crate::harness::process;
 
-/// A machine that ended by itself.
+/// The result of a machine that ended by itself.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Everything that came out of the serial port.
+    /// The complete output of the serial port.
     pub serial: String,
-    /// How long the machine ran.
+    /// The time from start to end.
     pub elapsed: Duration,
 }
 
@@ -33,12 +33,13 @@ pub struct Running {
     serial: Arc<Pipe>,
     qemu: Arc<Pipe>,
     readers: Vec<JoinHandle<()>>,
-    /// Up to where the serial log has been matched.
+    /// The offset in the serial log up to which texts have been matched.
     matched: usize,
 }
 
 impl Running {
-    /// Starts `command`, whose stdin and stdout are a serial port, for at most `limit`.
+    /// Starts `command`, whose stdin and stdout are the serial port; it may run for at most
+    /// `limit`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -65,18 +66,19 @@ impl Running {
         })
     }
 
-    /// Waits until `text` comes, after what was waited for before, within the machine's time limit.
+    /// Waits until `text` appears after the previously matched text, within the machine's time
+    /// limit.
     ///
     /// # Errors
-    /// When it does not come, or the machine ends first.
+    /// When it does not appear in time, or the machine ends first.
     pub fn expect(&mut self, text: &str) -> Result<(), RunError> {
         self.expect_within(text, self.remaining())
     }
 
-    /// Waits until `text` comes, after what was waited for before, for at most `limit`.
+    /// Waits until `text` appears after the previously matched text, for at most `limit`.
     ///
     /// # Errors
-    /// When it does not come, or the machine ends first.
+    /// When it does not appear in time, or the machine ends first.
     pub fn expect_within(&mut self, text: &str, limit: Duration) -> Result<(), RunError> {
         let deadline = Instant::now() + limit.min(self.remaining());
         let found = self.serial.wait_for(text, self.matched, deadline);
@@ -98,7 +100,7 @@ impl Running {
         }
     }
 
-    /// Types `line` and the return key.
+    /// Sends `line` and a carriage return to the serial port.
     ///
     /// # Errors
     /// When QEMU has ended.
@@ -133,7 +135,7 @@ impl Running {
             Some(status) => {
                 let elapsed = self.started.elapsed();
                 for reader in self.readers.drain(..) {
-                    // A reader has nothing to return, and what it read is kept.
+                    // Only a panic is an error here; the output read until then is kept.
                     let _ = reader.join();
                 }
                 if !status.success() {
@@ -150,19 +152,19 @@ impl Running {
         }
     }
 
-    /// QEMU's process number.
+    /// Returns QEMU's process ID.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The machine's output so far.
+    /// Returns the serial port's output so far.
     #[must_use]
     pub fn serial(&self) -> String {
         self.serial.text()
     }
 
-    /// The context of a failure, as a failing test prints it.
+    /// Returns the context of a failure, as a failing test prints it.
     #[must_use]
     pub fn log(&self) -> Log {
         Log {
@@ -179,7 +181,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already; then there is nothing to stop.
+        // Errors mean that it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -203,7 +205,7 @@ mod tests {
         running.expect("ready").unwrap();
         running.type_line("hello").unwrap();
         running.type_line("").unwrap();
-        // sh reads up to the newline only, so close its input.
+        // sh needs a newline or the end of its input, so close it.
         drop(running.child.stdin.take());
         running.expect("got hello").unwrap();
         let error = running.expect("ready").unwrap_err();

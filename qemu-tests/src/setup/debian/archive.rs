@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Packages out of a Debian archive without touching the system's apt: everything apt keeps lives
-//! in a temporary folder.
+//! Packages from a Debian archive. All of apt's state is in a temporary folder, so the system's own
+//! is not changed.
 
 use std::fs;
 use std::io;
@@ -17,14 +17,14 @@ use wait_timeout::ChildExt;
 use super::sources::Source;
 use crate::harness::process::{self, ProcessError};
 
-/// How long the list of packages of a few suites may take.
+/// The time limit for downloading the package lists of a few suites.
 const UPDATE: Duration = Duration::from_secs(600);
-/// How long one package may take, at 50 kB/s and 100 MB.
+/// The time limit for downloading one package: 100 MB at 50 kB/s.
 const DOWNLOAD: Duration = Duration::from_secs(2000);
-/// How long a look into the downloaded lists may take.
+/// The time limit for a query of the downloaded lists.
 const QUERY: Duration = Duration::from_secs(60);
 
-/// Why a package could not be had.
+/// The reason that a package could not be downloaded.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
     /// apt or dpkg failed.
@@ -38,7 +38,7 @@ pub enum ArchiveError {
         /// The system's error.
         source: io::Error,
     },
-    /// apt ended well, but left no package file.
+    /// apt succeeded, but left no package file.
     #[error("apt-get download left no file for {0}")]
     NoFile(String),
 }
@@ -50,11 +50,12 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Reads the package lists of `sources` for Debian's `architecture`; suites that the archive
-    /// does not have are passed over.
+    /// Downloads the package lists of `sources` for Debian's `architecture`; ignores suites that
+    /// the archive does not have.
     ///
     /// # Errors
-    /// When the temporary folder under `cache` cannot be made.
+    /// When the temporary folder under `cache` cannot be created, or apt cannot be run or times
+    /// out.
     pub fn open(
         cache: &Path,
         sources: &[Source],
@@ -82,8 +83,8 @@ impl Archive {
             fs::write(root.join(name), text).map_err(at(&root.join(name)))?;
         }
         let archive = Self { folder };
-        // The exit status says only that some list is missing; what is not found later is reported
-        // then.
+        // The exit status only shows that some list is missing; a missing package is reported when
+        // it is requested.
         let update = process::capture(archive.apt("apt-get").args(["-q", "update"]), UPDATE);
         if let Err(error @ (ProcessError::Start { .. } | ProcessError::TimedOut { .. })) = update {
             return Err(error.into());
@@ -91,7 +92,7 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Every version of `package`, apt's preferred order, which is newest first within a suite.
+    /// Returns every version of `package` in apt's preferred order: newest first within a suite.
     ///
     /// # Errors
     /// When apt-cache cannot be run.
@@ -105,7 +106,7 @@ impl Archive {
         Ok(table.lines().filter_map(version).collect())
     }
 
-    /// The packages that this version of `package` depends on, without their versions.
+    /// Returns the names of the packages that this version of `package` depends on.
     ///
     /// # Errors
     /// When apt-cache does not know the package.
@@ -123,18 +124,18 @@ impl Archive {
             .collect())
     }
 
-    /// Downloads a package of one suite and everything that it needs to run, down to the C library;
-    /// gives back the package files. They go away with `self`.
+    /// Downloads a package of one suite and all of its dependencies, including the C library;
+    /// returns the package files. They are deleted with `self`.
     ///
     /// # Errors
-    /// When apt cannot get them.
+    /// When apt cannot download them.
     pub fn download_with_dependencies(
         &self,
         package: &str,
         suite: &str,
     ) -> Result<Vec<PathBuf>, ArchiveError> {
         let folder = self.folder.path().join("cache/archives");
-        // Nothing is installed as far as this apt knows, so nothing is taken for granted.
+        // This apt's status file is empty, so apt assumes no dependency to be installed already.
         let mut command = self.apt("apt-get");
         command.args(["-qq", "--yes", "--no-install-recommends", "--download-only"]);
         command.args(["--target-release", suite, "install", package]);
@@ -154,11 +155,11 @@ impl Archive {
         Ok(files)
     }
 
-    /// Downloads a package, checked by apt against the archive's signed lists. The file goes away
-    /// with `self`.
+    /// Downloads a package, which apt checks against the archive's signed lists. The file is
+    /// deleted with `self`.
     ///
     /// # Errors
-    /// When apt cannot get it.
+    /// When apt cannot download it.
     pub fn download(&self, package: &str, version: &str) -> Result<PathBuf, ArchiveError> {
         let id = format!("{package}={version}");
         let folder = self.folder.path().join("download");
@@ -191,7 +192,7 @@ impl Archive {
             })? {
                 Some(status) => break status,
                 None if waited > DOWNLOAD => {
-                    // Already over is as good as stopped.
+                    // An error here means that it has already ended.
                     let _ = child.kill().and_then(|()| child.wait());
                     let (command, stderr) = (process::shell_line(&command), String::new());
                     return Err(ProcessError::TimedOut {
@@ -232,9 +233,9 @@ impl Archive {
     }
 }
 
-/// The system's configuration stays in force (it may name a proxy) except for the places, the
-/// architecture and the hooks. A mirror whose lists were not renewed in time will do: signatures
-/// are still checked, and what is looked for has an exact version, or is any of Debian's kernels.
+/// Returns an apt configuration that keeps the system's (it may set a proxy) except for paths,
+/// architecture and hooks. It accepts a mirror with expired lists: apt still checks signatures, and
+/// setup needs either an exact version or any of Debian's kernels.
 fn configuration(root: &Path, architecture: &str) -> String {
     let root = root.display();
     format!(
@@ -257,12 +258,12 @@ Acquire::Retries "2";
     )
 }
 
-/// A bar for a download of `size` bytes, drawn on a terminal only.
+/// Creates a progress bar for a download of `size` bytes; it is only drawn on a terminal.
 fn progress(size: u64, what: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template("  {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
     let bar = ProgressBar::new(size).with_message(what.to_owned());
-    // The template is a constant; without it indicatif's own is as good.
+    // The template is constant and valid; if not, indicatif's default is used.
     if let Ok(style) = style {
         bar.with_style(style)
     } else {

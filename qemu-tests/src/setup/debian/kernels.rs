@@ -2,7 +2,7 @@
 
 //! Debian's kernels for arm64.
 
-/// The suites whose kernels are tried on demand, oldest first.
+/// The suites whose kernels are tested on request, oldest first.
 const SUITES: [&str; 6] = [
     "bookworm",
     "bookworm-backports",
@@ -12,21 +12,21 @@ const SUITES: [&str; 6] = [
     "sid",
 ];
 
-/// The flavour of a kernel, as the end of its package's name.
+/// The flavour of a kernel, which is the end of its package's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavour {
-    /// For every machine.
+    /// For all machines.
     Arm64,
-    /// For virtual machines of clouds: fewer drivers.
+    /// For cloud instances: fewer drivers.
     Cloud,
-    /// Like the first, with pages of 16 KiB.
+    /// Like `Arm64`, but with pages of 16 KiB.
     Pages16k,
 }
 
-/// A kernel of Debian's.
+/// One of Debian's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DebianKernel {
-    /// The suite it is taken from; `None` for those that the system itself is updated from.
+    /// The suite it comes from; `None` for all of the system's own suites.
     pub suite: Option<&'static str>,
     /// Its flavour.
     pub flavour: Flavour,
@@ -35,7 +35,7 @@ pub struct DebianKernel {
 impl Flavour {
     const ALL: [Self; 3] = [Self::Arm64, Self::Cloud, Self::Pages16k];
 
-    /// The end of the package's name.
+    /// Returns the end of the package's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -47,22 +47,22 @@ impl Flavour {
 }
 
 impl DebianKernel {
-    /// The one of the demo.
+    /// The demo's kernel.
     pub const STOCK: Self = Self {
         suite: None,
         flavour: Flavour::Arm64,
     };
-    /// The one for clouds, of the same release.
+    /// The cloud kernel of the same suites.
     pub const CLOUD: Self = Self {
         suite: None,
         flavour: Flavour::Cloud,
     };
 
-    /// Every flavour of every suite.
+    /// Returns every flavour of every suite.
     #[must_use]
     pub fn of_all_suites() -> Vec<Self> {
         let of_suite = |suite: &'static str| {
-            // Release 12 itself has no kernel with larger pages.
+            // bookworm has no kernel with 16 KiB pages, except in its backports.
             let flavours = Flavour::ALL
                 .into_iter()
                 .filter(move |flavour| suite != "bookworm" || *flavour != Flavour::Pages16k);
@@ -74,7 +74,7 @@ impl DebianKernel {
         SUITES.into_iter().flat_map(of_suite).collect()
     }
 
-    /// For names of tests and folders, such as `trixie_backports_cloud_arm64`.
+    /// Returns an identifier for tests and folders, such as `trixie_backports_cloud_arm64`.
     #[must_use]
     pub fn id(&self) -> String {
         let suite = self
@@ -83,7 +83,7 @@ impl DebianKernel {
         (suite + self.flavour.name()).replace('-', "_")
     }
 
-    /// The name of the test that boots it.
+    /// Returns the name of the test that boots it.
     #[must_use]
     pub fn test_name(&self) -> String {
         format!("kernels::{}", self.id())

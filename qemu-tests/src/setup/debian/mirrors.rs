@@ -14,14 +14,14 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
-    /// These and no others.
+    /// Uses only `sources`.
     #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
         Self { sources }
     }
 
-    /// `LITTLE_LOADER_DEBIAN_MIRROR` (a URL and nothing else, signed by a key that apt trusts) if
-    /// set, else the Debian archives among the sources of the system's apt.
+    /// Uses `LITTLE_LOADER_DEBIAN_MIRROR` if set (only a URL, of an archive signed by a key that
+    /// apt trusts), else the Debian archives among the sources of the system's apt.
     #[must_use]
     pub fn of_system() -> Self {
         if let Ok(uri) = env::var("LITTLE_LOADER_DEBIAN_MIRROR") {
@@ -42,13 +42,13 @@ impl Mirrors {
         Self { sources }
     }
 
-    /// The main archive.
+    /// Returns the main archive: the first one that is not a security archive.
     #[must_use]
     pub fn debian(&self) -> Option<&Source> {
         self.sources.iter().find(|source| !source.is_security())
     }
 
-    /// Everything the system itself would be updated from.
+    /// Returns all sources, including security archives.
     #[must_use]
     pub fn all(&self) -> &[Source] {
         &self.sources

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Packages out of Debian's archives. The cache keeps the files of them that are used.
+//! Packages from Debian's archives. The cache keeps only the files that are used.
 
 pub mod archive;
 pub mod assets;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The QEMU of another suite of Debian's, beside the system's own: its package and all that it
-//! needs, down to the C library, are unpacked into the cache and installed nowhere. A script starts
-//! it by the dynamic linker that came along.
+//! The QEMU of another Debian suite, independent of the system's own: its package and all
+//! dependencies, including the C library, are unpacked into the cache, but not installed. A script
+//! starts it with the unpacked dynamic linker.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -26,15 +26,15 @@ use crate::setup::announce::announce;
 const FOLDER: &str = "qemu";
 const PACKAGE: &str = "qemu-system-arm";
 
-/// Why the QEMU is not there.
+/// The reason that this QEMU is not available.
 #[derive(Debug, Error)]
 pub enum PrivateQemuError {
-    /// There is nowhere to get it from.
+    /// apt's sources contain no Debian archive.
     #[error(
         "there is no Debian archive among apt's sources; set LITTLE_LOADER_DEBIAN_MIRROR to the URL of one"
     )]
     NoArchive,
-    /// The suite's name would lead out of the cache.
+    /// The suite's name is invalid; as a path it might leave the cache.
     #[error("{0:?} is not a Debian suite; trixie-backports is one, for example")]
     NoSuite(String),
     /// The archive could not be reached, or its suite lacks QEMU.
@@ -48,7 +48,7 @@ pub enum PrivateQemuError {
     /// A package could not be downloaded or unpacked.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// A program did not do its work, QEMU included.
+    /// A program failed, such as dpkg or the unpacked QEMU.
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// The unpacked packages are not as expected.
@@ -69,11 +69,11 @@ pub enum PrivateQemuError {
 pub struct PrivateQemu {
     /// The value for the environment variable `QEMU`.
     pub program: PathBuf,
-    /// Its version line.
+    /// The first line of its `--version`.
     pub version: String,
 }
 
-/// The QEMU of `suite`, downloaded if it is not in `cache`.
+/// Returns the QEMU of `suite`, downloaded if it is not in `cache`.
 ///
 /// # Errors
 /// Every [`PrivateQemuError`].
@@ -129,8 +129,8 @@ fn download(
     ));
     let parent = cache.join(FOLDER);
     fs::create_dir_all(&parent).map_err(failed(&parent))?;
-    // Its paths are written into the script, so it is unpacked where it stays; the script comes
-    // last.
+    // The script contains absolute paths, so the packages are unpacked at their final path. The
+    // script is written last, and marks a complete QEMU.
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(failed(folder))?;
     }
@@ -146,7 +146,7 @@ fn download(
     fs::rename(&new, folder.join(PROGRAM)).map_err(failed(&new))
 }
 
-/// The suite, and the one that it builds on.
+/// Returns the sources of the suite and of the one that it is based on.
 fn sources(mirror: &Source, suite: &str) -> Vec<Source> {
     let base = match suite.strip_suffix("-backports") {
         _ if suite == "experimental" => Some("sid"),
@@ -158,8 +158,8 @@ fn sources(mirror: &Source, suite: &str) -> Vec<Source> {
         .collect()
 }
 
-/// The script that starts QEMU with the libraries under `root`, none of the system's, and with its
-/// own firmware files.
+/// Returns the script that starts QEMU with only the libraries under `root`, and with its own
+/// firmware files.
 fn script(root: &Path) -> Result<String, PrivateQemuError> {
     let mut linker = None;
     let mut libraries = BTreeSet::new();

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Which archives the machine's own apt uses, so that downloads come from where its owner wants
-//! them.
+//! The archives that the system's apt uses, so that downloads come from the same mirrors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One archive, suite and set of components, as a line of a sources.list has it.
+/// One archive, suite and set of components, like a line of a sources.list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The value of signed-by, if given.
+    /// The value of `signed-by`, if given.
     pub signed_by: Option<String>,
     /// For example `http://mirror.example/debian`.
     pub uri: String,
@@ -20,7 +19,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The same archive and key with another suite, `main` only.
+    /// Returns the same archive and key with another suite and only the component `main`.
     #[must_use]
     pub fn with_suite(&self, suite: &str) -> Self {
         Self {
@@ -30,7 +29,7 @@ impl Source {
         }
     }
 
-    /// As a line of a sources.list that asks for nothing but the list of packages.
+    /// Returns a line of a sources.list that requests only the list of packages.
     #[must_use]
     pub fn line(&self) -> String {
         let key = self
@@ -61,7 +60,8 @@ impl Source {
     }
 }
 
-/// Every enabled source of binary packages under `apt`, which is `/etc/apt` outside tests.
+/// Returns every enabled source of binary packages under `apt`, which is `/etc/apt` outside of
+/// tests.
 #[must_use]
 pub fn read(apt: &Path) -> Vec<Source> {
     let mut files = vec![apt.join("sources.list")];
@@ -87,7 +87,7 @@ pub fn read(apt: &Path) -> Vec<Source> {
     sources
 }
 
-/// `deb [options] uri suite component…`
+/// Parses `deb [options] uri suite component…`.
 fn one_line(line: &str) -> Option<Source> {
     let line = line.split('#').next()?.trim().strip_prefix("deb")?;
     let mut rest = line.strip_prefix([' ', '\t'])?.trim_start();
@@ -108,7 +108,7 @@ fn one_line(line: &str) -> Option<Source> {
     })
 }
 
-/// Stanzas of `Types:`, `URIs:`, `Suites:`, `Components:`.
+/// Parses stanzas of `Types:`, `URIs:`, `Suites:`, `Components:`.
 fn deb822(text: &str) -> Vec<Source> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     lines
@@ -145,7 +145,7 @@ fn stanza(lines: &[&str]) -> Vec<Source> {
     if !words("Types").iter().any(|kind| kind == "deb") || words("Enabled") == ["no"] {
         return Vec::new();
     }
-    // A key that is written into the stanza itself cannot be passed on in a one-line source.
+    // A key that is embedded in the stanza cannot be expressed in a one-line source.
     let signed_by = field("Signed-By")
         .map(|key| key.trim().to_owned())
         .filter(|key| key.starts_with('/'));

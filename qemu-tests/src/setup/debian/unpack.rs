@@ -13,7 +13,7 @@ use crate::harness::process::{self, ProcessError};
 /// `folder`.
 ///
 /// # Errors
-/// When dpkg-deb or tar fails, a pattern without any match included.
+/// When dpkg-deb or tar fails, also for a pattern without a match.
 pub fn files(package: &Path, patterns: &[&str], folder: &Path) -> Result<(), ArchiveError> {
     let mut tar = Command::new("tar");
     tar.args(["--extract", "--no-same-owner", "--wildcards", "--directory"])
@@ -22,13 +22,13 @@ pub fn files(package: &Path, patterns: &[&str], folder: &Path) -> Result<(), Arc
     by_tar(tar, package)
 }
 
-/// Unpacks all of `package` into `folder`, where others may have been unpacked before.
+/// Unpacks all of `package` into `folder`, which may contain other unpacked packages.
 ///
 /// # Errors
 /// When dpkg-deb or tar fails.
 pub fn all_files(package: &Path, folder: &Path) -> Result<(), ArchiveError> {
     let mut tar = Command::new("tar");
-    // A folder of one package may be a link in another, from the time when /lib moved to /usr/lib.
+    // A folder in one package may be a link in another, such as /lib to /usr/lib.
     tar.args(["--extract", "--no-same-owner", "--keep-directory-symlink"])
         .arg("--directory")
         .arg(folder);
@@ -45,7 +45,7 @@ fn by_tar(mut tar: Command, package: &Path) -> Result<(), ArchiveError> {
     tar.stdin(child.stdout.take().map_or_else(Stdio::null, Stdio::from));
     let limit = Duration::from_secs(300);
     let unpacked = process::run(&mut tar, limit);
-    // With tar gone, dpkg-deb has nobody to write to and ends.
+    // Once tar has ended, dpkg-deb's pipe is closed, so it ends too.
     let status = child.wait();
     unpacked?;
     match status {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Debian's kernel on machines of all kinds, each asked from inside what it is: generated rows in
-//! which every three choices that can go together do.
+//! Debian's kernel on machines of all kinds, each of which reports its properties from inside. The
+//! rows are generated so that every compatible combination of three choices occurs in one of them.
 
 mod inside;
 
@@ -22,15 +22,15 @@ use qemu_tests::output;
 use crate::context::{Context, machine};
 use inside::{ANSWERED, Inside, QUESTION};
 
-/// How long a row may take on a busy machine: up to 12 s of a CPU of its own, with the pointer
-/// authentication of `max`.
+/// Time limit of a row on a busy host. On an idle CPU a row takes up to 12 s, because of the
+/// pointer authentication of `max`.
 const ROW: Duration = Duration::from_secs(240);
 
 /// The prompt of the guest's shell.
 const PROMPT: &str = "/ # ";
 
-/// The models that rows have where QEMU has them, from the oldest 64-bit core to everything that
-/// can be emulated.
+/// The CPU models, from the oldest 64-bit core to all features that QEMU can emulate. Models that
+/// the QEMU in use does not have are excluded.
 const CPUS: [&str; 8] = [
     "cortex-a53",
     "cortex-a57",
@@ -53,7 +53,7 @@ const PLACES: [Place; 5] = [
     Place::Pci,
     Place::PciLow,
 ];
-/// In MiB: little for Debian's kernel, all below 4 GiB, and beyond it.
+/// Memory sizes in MiB: small for Debian's kernel, all below 4 GiB, and past 4 GiB.
 const SIZES: [u32; 3] = [128, 1024, 4096];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,17 +62,17 @@ enum Form {
     FlatBinary,
 }
 
-/// What the machine has above EL1.
+/// The exception levels above EL1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     Plain,
-    /// EL2, where both forms are entered.
+    /// EL2, at which both forms are entered.
     Virtualization,
-    /// EL3, where the ELF is entered. The flat binary is entered at EL1.
+    /// EL3, at which the ELF is entered. The flat binary is entered at EL1.
     Secure,
 }
 
-/// Where the disk is.
+/// The attachment of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     LastMmio,
@@ -80,7 +80,7 @@ enum Place {
     /// On the last transport, which follows virtio 1.0 and later.
     ModernMmio,
     Pci,
-    /// With all addresses of PCI below 4 GiB.
+    /// On PCI with all its addresses below 4 GiB (`highmem=off`).
     PciLow,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Row {
     memory_mib: u32,
 }
 
-/// The rows for the QEMU at hand.
+/// Returns the rows for the QEMU in use.
 pub(crate) fn rows() -> Result<Vec<Row>> {
     let models = emulator::cpu_models()?;
     let cpus: Vec<&str> = CPUS
@@ -134,14 +134,15 @@ impl Row {
     fn is_possible(&self, qemu: Version) -> bool {
         // QEMU refuses memory that ends beyond 4 GiB with highmem=off.
         let fits = self.place != Place::PciLow || self.memory_mib <= 3072;
-        // Before 8.2 QEMU's PSCI did not turn on what these need of EL3, and no kernel could start
-        // a second CPU: https://gitlab.com/qemu-project/qemu/-/issues/1899.
+        // Before 8.2 QEMU's PSCI lacked the EL3 setup that these CPUs need, and no kernel could
+        // start a second CPU: https://gitlab.com/qemu-project/qemu/-/issues/1899.
         let newer = matches!(self.cpu, "neoverse-v1" | "neoverse-n2" | "max");
         let needs_el3 = self.start == Start::Secure && !self.is_at_el3() && self.cpus > 1;
         fits && !(newer && needs_el3 && qemu < Version::new(8, 2, 0))
     }
 
-    /// Entered at EL3 there is no PSCI, so the kernel has one CPU and cannot power off.
+    /// True if the loader is entered at EL3, without PSCI: the kernel has one CPU and cannot power
+    /// off.
     fn is_at_el3(&self) -> bool {
         self.form == Form::Elf && self.start == Start::Secure
     }
@@ -175,7 +176,7 @@ impl Row {
         }
     }
 
-    /// What the guest must say.
+    /// The answers that the guest must give.
     fn expected(&self) -> Inside {
         // Several CPUs stay at EL2, where PSCI starts them; one alone goes to EL1.
         let at_el2 = self.start == Start::Virtualization && self.cpus > 1;
@@ -193,7 +194,7 @@ impl Row {
         }
     }
 
-    /// Boots to a shell, asks, and powers off where that is possible.
+    /// Boots to a shell, compares the guest's answers, and powers off if the machine has PSCI.
     pub(crate) fn boot(&self, context: &Context) -> Result<()> {
         say_what_is_left_out();
         let mut guest = self.machine(context, image(context)?).start()?;
@@ -244,7 +245,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// One image for all rows, each of which forgets what it writes.
+/// Returns the image that all rows share; each boots it with `snapshot=on`.
 fn image(context: &Context) -> Result<&'static Path> {
     static IMAGE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = IMAGE.get_or_init(|| {
@@ -267,14 +268,14 @@ fn say_what_is_left_out() {
             .collect();
         if !missing.is_empty() {
             eprintln!(
-                "matrix: this QEMU has no {}, so no row has them",
+                "matrix: this QEMU has no {}, so no row uses them",
                 missing.join(", ")
             );
         }
     });
 }
 
-/// Adds a row to the table `matrix.md` beside the loaders, which has what each row said, by name.
+/// Adds the answers of a row to the table `matrix.md`, next to the loaders, and rewrites the file.
 fn record(context: &Context, row: &Row, inside: Inside) -> Result<()> {
     static SAID: Mutex<BTreeMap<String, Inside>> = Mutex::new(BTreeMap::new());
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);

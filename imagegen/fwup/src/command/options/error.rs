@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-/// An error in a command line, in the words of getopt_long where it has some.
+/// An error in a command line, worded like getopt_long's message if it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OptionsError {
     /// A long option that does not exist.
@@ -9,7 +9,7 @@ pub(crate) enum OptionsError {
     /// A short option that does not exist.
     #[error("invalid option -- '{0}'")]
     UnknownShort(char),
-    /// The start of several long options.
+    /// A prefix of several long options.
     #[error("option '{option}' is ambiguous; possibilities: {possible}")]
     Ambiguous {
         /// The option as given.
@@ -17,10 +17,10 @@ pub(crate) enum OptionsError {
         /// The options that it may mean.
         possible: String,
     },
-    /// An option that needs a value.
+    /// An option without its value.
     #[error("option '{0}' requires an argument")]
     NoValue(String),
-    /// An option that takes no value.
+    /// A value for an option that does not have one.
     #[error("option '{0}' doesn't allow an argument")]
     ExtraValue(String),
     /// A value that is not a number, or out of range.

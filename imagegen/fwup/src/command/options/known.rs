@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The options, and how a long one is found by its start.
+//! The table of options, and the lookup of long options by prefix.
 
 use super::error::OptionsError;
 
@@ -63,7 +63,7 @@ pub(super) const KNOWN: &[Known] = &[
     (Some('9'), "", false),
 ];
 
-/// A long option by its name, or by a start that only it has.
+/// Finds a long option by its name or an unambiguous prefix.
 pub(super) fn find_long(name: &str) -> Result<&'static Known, OptionsError> {
     let named = KNOWN.iter().filter(|known| !known.1.is_empty());
     let found: Vec<_> = named.filter(|known| known.1.starts_with(name)).collect();

@@ -42,7 +42,7 @@ pub(crate) struct Options {
     pub(crate) output: Option<String>,
     pub(crate) task: Option<String>,
     pub(crate) metadata_key: Option<String>,
-    /// Files or texts.
+    /// File names or the keys themselves.
     pub(crate) public_keys: Vec<String>,
     pub(crate) private_key: Option<String>,
     pub(crate) is_quiet: bool,
@@ -109,13 +109,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The archive to read: that of `-i`, or the first argument; `-` is stdin.
+    /// Returns the archive to read: that of `-i`, or else the first argument; `-` is stdin.
     pub(crate) fn input_path(&self) -> Option<&str> {
         let path = self.input.as_ref().or_else(|| self.arguments.first());
         path.map(String::as_str)
     }
 
-    /// An argument that the operation does not use.
+    /// Returns the first argument that the operation does not use.
     pub(crate) fn unexpected(&self) -> Option<&str> {
         let reads = matches!(
             self.operation,
@@ -125,7 +125,8 @@ impl Options {
         self.arguments.get(taken).map(String::as_str)
     }
 
-    /// How to show progress and messages. Of several options the quietest one counts.
+    /// Returns the form of progress and messages. If several options are given, the quietest one
+    /// applies.
     pub(crate) fn mode(&self) -> ProgressMode {
         match (self.is_framed, self.is_quiet, self.is_numeric) {
             (true, true, _) => ProgressMode::FramedQuiet,
@@ -136,8 +137,8 @@ impl Options {
         }
     }
 
-    /// How to open and write the destination. As in fwup, block devices are unmounted unless `-U`
-    /// is given.
+    /// Returns the options for opening and writing the destination. As in fwup, block devices are
+    /// unmounted unless `-U` is given.
     pub(crate) fn destination_options(&self) -> DestinationOptions {
         DestinationOptions {
             mounts: match self.may_unmount {

@@ -5,8 +5,8 @@ use super::known::{KNOWN, Known, find_long};
 use super::options::{Operation, Options};
 
 impl Options {
-    /// Reads the arguments that follow the program's name. The options before an error are set:
-    /// they say how to report it.
+    /// Reads the arguments that follow the program's name. Options before an error are still set:
+    /// they determine how to report it.
     ///
     /// # Errors
     ///
@@ -65,7 +65,8 @@ impl Options {
         Ok(())
     }
 
-    /// Short options after one `-`. A value is the rest of the argument, or else the next one.
+    /// Reads the short options after one `-`. A value is the rest of the argument, or else the next
+    /// one.
     fn short(
         &mut self,
         joined: &str,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bus numbers, and the block devices on the buses: depth first, so that the disks are in the order
-//! of QEMU's command line, with what is behind a bridge in the bridge's place.
+//! Assigns bus numbers and finds the block devices on the buses. The scan is depth first: the disks
+//! are in the order of QEMU's command line, those behind a bridge in the bridge's place.
 
 use arrayvec::ArrayVec;
 
 use super::configuration::{ConfigurationSpace, NO_FUNCTION, PciFunction, any_capability};
 
-/// The most buses that get a number, the first one included.
+/// The maximum number of buses that get a number, including bus 0.
 pub const MAX_BUSES: usize = 64;
-/// The most block devices that are kept.
+/// The maximum number of block devices that are kept.
 pub const MAX_DISKS: usize = 64;
 
 /// Device and vendor: 0x1001 (transitional) or 0x1042 of 0x1af4 (VIRTIO 1.2, section 4.1.2).
@@ -18,20 +18,20 @@ const VIRTIO_BLK: [u32; 2] = [0x1001_1af4, 0x1042_1af4];
 const EXPANDER: u32 = 0x000b_1b36;
 
 const DEVICE_AND_VENDOR: u8 = 0x00;
-/// Bits 22 to 16: the header's type, 1 for a bridge; bit 23: more than one function.
+/// Bits 22 to 16: the header type, 1 for a bridge; bit 23: more than one function.
 const HEADER: u8 = 0x0c;
 const HEADER_TYPE: u32 = 0x7f << 16;
 const BRIDGE: u32 = 1 << 16;
 const MULTI_FUNCTION: u32 = 1 << 23;
-/// A bridge's bus numbers, a byte each: the bus it is on, the bus it leads to, and the highest one
-/// that is reached through it.
+/// A bridge's bus numbers, one byte each: primary (the bus it is on), secondary (the bus it leads
+/// to), and subordinate (the highest bus behind it).
 const BUS_NUMBERS: u8 = 0x18;
 
 const DEVICES_OF_A_BUS: u8 = 32;
 const FUNCTIONS_OF_A_DEVICE: u8 = 8;
 
-/// Whether a capability says that the function is a port that leads to a single device: PCI
-/// Express, a root port or a switch's downstream port.
+/// Whether a capability shows that the function is a port to a single device: a PCI Express root
+/// port or a switch's downstream port.
 fn leads_to_one_device(capability: u32) -> bool {
     const PCI_EXPRESS: u32 = 0x10;
     const PORT_TYPE_SHIFT: u32 = 20;
@@ -41,26 +41,26 @@ fn leads_to_one_device(capability: u32) -> bool {
         && [ROOT_PORT, DOWNSTREAM_PORT].contains(&(capability >> PORT_TYPE_SHIFT & 0xf))
 }
 
-/// The buses behind a host bridge, with their numbers, and the block devices on them.
+/// The numbered buses behind a host bridge, and the block devices on them.
 #[derive(Clone, Debug, Default)]
 pub struct Buses {
     /// The bridge that leads to bus 1, the one that leads to bus 2, and so on.
     bridges: ArrayVec<PciFunction, { MAX_BUSES - 1 }>,
     disks: ArrayVec<PciFunction, MAX_DISKS>,
-    /// How many bridges got no bus number.
+    /// The number of bridges that got no bus number.
     pub bridges_left_out: usize,
-    /// How many block devices there are beyond [`MAX_DISKS`].
+    /// The number of block devices beyond [`MAX_DISKS`].
     pub disks_left_out: usize,
-    /// How many of QEMU's expander bridges (`pxb-pcie`) there are. Each has a root bus with a
-    /// number that only ACPI knows; a kernel that is started with a device tree does not find it.
+    /// The number of QEMU's expander bridges (`pxb-pcie`). Each has a root bus whose number only
+    /// ACPI reports; a kernel started with a device tree does not find it.
     pub expanders: usize,
 }
 
-/// What is looked at next.
+/// The next function to scan.
 #[derive(Clone, Copy)]
 struct Position {
     function: PciFunction,
-    /// How many devices of the bus are looked at, and how many functions of the device.
+    /// The number of devices to scan on the bus, and of functions in the device.
     devices: u8,
     functions: u8,
 }
@@ -90,12 +90,12 @@ impl Position {
 }
 
 impl Buses {
-    /// Gives the buses their numbers and finds the block devices. The configuration space has room
-    /// for `buses` buses; one is there in any case.
+    /// Numbers the buses and finds the block devices. The configuration space has room for `buses`
+    /// buses; bus 0 is scanned in any case.
     pub fn number(space: &mut impl ConfigurationSpace, buses: u64) -> Self {
         let highest = buses.clamp(1, MAX_BUSES as u64) as u8 - 1;
         let mut found = Self::default();
-        // The bridges before the bus that is looked at.
+        // The bridges on the path to the current bus.
         let mut above: ArrayVec<Position, MAX_BUSES> = ArrayVec::new();
         let mut at = Position::start_of(0, DEVICES_OF_A_BUS);
         loop {
@@ -109,8 +109,8 @@ impl Buses {
                 if found.last() < highest {
                     let _ = found.bridges.try_push(at.function);
                     let bus = found.last();
-                    // Until it is known how many there are, all buses from this one on are behind
-                    // the bridge.
+                    // The bridge's last bus is not known yet: it forwards all buses from this one
+                    // on.
                     found.set_numbers(space, at.function, bus, highest);
                     let devices = match any_capability(space, at.function, leads_to_one_device) {
                         Ok(true) => 1,
@@ -126,7 +126,7 @@ impl Buses {
         }
     }
 
-    /// Looks at a function, and keeps a block device; returns whether it is a bridge.
+    /// Scans a function and keeps it if it is a block device. Returns whether it is a bridge.
     fn look_at(&mut self, space: &impl ConfigurationSpace, at: &mut Position) -> bool {
         let id = space.read(at.function, DEVICE_AND_VENDOR);
         if id == NO_FUNCTION {
@@ -159,18 +159,18 @@ impl Buses {
         space.write(bridge, BUS_NUMBERS, numbers);
     }
 
-    /// The highest number that a bus has.
+    /// Returns the highest bus number in use.
     fn last(&self) -> u8 {
         self.bridges.len() as u8
     }
 
-    /// The block devices, in the order of the buses.
+    /// Returns the block devices in the order of the scan.
     #[must_use]
     pub fn disks(&self) -> &[PciFunction] {
         &self.disks
     }
 
-    /// The bridges before a bus, the nearest one first.
+    /// Returns the bridges on the path to a bus, the nearest one first.
     pub fn bridges_to(&self, bus: u8) -> impl Iterator<Item = PciFunction> + '_ {
         let before = |bus: u8| self.bridges.get(usize::from(bus).checked_sub(1)?).copied();
         core::iter::successors(before(bus), move |bridge| before(bridge.bus))
@@ -186,7 +186,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::simulated::{Machine, Part, bus, parts};
+    use super::super::simulated::{Part, SimulatedMachine, bus, parts};
     use super::*;
 
     fn names(buses: &Buses) -> Vec<String> {
@@ -195,8 +195,9 @@ mod tests {
 
     #[test]
     fn disks_are_in_the_order_of_the_command_line() {
-        // A disk; a switch with a disk at its second port; a disk; a bridge in a port with a disk.
-        let mut machine = Machine::new(bus([
+        // A disk; a switch with a disk at its second port; a disk; a port and a bridge with a disk
+        // behind them.
+        let mut machine = SimulatedMachine::new(bus([
             Part::disk(),
             Part::Port(bus([Part::Bridge(bus([
                 Part::Port(bus([])),
@@ -219,32 +220,32 @@ mod tests {
     #[test]
     fn functions_other_than_the_first_are_looked_at_where_there_are_some() {
         let functions = Vec::from([Part::Other, Part::disk(), Part::Port(bus([Part::disk()]))]);
-        let mut machine = Machine::new(Vec::from([(3, functions)]));
+        let mut machine = SimulatedMachine::new(Vec::from([(3, functions)]));
         let buses = Buses::number(&mut machine, 256);
         assert_eq!(names(&buses), ["00:03.1", "01:00.0"]);
-        // 32 devices, 7 more functions, the device behind the port, twice for each of the 4 that
-        // are there; numbers are written twice, and the port has a capability that is read
-        // with two registers before it.
+        // Reads of the ID: 32 devices, 7 more functions, the device behind the port. A read of the
+        // header: the 4 functions present. Two writes of bus numbers. The port's capability: reads
+        // of status, pointer, and capability.
         assert_eq!(machine.accesses.get(), 32 + 7 + 1 + 4 + 2 + 3);
     }
 
     #[test]
     fn what_is_left_out_is_counted() {
         let ports = |count| bus((0..count).map(|_| Part::Port(bus([Part::disk()]))));
-        let mut machine = Machine::new(ports(16));
+        let mut machine = SimulatedMachine::new(ports(16));
         let buses = Buses::number(&mut machine, 16);
         assert_eq!((buses.disks().len(), buses.bridges_left_out), (15, 1));
-        // Even a configuration space of no bus has the first one.
-        let buses = Buses::number(&mut Machine::new(ports(2)), 0);
+        // Bus 0 is scanned even if the configuration space has room for no bus.
+        let buses = Buses::number(&mut SimulatedMachine::new(ports(2)), 0);
         assert_eq!((buses.disks().len(), buses.bridges_left_out), (0, 2));
 
         let eight = || Vec::from([(); 8].map(|()| Part::disk()));
-        let mut machine = Machine::new((0..9).map(|device| (device, eight())).collect());
+        let mut machine = SimulatedMachine::new((0..9).map(|device| (device, eight())).collect());
         let buses = Buses::number(&mut machine, 256);
         assert_eq!((buses.disks().len(), buses.disks_left_out), (MAX_DISKS, 8));
 
         let buses = Buses::number(
-            &mut Machine::new(bus([Part::Expander, Part::Expander])),
+            &mut SimulatedMachine::new(bus([Part::Expander, Part::Expander])),
             256,
         );
         assert_eq!((buses.expanders, buses.disks().len()), (2, 0));
@@ -253,7 +254,7 @@ mod tests {
     #[test]
     fn a_chain_of_bridges_ends_with_the_numbers() {
         let chain = (0..80).fold(bus([Part::disk()]), |below, _| bus([Part::Bridge(below)]));
-        let mut machine = Machine::new(chain);
+        let mut machine = SimulatedMachine::new(chain);
         let buses = Buses::number(&mut machine, 256);
         assert_eq!((buses.disks().len(), buses.bridges_left_out), (0, 1));
         assert_eq!(buses.bridges_to(63).count(), 63);
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn capabilities_that_lead_in_a_circle_have_an_end() {
-        let mut machine = Machine::new(bus([Part::Bridge(bus([Part::disk()]))]));
+        let mut machine = SimulatedMachine::new(bus([Part::Bridge(bus([Part::disk()]))]));
         let first = PciFunction {
             bus: 0,
             device: 0,
@@ -275,10 +276,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_disk_is_found_and_bus_numbers_are_nested(parts in parts(), room in 0_u64..80) {
-            let mut machine = Machine::new(parts);
+            let mut machine = SimulatedMachine::new(parts);
             let buses = Buses::number(&mut machine, room);
             prop_assert_eq!(machine.lost_writes, 0);
-            // Without what is left out, the disks are those of the machine, in its order.
+            // If nothing is left out, the disks are those of the machine, in its order.
             let disks: Vec<_> = buses.disks().iter().map(|disk| machine.part_at(*disk)).collect();
             if buses.bridges_left_out == 0 && buses.disks_left_out == 0 {
                 prop_assert_eq!(&disks, &machine.disks().map(Some).collect::<Vec<_>>());

@@ -6,16 +6,16 @@ use core::fmt;
 
 use crate::display::{Decimal, bare_hex};
 
-/// A read where there is no function.
+/// The value read if there is no function.
 pub const NO_FUNCTION: u32 = 0xffff_ffff;
 
 /// Command (bits 15 to 0) and status (bits 31 to 16).
 pub(crate) const COMMAND: u8 = 0x04;
-/// Status: there is a list of capabilities.
+/// Status: the function has a list of capabilities.
 const CAPABILITY_LIST: u32 = 1 << 20;
-/// Bits 7 to 0: where the list of capabilities starts.
+/// Bits 7 to 0: the offset of the first capability.
 const CAPABILITY_POINTER: u8 = 0x34;
-/// The most capabilities of a function: each has at least 4 bytes of those from 0x40 to 0xff.
+/// The maximum number of capabilities: each has at least 4 of the bytes from 0x40 to 0xff.
 const MAX_CAPABILITIES: usize = 48;
 
 /// A function of a PCI device, displayed as `bus:device.function`.
@@ -41,19 +41,19 @@ impl fmt::Display for PciFunction {
 /// The configuration space of a host bridge: 256 bytes for each function, in registers of 4 bytes
 /// at offsets that are multiples of 4.
 pub trait ConfigurationSpace {
-    /// Reads a register; [`NO_FUNCTION`] where nothing answers.
+    /// Reads a register. Returns [`NO_FUNCTION`] if there is no such function.
     fn read(&self, function: PciFunction, offset: u8) -> u32;
 
-    /// Writes a register; nothing happens where nothing answers.
+    /// Writes a register. Has no effect if there is no such function.
     fn write(&mut self, function: PciFunction, offset: u8, value: u32);
 }
 
-/// A list of capabilities that leads back to itself.
+/// A circular list of capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EndlessList;
 
-/// Whether the first register of one of the function's capabilities meets a condition. The list is
-/// followed as far as one can be long.
+/// Whether the first register of any of the function's capabilities meets a condition. Gives up
+/// after the longest possible list.
 pub(crate) fn any_capability(
     space: &impl ConfigurationSpace,
     function: PciFunction,
@@ -64,7 +64,7 @@ pub(crate) fn any_capability(
     }
     let mut next = space.read(function, CAPABILITY_POINTER);
     for _ in 0..MAX_CAPABILITIES {
-        // The lowest two bits are reserved; the header has the first 64 bytes.
+        // The lowest two bits are reserved; the header occupies the first 64 bytes.
         let offset = (next & 0xfc) as u8;
         if offset < 0x40 {
             return Ok(false);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! PCI, as far as a disk needs it: which buses and functions there are, and where the registers of
-//! a block device go. QEMU leaves all of it to firmware, and Linux does it anew.
+//! The PCI set-up that a disk needs: finds buses and functions, and assigns addresses to the
+//! registers of a block device. QEMU leaves all of it to firmware, and Linux repeats it.
 //!
 //! Source: PCI Local Bus Specification 3.0, chapter 6 (configuration space, base address
 //! registers); PCI-to-PCI Bridge Architecture Specification 1.2, chapter 3 (bus numbers, memory

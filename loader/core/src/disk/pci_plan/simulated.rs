@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A simulated PCI bus for the tests: a configuration space that is reached through the bridges'
-//! bus numbers, and memory that is reached through their windows.
+//! A simulated PCI bus for the tests: accesses to configuration space are routed by the bridges'
+//! bus numbers, and those to memory by their windows.
 
 extern crate std;
 
@@ -14,16 +14,16 @@ use proptest::prelude::*;
 use super::configuration::{ConfigurationSpace, NO_FUNCTION, PciFunction};
 use crate::units::{Addr, Bytes, Region};
 
-/// What a base address register asks for, in bytes.
+/// The size that a base address register requests, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bar {
     Unused,
     Io(u32),
     Memory32(u32),
     Memory64(u64),
-    /// Of the reserved type that once meant addresses below 1 MiB.
+    /// The reserved type that once meant addresses below 1 MiB.
     Below1MiB,
-    /// With a hole in the bits that it decodes.
+    /// A size that is not a power of two: the decoded bits have a hole.
     Odd,
 }
 
@@ -34,12 +34,12 @@ pub(super) enum Part {
     Other,
     Expander,
     Bridge(Vec<(u8, Vec<Part>)>),
-    /// A root port or the downstream port of a switch: only the device 0 behind it is looked at.
+    /// A root port or the downstream port of a switch: only device 0 behind it is scanned.
     Port(Vec<(u8, Vec<Part>)>),
 }
 
 impl Part {
-    /// A disk as QEMU has it.
+    /// Returns a disk with the base address registers of QEMU's.
     pub(super) fn disk() -> Self {
         let mut bars = [Bar::Unused; 6];
         bars[1] = Bar::Memory32(0x1000);
@@ -48,7 +48,7 @@ impl Part {
     }
 }
 
-/// A bus with one function in each device from 0 on.
+/// Builds a bus of single-function devices, from device 0 on.
 pub(super) fn bus(parts: impl IntoIterator<Item = Part>) -> Vec<(u8, Vec<Part>)> {
     (0..)
         .zip(parts)
@@ -56,9 +56,9 @@ pub(super) fn bus(parts: impl IntoIterator<Item = Part>) -> Vec<(u8, Vec<Part>)>
         .collect()
 }
 
-/// A function: its registers and which of their bits can be written.
+/// A function with its registers and their writable bits.
 struct Function {
-    /// The bridge before its bus.
+    /// The bridge that leads to its bus.
     above: Option<usize>,
     device: u8,
     function: u8,
@@ -68,16 +68,16 @@ struct Function {
     is_bridge: bool,
 }
 
-/// The functions of a machine, in the order in which they are to be found.
-pub(super) struct Machine {
+/// The functions of a machine, in the order in which the scan must find them.
+pub(super) struct SimulatedMachine {
     functions: Vec<Function>,
-    /// How many registers were read or written.
+    /// The number of register reads and writes.
     pub(super) accesses: Cell<usize>,
-    /// How many writes no function took.
+    /// The number of writes that reached no function.
     pub(super) lost_writes: usize,
 }
 
-impl Machine {
+impl SimulatedMachine {
     pub(super) fn new(parts: Vec<(u8, Vec<Part>)>) -> Self {
         let mut machine = Self {
             functions: Vec::new(),
@@ -127,7 +127,7 @@ impl Machine {
                 registers[3] |= 1 << 16;
                 writable[6] = 0x00ff_ffff;
                 writable[8] = 0xfff0_fff0;
-                // The reset leaves the window open from 0 to 1 MiB, and memory accesses off.
+                // After a reset, the window is open from 0 to 1 MiB, and memory accesses are off.
                 0x000c_1b36
             }
         };
@@ -161,13 +161,13 @@ impl Machine {
         registers[17] = 0x4005;
     }
 
-    /// The bus before a bridge, the one behind it and the last one that it leads to.
+    /// Returns a bridge's primary, secondary and subordinate bus numbers.
     fn numbers(&self, bridge: usize) -> [u8; 3] {
         let [before, first, last, _] = self.functions[bridge].registers[6].to_le_bytes();
         [before, first, last]
     }
 
-    /// Which function answers, by the bus numbers of the bridges.
+    /// Returns the function at this place, routed by the bridges' bus numbers.
     pub(super) fn part_at(&self, place: PciFunction) -> Option<usize> {
         let mut above = None;
         let mut bus = 0;
@@ -190,12 +190,12 @@ impl Machine {
         })
     }
 
-    /// The disks, in the order in which they are to be found.
+    /// Returns the disks, in the order in which the scan must find them.
     pub(super) fn disks(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.functions.len()).filter(|index| self.functions[*index].is_disk)
     }
 
-    /// The numbers of the bridges that have some.
+    /// Returns the bus numbers of the bridges that have been numbered.
     pub(super) fn numbered_bridges(&self) -> Vec<[u8; 3]> {
         (0..self.functions.len())
             .map(|index| self.numbers(index))
@@ -203,7 +203,7 @@ impl Machine {
             .collect()
     }
 
-    /// Where the memory of a function lies.
+    /// Returns the memory regions of a function.
     pub(super) fn memory_of(&self, place: PciFunction) -> Vec<Region> {
         let function = &self.functions[self.part_at(place).unwrap()];
         let mut regions = Vec::new();
@@ -227,7 +227,8 @@ impl Machine {
         regions
     }
 
-    /// The functions that answer an access to memory, by the commands and the bridges' windows.
+    /// Returns the disks that respond to an access to memory, given all command registers and the
+    /// bridges' windows.
     pub(super) fn answering(&self, address: u64) -> Vec<PciFunction> {
         let is_on = |function: &Function| function.registers[1] & 0b110 == 0b110;
         let mut answering = Vec::new();
@@ -255,7 +256,7 @@ impl Machine {
     }
 }
 
-impl ConfigurationSpace for Machine {
+impl ConfigurationSpace for SimulatedMachine {
     fn read(&self, function: PciFunction, offset: u8) -> u32 {
         self.accesses.set(self.accesses.get() + 1);
         assert!(offset.is_multiple_of(4));
@@ -278,7 +279,7 @@ impl ConfigurationSpace for Machine {
     }
 }
 
-/// Any machine.
+/// Generates any machine.
 pub(super) fn parts() -> impl Strategy<Value = Vec<(u8, Vec<Part>)>> {
     let size = |bits: std::ops::Range<u32>| bits.prop_map(|bits| 1_u32 << bits);
     let bar = prop_oneof![

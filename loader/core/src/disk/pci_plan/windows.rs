@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Addresses for the registers of a block device, and the windows of the bridges before it.
+//! Assigns addresses to the registers of a block device, and sets the windows of the bridges on the
+//! path to it.
 
 use thiserror::Error;
 
@@ -12,34 +13,34 @@ use crate::units::{Addr, Bytes, Region};
 const BAR_0: u8 = 0x10;
 const BARS: u8 = 6;
 /// BAR, bit 0: I/O. Otherwise bits 2 and 1: 0 for a 32-bit address, 2 for a 64-bit one, whose upper
-/// half is the next register. The address starts at bit 4.
+/// half is in the next register. The address starts at bit 4.
 const BAR_IO: u32 = 1;
 const BAR_TYPE: u32 = 0b110;
 const BAR_64: u32 = 0b100;
 const BAR_FLAGS: u64 = 0xf;
 
 /// A bridge's memory window: bits 31 to 20 of the first address in bits 15 to 4, those of the last
-/// one in bits 31 to 20.
+/// address in bits 31 to 20.
 const MEMORY_WINDOW: u8 = 0x20;
 /// The unit of a bridge's window, in bytes.
 const WINDOW_UNIT: u64 = 1 << 20;
 
-/// The first address after those that 32 bits hold.
+/// The first address that does not fit 32 bits.
 const END: u64 = 1 << 32;
 
 /// Command: memory accesses and DMA.
 const MEMORY_AND_DMA: u32 = 1 << 1 | 1 << 2;
 
-/// Why a device cannot be turned on.
+/// A reason why a device cannot be turned on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PlacementError {
+pub enum BarError {
     /// A base address register is of a reserved type, or its size is not a power of two.
     #[error("its base address register {index} cannot be sized")]
     Size {
-        /// Which of the six.
+        /// The index of the register, 0 to 5.
         index: u8,
     },
-    /// The driver would follow its list of capabilities for ever.
+    /// The list of capabilities is circular: the driver would follow it endlessly.
     #[error("its list of capabilities leads back to itself")]
     Capabilities,
     /// The window is full.
@@ -52,16 +53,16 @@ pub enum PlacementError {
     },
 }
 
-/// The window of a host bridge for 32-bit addresses, given out from its start.
+/// The window of a host bridge for 32-bit addresses, allocated from its start.
 #[derive(Clone, Debug)]
 pub struct HostWindow {
     window: Region,
-    /// Where the free part starts.
+    /// The start of the free part.
     next: u64,
 }
 
 impl HostWindow {
-    /// A window of which nothing is given out. Addresses from 4 GiB on stay unused.
+    /// Creates a window with nothing allocated. Addresses from 4 GiB on stay unused.
     #[must_use]
     pub fn new(window: Region) -> Self {
         Self {
@@ -70,29 +71,29 @@ impl HostWindow {
         }
     }
 
-    /// Gives a device that is off addresses for its registers, lets them through the bridges before
-    /// it, and turns on its memory accesses and DMA. A bridge's window then holds the registers of
-    /// this device and no others: one disk is in use at a time.
+    /// Assigns addresses to the registers of a device that is off, sets the windows of the bridges
+    /// on the path to it, and turns on its memory accesses and DMA. These windows then forward the
+    /// registers of this device and no others: one disk is in use at a time.
     ///
     /// # Errors
     ///
-    /// When there is no room, a register cannot be sized, or the list of capabilities has no end;
+    /// When there is no room, a register cannot be sized, or the list of capabilities is circular;
     /// the device stays off.
     pub fn turn_on(
         &mut self,
         space: &mut impl ConfigurationSpace,
         buses: &Buses,
         device: PciFunction,
-    ) -> Result<(), PlacementError> {
+    ) -> Result<(), BarError> {
         let has_bridges = buses.bridges_to(device.bus).next().is_some();
         if has_bridges {
-            // A bridge lets through whole units: no two bridges may share one.
+            // A bridge forwards whole units: no two bridges may share one.
             self.next = self.next.next_multiple_of(WINDOW_UNIT);
         }
         let start = self.next;
         let no_match = |_| false;
         if any_capability(space, device, no_match) == Err(EndlessList) {
-            return Err(PlacementError::Capabilities);
+            return Err(BarError::Capabilities);
         }
         space.write(device, COMMAND, 0);
         let mut index = 0;
@@ -103,7 +104,7 @@ impl HostWindow {
             // Below 4 GiB, since all BARs are.
             let (first, last) = (start as u32, (self.next - 1) as u32);
             for bridge in buses.bridges_to(device.bus) {
-                // The window for prefetchable memory stays as narrow as the reset makes it: empty.
+                // The window for prefetchable memory stays empty, as after a reset.
                 let window = last & 0xfff0_0000 | first >> 16 & 0xfff0;
                 space.write(bridge, MEMORY_WINDOW, window);
                 space.write(bridge, COMMAND, MEMORY_AND_DMA);
@@ -114,14 +115,14 @@ impl HostWindow {
         Ok(())
     }
 
-    /// Sizes and sets the BAR at `index`; returns how many registers it takes.
+    /// Sizes and sets the BAR at `index`. Returns the number of its registers.
     fn place_bar(
         &mut self,
         space: &mut impl ConfigurationSpace,
         device: PciFunction,
         index: u8,
-    ) -> Result<u8, PlacementError> {
-        // Bits of the address that the device does not decode read as zeroes.
+    ) -> Result<u8, BarError> {
+        // Address bits that the device does not decode read as 0.
         let mut sized = |index: u8| {
             let offset = BAR_0 + 4 * index;
             space.write(device, offset, u32::MAX);
@@ -143,11 +144,11 @@ impl HostWindow {
         let address = if low & BAR_IO != 0 {
             Ok(0)
         } else if low & BAR_TYPE != 0 && !(is_64_bit && has_next) || !size.is_power_of_two() {
-            Err(PlacementError::Size { index })
+            Err(BarError::Size { index })
         } else {
             self.take(Bytes(size))
         };
-        // I/O, and what has no place, is back as the reset leaves it.
+        // An I/O BAR, or one without room in the window, gets back its value after a reset.
         let low = *address.as_ref().unwrap_or(&0) as u32;
         space.write(device, BAR_0 + 4 * index, low);
         if is_64_bit && has_next {
@@ -156,8 +157,8 @@ impl HostWindow {
         address.map(|_| if is_64_bit { 2 } else { 1 })
     }
 
-    /// A free piece of the window, aligned to its size as PCI asks.
-    fn take(&mut self, size: Bytes) -> Result<u64, PlacementError> {
+    /// Allocates a piece of the window, aligned to its size as PCI requires.
+    fn take(&mut self, size: Bytes) -> Result<u64, BarError> {
         let window = self.window;
         self.next
             .checked_next_multiple_of(size.0)
@@ -167,7 +168,7 @@ impl HostWindow {
                 self.next = piece.end().0;
                 piece.start().0
             })
-            .ok_or(PlacementError::Window { size, window })
+            .ok_or(BarError::Window { size, window })
     }
 }
 
@@ -180,15 +181,15 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::simulated::{Bar, Machine, Part, bus};
+    use super::super::simulated::{Bar, Part, SimulatedMachine, bus};
     use super::*;
 
     fn window(start: u64, length: u64) -> HostWindow {
         HostWindow::new(Region::new(Addr(start), Bytes(length)).unwrap())
     }
 
-    fn found(parts: Vec<(u8, Vec<Part>)>) -> (Machine, Buses) {
-        let mut machine = Machine::new(parts);
+    fn found(parts: Vec<(u8, Vec<Part>)>) -> (SimulatedMachine, Buses) {
+        let mut machine = SimulatedMachine::new(parts);
         let buses = Buses::number(&mut machine, 256);
         (machine, buses)
     }
@@ -260,7 +261,7 @@ mod tests {
             let error = window
                 .turn_on(&mut machine, &buses, buses.disks()[0])
                 .unwrap_err();
-            // Nothing is left of the attempt.
+            // The device is as before the attempt.
             assert_eq!(machine.read(buses.disks()[0], COMMAND) & 7, 0);
             assert_eq!(machine.read(buses.disks()[0], BAR_0) & !0xf, 0);
             error.to_string()
@@ -291,7 +292,7 @@ mod tests {
         let error = window(0x1000_0000, 0x10_0000)
             .turn_on(&mut machine, &buses, disk)
             .unwrap_err();
-        assert_eq!(error, PlacementError::Capabilities);
+        assert_eq!(error, BarError::Capabilities);
     }
 
     #[test]
@@ -302,7 +303,7 @@ mod tests {
         let error = window(0x1000_0000, 0x10_0000)
             .turn_on(&mut machine, &buses, buses.disks()[0])
             .unwrap_err();
-        assert_eq!(error, PlacementError::Size { index: 5 });
+        assert_eq!(error, BarError::Size { index: 5 });
     }
 
     proptest! {
@@ -329,7 +330,7 @@ mod tests {
                             given.push(piece);
                         }
                     }
-                    Err(PlacementError::Window { size, window }) => {
+                    Err(BarError::Window { size, window }) => {
                         prop_assert!(window == range && size <= Bytes(4 << 20));
                         prop_assert_eq!(machine.read(*disk, COMMAND) & 7, 0);
                     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The assets: what each is called, where the cache has it, and where it comes from.
+//! The assets: their names, their folders in the cache, and their sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use crate::setup::debian::kernels::DebianKernel;
 use crate::setup::debian::mirrors::Mirrors;
 use crate::setup::debian::sources::Source;
 
-/// The folder under the cache. A new name has old caches fetched again.
+/// The folder under the cache. Change the name to invalidate existing caches.
 pub(super) const FOLDER: &str = "debian-2";
 
 /// The release whose installer is tested.
 const INSTALLER_SUITE: &str = "bookworm";
 
-/// Something that comes out of Debian's packages for arm64.
+/// A set of files from Debian's packages for arm64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asset {
-    /// A shell and what belongs to it, statically linked.
+    /// A shell and its tools, statically linked.
     Busybox,
     /// A kernel with the modules that the demo needs.
     Kernel(DebianKernel),
@@ -33,7 +33,7 @@ pub enum Asset {
 }
 
 impl Asset {
-    /// For people.
+    /// Returns the name for messages.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -45,7 +45,7 @@ impl Asset {
         }
     }
 
-    /// Where its files are, or would be.
+    /// Returns the folder of its files in the cache, whether or not it exists.
     #[must_use]
     pub fn folder(&self, cache: &Path) -> PathBuf {
         let name = match self {
@@ -58,13 +58,13 @@ impl Asset {
         cache.join(FOLDER).join(name)
     }
 
-    /// The file that says what it is made of.
+    /// Returns the path of its `contents.json`, which lists its packages and modules.
     #[must_use]
     pub fn contents_file(&self, cache: &Path) -> PathBuf {
         self.folder(cache).join(CONTENTS)
     }
 
-    /// Which packages it came from, if it is there and whole.
+    /// Returns the names and versions of its packages, if it is complete in the cache.
     #[must_use]
     pub fn describe(&self, cache: &Path) -> Option<String> {
         let contents = self.find(cache)?;
@@ -75,7 +75,7 @@ impl Asset {
         Some(packages.join(", "))
     }
 
-    /// One of its files.
+    /// Returns the path of one of its files.
     #[must_use]
     pub fn file(&self, name: &str, cache: &Path) -> PathBuf {
         self.folder(cache).join(name)
@@ -101,7 +101,7 @@ impl Asset {
             .then_some(contents)
     }
 
-    /// The package lists to search.
+    /// Returns the sources whose package lists to search.
     pub(super) fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, AssetError> {
         let suite = match self {
             Self::Busybox | Self::UBoot | Self::Edk2 => None,

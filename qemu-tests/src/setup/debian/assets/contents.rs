@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The packages that an asset was taken from.
+//! The origin of an asset's files.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +12,11 @@ pub(super) const CONTENTS: &str = "contents.json";
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::setup) struct Contents {
     pub(in crate::setup) packages: Vec<Package>,
-    /// Modules to load, in this order.
+    /// The modules that the initrd loads, in this order.
     #[serde(default)]
     pub(in crate::setup) modules: Vec<String>,
-    /// Modules that wait for somebody to ask for the last of them, in the order in which they
-    /// load.
+    /// The last one is a module that is loaded on demand; the others are its dependencies, in the
+    /// order in which they load.
     #[serde(default)]
     pub(in crate::setup) on_demand: Vec<String>,
 }

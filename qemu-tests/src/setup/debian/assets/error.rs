@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reasons that an asset is missing.
+//! Errors of assets.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use thiserror::Error;
 use super::modules::ModulesError;
 use crate::setup::debian::archive::ArchiveError;
 
-/// Why an asset is not available.
+/// The reason that an asset is not available.
 #[derive(Debug, Error)]
 pub enum AssetError {
-    /// There is nowhere to get it from.
+    /// apt's sources contain no Debian archive.
     #[error(
         "there is no Debian archive among apt's sources to get arm64 kernels and busybox from; give `cargo qemu boot` \
          your own by --kernel, --initrd and --rootfs, or set LITTLE_LOADER_DEBIAN_MIRROR to the URL of a Debian archive"
@@ -21,13 +21,13 @@ pub enum AssetError {
     NoArchive,
     /// The archive could not be reached, or its lists lack a package.
     #[error(
-        "{suites} of {uri} has no package {package} for arm64, or cannot be reached (`cargo qemu boot` also takes a kernel \
+        "{suites} of {uri} has no package {package} for arm64, or cannot be reached (`cargo qemu boot` also accepts a kernel \
          of your own, by --kernel, --initrd and --rootfs)"
     )]
     NoPackage {
         /// The archive.
         uri: String,
-        /// The suites that were looked at.
+        /// The suites that were searched.
         suites: String,
         /// The package.
         package: String,

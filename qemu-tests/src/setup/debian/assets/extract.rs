@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The files of each asset, out of its packages.
+//! The extraction of each asset's files from its packages.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub(super) fn extract(
         })
     };
     match asset {
-        // It moved from /bin to /usr/bin in later releases.
+        // Older releases have it in /bin, newer ones in /usr/bin.
         Asset::Busybox => one("busybox-static", "*/bin/busybox", "busybox"),
         Asset::UBoot => one("u-boot-qemu", "*/qemu_arm64/u-boot.bin", "u-boot.bin"),
         Asset::Edk2 => one(
@@ -46,7 +46,7 @@ pub(super) fn extract(
         Asset::Kernel(kernel) => kernel::extract(kernel, lists, tree, folder),
         Asset::Installer => {
             let package = lists.newest(INSTALLER)?;
-            // Beside the text interface there is the graphical one.
+            // The package also contains the graphical installer.
             let patterns = ["*/text/*/arm64/linux", "*/text/*/arm64/initrd.gz"];
             lists.unpack(&package, &patterns, tree)?;
             take("linux", "linux")?;

@@ -12,8 +12,8 @@ use super::extract::extract;
 use super::package_lists::PackageLists;
 use crate::setup::debian::mirrors::Mirrors;
 
-/// Downloads those of `assets` that are not in `cache`, and gives back what became of each of them.
-/// Each list of packages is read once where assets that need it follow each other.
+/// Downloads those of `assets` that are not in `cache`, and returns the result for each of them.
+/// Consecutive assets with the same sources share their package lists.
 pub(in crate::setup) fn install(
     assets: &[Asset],
     mirrors: &Mirrors,
@@ -35,7 +35,7 @@ pub(in crate::setup) fn install(
         .collect()
 }
 
-/// Fills a folder beside the destination and renames it, so that an interruption leaves nothing
+/// Fills a folder next to the destination and renames it, so that an interruption leaves nothing
 /// that looks complete.
 fn put_in_place(asset: &Asset, lists: &PackageLists, cache: &Path) -> Result<(), AssetError> {
     let unpacked = tempfile::Builder::new()

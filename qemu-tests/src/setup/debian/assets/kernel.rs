@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A kernel and its modules, out of the kernel's packages.
+//! The extraction of a kernel and its modules from Debian's packages.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,8 @@ use super::modules;
 use super::package_lists::PackageLists;
 use crate::setup::debian::kernels::DebianKernel;
 
-/// Modules that the initrd loads, if they are not built in: disks on both transports, the network,
-/// and squashfs.
+/// The modules that the initrd loads if they are not built in: virtio's MMIO and PCI transports,
+/// disks and network cards, and squashfs.
 const MODULES: [&str; 5] = [
     "virtio_mmio",
     "virtio_pci",
@@ -21,9 +21,8 @@ const MODULES: [&str; 5] = [
     "squashfs",
 ];
 
-/// Takes the kernel and its modules out of its packages. The package without a number depends on
-/// the real one, and that one, from Linux 7.2 on, on others that hold the kernel, its modules and
-/// lists of them.
+/// Extracts the kernel and its modules. The unversioned package depends on the versioned one,
+/// which, from Linux 7.2 on, depends on others with the kernel, its modules and their lists.
 pub(super) fn extract(
     kernel: DebianKernel,
     lists: &PackageLists,
@@ -77,7 +76,7 @@ fn wanted(kernel: DebianKernel) -> Vec<&'static str> {
     modules
 }
 
-/// The modules in the root file system.
+/// The modules in the root file system, loaded on demand.
 fn on_demand(kernel: DebianKernel) -> &'static [&'static str] {
     if kernel == DebianKernel::STOCK {
         // QEMU's watchdog.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The parts of a guest: one of Debian's kernels, the modules it needs, and a static busybox, as
-//! the cache has them.
+//! The parts of a guest in the cache: one of Debian's kernels, its modules, and a static busybox.
 
 use std::path::{Path, PathBuf};
 
@@ -18,13 +17,13 @@ pub struct Kit {
 }
 
 impl Kit {
-    /// The demo's kit under `cache`, if it is there and whole.
+    /// Returns the demo's kit, if it is complete in `cache`.
     #[must_use]
     pub fn find(cache: &Path) -> Option<Self> {
         Self::find_with(DebianKernel::STOCK, cache)
     }
 
-    /// The kit with another kernel.
+    /// Returns the kit with another kernel.
     #[must_use]
     pub fn find_with(kernel: DebianKernel, cache: &Path) -> Option<Self> {
         Asset::Busybox.find(cache)?;
@@ -36,13 +35,13 @@ impl Kit {
         })
     }
 
-    /// The kernel as the package has it: a raw Image, or an EFI zboot one.
+    /// Returns the kernel file of the package: a raw Image or an EFI zboot one.
     #[must_use]
     pub fn kernel(&self) -> PathBuf {
         self.file("vmlinuz")
     }
 
-    /// The output of `uname -r`, for example `6.1.0-56-arm64`.
+    /// Returns the kernel's `uname -r`, for example `6.1.0-56-arm64`.
     #[must_use]
     pub fn kernel_release(&self) -> &str {
         let image = self.contents.packages.first();
@@ -51,14 +50,14 @@ impl Kit {
         })
     }
 
-    /// The version of the kernel's package, for example `6.1.192-2`.
+    /// Returns the version of the kernel's package, for example `6.1.192-2`.
     #[must_use]
     pub fn kernel_version(&self) -> &str {
         let image = self.contents.packages.first();
         image.map_or("", |package| package.version.as_str())
     }
 
-    /// The modules to load, in this order.
+    /// Returns the modules that the initrd loads, in this order.
     #[must_use]
     pub fn modules(&self) -> Vec<PathBuf> {
         self.contents
@@ -68,7 +67,8 @@ impl Kit {
             .collect()
     }
 
-    /// Modules that wait for somebody to ask for the last of them, in the order in which they load.
+    /// Returns modules to load on demand. The last one is the requested module; the others are its
+    /// dependencies, in the order in which they load.
     #[must_use]
     pub fn modules_on_demand(&self) -> Vec<PathBuf> {
         self.contents
@@ -78,13 +78,13 @@ impl Kit {
             .collect()
     }
 
-    /// The files that say what the kit is made of.
+    /// Returns the files that list the kit's packages: busybox's and the kernel's.
     #[must_use]
     pub fn contents_files(&self) -> [PathBuf; 2] {
         [Asset::Busybox, self.asset].map(|asset| asset.contents_file(&self.cache))
     }
 
-    /// busybox, statically linked.
+    /// Returns the statically linked busybox.
     #[must_use]
     pub fn busybox(&self) -> PathBuf {
         Asset::Busybox.folder(&self.cache).join("busybox")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Files from Debian's packages for arm64: the guest's kernels and busybox, other firmware, and the
-//! installer. The cache has a folder for each asset, with the files that are used and no others.
+//! installer. The cache has a folder for each asset, with only the files that are used.
 
 mod asset;
 mod contents;

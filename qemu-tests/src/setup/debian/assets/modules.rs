@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Kernel modules out of an unpacked kernel package: which are needed, and in which order they
+//! Kernel modules from an unpacked kernel package: their dependencies and the order in which they
 //! load.
 
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use goblin::elf::Elf;
 use thiserror::Error;
 
-/// Why the modules could not be put together.
+/// The reason that the modules could not be collected.
 #[derive(Debug, Error)]
 pub enum ModulesError {
-    /// The tree could not be read, or the module not written.
+    /// The tree could not be read, or a module could not be written.
     #[error("cannot use {path}")]
     Io {
         /// The file or folder.
@@ -33,7 +33,7 @@ pub enum ModulesError {
     NotAModule(PathBuf),
 }
 
-/// The first file under `tree` whose name begins with `prefix`.
+/// Returns a file under `tree` whose name begins with `prefix`.
 pub(super) fn find_file(tree: &Path, prefix: &str) -> Result<PathBuf, ModulesError> {
     let mut files = Vec::new();
     walk(tree, &mut files)?;
@@ -43,9 +43,9 @@ pub(super) fn find_file(tree: &Path, prefix: &str) -> Result<PathBuf, ModulesErr
     found.ok_or_else(|| ModulesError::NoFile(prefix.to_owned()))
 }
 
-/// Puts the modules `wanted` and all they depend on into `folder`, uncompressed; gives back their
-/// file names in an order in which they can be loaded. Modules that are built into the kernel are
-/// left out.
+/// Writes the modules `wanted` and all of their dependencies to `folder`, uncompressed; returns
+/// their file names in an order in which they can be loaded. Omits modules that are built into the
+/// kernel.
 pub(super) fn collect(
     tree: &Path,
     wanted: &[&str],
@@ -81,7 +81,8 @@ struct Collection<'a> {
 }
 
 impl Collection<'_> {
-    /// Adds what the module depends on, then the module. The kernel's build refuses circles.
+    /// Adds the module's dependencies, then the module. The recursion ends because the kernel's
+    /// build rejects cyclic dependencies.
     fn add(&mut self, name: &str) -> Result<(), ModulesError> {
         let file_name = format!("{name}.ko");
         if self.order.contains(&file_name) || self.builtin.iter().any(|builtin| builtin == name) {
@@ -103,7 +104,7 @@ impl Collection<'_> {
     }
 }
 
-/// The modules that `depends=` in the .modinfo section names; `None` if there is no such section.
+/// Returns the modules in `depends=` of the .modinfo section; `None` if there is no such section.
 fn dependencies(module: &[u8]) -> Option<Vec<String>> {
     let elf = Elf::parse(module).ok()?;
     let section = elf
@@ -125,13 +126,13 @@ fn dependencies(module: &[u8]) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// `virtio-mmio.ko.xz` is the module `virtio_mmio`; other files are none.
+/// Returns the module's name, `virtio_mmio` for `virtio-mmio.ko.xz`; `None` for other files.
 fn module_name(file: &str) -> Option<String> {
     let (name, rest) = file.split_once(".ko")?;
     matches!(rest, "" | ".xz").then(|| name.replace('-', "_"))
 }
 
-/// The module as an ELF. Debian compresses them by xz from release 13 on.
+/// Reads a module as an ELF. Debian compresses modules with xz from release 13 on.
 fn uncompressed(path: &Path) -> Result<Vec<u8>, ModulesError> {
     let bytes = read(path)?;
     if path.extension().is_none_or(|extension| extension != "xz") {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The package lists of some suites, and packages by name.
+//! Package lists, and packages by name.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::setup::debian::archive::Archive;
 use crate::setup::debian::sources::Source;
 use crate::setup::debian::unpack;
 
-/// The package lists of some suites.
+/// The downloaded package lists of some suites.
 pub(super) struct PackageLists {
     archive: Archive,
     sources: Vec<Source>,
@@ -29,12 +29,12 @@ impl PackageLists {
         Ok(Self { archive, sources })
     }
 
-    /// The suites that the lists are of.
+    /// The sources of the lists.
     pub(super) fn sources(&self) -> &[Source] {
         &self.sources
     }
 
-    /// The newest version of a package.
+    /// Returns the newest version of a package.
     pub(super) fn newest(&self, name: &str) -> Result<Package, AssetError> {
         match self.archive.versions(name)?.into_iter().next() {
             Some(version) => Ok(Package {
@@ -45,7 +45,7 @@ impl PackageLists {
         }
     }
 
-    /// The dependencies of a package.
+    /// Returns the dependencies of a package.
     pub(super) fn depends(&self, package: &Package) -> Result<Vec<String>, AssetError> {
         Ok(self.archive.depends(&package.name, &package.version)?)
     }
@@ -61,11 +61,11 @@ impl PackageLists {
         announce(&format!("downloading {name} {version}"));
         let file = self.archive.download(name, version)?;
         unpack::files(&file, patterns, tree)?;
-        // A kernel package has 100 MB, and several may come.
+        // A kernel package has 100 MB, and several may follow.
         fs::remove_file(&file).map_err(failed(&file))
     }
 
-    /// That a package is not in the lists.
+    /// Returns the error for a package that is not in the lists.
     pub(super) fn lacks(&self, package: &str) -> AssetError {
         let uri = self
             .sources
