@@ -3,7 +3,7 @@
 //! Little Loader: boots Linux on QEMU's arm64 `virt` machine, from a disk with two slots.
 //!
 //! This file is the table of contents of a boot. Reset ([`cpu::reset`]) leads to [`start`], the
-//! first line of Rust; [`boot`] lists the steps in order. Each step is a function of the module
+//! first line of Rust; [`boot()`] lists the steps in order. Each step is a function of the module
 //! named in its call.
 //!
 //! `#[inline(never)]` on a step keeps stack frames small: in one big frame most locals would be out

@@ -28,6 +28,11 @@ pub(crate) fn main() -> Result<ExitCode> {
     docs.args(["doc", "--locked", "--no-deps"])
         .env("RUSTDOCFLAGS", "-D warnings");
     check(&mut docs)?;
+
+    let mut metal_docs = bare_metal("doc")?;
+    metal_docs.args(["--package", "little-loader", "--package", "payload"]);
+    metal_docs.args(["--bins", "--release", "--no-deps"]);
+    check(metal_docs.env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -126,18 +126,17 @@ impl Disk {
         }
     }
 
-    /// Returns the value of a variable in the valid copy with the highest flags; `None` if it is
-    /// not set or no copy is valid.
+    /// Returns the value of a variable in the newer valid copy, by the distance of the flags modulo
+    /// 256; `None` if it is not set or no copy is valid.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        let valid = |copy: &Vec<u8>| {
-            Env::parse(copy, self.format)
-                .ok()
-                .map(|env| (env.flags(), copy.clone()))
-        };
-        let mut copies: Vec<_> = self.copies.iter().filter_map(valid).collect();
-        copies.sort_by_key(|(flags, _)| flags.unwrap_or_default());
-        let (_, block) = copies.pop()?;
-        let env = Env::parse(&block, self.format).ok()?;
+        let valid = self
+            .copies
+            .iter()
+            .filter_map(|copy| Env::parse(copy, self.format).ok());
+        let env = valid.reduce(|first, second| match (first.flags(), second.flags()) {
+            (Some(old), Some(new)) if (1..128).contains(&new.wrapping_sub(old)) => second,
+            _ => first,
+        })?;
         env.get(name)
             .map(|value| String::from_utf8_lossy(value).into_owned())
     }

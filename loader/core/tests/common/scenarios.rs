@@ -106,19 +106,27 @@ pub(crate) const FORMS: [(&[(&str, &str)], usize); 11] = [
 ];
 
 /// Returns redundant pairs in which slot b is on trial, each with the number of boots it allows and
-/// a description. Either copy is the newer one, with and without a wrap of the flags byte.
+/// a description. Either copy is the newer one, with and without a wrap of the flags byte; the older
+/// one is valid or damaged.
 pub(crate) fn pairs() -> Vec<(Disk, usize, String)> {
     let mut pairs = Vec::new();
     for size in SIZES {
         for shift in [0, 7] {
             for (form, limit) in FORMS {
-                for (newer_is_second, flags) in [
-                    (true, (1, 2)),
-                    (true, (255, 0)),
-                    (false, (0, 255)),
-                    (false, (2, 1)),
+                for (newer_is_second, flags, is_old_valid) in [
+                    (true, (1, 2), true),
+                    (true, (255, 0), true),
+                    (false, (0, 255), true),
+                    (false, (2, 1), true),
+                    (true, (1, 2), false),
+                    (false, (2, 1), false),
                 ] {
-                    let old = block(Format::Redundant, size, 0xff, &[("nerves_fw_active", "a")]);
+                    let mut old =
+                        block(Format::Redundant, size, 0xff, &[("nerves_fw_active", "a")]);
+                    if !is_old_valid {
+                        // The first byte of the checksum.
+                        old[0] ^= 1;
+                    }
                     let mut copies = [old, trial(Format::Redundant, size, 0xff, shift, form)];
                     if !newer_is_second {
                         copies.swap(0, 1);
@@ -126,7 +134,9 @@ pub(crate) fn pairs() -> Vec<(Disk, usize, String)> {
                     copies[0][4] = flags.0;
                     copies[1][4] = flags.1;
                     let [first, second] = copies;
-                    let context = format!("{size} bytes, flags {flags:?}, {form:?}");
+                    let context = format!(
+                        "{size} bytes, flags {flags:?}, older copy valid: {is_old_valid}, {form:?}"
+                    );
                     pairs.push((Disk::redundant(first, second), limit, context));
                 }
             }
