@@ -4,7 +4,7 @@
 
 use anyhow::{Result, ensure};
 
-use qemu_tests::bench::instructions::instructions;
+use qemu_tests::bench::instructions::instructions_within;
 use qemu_tests::bench::{disks, profile, touched};
 use qemu_tests::build::read_elf;
 use qemu_tests::harness::report::{DONE, Report};
@@ -14,8 +14,6 @@ use crate::{Scenario, Test};
 
 /// Runs whose log is read; waiting for the disk makes some of them longer.
 const RUNS: u32 = 5;
-/// The maximum number of measurements by icount.
-const MEASUREMENTS: u32 = 20;
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 3] = [
@@ -35,15 +33,7 @@ fn every_instruction(context: &Context) -> Result<()> {
         .machine()
         .disk(context.disk(&context.bootable()?)?.snapshot());
     let profile = profile::measure(&machine, &context.artifacts.loader(), RUNS)?;
-    // On a busy host every run of a measurement can wait for the disk, so that the lowest count of
-    // several measurements is the one to compare.
-    let mut counted = u64::MAX;
-    for _measurement in 0..MEASUREMENTS {
-        counted = counted.min(instructions(&machine)?);
-        if counted < profile.instructions * 21 / 20 {
-            break;
-        }
-    }
+    let counted = instructions_within(&machine, profile.instructions * 21 / 20)?;
     ensure!(
         profile.instructions.abs_diff(counted) < counted / 20,
         "{} by the log, {counted} by icount",
