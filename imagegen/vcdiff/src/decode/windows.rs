@@ -132,3 +132,107 @@ fn reserve(buffer: &mut Vec<u8>, window: u64, length: u64) -> Result<(), DeltaEr
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::bytes::push_integer;
+    use crate::format::file_header::MAGIC;
+    use crate::format::window_header::{Segment, WindowFault};
+
+    /// The start of a delta, up to the sections of its first window.
+    fn declared(target_length: u64, data_length: u64) -> Vec<u8> {
+        let header = WindowHeader {
+            segment: Segment::default(),
+            target_length,
+            checksum: None,
+            sections: [data_length, 4, 0],
+        };
+        let mut delta = [&MAGIC[..], &[0]].concat();
+        header.push(&mut delta);
+        delta
+    }
+
+    fn memory<S>(windows: &Windows<S>) -> usize {
+        windows.sections.capacity() + windows.target.capacity()
+    }
+
+    #[test]
+    fn a_huge_window_is_refused_before_memory_is_reserved() {
+        for length in [(64 << 20) + 1, 1 << 40, u64::MAX] {
+            let mut windows = Windows::new(&[][..], DecodeOptions::default());
+            let delta = declared(length, 1);
+            let error = windows.next(&mut &delta[..]).unwrap_err();
+            let DeltaError::Window {
+                window: 0,
+                offset: 5,
+                fault,
+            } = error
+            else {
+                panic!("{error}");
+            };
+            let limit = 64 << 20;
+            assert_eq!(
+                fault,
+                WindowFault::TooLarge {
+                    found: length,
+                    limit
+                }
+            );
+            assert_eq!(memory(&windows), 0);
+            let error = windows.next(&mut &delta[..]).unwrap_err();
+            assert!(matches!(error, DeltaError::GivenUp), "{error}");
+        }
+        let mut windows = Windows::new(&[][..], DecodeOptions::default());
+        let error = windows.next(&mut &declared(100, 1 << 40)[..]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("has sections of 1099511627780 bytes"),
+            "{error}"
+        );
+        assert_eq!(memory(&windows), 0);
+    }
+
+    #[test]
+    fn memory_that_is_not_available_is_an_error() {
+        let options = DecodeOptions {
+            largest_window: u64::MAX,
+            ..DecodeOptions::default()
+        };
+        let mut windows = Windows::new(&[][..], options);
+        let error = windows
+            .next(&mut &declared(1 << 62, 1 << 62)[..])
+            .unwrap_err();
+        assert!(
+            matches!(error, DeltaError::Memory { window: 0, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn memory_is_that_of_the_largest_window() {
+        // A run of each length.
+        let mut delta = [&MAGIC[..], &[0]].concat();
+        for length in [10_000_u64, 1_000_000, 5, 1_000_000, 70] {
+            let mut codes = vec![0];
+            push_integer(&mut codes, length);
+            let header = WindowHeader {
+                segment: Segment::default(),
+                target_length: length,
+                checksum: None,
+                sections: [1, codes.len() as u64, 0],
+            };
+            header.push(&mut delta);
+            delta.push(b'x');
+            delta.extend_from_slice(&codes);
+        }
+        let mut windows = Windows::new(&[][..], DecodeOptions::default());
+        let (mut input, mut made) = (&delta[..], 0);
+        while let Some(window) = windows.next(&mut input).unwrap() {
+            made += window.len();
+        }
+        assert_eq!(made, 2_010_075);
+        assert!(memory(&windows) < 1_100_000);
+    }
+}

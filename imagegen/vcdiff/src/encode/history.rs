@@ -41,7 +41,7 @@ impl History {
     pub(super) fn extend(&mut self, window: &[u8], end: usize, most: usize) {
         let start = self.previous.len();
         let first = end.saturating_sub(most).max(start);
-        self.previous.resize(first.max(start), NONE);
+        self.previous.resize(first, NONE);
         for at in first..end {
             let mut before = NONE;
             if let Some(seed) = four(window, at) {
