@@ -36,7 +36,7 @@ const QEMU: Program = Program {
 };
 
 /// The tests have these judge what the project writes, and make fixtures with them.
-const JUDGES: [Program; 6] = [
+const JUDGES: [Program; 7] = [
     Program {
         name: "dtc",
         package: "device-tree-compiler",
@@ -66,6 +66,11 @@ const JUDGES: [Program; 6] = [
         name: "unzip",
         package: "unzip",
         brew: Some("unzip"),
+    },
+    Program {
+        name: "xdelta3",
+        package: "xdelta3",
+        brew: Some("xdelta"),
     },
 ];
 

@@ -17,8 +17,8 @@ pub struct EncodeOptions {
     /// [`XDELTA3_LARGEST_WINDOW`](crate::decode::XDELTA3_LARGEST_WINDOW). Whoever decodes needs as
     /// much memory, up to three times.
     pub window_length: usize,
-    /// The most memory in bytes for the index of the source. With less, copies shorter than the
-    /// source's length divided by a quarter of it may not be found.
+    /// The most memory in bytes for the index of the source. A place takes 4 bytes: if not every
+    /// offset of the source fits, every second one is kept, or fewer, and short copies are missed.
     pub index_length: usize,
 }
 

@@ -13,6 +13,10 @@ const SMALLEST_COPY: usize = 4;
 const SMALLEST_RUN: usize = 8;
 /// A copy that is taken without a look at what the next byte would give.
 const LONG: usize = 512;
+/// The bytes of data without a match after which fewer offsets are looked up.
+const UNKNOWN: usize = 1024;
+/// Every how many offsets are looked up then.
+const SAMPLE: usize = 4;
 /// How many places of the window are compared.
 const DEPTH: usize = 32;
 /// The bytes of a long copy that later copies from the window can start in. Whatever else they
@@ -93,11 +97,16 @@ impl<'a> Parser<'a> {
         self.history.extend(window, at, usize::MAX);
         let mut best = Best::default();
         self.continued(window, at, free, &mut best);
-        if best.length() < LONG {
+        // In data like no other, which no lookup finds, a match of any length is found at one of a
+        // few bytes, and starts earlier.
+        let looked_up = at - free < UNKNOWN || at.is_multiple_of(SAMPLE);
+        if looked_up && best.length() < LONG {
             self.elsewhere(window, at, free, &mut best);
         }
+        if looked_up && best.length() < LONG {
+            self.repeated(window, at, free, seed, &mut best);
+        }
         if best.length() < LONG {
-            self.repeated(window, at, seed, &mut best);
             let run = window[at..]
                 .iter()
                 .take_while(|byte| **byte == window[at])
@@ -150,11 +159,13 @@ impl<'a> Parser<'a> {
     }
 
     /// Offers earlier places of the window.
-    fn repeated(&self, window: &[u8], at: usize, seed: u32, best: &mut Best) {
+    fn repeated(&self, window: &[u8], at: usize, free: usize, seed: u32, best: &mut Best) {
         for from in self.history.places(seed).take(DEPTH) {
             if four(window, from) == Some(seed) {
-                let length = prefix(&window[from..], &window[at..]);
-                best.offer(at, length, Origin::Window(from), Cost::Distance(at - from));
+                let forward = prefix(&window[from..], &window[at..]);
+                let back = suffix(&window[..from], &window[free..at]);
+                let (length, origin) = (forward + back, Origin::Window(from - back));
+                best.offer(at - back, length, origin, Cost::Distance(at - from));
                 if length >= LONG {
                     break;
                 }

@@ -5,14 +5,14 @@ use std::io;
 use super::read_at::Source;
 
 /// The bytes of a source that are read and cached together.
-pub const BLOCK_LENGTH: usize = 64 << 10;
+pub const BLOCK_LENGTH: usize = 16 << 10;
 
-/// The default size of the cache in bytes. A delta mostly copies from a few places that move
-/// forward, and each needs one block.
-pub const DEFAULT_CACHE_LENGTH: usize = 4 << 20;
+/// The default size of the cache in bytes. A delta of similar files copies from a few places that
+/// move forward, and each needs one block; a delta of kernels with different settings jumps about.
+pub const DEFAULT_CACHE_LENGTH: usize = 16 << 20;
 
 /// The most blocks that are read at once without the cache.
-const LONGEST_RUN: usize = 16;
+const LONGEST_RUN: usize = 64;
 /// The places that a block can be cached in.
 const WAYS: usize = 4;
 
@@ -172,7 +172,8 @@ mod tests {
             fails: false,
         };
         let mut cached = CachedSource::new(source, 2 * BLOCK_LENGTH);
-        for offset in [5, 70_000, 6, 70_001, 140_000, 70_002] {
+        let (second, third) = (BLOCK_LENGTH as u64 + 5, 2 * BLOCK_LENGTH as u64 + 5);
+        for offset in [5, second, 6, second + 1, third, second + 2] {
             let mut out = Vec::new();
             cached.append(offset, 9, &mut out).unwrap();
             assert_eq!(out, &data[offset as usize..][..9]);
