@@ -8,8 +8,8 @@
 //! [`decode::inspect`] tell about a delta without its source.
 //!
 //! No crate did this: `oxidelta` 0.1 reserves whatever a window declares and pulls in compressors,
-//! `vcdiff-decoder` 1.0 needs a seekable delta and does not know xdelta3's checksums, and `xdelta3` and
-//! `vcdiff` bind C code. What is left is small: a few hundred lines for each direction.
+//! `vcdiff-decoder` 1.0 needs a seekable delta and does not know xdelta3's checksums, and
+//! `xdelta3` and `vcdiff` bind C code. Each direction takes only a few hundred lines.
 
 #![forbid(unsafe_code)]
 

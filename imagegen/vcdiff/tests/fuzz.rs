@@ -76,7 +76,8 @@ proptest! {
         parts in prop::collection::vec((0_u32..6, 1_usize..300), 1..20),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 0..20),
     ) {
-        let mut bytes: Vec<_> = parts.iter().flat_map(|(seed, length)| noise(*length, *seed)).collect();
+        let parts = parts.iter().map(|(seed, length)| noise(*length, *seed));
+        let mut bytes: Vec<_> = parts.flatten().collect();
         for (at, value) in changes {
             *at.get_mut(&mut bytes) = value;
         }

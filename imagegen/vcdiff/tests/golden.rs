@@ -44,7 +44,7 @@ fn assert_makes_the_new_version(name: &str) {
 }
 
 #[test]
-#[ignore = "writes the files that xdelta3 makes the fixtures from, to the folder for temporary files"]
+#[ignore = "writes the inputs of the fixtures to the folder for temporary files"]
 fn write_the_inputs() {
     let [old, new] = versions();
     fs::write(std::env::temp_dir().join("old"), old).unwrap();

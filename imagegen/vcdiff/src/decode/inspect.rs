@@ -6,10 +6,8 @@ use std::io::{self, Read};
 
 use super::error::DeltaError;
 use super::framing::{Framing, Part};
-use super::limits::DecodeOptions;
+use super::limits::{DecodeOptions, INPUT_LENGTH};
 use crate::format::window_header::WindowHeader;
-
-const INPUT_LENGTH: usize = 64 << 10;
 
 /// The start of a delta.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -78,7 +78,7 @@ impl<S: Source> Window<'_, S> {
             return Ok(());
         }
         let size = match instruction.size {
-            0 => read(self.codes.integer(), Section::Instructions)?,
+            0 => in_section(self.codes.integer(), Section::Instructions)?,
             size => u64::from(size),
         };
         let left = self.left();
@@ -90,11 +90,11 @@ impl<S: Source> Window<'_, S> {
         match instruction.operation {
             Operation::Nothing => {}
             Operation::Add => {
-                let data = read(self.data.take(length), Section::Data)?;
+                let data = in_section(self.data.take(length), Section::Data)?;
                 self.target.extend_from_slice(data);
             }
             Operation::Run => {
-                let byte = read(self.data.byte(), Section::Data)?;
+                let byte = in_section(self.data.byte(), Section::Data)?;
                 self.target.resize(self.target.len() + length, byte);
             }
             Operation::Copy(mode) => self.copy(mode, length)?,
@@ -112,7 +112,7 @@ impl<S: Source> Window<'_, S> {
         let here = segment.length + self.target.len() as u64;
         let address = match self.recent.decode(mode, here, &mut self.addresses) {
             Ok(address) => address,
-            Err(AddressFault::Read(fault)) => read(Err(fault), Section::Addresses)?,
+            Err(AddressFault::Read(fault)) => in_section(Err(fault), Section::Addresses)?,
             Err(AddressFault::NotBefore(Some(address))) => {
                 return Err(InstructionFault::NotBefore { address, here }.into());
             }
@@ -180,7 +180,7 @@ impl<S: Source> Window<'_, S> {
     }
 }
 
-fn read<T>(result: Result<T, ReadFault>, section: Section) -> Result<T, InstructionFault> {
+fn in_section<T>(result: Result<T, ReadFault>, section: Section) -> Result<T, InstructionFault> {
     result.map_err(|fault| match fault {
         ReadFault::Truncated => InstructionFault::SectionEnds(section),
         ReadFault::TooLarge => InstructionFault::Integer(section),

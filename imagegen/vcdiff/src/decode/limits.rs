@@ -6,6 +6,9 @@ use crate::source::DEFAULT_CACHE_LENGTH;
 /// By default xdelta3 makes windows of 8 MiB.
 pub const XDELTA3_LARGEST_WINDOW: u64 = 64 << 20;
 
+/// The bytes of a delta that are read at once.
+pub(super) const INPUT_LENGTH: usize = 64 << 10;
+
 /// How much memory a decoder may take.
 ///
 /// It takes the length of one target window, at most twice that for the window's sections, and the

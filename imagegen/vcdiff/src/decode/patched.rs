@@ -3,12 +3,9 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use super::error::DeltaError;
-use super::limits::DecodeOptions;
+use super::limits::{DecodeOptions, INPUT_LENGTH};
 use super::windows::Windows;
 use crate::source::Source;
-
-/// The bytes of the delta that are read at once.
-const INPUT_LENGTH: usize = 64 << 10;
 
 /// A target that is read from a source and a delta.
 ///

@@ -131,32 +131,32 @@ impl WindowHeader {
 
 /// Reads a header. `None` when bytes are missing.
 pub(crate) fn parse(bytes: &[u8], longest: u64) -> Result<Option<WindowHeader>, WindowFault> {
-    match read(&mut Bytes::new(bytes), longest) {
+    match read_header(&mut Bytes::new(bytes), longest) {
         Ok(header) => Ok(Some(header)),
-        Err(Fault::Read(ReadFault::Truncated)) => Ok(None),
-        Err(Fault::Read(ReadFault::TooLarge)) => Err(WindowFault::Integer),
-        Err(Fault::Window(fault)) => Err(fault),
+        Err(ParseFault::Read(ReadFault::Truncated)) => Ok(None),
+        Err(ParseFault::Read(ReadFault::TooLarge)) => Err(WindowFault::Integer),
+        Err(ParseFault::Window(fault)) => Err(fault),
     }
 }
 
-enum Fault {
+enum ParseFault {
     Read(ReadFault),
     Window(WindowFault),
 }
 
-impl From<ReadFault> for Fault {
+impl From<ReadFault> for ParseFault {
     fn from(fault: ReadFault) -> Self {
         Self::Read(fault)
     }
 }
 
-impl From<WindowFault> for Fault {
+impl From<WindowFault> for ParseFault {
     fn from(fault: WindowFault) -> Self {
         Self::Window(fault)
     }
 }
 
-fn read(bytes: &mut Bytes<'_>, longest: u64) -> Result<WindowHeader, Fault> {
+fn read_header(bytes: &mut Bytes<'_>, longest: u64) -> Result<WindowHeader, ParseFault> {
     let indicator = bytes.byte()?;
     if indicator & !(SOURCE | TARGET | ADLER32) != 0 {
         return Err(WindowFault::Indicator(indicator).into());

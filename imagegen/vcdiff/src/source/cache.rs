@@ -130,6 +130,7 @@ mod tests {
     use std::cell::Cell;
 
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
 
@@ -185,7 +186,7 @@ mod tests {
         #[test]
         fn the_bytes_are_those_of_the_source(
             length in 1_usize..5 * BLOCK_LENGTH,
-            ranges in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..20),
+            ranges in prop::collection::vec(any::<(Index, Index)>(), 1..20),
             blocks in 0_usize..6,
             fails: bool,
         ) {
