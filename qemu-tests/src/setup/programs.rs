@@ -36,7 +36,7 @@ const QEMU: Program = Program {
 };
 
 /// Independent programs with which the tests check the project's output and create fixtures.
-const JUDGES: [Program; 6] = [
+const JUDGES: &[Program] = &[
     Program {
         name: "dtc",
         package: "device-tree-compiler",
@@ -66,6 +66,11 @@ const JUDGES: [Program; 6] = [
         name: "unzip",
         package: "unzip",
         brew: Some("unzip"),
+    },
+    Program {
+        name: "xdelta3",
+        package: "xdelta3",
+        brew: Some("xdelta"),
     },
 ];
 
@@ -109,10 +114,10 @@ pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
     match purpose {
         Purpose::Build => Vec::new(),
         Purpose::BootOwn | Purpose::Boot | Purpose::Compare => vec![&QEMU],
-        Purpose::Test => std::iter::once(&QEMU).chain(&JUDGES).collect(),
+        Purpose::Test => std::iter::once(&QEMU).chain(JUDGES).collect(),
         Purpose::Inspect => vec![&LLVM],
         Purpose::Everything => std::iter::once(&QEMU)
-            .chain(&JUDGES)
+            .chain(JUDGES)
             .chain([&LLVM])
             .collect(),
     }
