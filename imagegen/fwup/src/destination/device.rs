@@ -150,13 +150,16 @@ impl<S: Storage> Device<S> {
 
     /// Reads a segment from the disk unless these bytes of it are already in the cache.
     fn make_valid(&mut self, number: u64, bytes: Range<usize>) -> Result<(), DeviceError> {
-        if self.segment(number)?.is_valid(bytes) {
+        if self.segment(number)?.is_valid(bytes.clone()) {
             return Ok(());
         }
         let Some(mut segment) = self.segments.remove(&number) else {
             return Ok(());
         };
-        let result = segment.fill(|stored| self.read_at(number * SEGMENT, stored));
+        let mut read = |at, stored: &mut [u8]| self.read_at(number * SEGMENT + at as u64, stored);
+        let result = segment.fill(0..SEGMENT as usize, &mut read);
+        // A bad block elsewhere in the segment does not matter.
+        let result = result.or_else(|_| segment.fill(bytes, &mut read));
         // Its dirty blocks are still needed after an error.
         self.segments.insert(number, segment);
         result

@@ -58,28 +58,27 @@ impl Segment {
         });
     }
 
-    /// Makes all blocks valid: those that were not get their contents from `stored`, the segment
-    /// on the disk.
-    pub(super) fn complete(&mut self, stored: &[u8]) {
-        for block in (0..BLOCKS).filter(|block| !self.valid.contains(*block)) {
-            let bytes = block * BLOCK..(block + 1) * BLOCK;
-            self.bytes[bytes.clone()].copy_from_slice(&stored[bytes]);
-        }
-        self.valid = BlockSet::ALL;
-    }
-
-    /// Reads the whole segment with `read`, in place if no block is valid yet.
+    /// Makes the blocks that contain these bytes valid. `read` reads them from the disk, from an
+    /// offset in the segment. Blocks that are valid already keep their contents.
     pub(super) fn fill<E>(
         &mut self,
-        read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+        bytes: Range<usize>,
+        read: impl FnOnce(usize, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.valid == BlockSet::default() {
-            read(&mut self.bytes)?;
+        let blocks = blocks(bytes);
+        let start = blocks.start * BLOCK;
+        if blocks.len() == BLOCKS && self.valid == BlockSet::default() {
+            read(start, &mut self.bytes)?;
             self.valid = BlockSet::ALL;
-        } else {
-            let mut stored = AlignedBytes::zeroed(SEGMENT as usize);
-            read(&mut stored)?;
-            self.complete(&stored);
+            return Ok(());
+        }
+        let mut stored = AlignedBytes::zeroed(blocks.len() * BLOCK);
+        read(start, &mut stored)?;
+        for (block, stored) in blocks.zip(stored.chunks(BLOCK)) {
+            if !self.valid.contains(block) {
+                self.bytes[block * BLOCK..][..BLOCK].copy_from_slice(stored);
+                self.valid.insert(block);
+            }
         }
         Ok(())
     }
