@@ -29,8 +29,11 @@ on-resource "last" { funlist={2,raw_write,1} }
 }
 "#;
 
+/// An entry's name and data.
+type Entry<'a> = (&'a str, &'a [u8]);
+
 /// Applies an archive with these entries, and returns the error.
-fn error_of(length: &str, entries: &[(&str, &[u8])]) -> String {
+fn error_of(length: &str, entries: &[Entry<'_>]) -> String {
     let hash = hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest("hello"));
     let meta_conf = META_CONF.replace("HASH", &hash).replace("LENGTH", length);
     let mut writer = Writer::new(Vec::new(), Level::default());
@@ -58,7 +61,8 @@ fn apply(archive: &[u8], image: &Path) -> String {
 #[test]
 fn entries_that_repeat_or_are_too_long_are_refused() {
     let zeroes = vec![0; 64 << 20];
-    let (x, last): ((&str, &[u8]), (&str, &[u8])) = (("data/x", b"hello"), ("data/last", b"hello"));
+    let x: Entry<'_> = ("data/x", b"hello");
+    let last: Entry<'_> = ("data/last", b"hello");
     for (entries, expected) in [
         (vec![x, ("data/", b""), ("other", b"x"), last], "no error"),
         (
@@ -98,7 +102,7 @@ fn entries_that_repeat_or_are_too_long_are_refused() {
 
 #[test]
 fn enormous_lengths_are_refused() {
-    let entries: [(&str, &[u8]); 2] = [("data/x", b"hello"), ("data/last", b"hello")];
+    let entries: [Entry<'_>; 2] = [("data/x", b"hello"), ("data/last", b"hello")];
     for (length, expected) in [
         (
             "1000000000000000000",

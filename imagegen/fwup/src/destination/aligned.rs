@@ -82,7 +82,7 @@ mod tests {
             assert!(bytes[..kept].iter().all(|byte| *byte == 7));
             bytes.fill(7);
         }
-        let moved = vec![bytes];
+        let moved = [bytes];
         assert!(is_aligned(&moved[0]) && !is_aligned(&moved[0][512..]));
     }
 }
