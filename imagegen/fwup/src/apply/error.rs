@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::hashing::HashingError;
 use super::requirement::RequirementError;
 use super::uboot_env::UbootEnvError;
 use crate::archive::read::ArchiveError;
@@ -45,6 +46,9 @@ pub enum ApplyError {
     /// The parameter for the next boot cannot be stored.
     #[error("cannot store the parameter for the next boot: {0}")]
     RebootParameter(io::Error),
+    /// The data cannot be hashed.
+    #[error(transparent)]
+    Hashing(#[from] HashingError),
     /// A resource's data is missing or wrong.
     #[error(transparent)]
     Resource(#[from] ResourceDataError),
@@ -56,6 +60,9 @@ pub enum ResourceDataError {
     /// The archive does not contain the resource.
     #[error("the archive has no resource \"{0}\", which the task needs")]
     Missing(String),
+    /// The archive contains the resource twice.
+    #[error("the archive has two entries for the resource \"{0}\", expected one; make it again")]
+    Repeated(String),
     /// `meta.conf` has no `file-resource` for it.
     #[error("meta.conf does not declare the resource \"{0}\"")]
     Undeclared(String),

@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use little_loader_core::units::BLOCK_SIZE;
 
 use super::boot_records::BootRecord;
 use super::error::{ApplyError, ResourceDataError};
+use super::hashing::Hashing;
 use super::observer::Observer;
 use super::requirement;
 use super::steps::{Steps, records};
 use super::uboot_env::UbootEnv;
 use crate::archive::read::Archive;
 use crate::archive::resource_of;
+use crate::destination::aligned::AlignedBytes;
 use crate::destination::device::Device;
 use crate::destination::storage::Storage;
 use crate::firmware::action::Action;
 use crate::firmware::env_section::EnvSection;
-use crate::firmware::model::Firmware;
+use crate::firmware::model::{Firmware, Value};
 
 /// The maximum number of environments cached between two writes of data. Each uses up to 4 MiB, and
 /// an archive must not be able to request unlimited memory.
 const MOST_ENVIRONMENTS: usize = 4;
+/// The number of bytes that any entry may have which the task does not use. Unpacking takes time
+/// that an archive must not be able to request without limit.
+const MOST_SKIPPED: u64 = 1 << 20;
 /// The number of bytes that `raw_memset` writes at once.
 const FILL: u64 = 1 << 20;
 
@@ -48,6 +53,7 @@ pub fn apply<R: Read, S: Storage>(
     device: &mut Device<S>,
     observer: &mut dyn Observer,
 ) -> Result<Applied, ApplyError> {
+    device.set_cache_size(cache_size(firmware))?;
     let task = requirement::choose(firmware, prefix, device)?
         .ok_or_else(|| ApplyError::NoTask(prefix.to_owned()))?;
     let steps = Steps::parse(task, firmware)?;
@@ -63,6 +69,7 @@ pub fn apply<R: Read, S: Storage>(
         done: 0,
         total,
         reboot_parameter: None,
+        hashing: Hashing::default(),
     };
     execution.report(0);
     let result = execution.task(&steps, archive, firmware);
@@ -77,6 +84,14 @@ pub fn apply<R: Read, S: Storage>(
         task: task.name.clone(),
         reboot_parameter: execution.reboot_parameter,
     })
+}
+
+/// Returns the size of the write cache in MiB that the archive asks for, 0 for the default.
+fn cache_size(firmware: &Firmware) -> u64 {
+    match firmware.metadata.get("block-cache-size-mb") {
+        Some(Value::Integer(size)) => u64::try_from(*size).unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// A change that affects booting and is not on the disk yet.
@@ -98,6 +113,7 @@ pub(super) struct Execution<'a, 'd, S> {
     done: u64,
     total: u64,
     reboot_parameter: Option<String>,
+    pub(super) hashing: Hashing,
 }
 
 impl<'a, S: Storage> Execution<'a, '_, S> {
@@ -109,15 +125,24 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
     ) -> Result<(), ApplyError> {
         self.actions(&steps.on_init)?;
         let mut left: Vec<_> = steps.on_resource.iter().collect();
+        let mut seen = BTreeSet::new();
         while !left.is_empty() {
             let Some(header) = archive.next_entry()? else {
                 return Err(ResourceDataError::Missing(left[0].0.resource.clone()).into());
             };
             let name = resource_of(&header.name);
+            let declared = firmware.resource(&name);
+            // This set is bounded by the size of meta.conf.
+            if declared.is_some_and(|resource| !seen.insert(resource.name.as_str())) {
+                return Err(ResourceDataError::Repeated(name).into());
+            }
             let Some(place) = left
                 .iter()
                 .position(|(handler, _)| handler.resource == name)
             else {
+                // A delta to another version is rarely longer than the data that it makes.
+                let most = declared.map_or(0, |resource| resource.data_length().saturating_mul(2));
+                archive.skip(most.max(MOST_SKIPPED))?;
                 continue;
             };
             let (handler, actions) = left.remove(place);
@@ -227,7 +252,8 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
     }
 
     fn raw_memset(&mut self, offset: u64, length: u64, byte: u8) -> Result<(), ApplyError> {
-        let bytes = vec![byte; FILL.min(length) as usize];
+        let mut bytes = AlignedBytes::zeroed(FILL.min(length) as usize);
+        bytes.fill(byte);
         let mut done = 0;
         while done < length {
             // The first piece ends at a multiple of FILL, so that the others are whole segments.

@@ -1,56 +1,159 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Hashes a resource in a separate thread: hashing takes nearly as long as unpacking, and the two
-//! can run in parallel.
+//! Hashes the data of resources. That takes nearly as long as unpacking, so that large resources
+//! are hashed in a separate thread; for small ones passing the data on takes longer than hashing.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use blake2::{Blake2b256, Digest};
 
+use crate::destination::aligned::AlignedBytes;
+
+/// The thread that hashes has ended, or could not be started: its hash must not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the thread that hashes the data has failed; try again, with more free memory")]
+pub struct HashingError;
+
+/// A part of the work of the thread.
+enum Work {
+    Piece(AlignedBytes),
+    /// The end of a resource.
+    End,
+}
+
+/// A result of the thread, in the order of the work.
+enum Done {
+    Piece(AlignedBytes),
+    Hash([u8; 32]),
+}
+
+/// Hashes resources one after the other, all large ones in the same thread.
+#[derive(Default)]
 pub(super) struct Hashing {
-    pieces: Sender<Vec<u8>>,
-    hashed: Receiver<Vec<u8>>,
-    thread: JoinHandle<[u8; 32]>,
+    worker: Option<Worker>,
+}
+
+/// The ends of the channels to the thread.
+pub(super) struct Worker {
+    work: Sender<Work>,
+    done: Receiver<Done>,
+}
+
+/// The hash of a resource whose data is being added.
+pub(super) enum ResourceHash<'a> {
+    /// In this thread. The pieces that were added are queued here.
+    Here(Box<Blake2b256>, VecDeque<AlignedBytes>),
+    /// In the other thread.
+    There(&'a Worker),
 }
 
 impl Hashing {
-    pub(super) fn start() -> Self {
-        let (pieces, input) = channel::<Vec<u8>>();
-        let (output, hashed) = channel();
-        let thread = thread::spawn(move || {
-            let mut hasher = Blake2b256::new();
-            for piece in input {
-                hasher.update(&piece);
-                // After an error the receiver is gone.
-                if output.send(piece).is_err() {
-                    break;
-                }
+    /// Starts a resource; `is_large` chooses the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot be started.
+    pub(super) fn start(&mut self, is_large: bool) -> Result<ResourceHash<'_>, HashingError> {
+        if !is_large {
+            return Ok(ResourceHash::Here(Box::default(), VecDeque::new()));
+        }
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => Worker::start()?,
+        };
+        Ok(ResourceHash::There(self.worker.insert(worker)))
+    }
+
+    /// Ends the thread. Needed before another resource only if one was not finished.
+    pub(super) fn stop(&mut self) {
+        self.worker = None;
+    }
+}
+
+impl Worker {
+    fn start() -> Result<Self, HashingError> {
+        let (work, input) = channel();
+        let (output, done) = channel();
+        let builder = thread::Builder::new().name("hashing".to_owned());
+        // The thread runs until the other ends of the channels are dropped.
+        builder
+            .spawn(move || hash(&input, &output))
+            .map_err(|_| HashingError)?;
+        Ok(Self { work, done })
+    }
+}
+
+/// The work of the thread.
+fn hash(input: &Receiver<Work>, output: &Sender<Done>) {
+    let mut hasher = Blake2b256::new();
+    for work in input {
+        let done = match work {
+            Work::Piece(piece) => {
+                hasher.update(&*piece);
+                Done::Piece(piece)
             }
-            hasher.finalize().into()
-        });
-        Self {
-            pieces,
-            hashed,
-            thread,
+            Work::End => Done::Hash(hasher.finalize_reset().into()),
+        };
+        // After an error the receiver is gone.
+        if output.send(done).is_err() {
+            break;
+        }
+    }
+}
+
+impl ResourceHash<'_> {
+    /// Adds a piece. [`hashed`](Self::hashed) returns the pieces in order.
+    ///
+    /// # Errors
+    ///
+    /// When the thread has ended.
+    pub(super) fn add(&mut self, piece: AlignedBytes) -> Result<(), HashingError> {
+        match self {
+            Self::Here(hasher, pieces) => {
+                hasher.update(&*piece);
+                pieces.push_back(piece);
+                Ok(())
+            }
+            Self::There(worker) => {
+                let sent = worker.work.send(Work::Piece(piece));
+                sent.map_err(|_| HashingError)
+            }
         }
     }
 
-    /// Queues a piece for hashing. [`hashed`](Self::hashed) returns the pieces in order.
-    pub(super) fn add(&self, piece: Vec<u8>) {
-        // The thread runs until this end is dropped.
-        let _ = self.pieces.send(piece);
-    }
-
     /// Waits for the oldest piece that was added but not yet returned. There must be one.
-    pub(super) fn hashed(&self) -> Vec<u8> {
-        self.hashed.recv().unwrap_or_default()
+    ///
+    /// # Errors
+    ///
+    /// When the thread has ended.
+    pub(super) fn hashed(&mut self) -> Result<AlignedBytes, HashingError> {
+        match self {
+            Self::Here(_, pieces) => pieces.pop_front().ok_or(HashingError),
+            Self::There(worker) => match worker.done.recv() {
+                Ok(Done::Piece(piece)) => Ok(piece),
+                Ok(Done::Hash(_)) | Err(_) => Err(HashingError),
+            },
+        }
     }
 
-    /// Returns the BLAKE2b-256 hash of all pieces.
-    pub(super) fn finish(self) -> [u8; 32] {
-        drop(self.pieces);
-        self.thread.join().unwrap_or_default()
+    /// Returns the BLAKE2b-256 hash of all pieces. All must have been returned.
+    ///
+    /// # Errors
+    ///
+    /// When the thread has ended.
+    pub(super) fn finish(self) -> Result<[u8; 32], HashingError> {
+        match self {
+            Self::Here(hasher, _) => Ok((*hasher).finalize().into()),
+            Self::There(worker) => {
+                worker.work.send(Work::End).map_err(|_| HashingError)?;
+                match worker.done.recv() {
+                    Ok(Done::Hash(hash)) => Ok(hash),
+                    Ok(Done::Piece(_)) | Err(_) => Err(HashingError),
+                }
+            }
+        }
     }
 }
 
@@ -58,14 +161,41 @@ impl Hashing {
 mod tests {
     use super::*;
 
+    fn piece(data: &[u8]) -> AlignedBytes {
+        let mut piece = AlignedBytes::zeroed(data.len());
+        piece.copy_from_slice(data);
+        piece
+    }
+
     #[test]
     fn pieces_come_back_in_order_and_are_all_in_the_hash() {
-        let hashing = Hashing::start();
-        hashing.add(b"hel".to_vec());
-        hashing.add(b"lo\n".to_vec());
-        assert_eq!(hashing.hashed(), b"hel");
-        assert_eq!(hashing.hashed(), b"lo\n");
-        let expected: [u8; 32] = Blake2b256::digest(b"hello\n").into();
-        assert_eq!(hashing.finish(), expected);
+        let mut hashing = Hashing::default();
+        for (is_large, end) in [(true, "lo\n"), (false, "lo\n"), (true, "p"), (true, "")] {
+            let mut hash = hashing.start(is_large).unwrap();
+            hash.add(piece(b"hel")).unwrap();
+            hash.add(piece(end.as_bytes())).unwrap();
+            assert_eq!(*hash.hashed().unwrap(), *b"hel");
+            assert_eq!(*hash.hashed().unwrap(), *end.as_bytes());
+            let expected: [u8; 32] = Blake2b256::digest(format!("hel{end}")).into();
+            assert_eq!(hash.finish(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_is_an_error() {
+        let ended = || {
+            let (work, input) = channel();
+            let (output, done) = channel();
+            // Takes one piece and ends.
+            let thread = thread::spawn(move || drop((input.recv(), output)));
+            (Worker { work, done }, thread)
+        };
+        let (worker, thread) = ended();
+        let mut hash = ResourceHash::There(&worker);
+        hash.add(piece(b"x")).unwrap();
+        thread.join().unwrap();
+        assert_eq!(hash.hashed().map(|_| ()), Err(HashingError));
+        assert_eq!(hash.add(piece(b"x")), Err(HashingError));
+        assert_eq!(hash.finish(), Err(HashingError));
     }
 }

@@ -21,5 +21,6 @@ pub mod uboot_env;
 pub use archive_file::{ApplyFileError, apply_to, apply_with};
 pub use error::{ApplyError, ResourceDataError};
 pub use execution::{Applied, apply};
+pub use hashing::HashingError;
 pub use observer::Observer;
 pub use requirement::RequirementError;

@@ -3,6 +3,7 @@
 //! `raw_write`: copies a resource's data from the archive to the destination.
 
 use std::io::Read;
+use std::mem;
 
 use little_loader_core::units::BLOCK_SIZE;
 
@@ -10,8 +11,9 @@ use super::error::{ApplyError, ResourceDataError};
 use super::execution::Execution;
 use super::hashing::Hashing;
 use crate::archive::read::Archive;
+use crate::destination::aligned::AlignedBytes;
 use crate::destination::storage::Storage;
-use crate::firmware::model::{Firmware, Handler};
+use crate::firmware::model::{Firmware, Handler, Resource};
 use crate::hex;
 
 /// The number of bytes read from the archive and written at a time: several whole segments.
@@ -37,10 +39,29 @@ impl<S: Storage> Execution<'_, '_, S> {
         let expected = resource
             .hash
             .ok_or_else(|| ResourceDataError::NoHash(name()))?;
-        let hashing = Hashing::start();
+        let mut hashing = mem::take(&mut self.hashing);
+        let result = self.copy(archive, handler, resource, expected, offset, &mut hashing);
+        if result.is_err() {
+            hashing.stop();
+        }
+        self.hashing = hashing;
+        result
+    }
+
+    fn copy<R: Read>(
+        &mut self,
+        archive: &mut Archive<R>,
+        handler: &Handler,
+        resource: &Resource,
+        expected: [u8; 32],
+        offset: u64,
+        hashing: &mut Hashing,
+    ) -> Result<(), ApplyError> {
+        let name = || handler.resource.clone();
+        let mut hash = hashing.start(resource.data_length() > PIECE)?;
         // The destination offset of the piece that is being hashed.
         let mut last: Option<u64> = None;
-        let mut spare = Vec::new();
+        let mut spare = AlignedBytes::default();
         let mut read = 0;
         let mut position = offset;
         for (number, length) in resource.length.iter().enumerate() {
@@ -50,8 +71,8 @@ impl<S: Storage> Execution<'_, '_, S> {
             let is_hole = number % 2 == 1;
             while !is_hole && position < end {
                 let part = (PIECE - position % PIECE).min(end - position);
-                let mut piece = std::mem::take(&mut spare);
-                piece.resize(part as usize, 0);
+                let mut piece = mem::take(&mut spare);
+                piece.resize(part as usize);
                 let found = archive.read(&mut piece)?;
                 if read == 0 && is_delta(handler) && piece.starts_with(&VCDIFF) {
                     return Err(ResourceDataError::Delta(name()).into());
@@ -60,9 +81,9 @@ impl<S: Storage> Execution<'_, '_, S> {
                 if found < piece.len() {
                     return Err(self.wrong_length(handler, read, resource.data_length()));
                 }
-                hashing.add(piece);
+                hash.add(piece)?;
                 if let Some(at) = last.replace(position) {
-                    let piece = hashing.hashed();
+                    let piece = hash.hashed()?;
                     self.device.write(at, &piece)?;
                     self.report(piece.len() as u64);
                     spare = piece;
@@ -76,8 +97,11 @@ impl<S: Storage> Execution<'_, '_, S> {
         if more != 0 {
             return Err(self.wrong_length(handler, read + more, resource.data_length()));
         }
-        let last = last.map(|at| (at, hashing.hashed()));
-        let found = hashing.finish();
+        let last = match last {
+            Some(at) => Some((at, hash.hashed()?)),
+            None => None,
+        };
+        let found = hash.finish()?;
         if found != expected {
             return Err(ResourceDataError::Hash {
                 name: name(),
@@ -86,11 +110,21 @@ impl<S: Storage> Execution<'_, '_, S> {
             }
             .into());
         }
-        if let Some((at, piece)) = last {
+        let ends_in_hole = resource.length.len().is_multiple_of(2);
+        if let Some((at, mut piece)) = last {
+            let length = piece.len();
+            if !ends_in_hole && at + length as u64 == position {
+                // Whole blocks need not be read from the disk first.
+                piece.resize(length + padding(offset, position) as usize);
+                piece[length..].fill(0);
+                self.device.write(at, &piece)?;
+                self.report(length as u64);
+                return Ok(());
+            }
             self.device.write(at, &piece)?;
-            self.report(piece.len() as u64);
+            self.report(length as u64);
         }
-        self.end_of_resource(offset, position, resource.length.len().is_multiple_of(2))
+        self.end_of_resource(offset, position, ends_in_hole)
     }
 
     /// Pads the last block with zeroes. After a trailing hole the last block is written, so that an
@@ -102,7 +136,7 @@ impl<S: Storage> Execution<'_, '_, S> {
             self.device
                 .write(end - length, &zeroes[..length as usize])?;
         }
-        let rest = (end - start).next_multiple_of(BLOCK_SIZE) - (end - start);
+        let rest = padding(start, end);
         self.device.write(end, &zeroes[..rest as usize])?;
         Ok(())
     }
@@ -115,6 +149,11 @@ impl<S: Storage> Execution<'_, '_, S> {
         }
         .into()
     }
+}
+
+/// Returns the number of bytes after data from `start` to `end` that fill its last block.
+fn padding(start: u64, end: u64) -> u64 {
+    (end - start).next_multiple_of(BLOCK_SIZE) - (end - start)
 }
 
 /// Whether the resource may be a delta update.

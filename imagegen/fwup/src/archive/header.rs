@@ -68,6 +68,9 @@ impl LocalHeader {
         if name.is_empty() || name.contains('\0') {
             return fail("the name is empty or contains a NUL byte");
         }
+        if name.starts_with('/') || name.split('/').any(|part| part == "..") {
+            return fail("the name is absolute or contains '..', expected one inside the archive");
+        }
         let flags = fixed.u16(2);
         if flags & ENCRYPTED != 0 {
             return fail("encrypted entries are not supported");

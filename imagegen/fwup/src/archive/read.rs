@@ -16,6 +16,9 @@ use super::zip::{DESCRIPTOR, DIRECTORY_END, DIRECTORY_END_64, DIRECTORY_ENTRY, L
 /// The size of the input's buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
+/// The maximum number of entries: that of an archive without ZIP64.
+const MOST_ENTRIES: u32 = 65_535;
+
 /// The records that may follow the last entry: the central directory, or if that is empty its
 /// digital signature (APPNOTE, section 4.3.13) or its end, or the archive extra data before it
 /// (4.3.11).
@@ -62,6 +65,8 @@ pub struct Archive<R> {
     /// The number of bytes of the archive read so far.
     offset: u64,
     inflate: Decompress,
+    /// The number of entries whose headers have been read.
+    entries: u32,
     entry: Option<CurrentEntry>,
 }
 
@@ -81,6 +86,7 @@ impl<R: Read> Archive<R> {
             input: BufReader::with_capacity(BUFFER, input),
             offset: 0,
             inflate: Decompress::new(false),
+            entries: 0,
             entry: None,
         }
     }
@@ -91,10 +97,7 @@ impl<R: Read> Archive<R> {
     ///
     /// When the rest of the current entry is damaged, or no header follows.
     pub fn next_entry(&mut self) -> Result<Option<Header>, ArchiveError> {
-        let mut rest = [0; 16 << 10];
-        while self.entry.is_some() {
-            self.read(&mut rest)?;
-        }
+        self.skip(u64::MAX)?;
         let start = self.offset;
         let signature = self.u32("a header")?;
         if AFTER_ENTRIES.contains(&signature) {
@@ -104,6 +107,13 @@ impl<R: Read> Archive<R> {
             return Err(invalid(
                 start,
                 format!("found {signature:#010x}, expected an entry of a ZIP archive"),
+            ));
+        }
+        self.entries += 1;
+        if self.entries > MOST_ENTRIES {
+            return Err(invalid(
+                start,
+                format!("the archive has more than {MOST_ENTRIES} entries"),
             ));
         }
         let mut fixed = FixedPart([0; FixedPart::SIZE]);
@@ -122,6 +132,28 @@ impl<R: Read> Archive<R> {
             hasher: crc32fast::Hasher::new(),
         });
         Ok(Some(header))
+    }
+
+    /// Skips the rest of the current entry, which must have at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the rest of the entry is damaged or longer.
+    pub fn skip(&mut self, limit: u64) -> Result<(), ArchiveError> {
+        let mut rest = [0; 16 << 10];
+        let mut skipped = 0;
+        while let Some(entry) = &self.entry {
+            let declared = entry.local.header.size.unwrap_or(0);
+            if skipped > limit || declared > limit {
+                let name = entry.local.header.name.escape_debug();
+                let what = format!(
+                    "entry \"{name}\" is not used, and has more than the {limit} bytes expected"
+                );
+                return Err(invalid(self.offset, what));
+            }
+            skipped += self.read(&mut rest)? as u64;
+        }
+        Ok(())
     }
 
     /// Reads data of the current entry. Fills `out` except at the end of the entry, where the
@@ -498,6 +530,63 @@ mod tests {
             read_whole(b"#!/bin/sh\n").unwrap_err().to_string(),
             "byte 0 of the archive: found 0x622f2123, expected an entry of a ZIP archive"
         );
+    }
+
+    #[test]
+    fn data_longer_than_declared_is_refused_at_once() {
+        let mut bytes = entry("data/x", &vec![0; 64 << 20], true);
+        // The size before the data.
+        bytes[22..26].copy_from_slice(&100_u32.to_le_bytes());
+        let mut archive = Archive::new(&bytes[..]);
+        archive.next_entry().unwrap().unwrap();
+        let error = archive.read(&mut [0; 4096]).unwrap_err().to_string();
+        assert!(error.contains("longer than its header says"), "{error}");
+        let mut archive = Archive::new(&bytes[..]);
+        archive.next_entry().unwrap().unwrap();
+        assert!(archive.next_entry().is_err());
+        assert!(archive.offset < 64 << 10);
+    }
+
+    #[test]
+    fn names_outside_the_archive_are_refused() {
+        for name in ["/etc/passwd", "../x", "data/../../x", "data/.."] {
+            let error = read_whole(&archive(&[(name, b"x", true)])).unwrap_err();
+            assert!(error.to_string().contains("is absolute or contains '..'"));
+        }
+        read_whole(&archive(&[("data/..x/...", b"x", true)])).unwrap();
+    }
+
+    #[test]
+    fn an_entry_that_is_skipped_has_a_limit() {
+        let mut unknown = entry("data/x", &vec![0; 1 << 20], true);
+        let read = |bytes: &[u8], limit| {
+            let mut archive = Archive::new(bytes);
+            archive.next_entry().unwrap().unwrap();
+            archive.skip(limit).map(|()| archive.offset)
+        };
+        assert_eq!(read(&unknown, 1 << 20).unwrap(), unknown.len() as u64);
+        let error = read(&unknown, (1 << 20) - 1).unwrap_err().to_string();
+        assert!(error.contains("is not used, and has more than"), "{error}");
+        // A size that is not known before the data.
+        unknown[22..26].fill(0);
+        read(&unknown, 1 << 20).unwrap();
+        assert!(read(&unknown, 1 << 18).is_err());
+    }
+
+    #[test]
+    fn the_number_of_entries_has_a_limit() {
+        let one = entry("data/", b"", false);
+        let mut bytes = one.repeat(MOST_ENTRIES as usize);
+        let counted = |bytes: &[u8]| {
+            let mut archive = Archive::new(bytes);
+            while archive.next_entry()?.is_some() {}
+            Ok::<_, ArchiveError>(archive.entries)
+        };
+        let end = b"PK\x01\x02";
+        assert_eq!(counted(&[&bytes[..], end].concat()).unwrap(), MOST_ENTRIES);
+        bytes.extend(one);
+        let error = counted(&[&bytes[..], end].concat()).unwrap_err();
+        assert!(error.to_string().contains("more than 65535 entries"));
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::aligned::AlignedBytes;
 use super::error::DeviceError;
 use super::segment::{BLOCK, Segment};
 use super::storage::Storage;
@@ -10,8 +11,10 @@ use super::trimmed::TrimmedSegments;
 
 pub use super::segment::SEGMENT;
 
-/// The maximum number of segments in the cache, 32 MiB.
-const MOST_SEGMENTS: usize = 256;
+/// The default size of the cache in MiB, the same as fwup's.
+const CACHE_SIZE: u64 = 8;
+/// The maximum size of the cache in MiB: an archive must not be able to request unlimited memory.
+const MOST_CACHE_SIZE: u64 = 256;
 
 /// Options for writing to a destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +36,13 @@ pub struct Device<S> {
     /// The error of the last failed discard.
     pub(super) discard_error: Option<DeviceError>,
     segments: BTreeMap<u64, Segment>,
+    /// The maximum number of segments in the cache.
+    most_segments: usize,
     clock: u64,
+    /// A buffer for data that is not aligned; empty until it is needed.
+    pub(super) staging: AlignedBytes,
+    /// A buffer for data that is read to compare it; empty until it is needed.
+    pub(super) compared: AlignedBytes,
     pub(super) trimmed: TrimmedSegments,
     /// Whether writes must survive an interruption: not while an image is created.
     pub(super) is_durable: bool,
@@ -57,12 +66,36 @@ impl<S: Storage> Device<S> {
             options,
             discard_error: None,
             segments: BTreeMap::new(),
+            most_segments: segments_of(CACHE_SIZE),
             clock: 0,
+            staging: AlignedBytes::default(),
+            compared: AlignedBytes::default(),
             trimmed: TrimmedSegments::default(),
             is_durable,
             is_synced: true,
             needs_sync,
         }
+    }
+
+    /// Sets the size of the cache in MiB (`block-cache-size-mb`), from 1 to 256: values outside are
+    /// replaced by the nearest one, and 0 by the default of 8.
+    ///
+    /// # Errors
+    ///
+    /// I/O errors of the system, when a smaller cache must be flushed.
+    pub fn set_cache_size(&mut self, mebibytes: u64) -> Result<(), DeviceError> {
+        self.most_segments = segments_of(mebibytes);
+        if self.segments.len() > self.most_segments {
+            self.flush()?;
+            self.segments.clear();
+        }
+        Ok(())
+    }
+
+    /// Returns the number of bytes in the cache.
+    #[must_use]
+    pub fn cached_bytes(&self) -> u64 {
+        self.segments.len() as u64 * SEGMENT
     }
 
     /// Returns the destination's size in bytes, without the data in the cache.
@@ -95,7 +128,8 @@ impl<S: Storage> Device<S> {
         self.storage
     }
 
-    /// Reads the data that was last written, flushed or not. Bytes past the end are zero.
+    /// Reads the data that was last written, flushed or not. Bytes past the end are zero. The disk
+    /// is read by whole segments, which remain in the cache.
     ///
     /// # Errors
     ///
@@ -103,21 +137,32 @@ impl<S: Storage> Device<S> {
     pub fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), DeviceError> {
         for (number, at, piece) in pieces(offset, out.len())? {
             let part = &mut out[piece];
-            self.read_stored(number, at, part)?;
-            if let Some(segment) = self.segments.get(&number) {
-                segment.read(at, part);
+            let bytes = at..at + part.len();
+            if self.trimmed.contains(number) && !self.segments.contains_key(&number) {
+                part.fill(0);
+                continue;
             }
+            self.make_valid(number, bytes.clone())?;
+            part.copy_from_slice(&self.segment(number)?.bytes()[bytes]);
         }
         Ok(())
     }
 
-    /// Reads from the disk, within one segment.
-    fn read_stored(&mut self, number: u64, at: usize, part: &mut [u8]) -> Result<(), DeviceError> {
-        if self.trimmed.contains(number) {
-            part.fill(0);
+    /// Reads a segment from the disk unless these bytes of it are already in the cache.
+    fn make_valid(&mut self, number: u64, bytes: Range<usize>) -> Result<(), DeviceError> {
+        if self.segment(number)?.is_valid(bytes.clone()) {
             return Ok(());
         }
-        self.read_at(number * SEGMENT + at as u64, part)
+        let Some(mut segment) = self.segments.remove(&number) else {
+            return Ok(());
+        };
+        let mut read = |at, stored: &mut [u8]| self.read_at(number * SEGMENT + at as u64, stored);
+        let result = segment.fill(0..SEGMENT as usize, &mut read);
+        // A bad block elsewhere in the segment does not matter.
+        let result = result.or_else(|_| segment.fill(bytes, &mut read));
+        // Its dirty blocks are still needed after an error.
+        self.segments.insert(number, segment);
+        result
     }
 
     /// Writes data. Whole segments are written to the disk immediately, the rest goes through the
@@ -132,7 +177,6 @@ impl<S: Storage> Device<S> {
         for (number, at, piece) in pieces(offset, data.len())? {
             if piece.len() as u64 == SEGMENT {
                 // Adjacent segments are written together.
-                self.segments.remove(&number);
                 self.trimmed.remove(number);
                 if whole.is_empty() {
                     whole.start = piece.start;
@@ -151,34 +195,27 @@ impl<S: Storage> Device<S> {
     fn write_piece(&mut self, number: u64, at: usize, data: &[u8]) -> Result<(), DeviceError> {
         let (start, end) = (at, at + data.len());
         // A partly written block keeps its other bytes.
-        for block in [start / BLOCK, end / BLOCK] {
-            let covered = start <= block * BLOCK && end >= (block + 1) * BLOCK;
-            let touched = start < (block + 1) * BLOCK && end > block * BLOCK;
-            let is_cached = self
-                .segments
-                .get(&number)
-                .is_some_and(|segment| segment.is_dirty(block));
-            if touched && !covered && !is_cached {
-                let mut old = [0; BLOCK];
-                self.read_stored(number, block * BLOCK, &mut old)?;
-                self.segment(number)?.write(block * BLOCK, &old);
+        for edge in [start, end] {
+            if edge % BLOCK != 0 {
+                self.make_valid(number, edge..edge + 1)?;
             }
         }
         self.segment(number)?.write(at, data);
         Ok(())
     }
 
+    /// Returns a segment of the cache. A trimmed one is entirely dirty.
     pub(super) fn segment(&mut self, number: u64) -> Result<&mut Segment, DeviceError> {
         if !self.segments.contains_key(&number) {
-            if self.segments.len() >= MOST_SEGMENTS {
+            while self.segments.len() >= self.most_segments {
                 let oldest = self
                     .segments
                     .iter()
                     .min_by_key(|(_, segment)| segment.age)
                     .map(|(number, _)| *number);
-                if let Some(oldest) = oldest {
-                    self.flush_segment(oldest)?;
-                }
+                let Some(oldest) = oldest else { break };
+                self.flush_segment(oldest)?;
+                self.segments.remove(&oldest);
             }
             let mut segment = Segment::new();
             if self.trimmed.contains(number) {
@@ -191,6 +228,15 @@ impl<S: Storage> Device<S> {
         let segment = self.segments.entry(number).or_insert_with(Segment::new);
         segment.age = clock;
         Ok(segment)
+    }
+
+    /// Copies data that was just stored to the segments in the cache. `offset` is that of a block.
+    pub(super) fn refresh(&mut self, offset: u64, data: &[u8]) {
+        for (number, at, piece) in pieces(offset, data.len()).into_iter().flatten() {
+            if let Some(segment) = self.segments.get_mut(&number) {
+                segment.refresh(at, &data[piece]);
+            }
+        }
     }
 
     /// Writes the dirty blocks of the cache, oldest segment first.
@@ -211,12 +257,17 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
+    /// Writes the dirty blocks of a segment, which stays in the cache.
     fn flush_segment(&mut self, number: u64) -> Result<(), DeviceError> {
-        let Some(segment) = self.segments.remove(&number) else {
+        // After an error the data is lost, as on a real disk, and so is not written again.
+        let Some(mut segment) = self.segments.remove(&number) else {
             return Ok(());
         };
-        self.trimmed.remove(number);
-        for run in segment.runs() {
+        let runs = segment.runs();
+        if !runs.is_empty() {
+            self.trimmed.remove(number);
+        }
+        for run in runs {
             let offset = number * SEGMENT + run.start as u64;
             let mut bytes = &segment.bytes()[run];
             // A trimmed segment is entirely dirty, and may extend past the end of the device.
@@ -226,6 +277,8 @@ impl<S: Storage> Device<S> {
             }
             self.store(offset, bytes)?;
         }
+        segment.clean();
+        self.segments.insert(number, segment);
         Ok(())
     }
 
@@ -266,6 +319,16 @@ impl<S: Storage> Device<S> {
             _ => Ok(()),
         }
     }
+}
+
+/// Returns the number of segments in a cache of so many MiB.
+fn segments_of(mebibytes: u64) -> usize {
+    let size = if mebibytes == 0 {
+        CACHE_SIZE
+    } else {
+        mebibytes.min(MOST_CACHE_SIZE)
+    };
+    ((size << 20) / SEGMENT) as usize
 }
 
 /// Returns the end of a range. Its segment must end below 8 EiB, the limit of file sizes.

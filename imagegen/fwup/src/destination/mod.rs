@@ -7,9 +7,11 @@
 //! all previous data is there ([`Device::write_ordered`]). An interruption therefore leaves either
 //! the old choice, or the new one with all the data that it needs.
 
+pub(crate) mod aligned;
 pub(crate) mod block_devices;
 pub(crate) mod device;
 pub(crate) mod error;
+mod lock;
 mod open;
 pub(crate) mod options;
 mod segment;
@@ -19,6 +21,7 @@ mod store;
 mod tests;
 mod trimmed;
 mod unmount;
+mod view;
 
 pub use device::{Device, SEGMENT, WriteOptions};
 pub use error::DeviceError;
@@ -26,3 +29,4 @@ pub use open::DestinationError;
 pub use options::{DestinationOptions, Mounts, OpenDestinationError};
 pub use storage::{DiskFile, Storage};
 pub use unmount::UnmountError;
+pub use view::{DeviceView, SharedDevice};

@@ -10,6 +10,8 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::lock::{LockError, lock};
+use super::segment::BLOCK;
 use super::storage::DiskFile;
 use crate::links;
 
@@ -37,6 +39,17 @@ pub enum DestinationError {
         "cannot write to {0}: it is in use. Unmount it and its partitions, and remove it from swap, RAID and LVM. To upgrade the system that runs from it, use fwup -U"
     )]
     InUse(String),
+    /// Another process writes to it.
+    #[error(
+        "cannot write to {path}: another program is writing to it ({}). Wait until it has finished, or end it, and try again",
+        holder.as_deref().unwrap_or("it is not known which")
+    )]
+    Locked {
+        /// The destination.
+        path: String,
+        /// The program and its process number, if known.
+        holder: Option<String>,
+    },
     /// The file has no write permission, although root could write to it.
     #[error("cannot write to {0}: the file is read-only; to write to it, run chmod +w on it")]
     ReadOnly(String),
@@ -51,9 +64,9 @@ pub enum DestinationError {
 }
 
 impl DiskFile {
-    /// Opens a file or a block device for reading and writing; a missing file is created. A block
-    /// device is opened exclusively: Linux refuses this while the device or one of its partitions
-    /// is mounted.
+    /// Opens a file or a block device for reading and writing, and locks it; a missing file is
+    /// created. A block device is opened exclusively: Linux refuses this while the device or one
+    /// of its partitions is mounted.
     ///
     /// # Errors
     ///
@@ -79,6 +92,7 @@ impl DiskFile {
             path: name(),
             error,
         };
+        let mut is_direct = false;
         let mut file = match fs::metadata(path) {
             Ok(found) if found.file_type().is_block_device() => {
                 open_device(path, flags).map_err(|error| match error {
@@ -108,16 +122,27 @@ impl DiskFile {
             }
             Err(error) => return Err(unopened(error)),
         };
+        if !file.metadata().map_err(unopened)?.is_file() {
+            is_direct = make_direct(&file);
+        }
         // The file may have been replaced in between.
         let kind = file.metadata().map_err(unopened)?.file_type();
         if !kind.is_block_device() {
             refuse(path, kind)?;
         }
+        lock(&file, kind.is_file()).map_err(|error| match error {
+            LockError::Held(holder) => DestinationError::Locked {
+                path: name(),
+                holder,
+            },
+            LockError::Io(error) => unopened(error),
+        })?;
         let length = file.seek(SeekFrom::End(0)).map_err(unopened)?;
         Ok(Self {
             file,
             length,
             is_regular: kind.is_file(),
+            is_direct,
         })
     }
 
@@ -132,6 +157,19 @@ impl DiskFile {
 fn open_device(path: &Path, flags: OFlags) -> Result<File, Errno> {
     let flags = flags | OFlags::RDWR | OFlags::CLOEXEC;
     Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Makes reads and writes bypass the system's cache. Returns false if that is not possible: the
+/// system does not support it, or the device's sectors are larger than the blocks that are written.
+pub(super) fn make_direct(file: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    if rustix::fs::ioctl_blksszget(file).is_ok_and(|size| size as usize == BLOCK) {
+        let flags = rustix::fs::fcntl_getfl(file);
+        return flags
+            .and_then(|flags| rustix::fs::fcntl_setfl(file, flags | OFlags::DIRECT))
+            .is_ok();
+    }
+    false
 }
 
 fn refuse(path: &Path, kind: FileType) -> Result<(), DestinationError> {

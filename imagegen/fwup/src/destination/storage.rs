@@ -9,6 +9,10 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 
 /// A medium: a file, a block device, or memory in tests.
+///
+/// A [`Device`](super::Device) reads and writes whole blocks of 512 bytes at offsets that are
+/// multiples of 512, in memory that starts at a page boundary, as direct I/O requires. The last
+/// block is shorter on a medium whose size is not a multiple of 512.
 pub trait Storage {
     /// Reads bytes, and returns their number, which is less than `out.len()` only at the end.
     ///
@@ -74,12 +78,15 @@ pub struct DiskFile {
     pub(super) file: File,
     pub(super) length: u64,
     pub(super) is_regular: bool,
+    /// Whether reads and writes bypass the system's cache.
+    pub(super) is_direct: bool,
 }
 
 impl Storage for DiskFile {
     fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
-        while filled < out.len() {
+        // Reading on at the end would be with memory that is not aligned.
+        while filled < out.len() && offset + (filled as u64) < self.length {
             match self
                 .file
                 .read_at(&mut out[filled..], offset + filled as u64)
@@ -119,6 +126,9 @@ impl Storage for DiskFile {
 
     #[cfg(target_os = "linux")]
     fn uncache(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        if self.is_direct {
+            return Ok(());
+        }
         // Linux drops only clean pages.
         self.file.sync_data()?;
         let start = offset - offset % PAGE;

@@ -2,8 +2,10 @@
 
 //! Writes to the medium: minimized, verified, synced and in order.
 
+use std::mem;
 use std::ops::Range;
 
+use super::aligned::is_aligned;
 use super::device::Device;
 use super::error::DeviceError;
 use super::segment::{BLOCK, SEGMENT};
@@ -11,22 +13,42 @@ use super::storage::Storage;
 
 /// The number of bytes compared or read back at once.
 const PIECE: usize = SEGMENT as usize;
+/// The number of bytes copied to aligned memory and written at once.
+const STAGING: usize = 8 * PIECE;
 
 impl<S: Storage> Device<S> {
-    /// Writes to the disk according to the options, and extends an image as needed.
+    /// Writes whole blocks to the disk according to the options, extends an image as needed, and
+    /// updates the cache.
     pub(super) fn store(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
         self.grow(offset, offset + data.len() as u64)?;
-        if !self.options.minimizes {
+        if self.options.minimizes {
+            for (at, piece) in (offset..).step_by(PIECE).zip(data.chunks(PIECE)) {
+                let changed = self.compared_with(at, piece, changed)?;
+                if let Some(changed) = changed {
+                    self.store_aligned(at + changed.start as u64, &piece[changed])?;
+                }
+            }
+        } else {
+            self.store_aligned(offset, data)?;
+        }
+        self.refresh(offset, data);
+        Ok(())
+    }
+
+    /// Writes from aligned memory, if necessary from a copy.
+    fn store_aligned(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        if is_aligned(data) {
             return self.store_plainly(offset, data);
         }
-        for (at, piece) in (offset..).step_by(PIECE).zip(data.chunks(PIECE)) {
-            let mut old = vec![0; piece.len()];
-            self.read_at(at, &mut old)?;
-            if let Some(changed) = changed(&old, piece) {
-                self.store_plainly(at + changed.start as u64, &piece[changed])?;
-            }
-        }
-        Ok(())
+        let mut staging = mem::take(&mut self.staging);
+        let pieces = (offset..).step_by(STAGING).zip(data.chunks(STAGING));
+        let result = pieces.into_iter().try_for_each(|(at, piece)| {
+            staging.resize(piece.len());
+            staging.copy_from_slice(piece);
+            self.store_plainly(at, &staging)
+        });
+        self.staging = staging;
+        result
     }
 
     fn store_plainly(&mut self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
@@ -54,12 +76,12 @@ impl<S: Storage> Device<S> {
                 error,
             })?;
         for (at, piece) in (offset..).step_by(PIECE).zip(data.chunks(PIECE)) {
-            let mut found = vec![0; piece.len()];
-            self.read_at(at, &mut found)?;
-            let wrong = found
-                .iter()
-                .zip(piece)
-                .position(|(found, new)| found != new);
+            let differs = |(found, new): (&u8, &u8)| found != new;
+            let wrong = self.compared_with(at, piece, |found, piece| {
+                // Comparing whole slices first is much faster.
+                let is_wrong = found != piece;
+                is_wrong.then(|| found.iter().zip(piece).position(differs).unwrap_or(0))
+            })?;
             if let Some(wrong) = wrong {
                 return Err(DeviceError::Verify {
                     offset: at + wrong as u64,
@@ -69,16 +91,37 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Reads from the disk. Bytes past its end are zero.
+    /// Compares data with that on the disk, which is the first argument of `compare`.
+    fn compared_with<T>(
+        &mut self,
+        offset: u64,
+        data: &[u8],
+        compare: impl FnOnce(&[u8], &[u8]) -> T,
+    ) -> Result<T, DeviceError> {
+        let mut stored = mem::take(&mut self.compared);
+        stored.resize(data.len());
+        let result = self.read_at(offset, &mut stored);
+        let result = result.map(|()| compare(&stored, data));
+        self.compared = stored;
+        result
+    }
+
+    /// Reads whole blocks from the disk to aligned memory. Bytes past its end are zero.
     pub(super) fn read_at(&mut self, offset: u64, out: &mut [u8]) -> Result<(), DeviceError> {
-        let length = self
-            .storage
-            .read_at(offset, out)
-            .map_err(|error| DeviceError::Io {
-                action: "reading",
-                offset,
-                error,
-            })?;
+        let left = self.storage.length().saturating_sub(offset);
+        let left = left.next_multiple_of(BLOCK as u64);
+        let wanted = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut length = 0;
+        if wanted > 0 {
+            length = self
+                .storage
+                .read_at(offset, &mut out[..wanted])
+                .map_err(|error| DeviceError::Io {
+                    action: "reading",
+                    offset,
+                    error,
+                })?;
+        }
         out[length..].fill(0);
         Ok(())
     }
@@ -130,16 +173,23 @@ impl<S: Storage> Device<S> {
             }
         }
         self.flush()?;
-        let mut old = vec![0; data.len()];
-        self.read(offset, &mut old)?;
-        let place = match changed(&old, data) {
+        // The disk is written by whole blocks.
+        let block = BLOCK as u64;
+        let start = offset - offset % block;
+        let rounded = end.next_multiple_of(block);
+        let rounded = rounded.min(self.bound().unwrap_or(rounded));
+        let mut old = vec![0; usize::try_from(rounded - start).unwrap_or(usize::MAX)];
+        self.read(start, &mut old)?;
+        let mut new = old.clone();
+        new[(offset - start) as usize..][..data.len()].copy_from_slice(data);
+        let place = match changed(&old, &new) {
             Some(place) => place,
             // Nothing changes, but an image must still extend to `end`.
-            None if self.storage.grows() && self.storage.length() < end => 0..BLOCK.min(data.len()),
+            None if self.storage.grows() && self.storage.length() < end => 0..BLOCK.min(new.len()),
             None => return Ok(()),
         };
         self.sync()?;
-        self.store(offset + place.start as u64, &data[place])?;
+        self.store(start + place.start as u64, &new[place])?;
         // Zeroes at the end of the data extend the image too.
         self.grow(offset, end)?;
         self.needs_sync = true;

@@ -4,8 +4,11 @@ use std::io;
 
 use proptest::prelude::*;
 
+use super::aligned::is_aligned;
 use super::device::{Device, SEGMENT, WriteOptions};
-use super::storage::Storage;
+use super::error::DeviceError;
+use super::storage::{DiskFile, Storage};
+use super::view::SharedDevice;
 
 /// A disk in memory, with a log of its operations.
 #[derive(Default)]
@@ -13,6 +16,8 @@ struct Memory {
     bytes: Vec<u8>,
     is_fixed: bool,
     log: Vec<String>,
+    /// The number of reads.
+    reads: usize,
     /// The offset of a byte that each write corrupts.
     bad: Option<usize>,
     /// Whether the disk supports discarding.
@@ -21,6 +26,8 @@ struct Memory {
 
 impl Storage for Memory {
     fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        assert_aligned(offset, out);
+        self.reads += 1;
         let start = usize::try_from(offset).unwrap().min(self.bytes.len());
         let length = out.len().min(self.bytes.len() - start);
         out[..length].copy_from_slice(&self.bytes[start..start + length]);
@@ -28,6 +35,7 @@ impl Storage for Memory {
     }
 
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        assert_aligned(offset, data);
         let start = usize::try_from(offset).unwrap();
         self.log
             .push(format!("write {} {}", start / 512, data.len() / 512));
@@ -70,6 +78,14 @@ impl Storage for Memory {
         self.log.push("sync".to_owned());
         Ok(())
     }
+}
+
+/// Checks the requirements of direct I/O.
+#[track_caller]
+fn assert_aligned(offset: u64, bytes: &[u8]) {
+    assert!(is_aligned(bytes));
+    assert!(!bytes.is_empty());
+    assert_eq!((offset % 512, bytes.len() % 512), (0, 0));
 }
 
 fn disk(length: usize, fill: u8) -> Device<Memory> {
@@ -295,6 +311,95 @@ fn offsets_beyond_8_eib_are_refused() {
     }
 }
 
+#[test]
+fn the_cache_has_a_limit_and_keeps_what_is_read() {
+    let segments = 40;
+    let mut device = disk(segments * SEGMENT as usize, 3);
+    device.set_cache_size(1).unwrap();
+    let sweep = |device: &mut Device<Memory>, most: u64| {
+        let before = device.storage.reads;
+        for number in 0..segments as u64 {
+            let mut bytes = [0; 700];
+            device.read(number * SEGMENT + 300, &mut bytes).unwrap();
+            assert_eq!(bytes, [3; 700]);
+            assert!(device.cached_bytes() <= most << 20);
+        }
+        device.storage.reads - before
+    };
+    assert_eq!((sweep(&mut device, 1), sweep(&mut device, 1)), (40, 40));
+    // Writes evict the oldest segments.
+    for number in 0..segments as u64 {
+        device.write(number * SEGMENT, &[3; 512]).unwrap();
+        assert!(device.cached_bytes() <= 1 << 20);
+    }
+    assert_eq!(device.storage.log.len(), segments - 8);
+    device.set_cache_size(16).unwrap();
+    sweep(&mut device, 16);
+    assert_eq!(sweep(&mut device, 16), 0);
+    // Whole segments keep the cache up to date.
+    device.write(SEGMENT, &[4; SEGMENT as usize]).unwrap();
+    let mut bytes = [0; 1024];
+    device.read(SEGMENT + 5, &mut bytes).unwrap();
+    assert_eq!(bytes, [4; 1024]);
+    device.set_cache_size(1).unwrap();
+    assert!(device.cached_bytes() <= 1 << 20);
+    device.set_cache_size(u64::MAX).unwrap();
+}
+
+#[test]
+fn a_view_reads_one_part_while_another_is_written() {
+    let mut device = disk(8 * SEGMENT as usize, 1);
+    let shared = SharedDevice::new(&mut device);
+    let source = shared.view(SEGMENT..2 * SEGMENT).unwrap();
+    let mut bytes = [0; 1000];
+    for at in (0..SEGMENT - 1000).step_by(1000) {
+        source.read(at, &mut bytes).unwrap();
+        shared
+            .write(4 * SEGMENT + at, &bytes.map(|byte| byte + 1))
+            .unwrap();
+    }
+    // Data that is not flushed is seen.
+    shared.write(SEGMENT + 1, &[9]).unwrap();
+    source.read(0, &mut bytes).unwrap();
+    assert_eq!(bytes[..3], [1, 9, 1]);
+    assert_eq!(source.length(), SEGMENT);
+    let beyond = source.read(SEGMENT - 999, &mut bytes);
+    assert!(matches!(beyond, Err(DeviceError::BeyondEnd { .. })));
+    assert!(source.read(u64::MAX, &mut bytes).is_err());
+    device.finish().unwrap();
+    assert_eq!(device.storage.bytes[4 * SEGMENT as usize + 500], 2);
+}
+
+#[test]
+fn direct_io_reads_back_what_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = DiskFile::open(&folder.path().join("disk.img")).unwrap();
+    let flags = rustix::fs::fcntl_getfl(&file.file).unwrap() | rustix::fs::OFlags::DIRECT;
+    // Some file systems do not support it.
+    if rustix::fs::fcntl_setfl(&file.file, flags).is_err() {
+        return;
+    }
+    file.is_direct = true;
+    let options = WriteOptions {
+        verifies: true,
+        ..WriteOptions::default()
+    };
+    let mut device = Device::with_options(file, options);
+    let mut expected = vec![0; 5 * SEGMENT as usize];
+    for (at, length) in [(70_000, 400_000), (3, 5), (511, 2), (600_000, 1)] {
+        expected[at..at + length].fill(7);
+        device.write(at as u64, &vec![7; length]).unwrap();
+    }
+    device.write_ordered(1024, &[8; 700]).unwrap();
+    expected[1024..1724].fill(8);
+    device.finish().unwrap();
+    device.clear_cache();
+    let mut read = vec![0; expected.len()];
+    device.read(0, &mut read).unwrap();
+    assert!(read == expected);
+    assert!(std::fs::read(folder.path().join("disk.img")).unwrap() == expected);
+}
+
 /// An operation on a device.
 #[derive(Clone, Debug)]
 enum Access {
@@ -304,7 +409,7 @@ enum Access {
 }
 
 fn access() -> impl Strategy<Value = Access> {
-    let place = 0_u64..600_000;
+    let place = 0_u64..1_700_000;
     prop_oneof![
         4 => (place.clone(), 0_usize..300_000, any::<u8>()).prop_map(|(at, length, byte)| Access::Write(at, length, byte)),
         1 => (place, 0_usize..3_000, any::<u8>()).prop_map(|(at, length, byte)| Access::Ordered(at, length, byte)),
@@ -319,10 +424,12 @@ proptest! {
         accesses in proptest::collection::vec(access(), 0..12),
         verifies: bool,
         minimizes: bool,
+        is_small: bool,
     ) {
-        let mut model = vec![0x11; 1 << 20];
+        let mut model = vec![0x11; 2 << 20];
         let options = WriteOptions { verifies, minimizes, ..WriteOptions::default() };
         let mut device = disk_with(model.len(), 0x11, options);
+        device.set_cache_size(if is_small { 1 } else { 8 }).unwrap();
         for access in accesses {
             match access {
                 Access::Write(at, length, byte) => {
