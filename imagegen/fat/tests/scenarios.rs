@@ -106,12 +106,16 @@ fn images_are_those_of_fwup() {
             if let Some((_, length)) = line.split_once("on-resource pattern-") {
                 resource = length.split(' ').next().unwrap().parse().unwrap();
             }
+            if line.contains("on-finish") {
+                session.unmount();
+            }
             if let Some(at) = line.find("fat_") {
                 act(&mut session, &mut disk, &line[at..], resource);
             }
         }
         if expected[name] != digest(&disk) {
             if let Some(folder) = std::env::var_os("FAT_SCENARIO_IMAGES") {
+                let mut disk = disk.clone();
                 disk.size = disk.blocks.keys().next_back().unwrap() + 1;
                 fs::write(Path::new(&folder).join(name), disk.image()).unwrap();
             }

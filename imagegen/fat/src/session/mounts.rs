@@ -40,6 +40,12 @@ impl Session {
         Self { time, slots: [const { None }; SLOTS], next: 0, last_file: None }
     }
 
+    /// Forgets all volumes. fwup does so before `on-finish` and `on-error`, which shows in where
+    /// the next file is allocated.
+    pub fn unmount(&mut self) {
+        *self = Self::new(self.time);
+    }
+
     /// Makes a file system with clusters of 512 bytes in so many blocks. It is FAT12 up to 4085
     /// blocks, FAT16 up to about 66,000, and else FAT32.
     ///
