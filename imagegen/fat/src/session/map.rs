@@ -31,6 +31,7 @@ impl FileMap {
         let mut fragments = Vec::new();
         let mut expected = None;
         let mut offset: u32 = 0;
+        let (mut remembered, mut steps) = (cluster, 0_u32);
         while offset < length {
             let Some(sector) = geometry.sector_of(cluster) else {
                 let found = "the data of a file is outside of the volume";
@@ -49,10 +50,6 @@ impl FileMap {
             if offset >= length {
                 break;
             }
-            if offset / geometry.cluster_bytes() >= geometry.clusters_end {
-                let found = "the chain of a file is a loop";
-                return Err(Error::Damaged { found, cluster });
-            }
             expected = Some(cluster + 1);
             cluster = match volume.link(cluster)? {
                 Link::Next(next) => next,
@@ -61,6 +58,15 @@ impl FileMap {
                     return Err(Error::Damaged { found, cluster });
                 }
             };
+            // In a loop, the chain meets a cluster of it that was remembered once it went around.
+            if cluster == remembered {
+                let found = "the chain of a file is a loop";
+                return Err(Error::Damaged { found, cluster });
+            }
+            steps += 1;
+            if steps.is_power_of_two() {
+                remembered = cluster;
+            }
         }
         Ok(Self { length, fragments })
     }

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
 
+pub(crate) mod checker;
+
 use std::collections::BTreeMap;
 use std::io;
 
