@@ -40,7 +40,10 @@ impl Disk {
                 blocks.insert(u64::from(u16::from_le_bytes([*low, *high])), block);
             }
         }
-        Self { blocks, accesses: 0 }
+        Self {
+            blocks,
+            accesses: 0,
+        }
     }
 
     fn check(&mut self, offset: u64, length: usize) -> io::Result<u64> {
@@ -50,7 +53,11 @@ impl Disk {
         assert!(self.accesses < MOST_ACCESSES, "an operation does not end");
         let block = offset / BLOCK as u64;
         let fits = block + (length / BLOCK) as u64 <= SIZE;
-        if fits { Ok(block) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        if fits {
+            Ok(block)
+        } else {
+            Err(io::ErrorKind::UnexpectedEof.into())
+        }
     }
 }
 

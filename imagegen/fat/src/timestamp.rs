@@ -41,7 +41,10 @@ mod tests {
 
     #[test]
     fn fields() {
-        assert_eq!(Timestamp::from_civil((1980, 1, 1), (0, 0, 0)), Some(Timestamp::FWUP));
+        assert_eq!(
+            Timestamp::from_civil((1980, 1, 1), (0, 0, 0)),
+            Some(Timestamp::FWUP)
+        );
         let end = Timestamp::from_civil((2107, 12, 31), (23, 59, 59)).unwrap();
         assert_eq!(end.bits(), 0xff9f_bf7d);
         assert_eq!(Timestamp::from_civil((1979, 1, 1), (0, 0, 0)), None);

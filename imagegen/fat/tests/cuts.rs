@@ -2,13 +2,19 @@
 
 //! The power fails after each block that an operation writes.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod common;
 
 use common::checker::{Node, check};
 use common::{Disk, pattern};
 use fat_volume::{Session, Start, Timestamp};
 
-const FILES: [(&str, usize); 3] = [("/first", 3000), ("/a long name.txt", 700), ("/last.bin", 0)];
+const FILES: [(&str, usize); 3] = [
+    ("/first", 3000),
+    ("/a long name.txt", 700),
+    ("/last.bin", 0),
+];
 
 fn write(session: &mut Session, disk: &mut Disk, path: &str, data: &[u8]) {
     let at = Start::from_blocks(0).unwrap();
@@ -27,7 +33,12 @@ fn volume(blocks: u64) -> Disk {
         write(&mut session, &mut disk, path, &pattern(length));
     }
     session.make_directory(&mut disk, at, "dir").unwrap();
-    write(&mut session, &mut disk, "dir/changed file.img", &pattern(20_000));
+    write(
+        &mut session,
+        &mut disk,
+        "dir/changed file.img",
+        &pattern(20_000),
+    );
     write(&mut session, &mut disk, "dir/other", &pattern(5000));
     disk
 }
@@ -50,15 +61,22 @@ fn cut(blocks: u64, operation: impl Fn(&mut Session, &mut Disk), results: &[Opti
             };
             assert_eq!(data, pattern(length), "{path} after {power} blocks");
         }
-        let file = nodes.remove("/dir/changed file.img").map(|node| match node {
-            Node::File { data, .. } => data,
-            Node::Directory => panic!("a file became a directory"),
-        });
+        let file = nodes
+            .remove("/dir/changed file.img")
+            .map(|node| match node {
+                Node::File { data, .. } => data,
+                Node::Directory => panic!("a file became a directory"),
+            });
         let result = results.iter().position(|result| *result == file);
         seen[result.unwrap_or_else(|| panic!("other data after {power} blocks"))] = true;
         // What is left can be used.
         disk.power = None;
-        write(&mut Session::new(Timestamp::FWUP), &mut disk, "first", b"again");
+        write(
+            &mut Session::new(Timestamp::FWUP),
+            &mut disk,
+            "first",
+            b"again",
+        );
         if is_complete {
             break;
         }

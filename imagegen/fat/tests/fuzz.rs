@@ -3,9 +3,11 @@
 //! The body of the fuzz target, with mutations of small volumes: as many as proptest's number of
 //! cases, or for as many seconds as `LITTLE_LOADER_FUZZ_SECONDS` says.
 
-mod common;
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+mod common;
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -24,7 +26,11 @@ fn seed(blocks: u64) -> Vec<u8> {
     session.make_file_system(&mut disk, at, blocks).unwrap();
     session.make_directory(&mut disk, at, "dir").unwrap();
     session.make_directory(&mut disk, at, "dir/sub").unwrap();
-    for (path, length) in [("a", 2000), ("A long name.txt", 600), ("dir/sub/a long name.txt", 1)] {
+    for (path, length) in [
+        ("a", 2000),
+        ("A long name.txt", 600),
+        ("dir/sub/a long name.txt", 1),
+    ] {
         let mut writer = session.write(&mut disk, at, path).unwrap();
         writer.write_at(0, &pattern(length)).unwrap();
         writer.finish().unwrap();
@@ -85,11 +91,18 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 fn no_volume_causes_a_panic_or_endless_work() {
     let seconds = env::var("LITTLE_LOADER_FUZZ_SECONDS");
     let seconds = seconds.map(|seconds| seconds.parse().expect("a number of seconds"));
-    let deadline = seconds.ok().map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let deadline = seconds
+        .ok()
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let seeds = vec![seed(128), seed(4200), seed(65_000), seed(66_600)];
-    let input = (prop::sample::select(seeds), prop::collection::vec(mutation(), 1..12));
+    let input = (
+        prop::sample::select(seeds),
+        prop::collection::vec(mutation(), 1..12),
+    );
     let input = input.prop_map(|(mut bytes, mutations)| {
-        mutations.iter().for_each(|mutation| mutation.apply(&mut bytes));
+        mutations
+            .iter()
+            .for_each(|mutation| mutation.apply(&mut bytes));
         bytes
     });
     loop {

@@ -2,6 +2,8 @@
 
 //! Volumes of all kinds, judged by fsck.fat (dosfstools) and mtools.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod common;
 
 use std::fs;
@@ -15,7 +17,10 @@ use fat_volume::{Session, Start, Timestamp};
 fn judge(program: &str, package: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .args(arguments)
-        .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()))
+        .env(
+            "PATH",
+            format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()),
+        )
         .output()
         .unwrap_or_else(|error| {
             panic!("{program}: {error}; this test needs it: apt-get install {package}")
@@ -42,10 +47,16 @@ fn fill(disk: &mut Disk, at: Start, blocks: u64) {
         writer.write_at(0, &pattern(length)).unwrap();
         writer.finish().unwrap();
     }
-    session.copy(disk, (at, "kernel8.img"), (at, "overlays/kernel.old")).unwrap();
-    session.rename(disk, at, "Mixed.Case", "overlays/moved").unwrap();
+    session
+        .copy(disk, (at, "kernel8.img"), (at, "overlays/kernel.old"))
+        .unwrap();
+    session
+        .rename(disk, at, "Mixed.Case", "overlays/moved")
+        .unwrap();
     session.remove(disk, at, "kernel8.img").unwrap();
-    session.set_attributes(disk, at, "overlays/kernel.old", "rhs").unwrap();
+    session
+        .set_attributes(disk, at, "overlays/kernel.old", "rhs")
+        .unwrap();
 }
 
 #[test]
@@ -64,16 +75,28 @@ fn fsck_and_mtools_read_each_kind_of_volume() {
         session.set_label(&mut disk, at, "judged").unwrap();
         fs::write(&path, disk.image()).unwrap();
         let info = judge("minfo", "mtools", &["-i", image, "::"]);
-        assert!(info.contains(&format!("\"{kind}   \"")) || info.contains(kind), "{info}");
+        assert!(
+            info.contains(&format!("\"{kind}   \"")) || info.contains(kind),
+            "{info}"
+        );
         let list = judge("mdir", "mtools", &["-i", image, "-/", "::"]);
         assert!(list.contains("JUDGED"), "{list}");
         assert!(list.contains("a file with a long name.dtbo"), "{list}");
         assert!(list.contains("2024-02-29  12:34"), "{list}");
-        let attributes = judge("mattrib", "mtools", &["-i", image, "::/overlays/kernel.old"]);
+        let attributes = judge(
+            "mattrib",
+            "mtools",
+            &["-i", image, "::/overlays/kernel.old"],
+        );
         assert!(attributes.contains("A  SHR"), "{attributes}");
         let copy = folder.path().join("copy");
         read(image, "::/overlays/kernel.old", &copy, 40_000);
-        read(image, "::/overlays/a file with a long name.dtbo", &copy, 513);
+        read(
+            image,
+            "::/overlays/a file with a long name.dtbo",
+            &copy,
+            513,
+        );
     }
 }
 
@@ -86,13 +109,27 @@ fn read(image: &str, file: &str, copy: &Path, length: usize) {
 #[test]
 fn a_volume_of_mkfs_with_large_clusters_is_changed() {
     let folder = tempfile::tempdir().unwrap();
-    for (kind, sectors_per_cluster, kib) in [("12", "8", "8192"), ("16", "4", "65536"), ("32", "2", "100000")] {
+    for (kind, sectors_per_cluster, kib) in [
+        ("12", "8", "8192"),
+        ("16", "4", "65536"),
+        ("32", "2", "100000"),
+    ] {
         let path = folder.path().join(kind);
         let image = path.to_str().unwrap();
         judge(
             "mkfs.fat",
             "dosfstools",
-            &["-C", "-F", kind, "-s", sectors_per_cluster, "-n", "OLD", image, kib],
+            &[
+                "-C",
+                "-F",
+                kind,
+                "-s",
+                sectors_per_cluster,
+                "-n",
+                "OLD",
+                image,
+                kib,
+            ],
         );
         let mut disk = Disk::from_image(&fs::read(&path).unwrap());
         let at = Start::from_blocks(0).unwrap();
@@ -114,7 +151,12 @@ fn a_volume_of_mkfs_with_large_clusters_is_changed() {
         writer.write_at(0, &pattern(300_000)).unwrap();
         writer.finish().unwrap();
         let map = session.open(&mut disk, at, "fragmented").unwrap();
-        assert_eq!(map.ranges().map(|range| range.end - range.start).sum::<u64>(), 300_000);
+        assert_eq!(
+            map.ranges()
+                .map(|range| range.end - range.start)
+                .sum::<u64>(),
+            300_000
+        );
         fs::write(&path, disk.image()).unwrap();
         judge("fsck.fat", "dosfstools", &["-n", image]);
         read(image, "::/fragmented", &folder.path().join("copy"), 300_000);

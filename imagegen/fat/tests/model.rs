@@ -3,6 +3,8 @@
 //! Random operations, compared with a map of paths; after each sequence a checker of its own reads
 //! the whole volume.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -48,7 +50,13 @@ enum Operation {
 
 fn operation() -> impl Strategy<Value = Operation> {
     let path = 0..PATHS.len();
-    let length = prop_oneof![Just(0_usize), 1_usize..3000, Just(512), Just(1024), 3000_usize..9000];
+    let length = prop_oneof![
+        Just(0_usize),
+        1_usize..3000,
+        Just(512),
+        Just(1024),
+        3000_usize..9000
+    ];
     prop_oneof![
         6 => (path.clone(), length).prop_map(|(path, length)| Operation::Write(path, length)),
         2 => path.clone().prop_map(Operation::Touch),
@@ -95,7 +103,13 @@ impl Model {
     fn write(&mut self, path: &str, data: Vec<u8>, attributes: u8) -> bool {
         let is_possible = self.is_writable(path);
         if is_possible {
-            self.0.insert(Self::key(path), Node::File { attributes: 0x20 | attributes, data });
+            self.0.insert(
+                Self::key(path),
+                Node::File {
+                    attributes: 0x20 | attributes,
+                    data,
+                },
+            );
         }
         is_possible
     }
@@ -123,7 +137,10 @@ impl Model {
         }
         let prefix = format!("{old}/");
         let paths: Vec<_> = self.0.keys().cloned().collect();
-        for path in paths.into_iter().filter(|path| *path == old || path.starts_with(&prefix)) {
+        for path in paths
+            .into_iter()
+            .filter(|path| *path == old || path.starts_with(&prefix))
+        {
             let mut node = self.0.remove(&path).unwrap();
             if let (Node::File { attributes, .. }, true) = (&mut node, path == old) {
                 *attributes |= 0x20;
@@ -158,7 +175,10 @@ fn apply(
                     Some(Node::File { attributes, .. }) => *attributes,
                     _ => 0,
                 };
-                let node = Node::File { attributes: old, data: data.clone() };
+                let node = Node::File {
+                    attributes: old,
+                    data: data.clone(),
+                };
                 model.0.insert(Model::key(name), node);
                 allowed = true;
             } else if allowed {
@@ -248,8 +268,14 @@ fn run(operations: &[Operation], blocks: u64, fills: bool) {
     let mut model = Model::default();
     let mut last = None;
     for operation in operations {
-        let (allowed, result) =
-            apply(operation, &mut session, &mut disk, &mut model, &mut last, at);
+        let (allowed, result) = apply(
+            operation,
+            &mut session,
+            &mut disk,
+            &mut model,
+            &mut last,
+            at,
+        );
         if fills {
             check(&disk, 7, false);
         } else {
@@ -257,7 +283,9 @@ fn run(operations: &[Operation], blocks: u64, fills: bool) {
         }
     }
     let found = check(&disk, 7, false);
-    let found = found.into_iter().map(|(path, node)| (path.to_lowercase(), node));
+    let found = found
+        .into_iter()
+        .map(|(path, node)| (path.to_lowercase(), node));
     let found: BTreeMap<_, _> = found.collect();
     if !fills {
         assert!(found == model.0, "{:?}\n{:?}", found.keys(), model.0.keys());

@@ -10,6 +10,9 @@ pub(crate) const MOST_FAT12: u32 = 0xff5;
 pub(crate) const MOST_FAT16: u32 = 0xfff5;
 pub(crate) const MOST_FAT32: u32 = 0x0fff_fff5;
 
+const FEWEST_FAT16: u32 = MOST_FAT12 + 1;
+const FEWEST_FAT32: u32 = MOST_FAT16 + 1;
+
 /// The width of the entries of the file allocation table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
@@ -123,15 +126,20 @@ pub(crate) fn geometry(block: &Block, boot: u64) -> Result<Geometry, &'static st
     let width = match clusters {
         0 => return Err("it has no room for clusters"),
         1..=MOST_FAT12 => Width::Fat12,
-        ..=MOST_FAT16 => Width::Fat16,
-        ..=MOST_FAT32 => Width::Fat32,
+        FEWEST_FAT16..=MOST_FAT16 => Width::Fat16,
+        FEWEST_FAT32..=MOST_FAT32 => Width::Fat32,
         _ => return Err("it has too many clusters"),
     };
     let root = match (width, root_entries) {
-        (Width::Fat32, 0) if u16_at(block, 42) == 0 => Root::Chain { first: u32_at(block, 44) },
+        (Width::Fat32, 0) if u16_at(block, 42) == 0 => Root::Chain {
+            first: u32_at(block, 44),
+        },
         (Width::Fat32, _) => return Err("its version or its root directory is not FAT32's"),
         (_, 0) => return Err("it has no root directory"),
-        (_, entries) => Root::Fixed { sector: boot + root_sector, entries },
+        (_, entries) => Root::Fixed {
+            sector: boot + root_sector,
+            entries,
+        },
     };
     let clusters_end = clusters + 2;
     if table_sectors < table_length(width, clusters_end) {

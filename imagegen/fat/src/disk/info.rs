@@ -25,7 +25,10 @@ pub(crate) fn decode(block: &Block) -> Option<Hints> {
     let is_valid = u16_at(block, 510) == SIGNATURE
         && u32_at(block, 0) == LEAD
         && u32_at(block, 484) == STRUCTURE;
-    is_valid.then(|| Hints { free: u32_at(block, 488), last: u32_at(block, 492) })
+    is_valid.then(|| Hints {
+        free: u32_at(block, 488),
+        last: u32_at(block, 492),
+    })
 }
 
 pub(crate) fn encode(hints: Hints) -> Block {

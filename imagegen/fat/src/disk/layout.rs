@@ -55,7 +55,7 @@ impl Layout {
             root_sectors: 1,
         };
         let (layout, clusters) = match fat16.clusters() {
-            _ if sectors < SMALLEST || sectors > MOST_FAT32 => return None,
+            _ if !(SMALLEST..=MOST_FAT32).contains(&sectors) => return None,
             _ if sectors <= MOST_FAT12 => (fat12, 0..=MOST_FAT12),
             Some(clusters) if clusters <= MOST_FAT16 => (fat16, MOST_FAT12 + 1..=MOST_FAT16),
             _ => (fat32, MOST_FAT16 + 1..=MOST_FAT32),
@@ -66,8 +66,13 @@ impl Layout {
 
     /// The clusters, without FAT32's root directory being counted apart.
     fn clusters(&self) -> Option<u32> {
-        let root = if self.width == Width::Fat32 { 0 } else { self.root_sectors };
-        self.sectors.checked_sub(self.reserved + TABLES * self.table_sectors + root)
+        let root = if self.width == Width::Fat32 {
+            0
+        } else {
+            self.root_sectors
+        };
+        self.sectors
+            .checked_sub(self.reserved + TABLES * self.table_sectors + root)
     }
 
     /// The boot sector. Its serial number depends on the size and the time.
@@ -102,7 +107,11 @@ impl Layout {
         };
         block[extended] = 0x80;
         block[extended + 2] = 0x29;
-        put_u32(&mut block, extended + 3, self.sectors.wrapping_add(time.bits()));
+        put_u32(
+            &mut block,
+            extended + 3,
+            self.sectors.wrapping_add(time.bits()),
+        );
         block[extended + 7..extended + 18].copy_from_slice(b"NO NAME    ");
         block[extended + 18..extended + 26].copy_from_slice(match self.width {
             Width::Fat12 => b"FAT12   ",

@@ -19,7 +19,9 @@ const EXTENDED: [char; 128] = [
 
 /// The UTF-16 unit of a byte.
 pub(crate) fn to_unicode(byte: u8) -> u16 {
-    let extended = byte.checked_sub(128).and_then(|index| EXTENDED.get(usize::from(index)));
+    let extended = byte
+        .checked_sub(128)
+        .and_then(|index| EXTENDED.get(usize::from(index)));
     // All of them are in the Basic Multilingual Plane.
     extended.map_or(u16::from(byte), |&character| character as u16)
 }
@@ -29,14 +31,19 @@ pub(crate) fn from_unicode(unit: u16) -> Option<u8> {
     if unit < 128 {
         return Some(unit as u8);
     }
-    let index = EXTENDED.iter().position(|&character| character as u16 == unit)?;
+    let index = EXTENDED
+        .iter()
+        .position(|&character| character as u16 == unit)?;
     u8::try_from(index + 128).ok()
 }
 
 /// An extended character as it is stored in a short name: in upper case, and mostly without its
 /// accent. Other bytes are unchanged.
 pub(crate) fn short_upper(byte: u8) -> u8 {
-    let Some(character) = byte.checked_sub(128).and_then(|i| EXTENDED.get(usize::from(i))) else {
+    let Some(character) = byte
+        .checked_sub(128)
+        .and_then(|i| EXTENDED.get(usize::from(i)))
+    else {
         return byte;
     };
     match character {

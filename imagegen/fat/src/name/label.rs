@@ -18,7 +18,9 @@ pub(crate) fn encode(label: &[u8]) -> Result<Option<ShortName>, &'static str> {
     }
     for (to, &from) in name.iter_mut().zip(label) {
         if from < b' ' || b"+.,;=[]/*:<>|\\\"?\x7f".contains(&from) {
-            return Err("it contains a control character or one of + . , ; = [ ] / * : < > | \\ \" ?");
+            return Err(
+                "it contains a control character or one of + . , ; = [ ] / * : < > | \\ \" ?",
+            );
         }
         let upper = from_unicode(fold(to_unicode(from)));
         *to = upper.ok_or("a character has no capital letter in code page 850")?;

@@ -20,7 +20,12 @@ pub(crate) fn encode(long: &[u16], number: u8, checksum: u8) -> Entry {
     let mut entry = [0; 32];
     let start = (usize::from(number) - 1) * UNITS;
     let end = long.len().min(start + UNITS);
-    entry[0] = number | if long.len() <= start + UNITS { FIRST } else { 0 };
+    entry[0] = number
+        | if long.len() <= start + UNITS {
+            FIRST
+        } else {
+            0
+        };
     entry[11] = LONG;
     entry[13] = checksum;
     for (position, offset) in OFFSETS.into_iter().enumerate() {
@@ -111,7 +116,12 @@ mod tests {
 
     #[test]
     fn parts_match_their_name_in_any_case() {
-        for name in ["a", "thirteen.char", "fourteen.chars", "a-name-of-26-characters.xy"] {
+        for name in [
+            "a",
+            "thirteen.char",
+            "fourteen.chars",
+            "a-name-of-26-characters.xy",
+        ] {
             let long = units(name);
             let upper = units(&name.to_uppercase());
             for number in 1..=count(&long) {

@@ -104,7 +104,11 @@ impl Name {
     /// The short name with a number from 1. From the sixth the number is a hash of the long name,
     /// so that a directory of similar names does not need ever more attempts.
     pub(crate) fn numbered(&self, number: u32) -> ShortName {
-        let number = if number > 5 { self.hash(number) } else { number };
+        let number = if number > 5 {
+            self.hash(number)
+        } else {
+            number
+        };
         let suffix = format!("~{number:X}");
         let stem = self.short[..8].iter().position(|&byte| byte == b' ');
         let at = stem.unwrap_or(8).min(8 - suffix.len());
@@ -222,6 +226,9 @@ mod tests {
         let hashed = long.numbered(6);
         assert_eq!(hashed[3], b'~');
         assert_eq!(&Name::parse(b"a b").unwrap().numbered(2), b"AB~2       ");
-        assert_eq!(&Name::parse(b".bashrc").unwrap().numbered(1), b"~1      BAS");
+        assert_eq!(
+            &Name::parse(b".bashrc").unwrap().numbered(1),
+            b"~1      BAS"
+        );
     }
 }

@@ -36,7 +36,10 @@ impl Session {
         start: Start,
         path: &str,
     ) -> Result<FileWriter<'a>, Error> {
-        let last = self.last_file.take().filter(|last| last.start == start && last.path == path);
+        let last = self
+            .last_file
+            .take()
+            .filter(|last| last.start == start && last.path == path);
         let (at, tail) = match last {
             // fwup still has it open, and so does not search for it and reset its attributes.
             Some(last) => {
@@ -49,7 +52,12 @@ impl Session {
             }
         };
         let mount = self.take(disk, start)?;
-        let file = LastFile { start, path: path.to_owned(), at, tail };
+        let file = LastFile {
+            start,
+            path: path.to_owned(),
+            at,
+            tail,
+        };
         Ok(FileWriter::new(self, disk, mount, file))
     }
 
@@ -58,12 +66,7 @@ impl Session {
     /// # Errors
     ///
     /// Those of [`Session::write`].
-    pub fn touch(
-        &mut self,
-        disk: &mut dyn Storage,
-        start: Start,
-        path: &str,
-    ) -> Result<(), Error> {
+    pub fn touch(&mut self, disk: &mut dyn Storage, start: Start, path: &str) -> Result<(), Error> {
         self.last_file = None;
         self.on(disk, start, |volume, time| {
             let target = volume.resolve(path)?;
@@ -71,7 +74,9 @@ impl Session {
                 Some(found) => check_writable(&found, path),
                 None => {
                     let entry = new_file(time);
-                    volume.register(target.parent, &target.name, &entry).map(drop)
+                    volume
+                        .register(target.parent, &target.name, &entry)
+                        .map(drop)
                 }
             }
         })
@@ -120,7 +125,10 @@ impl Session {
         label: &str,
     ) -> Result<(), Error> {
         self.last_file = None;
-        let invalid = |reason| Error::InvalidLabel { label: label.to_owned(), reason };
+        let invalid = |reason| Error::InvalidLabel {
+            label: label.to_owned(),
+            reason,
+        };
         self.on(disk, start, |volume, _| {
             let name = label::encode(label.as_bytes()).map_err(invalid)?;
             let old = volume.find_label()?;
@@ -191,7 +199,11 @@ pub(super) fn create(volume: &mut Volume, path: &str, time: Timestamp) -> Result
 /// the place of the old data.
 fn empty(volume: &mut Volume, at: Position, time: Timestamp) -> Result<(), Error> {
     let mut entry = volume.entry(at)?;
-    let first = volume.first_cluster(&Found { at, first_long: None, entry });
+    let first = volume.first_cluster(&Found {
+        at,
+        first_long: None,
+        entry,
+    });
     if first == 0 {
         return Ok(());
     }
@@ -201,12 +213,7 @@ fn empty(volume: &mut Volume, at: Position, time: Timestamp) -> Result<(), Error
 }
 
 /// Removes the data of a file. The entry is on the disk before the clusters are free.
-fn clear(
-    volume: &mut Volume,
-    at: Position,
-    entry: &mut Entry,
-    first: u32,
-) -> Result<(), Error> {
+fn clear(volume: &mut Volume, at: Position, entry: &mut Entry, first: u32) -> Result<(), Error> {
     set_first_cluster(entry, 0, volume.mount.geometry.is_fat32());
     set_size(entry, 0);
     volume.set_entry(at, entry)?;

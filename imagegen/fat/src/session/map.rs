@@ -103,7 +103,10 @@ impl FileMap {
         while done < out.len() && at < self.length {
             let index = self.fragments.partition_point(|&(start, _)| start <= at) - 1;
             let (start, place) = self.fragments[index];
-            let end = self.fragments.get(index + 1).map_or(self.length, |&(end, _)| end);
+            let end = self
+                .fragments
+                .get(index + 1)
+                .map_or(self.length, |&(end, _)| end);
             let wanted = out.len() - done;
             let part = wanted.min((end - at) as usize);
             let place = place + u64::from(at - start);
@@ -123,7 +126,8 @@ fn read(disk: &mut dyn Storage, place: u64, out: &mut [u8]) -> Result<usize, Err
     let within = (place % block_size) as usize;
     let whole = out.len() - out.len() % BLOCK;
     if within == 0 && whole > 0 {
-        disk.read_at(place, &mut out[..whole]).map_err(fail(place))?;
+        disk.read_at(place, &mut out[..whole])
+            .map_err(fail(place))?;
         return Ok(whole);
     }
     let mut block: Block = [0; BLOCK];

@@ -37,7 +37,12 @@ impl Session {
     /// Starts a session whose changes are stamped with one time.
     #[must_use]
     pub fn new(time: Timestamp) -> Self {
-        Self { time, slots: [const { None }; SLOTS], next: 0, last_file: None }
+        Self {
+            time,
+            slots: [const { None }; SLOTS],
+            next: 0,
+            last_file: None,
+        }
     }
 
     /// Forgets all volumes. fwup does so before `on-finish` and `on-error`, which shows in where
@@ -75,16 +80,14 @@ impl Session {
             self.slots[index] = None;
             index
         });
-        self.slots[index].get_or_insert_with(|| Slot { start, mount: None })
+        self.slots[index].get_or_insert(Slot { start, mount: None })
     }
 
     /// Takes a volume out, mounting it first if necessary. Until it is put back with
     /// [`Session::put`], the session has forgotten everything about it.
     pub(crate) fn take(&mut self, disk: &mut dyn Storage, start: Start) -> Result<Mount, Error> {
-        match self.slot(start).mount.take() {
-            Some(mount) => Ok(mount),
-            None => Mount::new(disk, start),
-        }
+        let mounted = self.slot(start).mount.take();
+        mounted.map_or_else(|| Mount::new(disk, start), Ok)
     }
 
     pub(crate) fn put(&mut self, mut mount: Mount) {

@@ -27,7 +27,9 @@ impl Session {
         self.on(disk, start, |volume, _| {
             let (_, found) = volume.resolve_existing(path)?;
             if is_directory(&found.entry) {
-                return Err(Error::IsDirectory { path: path.to_owned() });
+                return Err(Error::IsDirectory {
+                    path: path.to_owned(),
+                });
             }
             FileMap::new(volume, &found)
         })
@@ -47,7 +49,9 @@ impl Session {
     ) -> Result<bool, Error> {
         self.last_file = None;
         self.on(disk, start, |volume, _| match volume.resolve(path) {
-            Ok(target) => Ok(target.found.is_some_and(|found| !is_directory(&found.entry))),
+            Ok(target) => Ok(target
+                .found
+                .is_some_and(|found| !is_directory(&found.entry))),
             Err(Error::NoDirectory { .. }) => Ok(false),
             Err(error) => Err(error),
         })

@@ -29,7 +29,11 @@ impl Session {
             let target = volume.resolve(path)?;
             match target.found {
                 Some(found) if is_directory(&found.entry) => return Ok(()),
-                Some(_) => return Err(Error::Exists { path: path.to_owned() }),
+                Some(_) => {
+                    return Err(Error::Exists {
+                        path: path.to_owned(),
+                    });
+                }
                 None => {}
             }
             let is_fat32 = volume.mount.geometry.is_fat32();
@@ -49,7 +53,9 @@ impl Session {
             let next = volume.seek(Directory::at(cluster), 1)?;
             volume.set_entry(next, &above)?;
             volume.flush_window()?;
-            volume.register(target.parent, &target.name, &entry).map(drop)
+            volume
+                .register(target.parent, &target.name, &entry)
+                .map(drop)
         })
     }
 
@@ -111,14 +117,22 @@ impl Session {
 
 fn remove(volume: &mut Volume, found: &Found, path: &str) -> Result<(), Error> {
     if is_read_only(&found.entry) {
-        return Err(Error::ReadOnly { path: path.to_owned() });
+        return Err(Error::ReadOnly {
+            path: path.to_owned(),
+        });
     }
     let first = volume.first_cluster(found);
     if is_directory(&found.entry) && !volume.is_empty(Directory::at(first))? {
-        return Err(Error::NotEmpty { path: path.to_owned() });
+        return Err(Error::NotEmpty {
+            path: path.to_owned(),
+        });
     }
     volume.unregister(found)?;
-    if first == 0 { Ok(()) } else { volume.free_chain(first) }
+    if first == 0 {
+        Ok(())
+    } else {
+        volume.free_chain(first)
+    }
 }
 
 fn rename(volume: &mut Volume, from: &str, to: &str, replaces: bool) -> Result<(), Error> {
@@ -126,12 +140,18 @@ fn rename(volume: &mut Volume, from: &str, to: &str, replaces: bool) -> Result<(
     let target = volume.resolve(to)?;
     let moved = volume.directory_of(&old);
     if is_directory(&old.entry) && target.passed.contains(&moved) {
-        return Err(Error::InsideItself { path: to.to_owned() });
+        return Err(Error::InsideItself {
+            path: to.to_owned(),
+        });
     }
     match target.found {
         Some(found) if found.at == old.at => {}
         Some(found) if replaces => remove(volume, &found, to)?,
-        Some(_) => return Err(Error::Exists { path: to.to_owned() }),
+        Some(_) => {
+            return Err(Error::Exists {
+                path: to.to_owned(),
+            });
+        }
         None => {}
     }
     let mut entry = old.entry;

@@ -84,7 +84,10 @@ impl<'a> FileWriter<'a> {
     pub fn extend_to(&mut self, length: u64) -> Result<(), Error> {
         let zeroes = [0; 4096];
         let Some(mut missing) = length.checked_sub(u64::from(self.length)) else {
-            return Err(Error::Order { offset: length, length: u64::from(self.length) });
+            return Err(Error::Order {
+                offset: length,
+                length: u64::from(self.length),
+            });
         };
         self.check_length(missing)?;
         while missing > 0 {
@@ -138,7 +141,10 @@ impl<'a> FileWriter<'a> {
             Some((_, last)) => volume.extend_chain(last)?,
         };
         let Some(sector) = volume.mount.geometry.sector_of(cluster) else {
-            return Err(Error::Damaged { found: "a cluster is outside of the volume", cluster });
+            return Err(Error::Damaged {
+                found: "a cluster is outside of the volume",
+                cluster,
+            });
         };
         self.chain = Some((self.chain.map_or(cluster, |(first, _)| first), cluster));
         if sector != self.run_sector + (self.run.len() / BLOCK) as u64 {

@@ -8,12 +8,16 @@ use crate::error::Error;
 
 impl Volume<'_> {
     pub(crate) fn link(&mut self, cluster: u32) -> Result<Link, Error> {
-        let Mount { table, geometry, .. } = &mut *self.mount;
+        let Mount {
+            table, geometry, ..
+        } = &mut *self.mount;
         table.get(&mut self.disk, geometry, cluster)
     }
 
     pub(crate) fn set_link(&mut self, cluster: u32, link: Link) -> Result<(), Error> {
-        let Mount { table, geometry, .. } = &mut *self.mount;
+        let Mount {
+            table, geometry, ..
+        } = &mut *self.mount;
         table.set(&mut self.disk, geometry, cluster, link)
     }
 
@@ -24,7 +28,11 @@ impl Volume<'_> {
     /// [`Error::Full`], and those of the table.
     pub(crate) fn start_chain(&mut self) -> Result<u32, Error> {
         let hint = self.mount.hints.last;
-        let from = if (1..self.mount.geometry.clusters_end).contains(&hint) { hint } else { 1 };
+        let from = if (1..self.mount.geometry.clusters_end).contains(&hint) {
+            hint
+        } else {
+            1
+        };
         let cluster = self.find_free(from)?;
         self.allocate(cluster)?;
         Ok(cluster)
@@ -40,7 +48,10 @@ impl Volume<'_> {
             Link::Next(next) => return Ok(next),
             Link::Free => {
                 let found = "a file has a cluster that is marked as free";
-                return Err(Error::Damaged { found, cluster: last });
+                return Err(Error::Damaged {
+                    found,
+                    cluster: last,
+                });
             }
             Link::End => {}
         }
@@ -65,11 +76,15 @@ impl Volume<'_> {
     /// Fills a cluster with zeroes.
     pub(crate) fn clear_cluster(&mut self, cluster: u32) -> Result<(), Error> {
         let Some(sector) = self.mount.geometry.sector_of(cluster) else {
-            return Err(Error::Damaged { found: "a cluster is outside of the volume", cluster });
+            return Err(Error::Damaged {
+                found: "a cluster is outside of the volume",
+                cluster,
+            });
         };
         self.flush_window()?;
         self.mount.window.clear();
-        self.disk.zero(sector, u64::from(self.mount.geometry.cluster_sectors))
+        self.disk
+            .zero(sector, u64::from(self.mount.geometry.cluster_sectors))
     }
 
     /// The best free cluster for the continuation of a chain: the one after it, or the first after

@@ -50,10 +50,18 @@ impl Volume<'_> {
         let cluster = match (directory.0, geometry.root) {
             (0, Root::Fixed { sector, entries }) => {
                 if index >= entries {
-                    return Err(Error::Damaged { found: "the root directory ends", cluster: 0 });
+                    return Err(Error::Damaged {
+                        found: "the root directory ends",
+                        cluster: 0,
+                    });
                 }
                 let sector = sector + u64::from(index / PER_SECTOR);
-                return Ok(Position { directory, index, sector, cluster: None });
+                return Ok(Position {
+                    directory,
+                    index,
+                    sector,
+                    cluster: None,
+                });
             }
             (0, Root::Chain { first }) => first,
             (cluster, _) => cluster,
@@ -74,7 +82,12 @@ impl Volume<'_> {
             return Err(Error::Damaged { found, cluster: at });
         };
         let sector = sector + u64::from(index % per_cluster / PER_SECTOR);
-        Ok(Position { directory, index, sector, cluster: Some(at) })
+        Ok(Position {
+            directory,
+            index,
+            sector,
+            cluster: Some(at),
+        })
     }
 
     /// The next entry; `None` at the end of the directory.
@@ -83,7 +96,7 @@ impl Volume<'_> {
         if index >= MOST {
             return Ok(None);
         }
-        if index % PER_SECTOR != 0 {
+        if !index.is_multiple_of(PER_SECTOR) {
             return Ok(Some(Position { index, ..at }));
         }
         let geometry = self.mount.geometry;
@@ -91,11 +104,19 @@ impl Volume<'_> {
             let Root::Fixed { entries, .. } = geometry.root else {
                 return Ok(None);
             };
-            let next = Position { index, sector: at.sector + 1, ..at };
+            let next = Position {
+                index,
+                sector: at.sector + 1,
+                ..at
+            };
             return Ok((index < entries).then_some(next));
         };
-        if (index / PER_SECTOR) % geometry.cluster_sectors != 0 {
-            return Ok(Some(Position { index, sector: at.sector + 1, ..at }));
+        if !(index / PER_SECTOR).is_multiple_of(geometry.cluster_sectors) {
+            return Ok(Some(Position {
+                index,
+                sector: at.sector + 1,
+                ..at
+            }));
         }
         match self.link(cluster)? {
             Link::Free => {
@@ -130,7 +151,12 @@ impl Volume<'_> {
     fn enter(&self, at: Position, cluster: u32) -> Option<Position> {
         let sector = self.mount.geometry.sector_of(cluster)?;
         let index = at.index + 1;
-        Some(Position { index, sector, cluster: Some(cluster), ..at })
+        Some(Position {
+            index,
+            sector,
+            cluster: Some(cluster),
+            ..at
+        })
     }
 
     pub(crate) fn entry(&mut self, at: Position) -> Result<Entry, Error> {

@@ -40,7 +40,11 @@ impl Volume<'_> {
             let first_long = sequence.complete(&short);
             sequence = Sequence::default();
             let is_found = first_long.is_some() || !name.is_lossy && short == name.short;
-            is_found.then_some(Found { at, first_long, entry: *entry })
+            is_found.then_some(Found {
+                at,
+                first_long,
+                entry: *entry,
+            })
         })
     }
 
@@ -61,9 +65,8 @@ impl Volume<'_> {
     pub(crate) fn is_empty(&mut self, directory: Directory) -> Result<bool, Error> {
         let found = self.search(directory, |_, entry| {
             let kind = attributes(entry);
-            let is_file = !matches!(entry[0], DELETED | b'.')
-                && kind != LONG
-                && kind & !ARCHIVE != LABEL;
+            let is_file =
+                !matches!(entry[0], DELETED | b'.') && kind != LONG && kind & !ARCHIVE != LABEL;
             is_file.then_some(())
         })?;
         Ok(found.is_none())
@@ -72,8 +75,8 @@ impl Volume<'_> {
     /// The entry of the volume label.
     pub(crate) fn find_label(&mut self) -> Result<Option<Position>, Error> {
         self.search(Directory::ROOT, |at, entry| {
-            let is_label = !matches!(entry[0], DELETED | b'.')
-                && attributes(entry) & !ARCHIVE == LABEL;
+            let is_label =
+                !matches!(entry[0], DELETED | b'.') && attributes(entry) & !ARCHIVE == LABEL;
             is_label.then_some(at)
         })
     }

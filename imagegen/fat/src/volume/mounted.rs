@@ -37,7 +37,10 @@ impl Mount {
         Ok(Self {
             start,
             geometry,
-            hints: hints.unwrap_or(Hints { free: UNKNOWN, last: UNKNOWN }),
+            hints: hints.unwrap_or(Hints {
+                free: UNKNOWN,
+                last: UNKNOWN,
+            }),
             hints_changed: false,
             table: Table::default(),
             window: Window::default(),
@@ -65,7 +68,9 @@ fn find(sectors: &mut Sectors) -> Result<Geometry, Error> {
             return geometry(&block, start).map_err(fail);
         }
     }
-    Err(fail("the first block is a boot sector of another file system"))
+    Err(fail(
+        "the first block is a boot sector of another file system",
+    ))
 }
 
 /// A volume during an operation.
@@ -77,12 +82,17 @@ pub(crate) struct Volume<'a> {
 impl<'a> Volume<'a> {
     pub(crate) fn new(disk: &'a mut dyn Storage, mount: &'a mut Mount) -> Self {
         let start = mount.start;
-        Self { disk: Sectors { disk, start }, mount }
+        Self {
+            disk: Sectors { disk, start },
+            mount,
+        }
     }
 
     /// Writes the changes of the table.
     pub(crate) fn flush_table(&mut self) -> Result<(), Error> {
-        let Mount { table, geometry, .. } = &mut *self.mount;
+        let Mount {
+            table, geometry, ..
+        } = &mut *self.mount;
         table.flush(&mut self.disk, geometry)
     }
 

@@ -27,7 +27,10 @@ impl Volume<'_> {
     ///
     /// [`Error::InvalidPath`], also for the root; [`Error::NoDirectory`]; and those of the disk.
     pub(crate) fn resolve(&mut self, path: &str) -> Result<Target, Error> {
-        let invalid = |reason| Error::InvalidPath { path: path.to_owned(), reason };
+        let invalid = |reason| Error::InvalidPath {
+            path: path.to_owned(),
+            reason,
+        };
         let names = segments(path).map_err(invalid)?;
         let Some((last, directories)) = names.split_last() else {
             return Err(invalid("it names the root directory"));
@@ -38,13 +41,22 @@ impl Volume<'_> {
             let name = Name::parse(directory).map_err(invalid)?;
             parent = match self.find(parent, &name)? {
                 Some(found) if is_directory(&found.entry) => self.directory_of(&found),
-                _ => return Err(Error::NoDirectory { path: path.to_owned() }),
+                _ => {
+                    return Err(Error::NoDirectory {
+                        path: path.to_owned(),
+                    });
+                }
             };
             passed.push(parent);
         }
         let name = Name::parse(last).map_err(invalid)?;
         let found = self.find(parent, &name)?;
-        Ok(Target { parent, name, found, passed })
+        Ok(Target {
+            parent,
+            name,
+            found,
+            passed,
+        })
     }
 
     /// Follows a path to something that exists.
@@ -56,7 +68,9 @@ impl Volume<'_> {
         let target = self.resolve(path)?;
         match target.found {
             Some(found) => Ok((target, found)),
-            None => Err(Error::NotFound { path: path.to_owned() }),
+            None => Err(Error::NotFound {
+                path: path.to_owned(),
+            }),
         }
     }
 

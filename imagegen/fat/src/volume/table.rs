@@ -59,7 +59,11 @@ impl Table {
                 let low = self.byte(disk, geometry, offset)?;
                 let high = self.byte(disk, geometry, offset + 1)?;
                 let both = u32::from(u16::from_le_bytes([low, high]));
-                if cluster % 2 == 1 { both >> 4 } else { both & 0xfff }
+                if cluster % 2 == 1 {
+                    both >> 4
+                } else {
+                    both & 0xfff
+                }
             }
             Width::Fat16 => {
                 let block = self.load(disk, geometry, cluster / 256)?;
@@ -72,7 +76,10 @@ impl Table {
         };
         match value {
             0 => Ok(Link::Free),
-            1 => Err(Error::Damaged { found: "the table has an invalid entry", cluster }),
+            1 => Err(Error::Damaged {
+                found: "the table has an invalid entry",
+                cluster,
+            }),
             next if next < geometry.clusters_end => Ok(Link::Next(next)),
             _ => Ok(Link::End),
         }
@@ -163,7 +170,10 @@ impl Table {
             std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
             std::collections::btree_map::Entry::Vacant(entry) => {
                 let block = Box::new(disk.read(geometry.table + u64::from(sector))?);
-                Ok(entry.insert(Cached { block, is_dirty: false }))
+                Ok(entry.insert(Cached {
+                    block,
+                    is_dirty: false,
+                }))
             }
         }
     }
@@ -191,7 +201,9 @@ impl Table {
             }
             disk.write(start + run_start, &run)?;
         }
-        self.sectors.values_mut().for_each(|cached| cached.is_dirty = false);
+        self.sectors
+            .values_mut()
+            .for_each(|cached| cached.is_dirty = false);
         self.dirty = 0;
         Ok(())
     }

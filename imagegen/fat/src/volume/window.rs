@@ -28,7 +28,7 @@ impl Sectors<'_> {
 
     /// Writes zeroes, up to 64 KiB at a time.
     pub(crate) fn zero(&mut self, sector: u64, count: u64) -> Result<(), Error> {
-        const ZEROES: [u8; 128 * BLOCK] = [0; 128 * BLOCK];
+        static ZEROES: [u8; 128 * BLOCK] = [0; 128 * BLOCK];
         for at in (sector..sector + count).step_by(128) {
             let length = (sector + count - at).min(128) as usize * BLOCK;
             self.write(at, &ZEROES[..length])?;

@@ -50,7 +50,11 @@ impl<'a> Checker<'a> {
         let boot = disk.blocks[&start].to_vec();
         let table = number(&boot, 14, 2);
         let fat32 = number(&boot, 22, 2) == 0;
-        let table_sectors = if fat32 { number(&boot, 36, 4) } else { number(&boot, 22, 2) };
+        let table_sectors = if fat32 {
+            number(&boot, 36, 4)
+        } else {
+            number(&boot, 22, 2)
+        };
         let root = table + 2 * table_sectors;
         let root_entries = number(&boot, 17, 2);
         let data = root + root_entries / 16;
@@ -102,12 +106,22 @@ impl<'a> Checker<'a> {
         let mut sectors = Vec::new();
         let mut cluster = first as u32;
         loop {
-            assert!((2..self.end).contains(&cluster), "{path}: cluster {cluster}");
-            assert!(self.used.insert(cluster), "{path}: cluster {cluster} is used twice");
+            assert!(
+                (2..self.end).contains(&cluster),
+                "{path}: cluster {cluster}"
+            );
+            assert!(
+                self.used.insert(cluster),
+                "{path}: cluster {cluster} is used twice"
+            );
             let sector = self.data + u64::from(cluster - 2) * self.per_cluster;
             sectors.extend(sector..sector + self.per_cluster);
             cluster = self.entry(cluster);
-            let end = if self.bits == 32 { 0x0fff_fff8 } else { (1 << self.bits) - 8 };
+            let end = if self.bits == 32 {
+                0x0fff_fff8
+            } else {
+                (1 << self.bits) - 8
+            };
             if cluster >= end {
                 return sectors;
             }
@@ -149,18 +163,27 @@ impl<'a> Checker<'a> {
         }
         if let Some(last) = entries.iter().position(|entry| entry[0] == 0) {
             let rest = &entries[last..];
-            assert!(rest.iter().all(|entry| entry[0] == 0), "{path}: entries after the end");
+            assert!(
+                rest.iter().all(|entry| entry[0] == 0),
+                "{path}: entries after the end"
+            );
             entries.truncate(last);
         }
         for entry in entries {
             if entry[0] == 0xe5 {
-                assert!(self.after_cut || long.is_empty(), "{path}: a long name is left over");
+                assert!(
+                    self.after_cut || long.is_empty(),
+                    "{path}: a long name is left over"
+                );
                 long.clear();
                 continue;
             }
             if entry[11] == 0x0f {
                 let units = [1..11, 14..26, 28..32].map(|range| {
-                    entry[range].chunks(2).map(|unit| number(unit, 0, 2) as u16).collect::<Vec<_>>()
+                    entry[range]
+                        .chunks(2)
+                        .map(|unit| number(unit, 0, 2) as u16)
+                        .collect::<Vec<_>>()
                 });
                 if entry[0] & 0x40 != 0 {
                     assert!(self.after_cut || long.is_empty());
@@ -174,7 +197,10 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let short = entry[..11].to_vec();
-            assert!(shorts.insert(short.clone()), "{path}: {short:?} is there twice");
+            assert!(
+                shorts.insert(short.clone()),
+                "{path}: {short:?} is there twice"
+            );
             let cluster = number(&entry, 26, 2) | number(&entry, 20, 2) << 16;
             let attributes = entry[11];
             if entry[0] == b'.' {
@@ -185,16 +211,25 @@ impl<'a> Checker<'a> {
             let name = match long_name(&long, &short) {
                 Some(name) => name,
                 None => {
-                    assert!(self.after_cut || long.is_empty(), "{path}: a wrong long name");
+                    assert!(
+                        self.after_cut || long.is_empty(),
+                        "{path}: a wrong long name"
+                    );
                     short_name(&entry)
                 }
             };
             long.clear();
             let path = format!("{path}/{name}");
             let node = self.node(&path, attributes, cluster, number(&entry, 28, 4), this);
-            assert!(self.nodes.insert(path.clone(), node).is_none(), "{path} is there twice");
+            assert!(
+                self.nodes.insert(path.clone(), node).is_none(),
+                "{path} is there twice"
+            );
         }
-        assert!(self.after_cut || long.is_empty(), "{path}: a long name at the end");
+        assert!(
+            self.after_cut || long.is_empty(),
+            "{path}: a long name at the end"
+        );
     }
 
     fn node(&mut self, path: &str, attributes: u8, first: u64, size: u64, parent: u64) -> Node {
@@ -207,8 +242,14 @@ impl<'a> Checker<'a> {
         if size > 0 {
             let sectors = self.chain(first, path);
             let clusters = sectors.len() as u64 / self.per_cluster;
-            assert_eq!(clusters, size.div_ceil(self.per_cluster * BLOCK as u64), "{path}");
-            sectors.iter().for_each(|&sector| data.extend(self.sector(sector)));
+            assert_eq!(
+                clusters,
+                size.div_ceil(self.per_cluster * BLOCK as u64),
+                "{path}"
+            );
+            sectors
+                .iter()
+                .for_each(|&sector| data.extend(self.sector(sector)));
         } else {
             assert_eq!(first, 0, "{path} is empty and has a cluster");
         }
@@ -230,16 +271,26 @@ fn long_name(parts: &[(u8, u8, Vec<u16>)], short: &[u8]) -> Option<String> {
         }
         name.splice(0..0, units.iter().copied());
     }
-    let end = name.iter().position(|&unit| unit == 0).unwrap_or(name.len());
+    let end = name
+        .iter()
+        .position(|&unit| unit == 0)
+        .unwrap_or(name.len());
     (!parts.is_empty()).then(|| String::from_utf16(&name[..end]).unwrap())
 }
 
 fn short_name(entry: &[u8]) -> String {
     let part = |bytes: &[u8], lower: bool| {
-        let text = String::from_utf8(bytes.to_vec()).unwrap().trim_end().to_owned();
+        let text = String::from_utf8(bytes.to_vec())
+            .unwrap()
+            .trim_end()
+            .to_owned();
         if lower { text.to_lowercase() } else { text }
     };
     let body = part(&entry[..8], entry[12] & 8 != 0);
     let extension = part(&entry[8..11], entry[12] & 16 != 0);
-    if extension.is_empty() { body } else { format!("{body}.{extension}") }
+    if extension.is_empty() {
+        body
+    } else {
+        format!("{body}.{extension}")
+    }
 }

@@ -2,7 +2,11 @@
 
 //! A disk in memory for the tests.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test uses a part of it"
+)]
 
 pub(crate) mod checker;
 
