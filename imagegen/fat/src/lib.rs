@@ -8,9 +8,13 @@
 //! as fwup does. Everything on a volume is checked before use: a damaged or malicious one
 //! leads to an error, in time and memory that its size bounds.
 //!
-//! The crates `fatfs`, `fat32` and `hadris-fat` were no alternative: none sets all attributes and
-//! labels, and none allocates clusters, numbers short names and fills boot sectors as fwup's FatFs
-//! does. Images are compared with fwup's byte for byte, so the writer is our own.
+//! A file's last sector is padded with zeroes, however the data was cut into chunks; fwup may pad
+//! it with earlier data of the file if its own chunks did not end at sectors.
+//!
+//! Images are compared with fwup's byte for byte, so the writer is our own: the crate `fatfs` 0.3
+//! cannot set attributes or labels, and `fat32` 0.2 has only one of the three widths. `hadris-fat`
+//! has both, but fills boot sectors and chooses clusters and short names in its own way instead of
+//! that of FatFs, which is in fwup.
 
 #![forbid(unsafe_code)]
 

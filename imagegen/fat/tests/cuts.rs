@@ -29,6 +29,10 @@ fn volume(blocks: u64) -> Disk {
     let at = Start::from_blocks(0).unwrap();
     let mut session = Session::new(Timestamp::FWUP);
     session.make_file_system(&mut disk, at, blocks).unwrap();
+    // Free clusters are not empty.
+    write(&mut session, &mut disk, "deleted", &[b'!'; 100_000]);
+    session.remove(&mut disk, at, "deleted").unwrap();
+    session.unmount();
     for (path, length) in FILES {
         write(&mut session, &mut disk, path, &pattern(length));
     }

@@ -3,6 +3,9 @@
 //! The images of `scenarios/fwup.conf`, compared with those that fwup 1.16.0 made from the same
 //! file: `scenarios/sha256.txt` has the SHA-256 of the number (64 bits, little-endian) and the
 //! contents of each block that is not zero.
+//!
+//! `FAT_SCENARIOS` names another folder with these two files, and `FAT_SCENARIO_IMAGES` a folder for
+//! the images that differ.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 

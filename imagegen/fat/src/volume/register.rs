@@ -16,8 +16,8 @@ const MOST_NUMBERS: u32 = 99;
 impl Volume<'_> {
     /// Adds a name with the fields of `entry`, and returns the place of its short entry.
     ///
-    /// The table is on the disk before the entry, so that a cut leaves at most clusters that no
-    /// file uses.
+    /// The short entry stays in the window, so that [`Volume::sync`] puts the table on the disk
+    /// before it, and a cut leaves at most clusters that no file uses.
     ///
     /// # Errors
     ///
@@ -37,7 +37,6 @@ impl Volume<'_> {
             false => 0,
         };
         let mut at = self.free_entries(directory, u32::from(long_count) + 1)?;
-        self.flush_table()?;
         for number in (1..=long_count).rev() {
             let part = long_entry::encode(&name.long, number, checksum(&short));
             self.set_entry(at, &part)?;
