@@ -37,6 +37,8 @@ fn volume(blocks: u64) -> Disk {
         write(&mut session, &mut disk, path, &pattern(length));
     }
     session.make_directory(&mut disk, at, "dir").unwrap();
+    // The directory continues in clusters whose entries are in another sector of the table.
+    write(&mut session, &mut disk, "large", &pattern(200_000));
     write(
         &mut session,
         &mut disk,
