@@ -36,7 +36,7 @@ const QEMU: Program = Program {
 };
 
 /// The tests have these judge what the project writes, and make fixtures with them.
-const JUDGES: [Program; 6] = [
+const JUDGES: [Program; 8] = [
     Program {
         name: "dtc",
         package: "device-tree-compiler",
