@@ -63,6 +63,16 @@ const JUDGES: &[Program] = &[
         brew: None,
     },
     Program {
+        name: "mkfs.fat",
+        package: "dosfstools",
+        brew: Some("dosfstools"),
+    },
+    Program {
+        name: "mdir",
+        package: "mtools",
+        brew: Some("mtools"),
+    },
+    Program {
         name: "unzip",
         package: "unzip",
         brew: Some("unzip"),
