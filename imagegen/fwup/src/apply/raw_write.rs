@@ -9,6 +9,7 @@ use little_loader_core::units::BLOCK_SIZE;
 use super::error::{ApplyError, ResourceDataError};
 use super::execution::Execution;
 use super::hashing::Hashing;
+use super::raw_target::RawTarget;
 use crate::archive::read::Archive;
 use crate::destination::storage::Storage;
 use crate::firmware::model::{Firmware, Handler};
@@ -28,7 +29,7 @@ impl<S: Storage> Execution<'_, '_, S> {
         archive: &mut Archive<R>,
         firmware: &Firmware,
         handler: &Handler,
-        offset: u64,
+        mut target: RawTarget<'_>,
     ) -> Result<(), ApplyError> {
         let name = || handler.resource.clone();
         let resource = firmware
@@ -42,6 +43,7 @@ impl<S: Storage> Execution<'_, '_, S> {
         let mut last: Option<u64> = None;
         let mut spare = Vec::new();
         let mut read = 0;
+        let offset = target.start();
         let mut position = offset;
         for (number, length) in resource.length.iter().enumerate() {
             let end = position
@@ -62,8 +64,8 @@ impl<S: Storage> Execution<'_, '_, S> {
                 }
                 hashing.add(piece);
                 if let Some(at) = last.replace(position) {
-                    let piece = hashing.hashed();
-                    self.device.write(at, &piece)?;
+                    let mut piece = hashing.hashed();
+                    target.write(self.device, at, &mut piece)?;
                     self.report(piece.len() as u64);
                     spare = piece;
                 }
@@ -86,24 +88,28 @@ impl<S: Storage> Execution<'_, '_, S> {
             }
             .into());
         }
-        if let Some((at, piece)) = last {
-            self.device.write(at, &piece)?;
+        if let Some((at, mut piece)) = last {
+            target.write(self.device, at, &mut piece)?;
             self.report(piece.len() as u64);
         }
-        self.end_of_resource(offset, position, resource.length.len().is_multiple_of(2))
+        self.end_of_resource(target, position, resource.length.len().is_multiple_of(2))
     }
 
     /// Pads the last block with zeroes. After a trailing hole the last block is written, so that an
     /// image extends that far.
-    fn end_of_resource(&mut self, start: u64, end: u64, is_hole: bool) -> Result<(), ApplyError> {
-        let zeroes = [0; BLOCK_SIZE as usize];
+    fn end_of_resource(
+        &mut self,
+        mut target: RawTarget<'_>,
+        end: u64,
+        is_hole: bool,
+    ) -> Result<(), ApplyError> {
+        let mut zeroes = [0; BLOCK_SIZE as usize];
+        let start = target.start();
         if is_hole && end > start {
             let length = BLOCK_SIZE.min(end - start);
-            self.device
-                .write(end - length, &zeroes[..length as usize])?;
+            target.write(self.device, end - length, &mut zeroes[..length as usize])?;
         }
-        let rest = (end - start).next_multiple_of(BLOCK_SIZE) - (end - start);
-        self.device.write(end, &zeroes[..rest as usize])?;
+        target.finish(self.device, end)?;
         Ok(())
     }
 
