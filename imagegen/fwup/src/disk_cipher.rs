@@ -131,7 +131,7 @@ impl DiskCipher {
     /// Encrypts consecutive blocks in place. `first` is the number of the first one, counted from
     /// the start of the partition.
     pub fn encrypt(&self, first: u64, blocks: &mut [[u8; CIPHER_BLOCK]]) {
-        let numbered = (first..).zip(blocks);
+        let numbered = numbered(first, blocks);
         match &self.0 {
             Key::CbcPlain(key) => {
                 let aes = Aes256::new(Array::cast_from_core(key));
@@ -151,7 +151,7 @@ impl DiskCipher {
 
     /// Decrypts consecutive blocks in place, the inverse of [`encrypt`](Self::encrypt).
     pub fn decrypt(&self, first: u64, blocks: &mut [[u8; CIPHER_BLOCK]]) {
-        let numbered = (first..).zip(blocks);
+        let numbered = numbered(first, blocks);
         match &self.0 {
             Key::CbcPlain(key) => {
                 let aes = Aes256::new(Array::cast_from_core(key));
@@ -168,6 +168,14 @@ impl DiskCipher {
             }
         }
     }
+}
+
+fn numbered(
+    first: u64,
+    blocks: &mut [[u8; CIPHER_BLOCK]],
+) -> impl Iterator<Item = (u64, &mut [u8; CIPHER_BLOCK])> {
+    let counted = (0_u64..).zip(blocks);
+    counted.map(move |(count, block)| (first.wrapping_add(count), block))
 }
 
 /// Returns the initialisation vector that dm-crypt calls `plain`.
@@ -260,7 +268,10 @@ mod tests {
         for texts in [
             &[&*format!("cipher=aes-cbc-plain,secret={CBC}")][..],
             &[&format!("secret={CBC}"), "cipher=aes-cbc-plain"],
-            &["cipher=aes-cbc-plain", &format!("secret={}", CBC.to_uppercase())],
+            &[
+                "cipher=aes-cbc-plain",
+                &format!("secret={}", CBC.to_uppercase()),
+            ],
             // The deprecated form in base64.
             &[
                 "cipher=aes-cbc-plain",

@@ -107,11 +107,7 @@ impl Encryption<'_> {
     }
 
     /// Encrypts and writes the open block, if there is one.
-    fn close<S: Storage>(
-        &mut self,
-        device: &mut Device<S>,
-        first: u64,
-    ) -> Result<(), DeviceError> {
+    fn close<S: Storage>(&mut self, device: &mut Device<S>, first: u64) -> Result<(), DeviceError> {
         if let Some(at) = self.open.take() {
             let mut block = std::mem::replace(&mut self.block, [0; CIPHER_BLOCK]);
             let number = (at - first) / BLOCK_SIZE;

@@ -180,8 +180,11 @@ fn create(options: &Options, keys: &Keys) -> anyhow::Result<()> {
 }
 
 fn input_path(options: &Options) -> anyhow::Result<&str> {
+    // As in fwup, only -a reads stdin without being told to.
+    let default = matches!(options.operation, Some(Operation::Apply)).then_some("-");
     options
         .input_path()
+        .or(default)
         .context("specify the archive: -i FILE, or -i - for stdin")
 }
 

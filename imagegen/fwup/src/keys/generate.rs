@@ -121,10 +121,7 @@ mod tests {
         assert_eq!(fs::read(&pair.private).unwrap(), before);
         // Every pair is new.
         let other = folder.path().join("other").display().to_string();
-        assert_ne!(
-            fs::read(generate(&other).unwrap().private).unwrap(),
-            before
-        );
+        assert_ne!(fs::read(generate(&other).unwrap().private).unwrap(), before);
         let missing = folder.path().join("missing/key").display().to_string();
         assert!(matches!(
             generate(&missing),
