@@ -258,7 +258,7 @@ mod tests {
         );
         assert_eq!(
             hex::encode(&blocks[0][480..]),
-            "c4f36ffda9fcea70b9c6e693e148c151c4f36ffda9fcea70b9c6e693e148c151"
+            "773dad38014bd2092fa755c824bb5e54c4f36ffda9fcea70b9c6e693e148c151"
         );
     }
 

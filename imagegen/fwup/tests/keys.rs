@@ -248,8 +248,11 @@ fn new_keys_are_saved_and_never_overwritten() {
     let private = PrivateKey::read(&source("folder/new.priv")).unwrap();
     let public = PublicKey::read(&source("folder/new.pub")).unwrap();
     assert_eq!(private.public(), *public.bytes());
-    let framed = workspace.done("-g -F -o other");
-    assert!(framed[4..].starts_with("OK\0\0New keys"), "{framed:?}");
+    let framed = workspace.command("-g -F -o other").output().unwrap();
+    assert!(
+        framed.stdout[4..].starts_with(b"OK\0\0New keys"),
+        "{framed:?}"
+    );
 }
 
 #[test]
