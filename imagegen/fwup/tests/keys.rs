@@ -20,6 +20,9 @@ use fwup::keys::{KeySource, PrivateKey, PublicKey, decode};
 /// Exit status, stdout and stderr.
 type Outcome = (Option<i32>, String, String);
 
+/// Names and data of entries.
+type Entries<'a> = &'a [(&'a str, &'a [u8])];
+
 const GOOD: &str = "Valid archive with a good signature\n";
 
 /// A temporary folder with the files of the fixture.
@@ -90,7 +93,7 @@ impl Workspace {
     }
 
     /// Writes an archive with these entries.
-    fn archive(&self, name: &str, entries: &[(&str, &[u8])]) {
+    fn archive(&self, name: &str, entries: Entries<'_>) {
         let mut writer = Writer::new(Vec::new(), Level::default());
         for (entry, data) in entries {
             writer
@@ -422,7 +425,7 @@ fn hostile_archives_are_refused() {
     let name = "meta.conf.ed25519";
     let long = [signature, b"x"].concat();
     let not_signed = "the archive is not signed, expected ";
-    let cases: [(&[(&str, &[u8])], &str, &str); 6] = [
+    let cases: [(Entries<'_>, &str, &str); 6] = [
         (
             &[(name, &signature[1..]), ("meta.conf", meta_conf)],
             "meta.conf.ed25519 has 63 bytes, expected 64",
