@@ -11,7 +11,9 @@ use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::read::Archive;
 use fwup::archive::write::{Level, Writer};
 use fwup::destination::{Device, Storage};
+use fwup::disk_cipher::DiskCipher;
 use fwup::firmware::model::Firmware;
+use fwup::keys::{PrivateKey, PublicKey, decode};
 use fwup::language::{Definitions, configuration, meta_conf, to_meta_conf};
 
 /// The size of the disk in bytes.
@@ -43,6 +45,33 @@ pub(crate) fn archive(bytes: &[u8]) {
         while let Ok(Some(_)) = archive.entries.next_entry() {
             let _ = archive.entries.read_all(1 << 20);
         }
+    }
+}
+
+/// Reads bytes as the files of both keys of a pair, and as the options of a cipher: fails, or the
+/// keys and the cipher work.
+pub(crate) fn key_files(bytes: &[u8]) {
+    let private = decode(bytes).map(|key| PrivateKey::from_bytes(&key));
+    let public = decode(bytes).map(|key| PublicKey::new(*key, "fuzz".to_owned()));
+    // The two lengths differ.
+    assert!(private.is_none() || public.is_none());
+    if let Some(private) = private {
+        let public = PublicKey::new(private.public(), "fuzz".to_owned());
+        let signature = private.sign(bytes);
+        assert!(public.verifies(bytes, &signature));
+        assert!(!public.verifies(&bytes[1..], &signature));
+    }
+    if let Some(public) = public {
+        assert!(!public.verifies(bytes, &[0; 64]));
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let options: Vec<_> = text.split(' ').collect();
+    if let Ok(Some(cipher)) = DiskCipher::parse(&options) {
+        let mut blocks = [[0; 512]];
+        cipher.encrypt(u64::MAX, &mut blocks);
+        assert_ne!(blocks, [[0; 512]]);
+        cipher.decrypt(u64::MAX, &mut blocks);
+        assert_eq!(blocks, [[0; 512]]);
     }
 }
 

@@ -232,6 +232,7 @@ fn quiet(destination: &Path) -> ApplyCommand<'_> {
     ApplyCommand {
         destination,
         task: "complete",
+        public_keys: &[],
         mode: ProgressMode::Quiet,
         low: 0,
         high: 100,

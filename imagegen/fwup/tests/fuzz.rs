@@ -159,6 +159,24 @@ fn no_archive_causes_a_panic() {
 }
 
 #[test]
+fn no_key_file_causes_a_panic() {
+    let mut seeds = vec![
+        fixture("07-keys", "fwup-key.pub"),
+        fixture("07-keys", "fwup-key.priv"),
+    ];
+    seeds.push((0..64).collect());
+    seeds.push((0..32).collect());
+    let secret = "0123456789abcdef".repeat(4);
+    for options in [
+        format!("cipher=aes-cbc-plain,secret={secret}"),
+        format!("cipher=aes-xts-plain64 secret={secret}{secret}"),
+    ] {
+        seeds.push(options.into_bytes());
+    }
+    fuzz(seeds, bodies::key_files);
+}
+
+#[test]
 fn no_task_causes_a_panic_or_changes_the_size_of_a_disk() {
     fuzz(meta_confs(), bodies::apply_tasks);
 }

@@ -182,7 +182,7 @@ fn errors_are_frames() {
         ("-F -n -q", "pick either -n or -q, but not both."),
         (
             "-F",
-            "specify one of -a, -c, -l, -m or -V; -h lists all options",
+            "specify one of -a, -c, -g, -l, -m, -S or -V; -h lists all options",
         ),
         ("-F --nonsense", "unknown or invalid options; -h lists them"),
         ("-F -m -i out.fw more", "unexpected parameter: more"),

@@ -300,12 +300,12 @@ fn the_command_line_is_that_of_fwup() {
             "fwup: byte 0 of the archive: found 0x6e4f2023, expected an entry of a ZIP archive\n",
         ),
         (
-            "fwup -g",
-            "fwup: a signature (-S, -g) is not supported yet\n",
+            "fwup -S -i fwup.conf -o x.fw",
+            "fwup: specify the private key: -s FILE, or --private-key KEY\n",
         ),
         (
             "fwup -c -s key -o x.fw",
-            "fwup: a signature (-p, -s) is not supported yet\n",
+            "fwup: Error opening private key file 'key': No such file or directory (os error 2)\n",
         ),
     ] {
         let step = workshop.run(line);

@@ -57,7 +57,22 @@ pub fn apply_with(
     options: &DestinationOptions,
     observer: &mut dyn Observer,
 ) -> Result<Applied, ApplyFileError> {
-    let mut input = FirmwareArchive::read(input, definitions)?;
+    let input = FirmwareArchive::read(input, definitions)?;
+    apply_opened(input, destination, task, options, observer)
+}
+
+/// Applies an archive like [`apply_with`], after its start was read.
+///
+/// # Errors
+///
+/// When the destination cannot be opened, or the task fails.
+pub fn apply_opened<R: Read>(
+    mut input: FirmwareArchive<R>,
+    destination: &Path,
+    task: &str,
+    options: &DestinationOptions,
+    observer: &mut dyn Observer,
+) -> Result<Applied, ApplyFileError> {
     input.firmware.is_unsafe = options.is_unsafe;
     let is_new = !destination.exists();
     let mut device = options.open(destination, |message| observer.info(message))?;

@@ -9,6 +9,7 @@ use super::boot_records::BootRecord;
 use super::error::{ApplyError, ResourceDataError};
 use super::hashing::Hashing;
 use super::observer::Observer;
+use super::raw_target::RawTarget;
 use super::requirement;
 use super::steps::{Steps, records};
 use super::uboot_env::UbootEnv;
@@ -148,9 +149,10 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             let (handler, actions) = left.remove(place);
             for action in actions {
                 match action {
-                    Action::RawWrite { offset } => {
+                    Action::RawWrite { offset, cipher } => {
                         self.before_data()?;
-                        self.raw_write(archive, firmware, handler, *offset)?;
+                        let target = RawTarget::new(*offset, cipher.as_ref());
+                        self.raw_write(archive, firmware, handler, target)?;
                     }
                     action => self.action(action)?,
                 }

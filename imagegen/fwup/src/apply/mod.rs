@@ -13,12 +13,13 @@ mod error;
 mod execution;
 mod hashing;
 mod observer;
+mod raw_target;
 mod raw_write;
 mod requirement;
 mod steps;
 pub mod uboot_env;
 
-pub use archive_file::{ApplyFileError, apply_to, apply_with};
+pub use archive_file::{ApplyFileError, apply_opened, apply_to, apply_with};
 pub use error::{ApplyError, ResourceDataError};
 pub use execution::{Applied, apply};
 pub use hashing::HashingError;

@@ -10,6 +10,7 @@ use little_loader_core::units::BLOCK_SIZE;
 use super::error::{ApplyError, ResourceDataError};
 use super::execution::Execution;
 use super::hashing::Hashing;
+use super::raw_target::RawTarget;
 use crate::archive::read::Archive;
 use crate::destination::aligned::AlignedBytes;
 use crate::destination::storage::Storage;
@@ -30,7 +31,7 @@ impl<S: Storage> Execution<'_, '_, S> {
         archive: &mut Archive<R>,
         firmware: &Firmware,
         handler: &Handler,
-        offset: u64,
+        mut target: RawTarget<'_>,
     ) -> Result<(), ApplyError> {
         let name = || handler.resource.clone();
         let resource = firmware
@@ -63,6 +64,7 @@ impl<S: Storage> Execution<'_, '_, S> {
         let mut last: Option<u64> = None;
         let mut spare = AlignedBytes::default();
         let mut read = 0;
+        let offset = target.start();
         let mut position = offset;
         for (number, length) in resource.length.iter().enumerate() {
             let end = position
@@ -129,12 +131,17 @@ impl<S: Storage> Execution<'_, '_, S> {
 
     /// Pads the last block with zeroes. After a trailing hole the last block is written, so that an
     /// image extends that far.
-    fn end_of_resource(&mut self, start: u64, end: u64, is_hole: bool) -> Result<(), ApplyError> {
-        let zeroes = [0; BLOCK_SIZE as usize];
+    fn end_of_resource(
+        &mut self,
+        mut target: RawTarget<'_>,
+        end: u64,
+        is_hole: bool,
+    ) -> Result<(), ApplyError> {
+        let mut zeroes = [0; BLOCK_SIZE as usize];
+        let start = target.start();
         if is_hole && end > start {
             let length = BLOCK_SIZE.min(end - start);
-            self.device
-                .write(end - length, &zeroes[..length as usize])?;
+            target.write(self.device, end - length, &mut zeroes[..length as usize])?;
         }
         let rest = padding(start, end);
         self.device.write(end, &zeroes[..rest as usize])?;

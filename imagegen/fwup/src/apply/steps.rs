@@ -67,7 +67,7 @@ impl<'a> Steps<'a> {
         }
         for (action, length) in actions {
             match action {
-                Action::RawWrite { offset } => device.check_end(*offset, length)?,
+                Action::RawWrite { offset, .. } => device.check_end(*offset, length)?,
                 Action::RawMemset { offset, length, .. } if *length > 0 => {
                     device.check_end(*offset, *length)?;
                 }

@@ -4,13 +4,17 @@
 
 use std::io::Read;
 
+use super::authenticate::{AuthenticationError, authenticate};
 use super::identity::Identity;
 use super::read::{Archive, ArchiveError};
 use crate::firmware::model::Firmware;
+use crate::keys::{PublicKey, SIGNATURE};
 use crate::language::{self, Definitions, LanguageError, META_CONF_SIZE};
 
-/// The length of a signature in bytes.
-const SIGNATURE: usize = 64;
+/// The entry with everything except the resources' data.
+pub(super) const META_CONF: &str = "meta.conf";
+/// The entry with the signature of `meta.conf`.
+pub(super) const SIGNATURE_ENTRY: &str = "meta.conf.ed25519";
 
 /// Why a file is not a firmware archive.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,9 @@ pub enum OpenError {
     /// The signature has the wrong length.
     #[error("meta.conf.ed25519 has {0} bytes, expected 64")]
     Signature(usize),
+    /// The archive is not from a known key.
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
     /// `meta.conf` is invalid.
     #[error(transparent)]
     Language(#[from] LanguageError),
@@ -57,6 +64,21 @@ impl<R: Read> FirmwareArchive<R> {
     ///
     /// When it is not a firmware archive, or its `meta.conf` is invalid.
     pub fn read(input: R, definitions: &mut Definitions) -> Result<Self, OpenError> {
+        Self::authenticated(input, &[], definitions)
+    }
+
+    /// Reads the start of an archive like [`read`](Self::read), if one of the keys signed it.
+    /// Without keys, every archive is accepted. Nothing of `meta.conf` is used before its signature
+    /// is verified.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a firmware archive, no key signed it, or its `meta.conf` is invalid.
+    pub fn authenticated(
+        input: R,
+        keys: &[PublicKey],
+        definitions: &mut Definitions,
+    ) -> Result<Self, OpenError> {
         let mut archive = Archive::new(input);
         let next = |archive: &mut Archive<R>| -> Result<(String, Option<u32>), OpenError> {
             Ok(archive.next_entry()?.map_or_else(
@@ -66,13 +88,13 @@ impl<R: Read> FirmwareArchive<R> {
         };
         let (mut name, mut created) = next(&mut archive)?;
         let mut signature = None;
-        if name == "meta.conf.ed25519" {
+        if name == SIGNATURE_ENTRY {
             let bytes = archive.read_all(SIGNATURE + 1)?;
             let length = bytes.len();
             signature = Some(bytes.try_into().map_err(|_| OpenError::Signature(length))?);
             (name, created) = next(&mut archive)?;
         }
-        if name != "meta.conf" {
+        if name != META_CONF {
             return Err(OpenError::NoMetaConf {
                 found: format!("{name:?}"),
             });
@@ -81,6 +103,7 @@ impl<R: Read> FirmwareArchive<R> {
         if !META_CONF_SIZE.contains(&meta_conf.len()) {
             return Err(OpenError::Size(meta_conf.len()));
         }
+        authenticate(&meta_conf, signature.as_ref(), keys)?;
         let identity = Identity::of(&meta_conf);
         definitions.set("FWUP_META_UUID", &identity.uuid);
         definitions.set("FWUP_META_NICKNAME", &identity.nickname);

@@ -3,6 +3,7 @@
 //! Firmware files as ZIP archives. Entries are read and written strictly from front to back, so
 //! that an archive can be read from a pipe and written to one.
 
+pub mod authenticate;
 mod date;
 pub mod firmware_archive;
 mod header;
@@ -10,6 +11,7 @@ pub mod identity;
 pub mod metadata;
 mod name;
 pub mod read;
+pub mod sign;
 pub mod verify;
 pub mod write;
 mod zip;

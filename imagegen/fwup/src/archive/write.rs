@@ -15,7 +15,7 @@ use libdeflater::{CompressionLvl, Compressor};
 use super::date::{self, NO_DATE};
 use super::zip::{
     DEFLATED, DESCRIPTOR, DIRECTORY_END, DIRECTORY_END_64, DIRECTORY_ENTRY, DIRECTORY_LOCATOR_64,
-    IS_64, LOCAL_HEADER, SIZES_FOLLOW, TIME, ZIP64,
+    IS_64, LOCAL_HEADER, SIZES_FOLLOW, STORED, TIME, ZIP64,
 };
 
 /// The maximum number of bytes that are deflated at once, which is faster and compresses better.
@@ -66,6 +66,7 @@ struct NewEntry<'a> {
     /// Seconds since 1970.
     time: Option<u32>,
     size: u64,
+    is_deflated: bool,
 }
 
 impl<W: Write> Writer<W> {
@@ -95,7 +96,12 @@ impl<W: Write> Writer<W> {
         size: u64,
         data: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let entry = NewEntry { name, time, size };
+        let entry = NewEntry {
+            name,
+            time,
+            size,
+            is_deflated: true,
+        };
         let start = self.offset;
         let header = entry.header();
         self.put(&header)?;
@@ -119,9 +125,37 @@ impl<W: Write> Writer<W> {
             })?;
             encoder.finish()?;
         }
-        let (crc, packed) = (crc.finalize(), self.offset - before);
-        let descriptor = entry.descriptor(crc, packed);
-        self.put(&descriptor)?;
+        Ok(self.end_entry(entry, crc.finalize(), self.offset - before, start)?)
+    }
+
+    /// Adds an entry that is not compressed and has no time.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written.
+    pub fn stored(&mut self, name: &str, data: &[u8]) -> io::Result<()> {
+        let size = data.len() as u64;
+        let entry = NewEntry {
+            name,
+            time: None,
+            size,
+            is_deflated: false,
+        };
+        let start = self.offset;
+        self.put(&entry.header())?;
+        self.put(data)?;
+        self.end_entry(entry, crc32fast::hash(data), size, start)
+    }
+
+    /// Ends an entry that starts at the offset `start` and has `packed` bytes of data.
+    fn end_entry(
+        &mut self,
+        entry: NewEntry<'_>,
+        crc: u32,
+        packed: u64,
+        start: u64,
+    ) -> io::Result<()> {
+        self.put(&entry.descriptor(crc, packed))?;
         entry.list(crc, packed, start, &mut self.directory);
         self.entries += 1;
         Ok(())
@@ -215,7 +249,8 @@ impl NewEntry<'_> {
     fn common(&self, out: &mut Vec<u8>) {
         out.extend(self.version().to_le_bytes());
         out.extend(SIZES_FOLLOW.to_le_bytes());
-        out.extend(DEFLATED.to_le_bytes());
+        let method = if self.is_deflated { DEFLATED } else { STORED };
+        out.extend(method.to_le_bytes());
         let (time, date) = self.time.map_or((0, NO_DATE), date::to_dos);
         out.extend(time.to_le_bytes());
         out.extend(date.to_le_bytes());
@@ -235,13 +270,15 @@ impl NewEntry<'_> {
 
     fn header(&self) -> Vec<u8> {
         let mut extra = self.time_extra();
-        let mut sizes = [0, narrow(self.size)];
+        // Stored data has no end mark, so that its size must be known before it.
+        let packed = if self.is_deflated { 0 } else { self.size };
+        let mut sizes = [narrow(packed), narrow(self.size)];
         if self.is_64() {
             sizes = [IS_64; 2];
             extra.extend(ZIP64.to_le_bytes());
             extra.extend(16_u16.to_le_bytes());
             extra.extend(self.size.to_le_bytes());
-            extra.extend([0; 8]);
+            extra.extend(packed.to_le_bytes());
         }
         let mut out = LOCAL_HEADER.to_le_bytes().to_vec();
         self.common(&mut out);
@@ -365,6 +402,7 @@ mod tests {
             name: "large",
             time: None,
             size: 5 << 30,
+            is_deflated: true,
         };
         let header = entry.header();
         assert_eq!(header[4..6], VERSION_64.to_le_bytes());

@@ -5,8 +5,10 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::report::{ProgressMode, Reporter};
-use crate::apply::{Observer, apply_with};
+use crate::apply::{Observer, apply_opened};
+use crate::archive::firmware_archive::FirmwareArchive;
 use crate::destination::DestinationOptions;
+use crate::keys::PublicKey;
 use crate::language::Definitions;
 
 /// The default file for the reboot parameter, the same as fwup's.
@@ -19,6 +21,8 @@ pub struct ApplyCommand<'a> {
     pub destination: &'a Path,
     /// `-t`
     pub task: &'a str,
+    /// `-p`: the archive must be signed by one of these keys, if there are any.
+    pub public_keys: &'a [PublicKey],
     /// `-q`, `-n` or `-F`; otherwise a progress bar.
     pub mode: ProgressMode,
     /// `--progress-low`, in percent.
@@ -54,14 +58,16 @@ impl ApplyCommand<'_> {
                 .unwrap_or_else(|| Path::new(REBOOT_PARAMETER)),
             is_written: false,
         };
-        let result = apply_with(
-            input,
-            self.destination,
-            self.task,
-            definitions,
-            &self.options,
-            &mut watcher,
-        );
+        let opened = FirmwareArchive::authenticated(input, self.public_keys, definitions);
+        let result = opened.map_err(Into::into).and_then(|input| {
+            apply_opened(
+                input,
+                self.destination,
+                self.task,
+                &self.options,
+                &mut watcher,
+            )
+        });
         // Output errors are ignored: the reader may have gone.
         match result {
             Ok(applied) => {

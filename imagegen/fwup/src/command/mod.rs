@@ -9,6 +9,7 @@ mod amount;
 mod apply;
 mod cards;
 mod frames;
+mod keys;
 mod options;
 mod report;
 mod run;

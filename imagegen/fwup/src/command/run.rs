@@ -9,14 +9,16 @@ use std::process::ExitCode;
 use super::apply::ApplyCommand;
 use super::cards;
 use super::frames::{FrameReader, handshake};
+use super::keys::{self, Keys};
 use super::options::{Operation, Options, OptionsError};
 use super::report::{ProgressMode, Reporter};
 use super::stdout::print;
+use crate::apply::Observer;
 use crate::archive::firmware_archive::FirmwareArchive;
 use crate::archive::identity::Identity;
 use crate::archive::write::Level;
 use crate::archive::{metadata, verify};
-use crate::create::{PackError, has_holes, pack};
+use crate::create::{PackError, Packing, has_holes, pack};
 use crate::language::{Definitions, FWUP_VERSION, quoted};
 use anyhow::{Context, anyhow, bail};
 
@@ -60,53 +62,71 @@ fn fail(options: &Options, error: &anyhow::Error) {
         eprintln!("fwup: {error:#}");
         return;
     }
-    // Only applying shows a bar, and it reports its errors itself.
-    let mode = match options.mode() {
+    Reporter::new(stdout().lock(), mode_without_bar(options), 0, 100).error(&format!("{error:#}"));
+}
+
+/// Reports something that does not prevent the command.
+fn warn(options: &Options, warning: &str) {
+    if options.output.as_deref() == Some("-") {
+        eprintln!("fwup: {warning}");
+        return;
+    }
+    Reporter::new(stdout().lock(), mode_without_bar(options), 0, 100).info(warning);
+}
+
+/// Returns the form of messages outside of applying, which shows the only bar and reports its
+/// errors itself.
+fn mode_without_bar(options: &Options) -> ProgressMode {
+    match options.mode() {
         ProgressMode::Normal => ProgressMode::Quiet,
         mode => mode,
-    };
-    Reporter::new(stdout().lock(), mode, 0, 100).error(&format!("{error:#}"));
+    }
 }
 
 /// Runs the command and returns the exit status.
 fn execute(options: &Options) -> anyhow::Result<u8> {
+    let keys = Keys::read(options)?;
+    keys.warnings
+        .iter()
+        .for_each(|warning| warn(options, warning));
     let done = match options.operation {
         Some(Operation::Version) => Ok(print(format!("{FWUP_VERSION}\n"))?),
         Some(Operation::Help) => Ok(print(HELP)?),
         Some(Operation::Detect) => detect(options),
         Some(Operation::ShowDetected) => show_detected(options),
-        _ if !options.public_keys.is_empty() || options.private_key.is_some() => {
-            bail!("a signature (-p, -s) is not supported yet")
-        }
-        Some(Operation::Sign | Operation::GenerateKeys) => {
-            bail!("a signature (-S, -g) is not supported yet")
-        }
         _ if options.unexpected().is_some() => {
             let unexpected = options.unexpected().unwrap_or_default();
             bail!("unexpected parameter: {unexpected}")
         }
-        Some(Operation::Create) => create(options),
+        Some(Operation::Create) => create(options, &keys),
+        Some(Operation::GenerateKeys) => print_result(options, &keys::generate_keys(options)?),
+        Some(Operation::Sign) => {
+            keys::sign_archive(options, open_input(options)?, keys.private.as_ref())
+        }
         Some(Operation::List) => {
-            let archive = open(options)?;
+            let archive = open(options, &keys)?;
             let lines: Vec<_> = metadata::tasks(&archive)
                 .iter()
                 .map(|name| format!("{name}\n"))
                 .collect();
             print_result(options, &lines.concat())
         }
-        Some(Operation::Metadata) => print_metadata(options),
+        Some(Operation::Metadata) => print_metadata(options, &keys),
         Some(Operation::Verify) => {
-            let mut archive = open(options)?;
+            let mut archive = open(options, &keys)?;
             verify::verify(&mut archive)?;
             let kind = match archive.signature {
-                Some(_) => "Valid archive with a signature that was not checked\n",
+                Some(_) if !keys.public.is_empty() => "Valid archive with a good signature\n",
+                Some(_) => {
+                    "Valid archive with a signature that was not checked; -p FILE checks it\n"
+                }
                 None => "Valid archive without a signature\n",
             };
             print_result(options, kind)
         }
         Some(Operation::SparseCheck) => sparse_check(options),
-        Some(Operation::Apply) => return apply(options),
-        None => bail!("specify one of -a, -c, -l, -m or -V; -h lists all options"),
+        Some(Operation::Apply) => return apply(options, &keys),
+        None => bail!("specify one of -a, -c, -g, -l, -m, -S or -V; -h lists all options"),
     };
     done.map(|()| 0)
 }
@@ -120,18 +140,21 @@ fn print_result(options: &Options, text: &str) -> anyhow::Result<()> {
     Ok(print(text)?)
 }
 
-fn create(options: &Options) -> anyhow::Result<()> {
+fn create(options: &Options, keys: &Keys) -> anyhow::Result<()> {
     let output = options
         .output
         .as_deref()
         .context("specify the archive to make: -o FILE, or -o - for stdout")?;
-    let level = options.level.and_then(Level::new).unwrap_or_default();
+    let packing = Packing {
+        level: options.level.and_then(Level::new).unwrap_or_default(),
+        key: keys.private.as_ref(),
+    };
     let definitions = &mut Definitions::of_process();
     let configuration = Path::new(&options.configuration);
     let packed = pack(
         configuration,
         Path::new(output),
-        level,
+        packing,
         definitions,
         |_, _| {},
     );
@@ -157,8 +180,11 @@ fn create(options: &Options) -> anyhow::Result<()> {
 }
 
 fn input_path(options: &Options) -> anyhow::Result<&str> {
+    // As in fwup, only -a reads stdin without being told to.
+    let default = matches!(options.operation, Some(Operation::Apply)).then_some("-");
     options
         .input_path()
+        .or(default)
         .context("specify the archive: -i FILE, or -i - for stdin")
 }
 
@@ -175,16 +201,17 @@ fn open_input(options: &Options) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
-fn open(options: &Options) -> anyhow::Result<FirmwareArchive<Box<dyn Read>>> {
+fn open(options: &Options, keys: &Keys) -> anyhow::Result<FirmwareArchive<Box<dyn Read>>> {
     let input = open_input(options)?;
-    Ok(FirmwareArchive::read(
+    Ok(FirmwareArchive::authenticated(
         input,
+        &keys.public,
         &mut Definitions::of_process(),
     )?)
 }
 
 /// Applies an archive, reports errors of the task, and returns the exit status.
-fn apply(options: &Options) -> anyhow::Result<u8> {
+fn apply(options: &Options, keys: &Keys) -> anyhow::Result<u8> {
     let task = options
         .task
         .as_deref()
@@ -194,6 +221,7 @@ fn apply(options: &Options) -> anyhow::Result<u8> {
     let command = ApplyCommand {
         destination: &destination,
         task,
+        public_keys: &keys.public,
         mode: options.mode(),
         low: options.progress_low,
         high: options.progress_high,
@@ -243,8 +271,8 @@ fn show_detected(options: &Options) -> anyhow::Result<()> {
     print_result(options, &format!("{}\n", card.path.display()))
 }
 
-fn print_metadata(options: &Options) -> anyhow::Result<()> {
-    let archive = open(options)?;
+fn print_metadata(options: &Options, keys: &Keys) -> anyhow::Result<()> {
+    let archive = open(options, keys)?;
     let mut text = String::new();
     for (name, value) in metadata::metadata(&archive) {
         match &options.metadata_key {

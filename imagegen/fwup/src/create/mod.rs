@@ -8,4 +8,4 @@ mod write_archive;
 
 pub use pack::{PackError, pack};
 pub use source::{SourceError, has_holes};
-pub use write_archive::{CreateError, Created, creation_date, write_archive};
+pub use write_archive::{CreateError, Created, Packing, creation_date, write_archive};

@@ -4,8 +4,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::source::SourceError;
-use super::write_archive::{CreateError, Created, creation_date, write_archive};
-use crate::archive::write::Level;
+use super::write_archive::{CreateError, Created, Packing, creation_date, write_archive};
 use crate::language::{self, Definitions, LanguageError};
 use crate::output::Output;
 
@@ -63,10 +62,10 @@ impl PackError {
 /// # Errors
 ///
 /// Every [`PackError`].
-pub fn pack(
+pub fn pack<'a>(
     configuration: &Path,
     archive: &Path,
-    level: Level,
+    packing: impl Into<Packing<'a>>,
     definitions: &mut Definitions,
     progress: impl FnMut(u64, u64),
 ) -> Result<Created, PackError> {
@@ -89,14 +88,14 @@ pub fn pack(
     })?;
     if archive == Path::new("-") {
         let out = io::stdout().lock();
-        return Ok(write_archive(&mut firmware, out, level, date, progress)?);
+        return Ok(write_archive(&mut firmware, out, packing, date, progress)?);
     }
     let unwritable = |source| PackError::Output {
         path: archive.to_string_lossy().into_owned(),
         source,
     };
     let mut output = Output::create(archive).map_err(unwritable)?;
-    let created = write_archive(&mut firmware, &mut output, level, date, progress)?;
+    let created = write_archive(&mut firmware, &mut output, packing, date, progress)?;
     output.finish().map_err(unwritable)?;
     Ok(created)
 }

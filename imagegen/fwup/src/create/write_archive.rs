@@ -9,8 +9,10 @@ use blake2::{Blake2b256, Digest};
 use super::source::{Source, SourceError};
 use crate::archive::entry_of;
 use crate::archive::identity::Identity;
+use crate::archive::sign::add_meta_conf;
 use crate::archive::write::{Level, Writer};
 use crate::firmware::model::Firmware;
+use crate::keys::PrivateKey;
 use crate::language::{Definitions, META_CONF_SIZE, to_meta_conf};
 
 /// Why no archive was made.
@@ -31,6 +33,21 @@ pub enum CreateError {
     /// The archive cannot be written.
     #[error("cannot write the archive")]
     Output(#[from] io::Error),
+}
+
+/// How to pack an archive. A [`Level`] is one without a signature.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packing<'a> {
+    /// The compression level.
+    pub level: Level,
+    /// The key that signs the archive.
+    pub key: Option<&'a PrivateKey>,
+}
+
+impl From<Level> for Packing<'_> {
+    fn from(level: Level) -> Self {
+        Self { level, key: None }
+    }
 }
 
 /// An archive that was made.
@@ -60,17 +77,17 @@ pub fn creation_date(definitions: &Definitions) -> Result<u32, CreateError> {
     }
 }
 
-/// Writes the archive of a configuration: `meta.conf`, then the resources in the order of their
+/// Writes the archive of a configuration: with a key the signature, `meta.conf`, then the resources in the order of their
 /// declaration. Adds the lengths and hashes of the resources to `firmware`. `progress` receives the
 /// number of bytes written and the total.
 ///
 /// # Errors
 ///
 /// Every [`CreateError`]. The resources are checked before anything is written.
-pub fn write_archive(
+pub fn write_archive<'a>(
     firmware: &mut Firmware,
     out: impl Write,
-    level: Level,
+    packing: impl Into<Packing<'a>>,
     date: u32,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Created, CreateError> {
@@ -92,10 +109,9 @@ pub fn write_archive(
     }
     let total = sources.iter().map(|(_, source)| source.data()).sum();
     let mut done = 0;
-    let mut writer = Writer::new(out, level);
-    writer.entry::<CreateError>("meta.conf", Some(date), meta_conf.len() as u64, |take| {
-        take(meta_conf.as_bytes())
-    })?;
+    let packing = packing.into();
+    let mut writer = Writer::new(out, packing.level);
+    add_meta_conf(&mut writer, meta_conf.as_bytes(), packing.key, date)?;
     for (name, source) in &sources {
         // No date, so that archives with the same contents are identical.
         writer.entry::<CreateError>(name, None, source.data(), |take| {

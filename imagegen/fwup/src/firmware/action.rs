@@ -6,6 +6,7 @@ use super::call::{Arguments, CallError};
 use super::env_section::{EnvSection, is_variable_name};
 use super::mbr::Mbr;
 use super::model::{Call, Firmware, Stage};
+use crate::disk_cipher::DiskCipher;
 
 /// Actions of the format that are not supported yet.
 const UNSUPPORTED: [&str; 16] = [
@@ -32,6 +33,7 @@ const UNSUPPORTED: [&str; 16] = [
 pub(crate) enum Action<'a> {
     RawWrite {
         offset: u64,
+        cipher: Option<DiskCipher>,
     },
     RawMemset {
         offset: u64,
@@ -73,18 +75,19 @@ impl<'a> Action<'a> {
                     section: within.to_owned(),
                 });
             }
-            ("raw_write", &[offset]) => read
-                .blocks("first", offset)?
-                .map(|offset| Self::RawWrite { offset }),
-            ("raw_write", arguments) => {
-                let mut options = arguments.iter().skip(1);
-                return Err(match options.find_map(|option| option.split_once('=')) {
-                    Some((option, _)) => {
-                        CallError::Unsupported(format!("raw_write with {option}="))
-                    }
-                    None => read.wrong_count("a block"),
-                });
+            ("raw_write", &[offset, ref options @ ..]) => {
+                let offset = read.blocks("first", offset)?;
+                match (stage, offset) {
+                    // The device may know the secret, and a later version more ciphers.
+                    (Stage::Create, _) if !options.is_empty() => None,
+                    (_, None) => None,
+                    (_, Some(offset)) => Some(Self::RawWrite {
+                        offset,
+                        cipher: DiskCipher::parse(options)?,
+                    }),
+                }
             }
+            ("raw_write", _) => return Err(read.wrong_count("a block")),
             ("raw_memset", &[offset, length, byte]) => {
                 let offset = read.blocks("first", offset)?;
                 let length = read.blocks("second", length)?;
@@ -193,7 +196,7 @@ mod tests {
             (
                 "raw_write",
                 &["8", "cipher=aes-cbc-plain", "secret=x"],
-                "'raw_write with cipher=' is not supported yet",
+                "'raw_write': aes-cbc-plain needs a secret of 32 bytes as 64 hexadecimal digits, found 1 characters, or not only digits",
             ),
             ("raw_wirte", &["8"], "'raw_wirte' is not an action"),
             (

@@ -8,6 +8,7 @@ use super::env_section::{EnvSection, EnvSectionError};
 use super::integer;
 use super::mbr::{Mbr, MbrError};
 use super::model::{Call, Firmware, Section, Stage};
+use crate::disk_cipher::DiskCipherError;
 
 /// The largest block number whose offset in bytes fits in 64 bits.
 pub(crate) const MOST_BLOCK: u64 = u64::MAX / BLOCK_SIZE;
@@ -71,6 +72,9 @@ pub enum CallError {
         /// The title of the section.
         title: String,
     },
+    /// The encryption of `raw_write` is invalid.
+    #[error("'raw_write': {0}")]
+    Cipher(#[from] DiskCipherError),
     /// A `uboot-environment` section is invalid.
     #[error(transparent)]
     EnvSection(#[from] EnvSectionError),

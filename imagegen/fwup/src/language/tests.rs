@@ -321,10 +321,6 @@ fn unsupported_features_are_refused_by_name() {
             "require-fat-file-exists",
         ),
         ("task a { require-execute(a) }", "require-execute"),
-        (
-            "file-resource a { contents = x } task a { on-resource a { raw_write(0, \"cipher=aes-cbc-plain\", \"secret=00\") } }",
-            "raw_write with cipher=",
-        ),
     ] {
         assert_eq!(
             error(text),

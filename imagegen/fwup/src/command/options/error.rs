@@ -38,7 +38,4 @@ pub(crate) enum OptionsError {
     /// `-n` and `-q`
     #[error("pick either -n or -q, but not both.")]
     NumericAndQuiet,
-    /// More than ten public keys.
-    #[error("at most 10 public keys can be given")]
-    PublicKeys,
 }

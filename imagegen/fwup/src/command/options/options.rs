@@ -2,6 +2,7 @@
 
 use crate::command::report::ProgressMode;
 use crate::destination::{DestinationOptions, Mounts};
+use crate::keys::KeySource;
 
 /// The operation that a command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +43,8 @@ pub(crate) struct Options {
     pub(crate) output: Option<String>,
     pub(crate) task: Option<String>,
     pub(crate) metadata_key: Option<String>,
-    /// File names or the keys themselves.
-    pub(crate) public_keys: Vec<String>,
-    pub(crate) private_key: Option<String>,
+    pub(crate) public_keys: Vec<KeySource>,
+    pub(crate) private_key: Option<KeySource>,
     pub(crate) is_quiet: bool,
     pub(crate) is_numeric: bool,
     pub(crate) is_verbose: bool,

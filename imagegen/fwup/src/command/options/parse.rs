@@ -3,6 +3,7 @@
 use super::error::OptionsError;
 use super::known::{KNOWN, Known, find_long};
 use super::options::{Operation, Options};
+use crate::keys::KeySource;
 
 impl Options {
     /// Reads the arguments that follow the program's name. Options before an error are still set:
@@ -48,9 +49,6 @@ impl Options {
         }
         if options.is_numeric && options.is_quiet {
             return Err(OptionsError::NumericAndQuiet);
-        }
-        if options.public_keys.len() > 10 {
-            return Err(OptionsError::PublicKeys);
         }
         // A single argument that is a firmware file is applied.
         if options.operation.is_none()
@@ -133,9 +131,11 @@ impl Options {
                     ('i', _) => self.input = Some(value),
                     ('n', _) => self.is_numeric = true,
                     ('o', _) => self.output = Some(value),
-                    ('p', _) | (_, "public-key") => self.public_keys.push(value),
+                    ('p', _) => self.public_keys.push(KeySource::File(value)),
+                    (_, "public-key") => self.public_keys.push(KeySource::Text(value.into())),
                     ('q', _) => self.is_quiet = true,
-                    ('s', _) | (_, "private-key") => self.private_key = Some(value),
+                    ('s', _) => self.private_key = Some(KeySource::File(value)),
+                    (_, "private-key") => self.private_key = Some(KeySource::Text(value.into())),
                     ('t', _) => self.task = Some(value),
                     ('u', _) => self.may_unmount = Some(true),
                     ('U', _) => self.may_unmount = Some(false),

@@ -58,10 +58,6 @@ fn errors_have_the_words_of_getopt() {
             "option '--progress-low' needs a number from 0 to 100, not '101'",
         ),
         ("-n -q", "pick either -n or -q, but not both."),
-        (
-            "-pa -pa -pa -pa -pa -pa -pa -pa -pa -pa -pa",
-            "at most 10 public keys can be given",
-        ),
     ] {
         assert_eq!(parse(line).unwrap_err().to_string(), expected, "{line}");
     }
