@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::hashing::HashingError;
+use super::outside::OutsideError;
 use super::requirement::RequirementError;
 use super::uboot_env::UbootEnvError;
 use crate::archive::read::ArchiveError;
@@ -45,6 +47,12 @@ pub enum ApplyError {
     /// The parameter for the next boot cannot be stored.
     #[error("cannot store the parameter for the next boot: {0}")]
     RebootParameter(io::Error),
+    /// An action outside the destination failed, or is not allowed.
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
+    /// The data cannot be checked.
+    #[error(transparent)]
+    Hashing(#[from] HashingError),
     /// A resource's data is missing or wrong.
     #[error(transparent)]
     Resource(#[from] ResourceDataError),
@@ -63,7 +71,7 @@ pub enum ResourceDataError {
     #[error("meta.conf has no blake2b-256 for the resource \"{0}\"")]
     NoHash(String),
     /// An archive is read once, so its data can be written only once.
-    #[error("resource \"{0}\": only one raw_write can use its data")]
+    #[error("resource \"{0}\": only one action can use its data, such as one raw_write")]
     ReadTwice(String),
     /// More or less data than declared.
     #[error(

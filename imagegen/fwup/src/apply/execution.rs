@@ -18,10 +18,11 @@ use crate::destination::storage::Storage;
 use crate::firmware::action::Action;
 use crate::firmware::env_section::EnvSection;
 use crate::firmware::model::Firmware;
+use crate::firmware::unsafe_action::UnsafeAction;
 
-/// The maximum number of environments cached between two writes of data. Each uses up to 4 MiB, and
-/// an archive must not be able to request unlimited memory.
-const MOST_ENVIRONMENTS: usize = 4;
+/// The maximum size of the environments cached between two writes of data, in bytes; one may always
+/// be cached. An archive must not be able to request unlimited memory. Twice as much is used.
+const MOST_CACHED: u64 = 8 << 20;
 /// The number of bytes that `raw_memset` writes at once.
 const FILL: u64 = 1 << 20;
 
@@ -48,7 +49,7 @@ pub fn apply<R: Read, S: Storage>(
     device: &mut Device<S>,
     observer: &mut dyn Observer,
 ) -> Result<Applied, ApplyError> {
-    let task = requirement::choose(firmware, prefix, device)?
+    let task = requirement::choose(firmware, prefix, device, observer)?
         .ok_or_else(|| ApplyError::NoTask(prefix.to_owned()))?;
     let steps = Steps::parse(task, firmware)?;
     let blocks = device.capacity() / BLOCK_SIZE;
@@ -57,6 +58,7 @@ pub fn apply<R: Read, S: Storage>(
     let mut execution = Execution {
         device,
         observer,
+        is_unsafe: firmware.is_unsafe,
         blocks,
         environments: BTreeMap::new(),
         pending: Vec::new(),
@@ -89,7 +91,8 @@ enum Pending<'a> {
 /// A task that is being applied.
 pub(super) struct Execution<'a, 'd, S> {
     pub(super) device: &'d mut Device<S>,
-    observer: &'d mut dyn Observer,
+    pub(super) observer: &'d mut dyn Observer,
+    pub(super) is_unsafe: bool,
     /// The destination's size before the task, in blocks.
     blocks: u64,
     environments: BTreeMap<&'a str, UbootEnv<'a>>,
@@ -127,6 +130,9 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                         self.before_data()?;
                         self.raw_write(archive, firmware, handler, *offset)?;
                     }
+                    Action::Unsafe(action) if action.reads_resource() => {
+                        self.write_outside(archive, firmware, handler, *action)?;
+                    }
                     action => self.action(action)?,
                 }
             }
@@ -143,6 +149,8 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         match action {
             // Allowed only in on-resource, and handled there.
             Action::RawWrite { .. } => {}
+            Action::Unsafe(UnsafeAction::Execute(command)) => self.execute(command)?,
+            Action::Unsafe(_) => {}
             Action::RawMemset {
                 offset,
                 length,
@@ -157,6 +165,17 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             }
             Action::MbrWrite(mbr) => {
                 let table = records(mbr, self.blocks)?;
+                // An environment that shares a block with the table must be read again.
+                let is_shared = |section: &EnvSection<'_>| {
+                    table.iter().any(|(block, _)| section.contains(*block))
+                };
+                if self
+                    .environments
+                    .values()
+                    .any(|env| is_shared(&env.section()))
+                {
+                    self.before_data()?;
+                }
                 self.pending.push(Pending::Table(table));
             }
             Action::ClearEnvironment(section) => self.environment(*section)?.clear(),
@@ -183,7 +202,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
     /// Returns an environment to change. It is written after all changes that are now pending.
     fn environment(&mut self, section: EnvSection<'a>) -> Result<&mut UbootEnv<'a>, ApplyError> {
         let title = section.title;
-        if self.environments.len() >= MOST_ENVIRONMENTS && !self.environments.contains_key(title) {
+        if !self.environments.contains_key(title) && self.is_in_the_way(&section) {
             self.before_data()?;
         }
         let pending = Pending::Environment(title);
@@ -199,6 +218,23 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             None => UbootEnv::read(section, self.device)?,
         };
         Ok(self.environments.entry(title).or_insert(environment))
+    }
+
+    /// Whether the pending changes must be on the disk before an environment is read: they are to
+    /// some of the same blocks, or need too much memory.
+    fn is_in_the_way(&self, section: &EnvSection<'_>) -> bool {
+        let cached = self.environments.values().map(UbootEnv::section);
+        let size = cached
+            .clone()
+            .map(|cached| cached.place.total_size().0)
+            .sum::<u64>();
+        let tables = self.pending.iter().filter_map(|pending| match pending {
+            Pending::Table(records) => Some(records),
+            Pending::Environment(_) => None,
+        });
+        size + section.place.total_size().0 > MOST_CACHED
+            || cached.clone().any(|cached| cached.overlaps(section))
+            || tables.flatten().any(|(block, _)| section.contains(*block))
     }
 
     /// Writes the pending changes and drops the cached environments: the data may overwrite them.

@@ -9,17 +9,23 @@
 
 mod archive_file;
 mod boot_records;
+mod device_path;
 mod error;
 mod execution;
 mod hashing;
 mod observer;
+mod outside;
 mod raw_write;
 mod requirement;
 mod steps;
 pub mod uboot_env;
+mod unmet;
 
 pub use archive_file::{ApplyFileError, apply_to, apply_with};
 pub use error::{ApplyError, ResourceDataError};
 pub use execution::{Applied, apply};
+pub use hashing::HashingError;
 pub use observer::Observer;
+pub use outside::OutsideError;
 pub use requirement::RequirementError;
+pub use unmet::{UnmetReason, UnmetRequirement, explain};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `raw_write`: copies a resource's data from the archive to the destination.
+//! `raw_write`: copies a resource's data from the archive to the destination. The other actions that
+//! write a resource read its data here too.
 
 use std::io::Read;
 
@@ -11,7 +12,7 @@ use super::execution::Execution;
 use super::hashing::Hashing;
 use crate::archive::read::Archive;
 use crate::destination::storage::Storage;
-use crate::firmware::model::{Firmware, Handler};
+use crate::firmware::model::{Firmware, Handler, Resource};
 use crate::hex;
 
 /// The number of bytes read from the archive and written at a time: several whole segments.
@@ -21,8 +22,7 @@ const PIECE: u64 = 1 << 20;
 const VCDIFF: [u8; 3] = [0xd6, 0xc3, 0xc4];
 
 impl<S: Storage> Execution<'_, '_, S> {
-    /// Writes a resource. The last piece is written only after the hash of all data has been
-    /// checked.
+    /// Writes a resource to the destination.
     pub(super) fn raw_write<R: Read>(
         &mut self,
         archive: &mut Archive<R>,
@@ -30,15 +30,29 @@ impl<S: Storage> Execution<'_, '_, S> {
         handler: &Handler,
         offset: u64,
     ) -> Result<(), ApplyError> {
+        let resource = checked_resource(firmware, handler)?;
+        let mut write = |this: &mut Self, at, piece: &[u8]| Ok(this.device.write(at, piece)?);
+        let end = self.resource_data(archive, resource, handler, offset, &mut write)?;
+        self.end_of_resource(offset, end, resource.length.len().is_multiple_of(2))
+    }
+
+    /// Calls `write` with the data of a resource, in order, and where it belongs if the resource
+    /// starts at `offset`. The last piece is written only after the hash of all data has been
+    /// checked. Returns the end of the resource, with its holes.
+    pub(super) fn resource_data<R: Read>(
+        &mut self,
+        archive: &mut Archive<R>,
+        resource: &Resource,
+        handler: &Handler,
+        offset: u64,
+        write: &mut dyn FnMut(&mut Self, u64, &[u8]) -> Result<(), ApplyError>,
+    ) -> Result<u64, ApplyError> {
         let name = || handler.resource.clone();
-        let resource = firmware
-            .resource(&handler.resource)
-            .ok_or_else(|| ResourceDataError::Undeclared(name()))?;
         let expected = resource
             .hash
             .ok_or_else(|| ResourceDataError::NoHash(name()))?;
-        let hashing = Hashing::start();
-        // The destination offset of the piece that is being hashed.
+        let hashing = Hashing::start()?;
+        // The offset of the piece that is being hashed.
         let mut last: Option<u64> = None;
         let mut spare = Vec::new();
         let mut read = 0;
@@ -58,12 +72,12 @@ impl<S: Storage> Execution<'_, '_, S> {
                 }
                 read += found as u64;
                 if found < piece.len() {
-                    return Err(self.wrong_length(handler, read, resource.data_length()));
+                    return Err(wrong_length(handler, read, resource.data_length()));
                 }
-                hashing.add(piece);
+                hashing.add(piece)?;
                 if let Some(at) = last.replace(position) {
-                    let piece = hashing.hashed();
-                    self.device.write(at, &piece)?;
+                    let piece = hashing.hashed()?;
+                    write(self, at, &piece)?;
                     self.report(piece.len() as u64);
                     spare = piece;
                 }
@@ -74,10 +88,13 @@ impl<S: Storage> Execution<'_, '_, S> {
         // Reading to the end makes the archive check its own checksum and sizes.
         let more = archive.read(&mut [0])? as u64;
         if more != 0 {
-            return Err(self.wrong_length(handler, read + more, resource.data_length()));
+            return Err(wrong_length(handler, read + more, resource.data_length()));
         }
-        let last = last.map(|at| (at, hashing.hashed()));
-        let found = hashing.finish();
+        let last = match last {
+            Some(at) => Some((at, hashing.hashed()?)),
+            None => None,
+        };
+        let found = hashing.finish()?;
         if found != expected {
             return Err(ResourceDataError::Hash {
                 name: name(),
@@ -87,10 +104,10 @@ impl<S: Storage> Execution<'_, '_, S> {
             .into());
         }
         if let Some((at, piece)) = last {
-            self.device.write(at, &piece)?;
+            write(self, at, &piece)?;
             self.report(piece.len() as u64);
         }
-        self.end_of_resource(offset, position, resource.length.len().is_multiple_of(2))
+        Ok(position)
     }
 
     /// Pads the last block with zeroes. After a trailing hole the last block is written, so that an
@@ -106,15 +123,25 @@ impl<S: Storage> Execution<'_, '_, S> {
         self.device.write(end, &zeroes[..rest as usize])?;
         Ok(())
     }
+}
 
-    fn wrong_length(&self, handler: &Handler, found: u64, expected: u64) -> ApplyError {
-        ResourceDataError::Length {
-            name: handler.resource.clone(),
-            found,
-            expected,
-        }
-        .into()
+/// Returns the resource that an `on-resource` section handles.
+pub(super) fn checked_resource<'f>(
+    firmware: &'f Firmware,
+    handler: &Handler,
+) -> Result<&'f Resource, ResourceDataError> {
+    firmware
+        .resource(&handler.resource)
+        .ok_or_else(|| ResourceDataError::Undeclared(handler.resource.clone()))
+}
+
+fn wrong_length(handler: &Handler, found: u64, expected: u64) -> ApplyError {
+    ResourceDataError::Length {
+        name: handler.resource.clone(),
+        found,
+        expected,
     }
+    .into()
 }
 
 /// Whether the resource may be a delta update.

@@ -8,6 +8,7 @@ use little_loader_core::units::BLOCK_SIZE;
 
 use super::boot_records::{BootRecord, boot_records};
 use super::error::{ApplyError, ResourceDataError};
+use super::outside::OutsideError;
 use crate::destination::device::Device;
 use crate::destination::storage::Storage;
 use crate::firmware::action::Action;
@@ -61,6 +62,7 @@ impl<'a> Steps<'a> {
             .flatten()
             .map(|action| (action, 0))
             .collect();
+        self.check_unsafe(firmware)?;
         for (handler, on_resource) in &self.on_resource {
             let length = check_resource(handler, on_resource, firmware)?;
             actions.extend(on_resource.iter().map(|action| (action, length)));
@@ -87,10 +89,29 @@ impl<'a> Steps<'a> {
                 | Action::Trim { .. }
                 | Action::Error(_)
                 | Action::Info(_)
-                | Action::RebootParameter(_) => {}
+                | Action::RebootParameter(_)
+                | Action::Unsafe(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// Checks that the user allows the unsafe actions. Those of on-error may never run.
+    fn check_unsafe(&self, firmware: &Firmware) -> Result<(), OutsideError> {
+        let of_resources = self.on_resource.iter().flat_map(|(_, actions)| actions);
+        let mut actions = self
+            .on_init
+            .iter()
+            .chain(of_resources)
+            .chain(&self.on_finish);
+        let refused = actions.find_map(|action| match action {
+            Action::Unsafe(action) => Some(action.name()),
+            _ => None,
+        });
+        match refused {
+            Some(name) if !firmware.is_unsafe => Err(OutsideError::Refused(name)),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the total number of progress units.
@@ -146,7 +167,7 @@ fn check_resource(
         .ok_or_else(|| ResourceDataError::Undeclared(name()))?;
     let writes = actions
         .iter()
-        .filter(|action| matches!(action, Action::RawWrite { .. }))
+        .filter(|action| action.reads_resource())
         .count();
     if writes > 0 && resource.hash.is_none() {
         return Err(ResourceDataError::NoHash(name()));

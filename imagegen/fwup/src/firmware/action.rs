@@ -6,9 +6,10 @@ use super::call::{Arguments, CallError};
 use super::env_section::{EnvSection, is_variable_name};
 use super::mbr::Mbr;
 use super::model::{Call, Firmware, Stage};
+use super::unsafe_action::UnsafeAction;
 
 /// Actions of the format that are not supported yet.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 12] = [
     "fat_attrib",
     "fat_cp",
     "fat_mkdir",
@@ -21,10 +22,6 @@ const UNSUPPORTED: [&str; 16] = [
     "fat_touch",
     "fat_write",
     "gpt_write",
-    "execute",
-    "path_write",
-    "pipe_write",
-    "ubi_volume_write",
 ];
 
 /// An action. Offsets and lengths are in bytes.
@@ -54,6 +51,8 @@ pub(crate) enum Action<'a> {
     Error(&'a str),
     Info(&'a str),
     RebootParameter(&'a str),
+    /// Needs `--unsafe`.
+    Unsafe(UnsafeAction<'a>),
 }
 
 impl<'a> Action<'a> {
@@ -147,6 +146,9 @@ impl<'a> Action<'a> {
             ("error" | "info" | "reboot_param", _) => {
                 return Err(read.wrong_count("a text"));
             }
+            (name, _) if UnsafeAction::NAMES.contains(&name) => {
+                Some(Self::Unsafe(UnsafeAction::parse(call, within, &read)?))
+            }
             (name, _) if UNSUPPORTED.contains(&name) => {
                 return Err(CallError::Unsupported(name.to_owned()));
             }
@@ -159,9 +161,19 @@ impl<'a> Action<'a> {
     pub(crate) fn units(&self, data: u64) -> u64 {
         match self {
             Self::RawWrite { .. } => data,
+            Self::Unsafe(action) if action.reads_resource() => data,
             Self::RawMemset { length, .. } => *length,
             Self::Error(_) | Self::Info(_) => 0,
             _ => 1,
+        }
+    }
+
+    /// Whether the action uses the data of a resource, which can be read only once.
+    pub(crate) fn reads_resource(&self) -> bool {
+        match self {
+            Self::RawWrite { .. } => true,
+            Self::Unsafe(action) => action.reads_resource(),
+            _ => false,
         }
     }
 }
@@ -189,7 +201,16 @@ mod tests {
                 "'fat_write' is not supported yet",
             ),
             ("gpt_write", &["x"], "'gpt_write' is not supported yet"),
-            ("execute", &["ls"], "'execute' is not supported yet"),
+            (
+                "execute",
+                &[],
+                "'execute' takes a command, found 0 arguments",
+            ),
+            (
+                "ubi_volume_write",
+                &["a", "b"],
+                "'ubi_volume_write' takes the path of a UBI volume, such as /dev/ubi0_3, found 2 arguments",
+            ),
             (
                 "raw_write",
                 &["8", "cipher=aes-cbc-plain", "secret=x"],
@@ -228,6 +249,10 @@ mod tests {
         assert_eq!(
             error("raw_write", &["8"], "on-init"),
             "'raw_write' cannot be used in on-init"
+        );
+        assert_eq!(
+            error("pipe_write", &["cat"], "on-finish"),
+            "'pipe_write' cannot be used in on-finish"
         );
     }
 }

@@ -11,3 +11,4 @@ pub(crate) mod integer;
 pub mod mbr;
 pub mod model;
 pub(crate) mod requirement;
+pub(crate) mod unsafe_action;

@@ -22,6 +22,8 @@ pub(crate) enum Requirement<'a> {
     PathOnDevice { path: &'a str, device: &'a str },
     /// A file is on a partition that starts at this block.
     PathAtOffset { path: &'a str, offset: u64 },
+    /// A shell command succeeds. Needs `--unsafe`.
+    Execute { command: &'a str },
 }
 
 impl<'a> Requirement<'a> {
@@ -69,6 +71,8 @@ impl<'a> Requirement<'a> {
             ("require-path-at-offset", _) => {
                 return Err(read.wrong_count("a path and a block"));
             }
+            ("require-execute", &[command]) => Some(Self::Execute { command }),
+            ("require-execute", _) => return Err(read.wrong_count("a command")),
             (name, _) => return Err(CallError::Unsupported(name.to_owned())),
         })
     }

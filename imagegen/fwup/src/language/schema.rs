@@ -168,9 +168,9 @@ const GPT_PARTITION: &[Entry] = &[
 ];
 
 const ENVIRONMENT: &[Entry] = &[
-    entry("block-offset", Kind::Integer(UNSET)),
+    entry("block-offset", Kind::Text),
     entry("block-count", Kind::Integer(NO_COUNT)),
-    entry("block-offset-redund", Kind::Integer(UNSET)),
+    entry("block-offset-redund", Kind::Text),
 ];
 
 /// `task`
