@@ -3,13 +3,16 @@
 //! Firmware files as ZIP archives. Entries are read and written strictly from front to back, so
 //! that an archive can be read from a pipe and written to one.
 
+pub mod contents;
 mod date;
+mod features;
 pub mod firmware_archive;
 mod header;
 pub mod identity;
 pub mod metadata;
 mod name;
 pub mod read;
+mod variables;
 pub mod verify;
 pub mod write;
 mod zip;

@@ -8,8 +8,11 @@
 mod amount;
 mod apply;
 mod cards;
+mod events;
 mod frames;
 mod options;
+mod progress_line;
+mod reboot_parameter;
 mod report;
 mod run;
 mod stdout;

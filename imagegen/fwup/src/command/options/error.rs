@@ -38,6 +38,9 @@ pub(crate) enum OptionsError {
     /// `-n` and `-q`
     #[error("pick either -n or -q, but not both.")]
     NumericAndQuiet,
+    /// `-F` and `--json`
+    #[error("pick either --framing or --json, but not both.")]
+    FramedAndJson,
     /// More than ten public keys.
     #[error("at most 10 public keys can be given")]
     PublicKeys,

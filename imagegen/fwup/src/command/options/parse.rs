@@ -3,6 +3,7 @@
 use super::error::OptionsError;
 use super::known::{KNOWN, Known, find_long};
 use super::options::{Operation, Options};
+use crate::firmware::integer;
 
 impl Options {
     /// Reads the arguments that follow the program's name. Options before an error are still set:
@@ -49,16 +50,19 @@ impl Options {
         if options.is_numeric && options.is_quiet {
             return Err(OptionsError::NumericAndQuiet);
         }
+        if options.is_framed && options.is_json {
+            return Err(OptionsError::FramedAndJson);
+        }
         if options.public_keys.len() > 10 {
             return Err(OptionsError::PublicKeys);
         }
-        // A single argument that is a firmware file is applied.
+        // A single argument without a command is an archive to apply.
         if options.operation.is_none()
+            && options.input.is_none()
             && let [input] = options.arguments.as_slice()
-            && input.ends_with(".fw")
         {
             options.operation = Some(Operation::Apply);
-            options.input.get_or_insert_with(|| input.clone());
+            options.input = Some(input.clone());
             options.task.get_or_insert_with(|| "complete".to_owned());
             options.arguments.clear();
         }
@@ -96,7 +100,7 @@ impl Options {
 
     fn set(&mut self, known: &Known, shown: &str, value: String) -> Result<(), OptionsError> {
         let number = |value: &str, low, high| {
-            let found = value.parse().ok();
+            let found = integer::unsigned(value);
             found
                 .filter(|found| (low..=high).contains(found))
                 .ok_or_else(|| OptionsError::Number {
@@ -130,6 +134,7 @@ impl Options {
                     ('E', _) => self.may_eject = Some(false),
                     ('f', _) => self.configuration = value,
                     ('F', _) => self.is_framed = true,
+                    (_, "json") => self.is_json = true,
                     ('i', _) => self.input = Some(value),
                     ('n', _) => self.is_numeric = true,
                     ('o', _) => self.output = Some(value),
