@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::firmware::model::{Call, Firmware, Handler, Section};
 use crate::firmware::unsafe_action::UnsafeAction;
+use crate::language::version_numbers;
 
 /// A version of fwup.
 type Version = [u64; 3];
@@ -28,8 +29,9 @@ impl Features {
             names: BTreeSet::new(),
             since: FIRST,
         };
-        if let Some(version) = firmware.metadata.text("require-fwup-version") {
-            features.since = features.since.max(parsed(version));
+        let required = firmware.metadata.text("require-fwup-version");
+        if let Some(version) = required.and_then(version_numbers) {
+            features.since = features.since.max(version);
         }
         if firmware
             .resources
@@ -151,10 +153,4 @@ impl Features {
             }
         }
     }
-}
-
-/// Parses a version such as `1.12` or `1.12.0`; missing and unknown parts are 0.
-fn parsed(text: &str) -> Version {
-    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-    std::array::from_fn(|_| parts.next().unwrap_or(0))
 }

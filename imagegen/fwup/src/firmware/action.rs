@@ -88,6 +88,7 @@ impl<'a> Action<'a> {
                 let offset = read.blocks("first", offset)?;
                 let length = read.blocks("second", length)?;
                 let byte = read.number("third", byte, u64::from(u8::MAX))?;
+                not_empty(call, stage, length)?;
                 let place = offset.zip(length).zip(byte);
                 place.map(|((offset, length), byte)| Self::RawMemset {
                     offset,
@@ -101,7 +102,9 @@ impl<'a> Action<'a> {
             }
             ("trim", &[offset, length]) => {
                 let offset = read.blocks("first", offset)?;
-                let place = offset.zip(read.blocks("second", length)?);
+                let length = read.blocks("second", length)?;
+                not_empty(call, stage, length)?;
+                let place = offset.zip(length);
                 place.map(|(offset, length)| Self::Trim { offset, length })
             }
             ("trim", _) => return Err(read.wrong_count("a block and a count of blocks")),
@@ -175,6 +178,15 @@ impl<'a> Action<'a> {
             Self::Unsafe(action) => action.reads_resource(),
             _ => false,
         }
+    }
+}
+
+/// Checks that an action in a configuration changes at least one block. In an archive, the device
+/// may have resolved the count to 0, and nothing is changed.
+fn not_empty(call: &Call, stage: Stage, length: Option<u64>) -> Result<(), CallError> {
+    match length {
+        Some(0) if stage == Stage::Create => Err(CallError::NoBlocks(call.name.clone())),
+        _ => Ok(()),
     }
 }
 
@@ -254,5 +266,23 @@ mod tests {
             error("pipe_write", &["cat"], "on-finish"),
             "'pipe_write' cannot be used in on-finish"
         );
+    }
+
+    #[test]
+    fn a_configuration_must_not_count_zero_blocks() {
+        for arguments in [&["raw_memset", "1", "0", "255"][..], &["trim", "1", "0x0"]] {
+            let call = Call {
+                name: arguments[0].to_owned(),
+                arguments: arguments[1..]
+                    .iter()
+                    .map(|text| (*text).to_owned())
+                    .collect(),
+            };
+            let parse =
+                |stage| Action::parse(&call, "on-init", &Firmware::default(), stage).map(|_| ());
+            let expected = CallError::NoBlocks(call.name.clone());
+            assert_eq!(parse(Stage::Create), Err(expected));
+            assert_eq!(parse(Stage::Apply), Ok(()));
+        }
     }
 }

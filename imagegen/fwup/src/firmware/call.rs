@@ -51,6 +51,9 @@ pub enum CallError {
         /// The argument.
         found: String,
     },
+    /// A count of blocks is zero.
+    #[error("'{0}' needs a count of at least 1 block, found 0")]
+    NoBlocks(String),
     /// A variable name is invalid.
     #[error(
         "'{name}': '{variable}' is not a variable name: it must not be empty, and must not contain '=' or NUL"

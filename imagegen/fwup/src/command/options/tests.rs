@@ -78,7 +78,7 @@ fn errors_have_the_words_of_getopt() {
         parse("--metadata").unwrap().operation,
         Some(Operation::Metadata)
     );
-    assert_eq!(parse("-").unwrap().arguments, ["-"]);
+    assert_eq!(parse("-").unwrap().input.as_deref(), Some("-"));
 }
 
 #[test]
