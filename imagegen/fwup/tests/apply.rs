@@ -617,7 +617,7 @@ fn described(meta_conf: &str) -> Vec<u8> {
 }
 
 #[test]
-fn programs_are_not_run_and_not_skipped_silently() {
+fn programs_run_only_with_permission() {
     let case = Case::new("01-raw");
     let ran = case.folder.path().join("ran");
     let archive = described(&format!(
@@ -641,14 +641,9 @@ fn programs_are_not_run_and_not_skipped_silently() {
     };
     // As in fwup, the requirement does not hold unless programs may run.
     assert_eq!(run(false), (0, "fwup: no programs\n".to_owned()));
-    assert_eq!(
-        run(true),
-        (
-            1,
-            "fwup: 'require-execute' is not supported yet\n".to_owned()
-        )
-    );
     assert!(!ran.exists());
+    assert_eq!(run(true), (0, String::new()));
+    assert!(ran.exists());
 }
 
 /// A disk whose reads fail.

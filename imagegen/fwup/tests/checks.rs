@@ -121,7 +121,7 @@ fn errors_are_found_before_anything_is_written() {
         (
             "{2,raw_write,128}",
             "{2,raw_write,128,2,raw_write,256}",
-            "resource \"x\": only one raw_write can use its data",
+            "resource \"x\": only one action can use its data, such as one raw_write",
         ),
         (
             "length=5",

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use fwup::apply::{Observer, apply_to};
+use fwup::apply::{Observer, UnmetRequirement, apply_to, explain};
 use fwup::language::Definitions;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -34,6 +34,7 @@ pub(crate) struct Apply {
 struct Progress {
     bar: ProgressBar,
     messages: Vec<String>,
+    unmet: Vec<UnmetRequirement>,
 }
 
 impl Observer for Progress {
@@ -44,6 +45,10 @@ impl Observer for Progress {
 
     fn info(&mut self, message: &str) {
         self.messages.push(message.to_owned());
+    }
+
+    fn unmet(&mut self, unmet: UnmetRequirement) {
+        self.unmet.push(unmet);
     }
 }
 
@@ -57,6 +62,7 @@ impl Apply {
         let mut progress = Progress {
             bar,
             messages: Vec::new(),
+            unmet: Vec::new(),
         };
         let result = apply_to(
             input,
@@ -69,6 +75,11 @@ impl Apply {
         if !self.json {
             for message in &progress.messages {
                 show(format!("{message}\n"))?;
+            }
+        }
+        if result.is_err() {
+            for reason in explain(&progress.unmet) {
+                eprintln!("{reason}");
             }
         }
         let applied = result.with_context(|| {

@@ -10,10 +10,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use fwup::archive::contents::Contents;
 use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::metadata;
 use fwup::firmware::model::{Call, Task};
-use fwup::hex;
 use fwup::language::{Definitions, quoted};
 use imagegen::size::Size;
 use serde_json::{Map, Value, json};
@@ -48,40 +48,27 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let archive = open(&self.archive)?;
-        let tasks = metadata::tasks(&archive);
-        let metadata = metadata::metadata(&archive);
-        let resources = &archive.firmware.resources;
+        let contents = Contents::of(&archive);
         if self.json {
-            let resources: Vec<_> = resources
-                .iter()
-                .map(|resource| {
-                    json!({
-                        "name": resource.name,
-                        "length": resource.length,
-                        "blake2b-256": resource.hash.map(|hash| hex::encode(&hash)),
-                    })
-                })
-                .collect();
-            let metadata: Map<_, _> = metadata
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), Value::from(value)))
-                .collect();
-            let report = json!({
-                "metadata": metadata,
-                "signed": archive.signature.is_some(),
-                "resources": resources,
-                "tasks": tasks,
-            });
-            show_json(&report)?;
+            show_json(&contents)?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut text = String::new();
-        for (name, value) in metadata {
+        for (name, value) in metadata::metadata(&archive) {
             let name = name.strip_prefix("meta-").unwrap_or(name);
             writeln!(text, "{name:<16}{value}")?;
         }
-        writeln!(text, "{:<16}{}", "tasks", tasks.join(" "))?;
-        for resource in resources {
+        writeln!(text, "{:<16}{}", "tasks", contents.tasks.join(" "))?;
+        for (what, names) in [
+            ("uses", contents.features.join(" ")),
+            ("needs variables", contents.required_variables.join(" ")),
+        ] {
+            if !names.is_empty() {
+                writeln!(text, "{what:<16}{names}")?;
+            }
+        }
+        writeln!(text, "{:<16}{}", "needs fwup", contents.fwup_version)?;
+        for resource in &contents.resources {
             let holes: u64 = resource.length.iter().skip(1).step_by(2).sum();
             let data: u64 = resource.length.iter().step_by(2).sum();
             write!(text, "{:<16}{}: {}", "resource", resource.name, Size(data))?;

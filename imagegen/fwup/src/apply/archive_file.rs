@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::Read;
 use std::path::Path;
 
@@ -75,7 +75,7 @@ pub fn apply_opened<R: Read>(
 ) -> Result<Applied, ApplyFileError> {
     input.firmware.is_unsafe = options.is_unsafe;
     let is_new = !destination.exists();
-    let mut device = options.open(destination, |message| observer.info(message))?;
+    let mut device = options.open(destination, |message| observer.warning(message))?;
     let result = apply(
         &mut input.entries,
         &input.firmware,
@@ -84,23 +84,38 @@ pub fn apply_opened<R: Read>(
         observer,
     );
     if let Some(error) = device.discard_error() {
-        observer.info(&format!(
+        observer.warning(&format!(
             "the disk did not discard the trimmed blocks, which is harmless: {error}"
         ));
     }
     if result.is_err() && is_new && device.into_storage().length() == 0 {
-        // Removes the new file itself, not a link to it. The first error is the one to report.
-        let created = links::target(destination);
-        let _ = created.map(fs::remove_file);
+        remove_created(destination);
     }
     Ok(result?)
+}
+
+/// Removes an image that was created for a task that failed: the file itself, not a link to it.
+fn remove_created(destination: &Path) {
+    let Some(created) = links::target(destination) else {
+        return;
+    };
+    // Another program may have used the file since then.
+    let is_empty = |found: Metadata| found.is_file() && found.len() == 0;
+    if fs::symlink_metadata(&created).is_ok_and(is_empty) {
+        // The first error is the one to report.
+        let _ = fs::remove_file(created);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
 
     use super::*;
+    use crate::archive::write::Level;
+    use crate::create::write_archive;
+    use crate::language::configuration;
 
     /// Ignores all reports.
     struct Silent;
@@ -111,18 +126,60 @@ mod tests {
         fn info(&mut self, _: &str) {}
     }
 
+    fn packed(text: &str) -> Vec<u8> {
+        let definitions = &mut Definitions::empty();
+        let firmware = configuration(text.into(), "test", PathBuf::new(), definitions);
+        let mut archive = Vec::new();
+        let level = Level::default();
+        write_archive(&mut firmware.unwrap(), &mut archive, level, 0, |_, _| {}).unwrap();
+        archive
+    }
+
     #[test]
     fn a_task_that_fails_leaves_neither_a_new_image_nor_a_link_to_it_changed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("images")).unwrap();
         symlink("disk.img", at("link")).unwrap();
-        let archive = include_bytes!("../../tests/fixtures/02-ab/out.fw");
-        for destination in ["link", "disk.img"] {
+        symlink("../images/disk.img", at("images/second")).unwrap();
+        symlink("images/second", at("first")).unwrap();
+        let archive = packed(
+            "uboot-environment e { block-offset = 0 block-count = 1 }\n\
+             task needs { require-partition-offset(0, 99) }\n\
+             task says { on-init { info(hello) error(no) } }\n\
+             task unsafe { on-init { execute(true) } }\n\
+             task damaged { on-init { uboot_setenv(e, a, 1) } }\n\
+             task partly { on-init { raw_memset(0, 1, 1) error(no) } on-error { info(sorry) } }\n\
+             task undone { on-init { error(no) } on-error { raw_memset(0, 1, 7) } }\n",
+        );
+        let apply = |input: &[u8], destination: &str, task: &str| {
             let definitions = &mut Definitions::empty();
-            let (input, path) = (&archive[..], at(destination));
-            apply_to(input, &path, "unknown", definitions, &mut Silent).unwrap_err();
-            assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink());
-            assert!(!at("disk.img").exists());
+            apply_to(input, &at(destination), task, definitions, &mut Silent).unwrap_err();
+            for link in ["link", "first", "images/second"] {
+                assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink());
+            }
+        };
+        for destination in ["link", "disk.img", "first", "images/disk.img"] {
+            let file = match destination {
+                "first" => "images/disk.img",
+                "link" => "disk.img",
+                file => file,
+            };
+            for task in ["unknown", "needs", "says", "unsafe", "damaged", "partly"] {
+                apply(&archive, destination, task);
+                assert!(!at(file).exists(), "{destination} {task}");
+            }
+            // Inputs that are not archives.
+            apply(&archive[..40], destination, "says");
+            apply(b"", destination, "says");
+            assert!(!at(file).exists());
+            // What on-error writes is kept, and so is an image that the user made.
+            apply(&archive, destination, "undone");
+            assert_eq!(fs::read(at(file)).unwrap()[..3], [7, 7, 7]);
+            fs::write(at(file), "").unwrap();
+            apply(&archive, destination, "says");
+            assert!(at(file).exists());
+            fs::remove_file(at(file)).unwrap();
         }
     }
 }

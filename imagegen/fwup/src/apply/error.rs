@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::error::Error as _;
 use std::io;
 
+use vcdiff_stream::decode::DeltaError;
+
 use super::hashing::HashingError;
+use super::outside::OutsideError;
 use super::requirement::RequirementError;
 use super::uboot_env::UbootEnvError;
 use crate::archive::read::ArchiveError;
 use crate::destination::error::DeviceError;
 use crate::firmware::call::CallError;
+use crate::firmware::delta_source::DeltaSourceError;
 
 /// Why a task failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +51,65 @@ pub enum ApplyError {
     /// The parameter for the next boot cannot be stored.
     #[error("cannot store the parameter for the next boot: {0}")]
     RebootParameter(io::Error),
+    /// An action outside the destination failed, or is not allowed.
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     /// The data cannot be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingError),
+    /// A resource is a delta that cannot be applied.
+    #[error("resource \"{resource}\": its delta cannot be applied: {error}")]
+    Delta {
+        /// The resource.
+        resource: String,
+        /// The error in the delta or in its source.
+        error: Box<DeltaError>,
+    },
+    /// The source of a delta cannot be read.
+    #[error("resource \"{resource}\": the source of its delta cannot be read: {error}")]
+    DeltaSource {
+        /// The resource.
+        resource: String,
+        /// The error.
+        error: io::Error,
+    },
+    /// The `delta-source-…` options of a resource are invalid.
+    #[error("on-resource \"{resource}\": {error}")]
+    DeltaOptions {
+        /// The resource.
+        resource: String,
+        /// The error.
+        error: DeltaSourceError,
+    },
+    /// An action on a FAT file system failed.
+    #[error(transparent)]
+    Fat(#[from] FatActionError),
     /// A resource's data is missing or wrong.
     #[error(transparent)]
     Resource(#[from] ResourceDataError),
+}
+
+/// An action on a FAT file system failed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{action}{}{path}: {error}{}",
+    if path.is_empty() { "" } else { " " },
+    error.source().map(|source| format!(": {source}")).unwrap_or_default()
+)]
+pub struct FatActionError {
+    action: &'static str,
+    path: String,
+    error: fat_volume::Error,
+}
+
+impl FatActionError {
+    pub(super) fn new(action: &'static str, path: &str, error: fat_volume::Error) -> Self {
+        Self {
+            action,
+            path: path.to_owned(),
+            error,
+        }
+    }
 }
 
 /// An error in the data of a resource.
@@ -70,7 +128,7 @@ pub enum ResourceDataError {
     #[error("meta.conf has no blake2b-256 for the resource \"{0}\"")]
     NoHash(String),
     /// An archive is read once, so its data can be written only once.
-    #[error("resource \"{0}\": only one raw_write can use its data")]
+    #[error("resource \"{0}\": only one action can use its data, such as one raw_write")]
     ReadTwice(String),
     /// More or less data than declared.
     #[error(
@@ -95,9 +153,6 @@ pub enum ResourceDataError {
         /// The hash in `meta.conf`.
         expected: String,
     },
-    /// The data is a delta to another version.
-    #[error("resource \"{0}\": delta updates are not supported yet")]
-    Delta(String),
     /// The sum of its lengths overflows.
     #[error("resource \"{0}\": its lengths add up to more than any disk has")]
     TooLong(String),

@@ -3,28 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
+use fat_volume::{Session, Timestamp};
 use little_loader_core::units::BLOCK_SIZE;
 
 use super::boot_records::BootRecord;
 use super::error::{ApplyError, ResourceDataError};
+use super::fat_device::FatDevice;
 use super::hashing::Hashing;
 use super::observer::Observer;
-use super::raw_target::RawTarget;
-use super::requirement;
+use super::progress::Progress;
+use super::resource_copy::checked_resource;
 use super::steps::{Steps, records};
 use super::uboot_env::UbootEnv;
+use super::write_resource::ResourceEntry;
+use super::{fat_actions, outside, requirement};
 use crate::archive::read::Archive;
 use crate::archive::resource_of;
 use crate::destination::aligned::AlignedBytes;
 use crate::destination::device::Device;
 use crate::destination::storage::Storage;
+use crate::destination::view::SharedDevice;
 use crate::firmware::action::Action;
 use crate::firmware::env_section::EnvSection;
 use crate::firmware::model::{Firmware, Value};
+use crate::firmware::unsafe_action::UnsafeAction;
 
-/// The maximum number of environments cached between two writes of data. Each uses up to 4 MiB, and
-/// an archive must not be able to request unlimited memory.
-const MOST_ENVIRONMENTS: usize = 4;
+/// The maximum size of the environments cached between two writes of data, in bytes; one may always
+/// be cached. An archive must not be able to request unlimited memory. Twice as much is used.
+const MOST_CACHED: u64 = 8 << 20;
 /// The number of bytes that any entry may have which the task does not use. Unpacking takes time
 /// that an archive must not be able to request without limit.
 const MOST_SKIPPED: u64 = 1 << 20;
@@ -55,7 +61,7 @@ pub fn apply<R: Read, S: Storage>(
     observer: &mut dyn Observer,
 ) -> Result<Applied, ApplyError> {
     device.set_cache_size(cache_size(firmware))?;
-    let task = requirement::choose(firmware, prefix, device)?
+    let task = requirement::choose(firmware, prefix, device, observer)?
         .ok_or_else(|| ApplyError::NoTask(prefix.to_owned()))?;
     let steps = Steps::parse(task, firmware)?;
     let blocks = device.capacity() / BLOCK_SIZE;
@@ -63,19 +69,19 @@ pub fn apply<R: Read, S: Storage>(
     let total = steps.units(firmware);
     let mut execution = Execution {
         device,
-        observer,
+        progress: Progress::start(observer, total),
+        is_unsafe: firmware.is_unsafe,
+        fat: Session::new(Timestamp::FWUP),
         blocks,
         environments: BTreeMap::new(),
         pending: Vec::new(),
-        done: 0,
-        total,
         reboot_parameter: None,
         hashing: Hashing::default(),
     };
-    execution.report(0);
     let result = execution.task(&steps, archive, firmware);
     if let Err(error) = result {
         execution.give_up();
+        execution.fat.unmount();
         // The first error is the one to report, even if these also fail.
         let _ = execution.actions(&steps.on_error);
         let _ = execution.finish();
@@ -105,14 +111,14 @@ enum Pending<'a> {
 /// A task that is being applied.
 pub(super) struct Execution<'a, 'd, S> {
     pub(super) device: &'d mut Device<S>,
-    observer: &'d mut dyn Observer,
+    pub(super) progress: Progress<'d>,
+    pub(super) is_unsafe: bool,
+    pub(super) fat: Session,
     /// The destination's size before the task, in blocks.
     blocks: u64,
     environments: BTreeMap<&'a str, UbootEnv<'a>>,
     /// In the order of the actions.
     pending: Vec<Pending<'a>>,
-    done: u64,
-    total: u64,
     reboot_parameter: Option<String>,
     pub(super) hashing: Hashing,
 }
@@ -147,17 +153,20 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                 continue;
             };
             let (handler, actions) = left.remove(place);
+            let mut entry = ResourceEntry {
+                archive,
+                size: header.size,
+                handler,
+                resource: checked_resource(firmware, handler)?,
+            };
             for action in actions {
-                match action {
-                    Action::RawWrite { offset, cipher } => {
-                        self.before_data()?;
-                        let target = RawTarget::new(*offset, cipher.as_ref());
-                        self.raw_write(archive, firmware, handler, target)?;
-                    }
-                    action => self.action(action)?,
+                match action.reads_resource() {
+                    true => self.write_resource(&mut entry, action)?,
+                    false => self.action(action)?,
                 }
             }
         }
+        self.fat.unmount();
         self.actions(&steps.on_finish)?;
         self.finish()
     }
@@ -170,6 +179,16 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         match action {
             // Allowed only in on-resource, and handled there.
             Action::RawWrite { .. } => {}
+            Action::Fat(action) => {
+                self.before_data()?;
+                let device = SharedDevice::new(self.device);
+                fat_actions::run(&mut self.fat, &mut FatDevice(&device), action)?;
+            }
+            Action::Unsafe(UnsafeAction::Execute(command)) => {
+                self.before_outside("execute")?;
+                outside::execute(command, self.progress.observer.shares_stdout())?;
+            }
+            Action::Unsafe(_) => {}
             Action::RawMemset {
                 offset,
                 length,
@@ -184,6 +203,17 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             }
             Action::MbrWrite(mbr) => {
                 let table = records(mbr, self.blocks)?;
+                // An environment that shares a block with the table must be read again.
+                let is_shared = |section: &EnvSection<'_>| {
+                    table.iter().any(|(block, _)| section.contains(*block))
+                };
+                if self
+                    .environments
+                    .values()
+                    .any(|env| is_shared(&env.section()))
+                {
+                    self.before_data()?;
+                }
                 self.pending.push(Pending::Table(table));
             }
             Action::ClearEnvironment(section) => self.environment(*section)?.clear(),
@@ -196,21 +226,21 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                 .environment(*environment)?
                 .set(variable, value.map(str::as_bytes))?,
             Action::Error(message) => return Err(ApplyError::TaskError((*message).to_owned())),
-            Action::Info(message) => self.observer.info(message),
+            Action::Info(message) => self.progress.observer.info(message),
             Action::RebootParameter(parameter) => {
-                let kept = self.observer.reboot_parameter(parameter);
+                let kept = self.progress.observer.reboot_parameter(parameter);
                 kept.map_err(ApplyError::RebootParameter)?;
                 self.reboot_parameter = Some((*parameter).to_owned());
             }
         }
-        self.report(action.units(0));
+        self.progress.report(action.units(0));
         Ok(())
     }
 
     /// Returns an environment to change. It is written after all changes that are now pending.
     fn environment(&mut self, section: EnvSection<'a>) -> Result<&mut UbootEnv<'a>, ApplyError> {
         let title = section.title;
-        if self.environments.len() >= MOST_ENVIRONMENTS && !self.environments.contains_key(title) {
+        if !self.environments.contains_key(title) && self.is_in_the_way(&section) {
             self.before_data()?;
         }
         let pending = Pending::Environment(title);
@@ -226,6 +256,23 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             None => UbootEnv::read(section, self.device)?,
         };
         Ok(self.environments.entry(title).or_insert(environment))
+    }
+
+    /// Whether the pending changes must be on the disk before an environment is read: they are to
+    /// some of the same blocks, or need too much memory.
+    fn is_in_the_way(&self, section: &EnvSection<'_>) -> bool {
+        let cached = self.environments.values().map(UbootEnv::section);
+        let size = cached
+            .clone()
+            .map(|cached| cached.place.total_size().0)
+            .sum::<u64>();
+        let tables = self.pending.iter().filter_map(|pending| match pending {
+            Pending::Table(records) => Some(records),
+            Pending::Environment(_) => None,
+        });
+        size + section.place.total_size().0 > MOST_CACHED
+            || cached.clone().any(|cached| cached.overlaps(section))
+            || tables.flatten().any(|(block, _)| section.contains(*block))
     }
 
     /// Writes the pending changes and drops the cached environments: the data may overwrite them.
@@ -263,7 +310,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             let piece = (FILL - position % FILL).min(length - done);
             self.device.write(position, &bytes[..piece as usize])?;
             done += piece;
-            self.report(piece);
+            self.progress.report(piece);
         }
         Ok(())
     }
@@ -279,11 +326,5 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         self.store_pending()?;
         self.device.finish()?;
         Ok(())
-    }
-
-    pub(super) fn report(&mut self, units: u64) {
-        // The total does not include on-error.
-        self.done = self.done.saturating_add(units).min(self.total);
-        self.observer.progress(self.done, self.total);
     }
 }

@@ -9,19 +9,30 @@
 
 mod archive_file;
 mod boot_records;
+mod delta;
+mod device_path;
 mod error;
 mod execution;
+mod fat_actions;
+mod fat_device;
+mod fat_file;
 mod hashing;
 mod observer;
+mod outside;
+mod progress;
 mod raw_target;
-mod raw_write;
 mod requirement;
+mod resource_copy;
 mod steps;
 pub mod uboot_env;
+mod unmet;
+mod write_resource;
 
 pub use archive_file::{ApplyFileError, apply_opened, apply_to, apply_with};
-pub use error::{ApplyError, ResourceDataError};
+pub use error::{ApplyError, FatActionError, ResourceDataError};
 pub use execution::{Applied, apply};
 pub use hashing::HashingError;
 pub use observer::Observer;
+pub use outside::OutsideError;
 pub use requirement::RequirementError;
+pub use unmet::{UnmetReason, UnmetRequirement, explain};

@@ -5,13 +5,17 @@
 
 use little_loader_core::units::BLOCK_SIZE;
 
-use crate::destination::device::Device;
+use super::error::ApplyError;
+use super::resource_copy::ResourceSink;
+use crate::destination::aligned::AlignedBytes;
 use crate::destination::error::DeviceError;
 use crate::destination::storage::Storage;
+use crate::destination::view::SharedDevice;
 use crate::disk_cipher::{CIPHER_BLOCK, DiskCipher};
 
 /// The blocks of the destination from an offset on.
-pub(super) struct RawTarget<'a> {
+pub(super) struct RawTarget<'a, 'd, S> {
+    device: &'a SharedDevice<'d, S>,
     /// In bytes.
     start: u64,
     encryption: Option<Encryption<'a>>,
@@ -26,10 +30,15 @@ struct Encryption<'a> {
     block: [u8; CIPHER_BLOCK],
 }
 
-impl<'a> RawTarget<'a> {
+impl<'a, 'd, S: Storage> RawTarget<'a, 'd, S> {
     /// Starts at the offset `start` in bytes, a multiple of the block size.
-    pub(super) fn new(start: u64, cipher: Option<&'a DiskCipher>) -> Self {
+    pub(super) fn new(
+        device: &'a SharedDevice<'d, S>,
+        start: u64,
+        cipher: Option<&'a DiskCipher>,
+    ) -> Self {
         Self {
+            device,
             start,
             encryption: cipher.map(|cipher| Encryption {
                 cipher,
@@ -39,19 +48,10 @@ impl<'a> RawTarget<'a> {
         }
     }
 
-    /// Returns the offset of the first block in bytes.
-    pub(super) fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// Writes data at the offset `at`, which is not before the end of the last piece, and may encrypt
-    /// it in place. The rest of a block that is encrypted only partly is zero.
-    pub(super) fn write<S: Storage>(
-        &mut self,
-        device: &mut Device<S>,
-        at: u64,
-        data: &mut [u8],
-    ) -> Result<(), DeviceError> {
+    /// Writes data, which may be encrypted in place. The rest of a block that is encrypted only
+    /// partly is zero.
+    fn write_data(&mut self, at: u64, data: &mut [u8]) -> Result<(), DeviceError> {
+        let device = self.device;
         let Some(encryption) = &mut self.encryption else {
             return device.write(at, data);
         };
@@ -81,18 +81,55 @@ impl<'a> RawTarget<'a> {
     }
 
     /// Pads the last block with zeroes, at the end of the data.
-    pub(super) fn finish<S: Storage>(
-        mut self,
-        device: &mut Device<S>,
-        end: u64,
-    ) -> Result<(), DeviceError> {
+    fn pad(&mut self, end: u64) -> Result<(), DeviceError> {
         if let Some(encryption) = &mut self.encryption {
-            return encryption.close(device, self.start);
+            return encryption.close(self.device, self.start);
         }
         let zeroes = [0; CIPHER_BLOCK];
-        let rest = end.next_multiple_of(BLOCK_SIZE) - end;
-        device.write(end, &zeroes[..rest as usize])
+        self.device.write(end, &zeroes[..padding(end)])
     }
+}
+
+impl<S: Storage> ResourceSink for RawTarget<'_, '_, S> {
+    fn start(&self) -> u64 {
+        self.start
+    }
+
+    fn write(&mut self, at: u64, piece: &mut [u8]) -> Result<(), ApplyError> {
+        Ok(self.write_data(at, piece)?)
+    }
+
+    /// Pads the last block with zeroes. After a trailing hole the last block is written, so that an
+    /// image extends that far.
+    fn finish(
+        &mut self,
+        last: Option<(u64, AlignedBytes)>,
+        end: u64,
+        ends_in_hole: bool,
+    ) -> Result<(), ApplyError> {
+        if let Some((at, mut piece)) = last {
+            if self.encryption.is_none() && !ends_in_hole {
+                // Whole blocks need not be read from the disk first.
+                let length = piece.len();
+                piece.resize(length + padding(end));
+                piece[length..].fill(0);
+                return Ok(self.device.write(at, &piece)?);
+            }
+            self.write_data(at, &mut piece)?;
+        }
+        if ends_in_hole && end > self.start {
+            let mut zeroes = [0; CIPHER_BLOCK];
+            let length = BLOCK_SIZE.min(end - self.start);
+            self.write_data(end - length, &mut zeroes[..length as usize])?;
+        }
+        Ok(self.pad(end)?)
+    }
+}
+
+/// Returns the number of bytes after `end` that fill its block. Resources start at blocks.
+fn padding(end: u64) -> usize {
+    // Below a block's size.
+    (end.next_multiple_of(BLOCK_SIZE) - end) as usize
 }
 
 impl Encryption<'_> {
@@ -107,7 +144,11 @@ impl Encryption<'_> {
     }
 
     /// Encrypts and writes the open block, if there is one.
-    fn close<S: Storage>(&mut self, device: &mut Device<S>, first: u64) -> Result<(), DeviceError> {
+    fn close<S: Storage>(
+        &mut self,
+        device: &SharedDevice<'_, S>,
+        first: u64,
+    ) -> Result<(), DeviceError> {
         if let Some(at) = self.open.take() {
             let mut block = std::mem::replace(&mut self.block, [0; CIPHER_BLOCK]);
             let number = (at - first) / BLOCK_SIZE;

@@ -2,19 +2,26 @@
 
 //! Chooses the task: the first one with the right name whose requirements hold.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::io;
 use std::path::Path;
 
-use super::boot_records;
+use fat_volume::{Session, Start, Timestamp};
+
+use super::fat_actions::start_of;
+use super::fat_device::FatDevice;
+use super::observer::Observer;
 use super::uboot_env::{UbootEnv, UbootEnvError};
-use crate::destination::block_devices::device_number;
+use super::unmet::{UnmetReason, UnmetRequirement};
+use super::{boot_records, device_path, outside};
 use crate::destination::device::Device;
 use crate::destination::error::DeviceError;
 use crate::destination::storage::Storage;
+use crate::destination::view::SharedDevice;
 use crate::firmware::call::CallError;
+use crate::firmware::fat_action::FatPath;
 use crate::firmware::model::{Call, Firmware, Stage, Task};
 use crate::firmware::requirement::Requirement;
+use crate::language::quoted;
 
 /// The folder in which Linux describes its partitions.
 const SYS: &str = "/sys";
@@ -22,15 +29,24 @@ const SYS: &str = "/sys";
 /// An error that prevents deciding whether a task applies.
 #[derive(Debug, thiserror::Error)]
 pub enum RequirementError {
-    /// The requirement is in the format, but this program does not support it.
-    #[error("'{0}' is not supported yet")]
-    Unsupported(String),
+    /// A FAT file system on the destination cannot be read.
+    #[error("cannot read the FAT file system at offset {offset}: {error}")]
+    Fat {
+        /// In bytes.
+        offset: u64,
+        /// The system's error.
+        error: io::Error,
+    },
     /// The destination cannot be read.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
 
-/// Returns the first task whose name starts with `prefix` and whose requirements hold.
+/// Why a requirement does not hold; `None` if it does.
+type Finding = Result<Option<UnmetReason>, RequirementError>;
+
+/// Returns the first task whose name starts with `prefix` and whose requirements hold. The observer
+/// receives the reasons against the tasks before it.
 ///
 /// # Errors
 ///
@@ -39,193 +55,162 @@ pub(super) fn choose<'a, S: Storage>(
     firmware: &'a Firmware,
     prefix: &str,
     device: &mut Device<S>,
+    observer: &mut dyn Observer,
 ) -> Result<Option<&'a Task>, RequirementError> {
+    let may_print = observer.shares_stdout();
     for task in &firmware.tasks {
-        if task.name.starts_with(prefix) && applies(task, firmware, device)? {
+        if !task.name.starts_with(prefix) {
+            continue;
+        }
+        let Some((requirement, reason)) = unmet(task, firmware, device, may_print)? else {
             return Ok(Some(task));
+        };
+        observer.unmet(UnmetRequirement {
+            task: task.name.clone(),
+            requirement,
+            reason,
+        });
+    }
+    Ok(None)
+}
+
+/// Returns the first requirement of a task that does not hold, and the reason.
+fn unmet<S: Storage>(
+    task: &Task,
+    firmware: &Firmware,
+    device: &mut Device<S>,
+    may_print: bool,
+) -> Result<Option<(String, UnmetReason)>, RequirementError> {
+    // The older form is an option of the task. A negative number means "not set".
+    let offset = task.options.integer("require-partition1-offset");
+    if let Some(offset) = offset.and_then(|offset| u64::try_from(offset).ok())
+        && let Some(reason) = starts_at(device, 1, offset)?
+    {
+        return Ok(Some((
+            format!("require-partition1-offset = {offset}"),
+            reason,
+        )));
+    }
+    for call in &task.requirements {
+        if let Some(reason) = against(call, firmware, device, may_print)? {
+            let arguments: Vec<_> = call.arguments.iter().map(|text| quoted(text)).collect();
+            let text = format!("{}({})", call.name, arguments.join(", "));
+            return Ok(Some((text, reason)));
         }
     }
     Ok(None)
 }
 
-fn applies<S: Storage>(
-    task: &Task,
-    firmware: &Firmware,
-    device: &mut Device<S>,
-) -> Result<bool, RequirementError> {
-    // The older form is an option of the task. A negative number means "not set".
-    let offset = task.options.integer("require-partition1-offset");
-    if let Some(offset) = offset.and_then(|offset| u64::try_from(offset).ok())
-        && !starts_at(device, 1, offset)?
-    {
-        return Ok(false);
-    }
-    for requirement in &task.requirements {
-        if !holds(requirement, firmware, device)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn holds<S: Storage>(
+fn against<S: Storage>(
     call: &Call,
     firmware: &Firmware,
     device: &mut Device<S>,
-) -> Result<bool, RequirementError> {
+    may_print: bool,
+) -> Finding {
     match Requirement::parse(call, firmware, Stage::Apply) {
-        Ok(Some(requirement)) => requirement_holds(requirement, device),
-        // Without --unsafe, require-execute does not hold, as in fwup.
-        Err(CallError::Unsupported(name)) if name == "require-execute" && !firmware.is_unsafe => {
-            Ok(false)
+        Ok(Some(Requirement::Execute { .. })) if !firmware.is_unsafe => {
+            Ok(found(Err("it needs --unsafe".to_owned())))
         }
-        Err(CallError::Unsupported(name)) if is_known(&name) => {
-            Err(RequirementError::Unsupported(name))
-        }
+        Ok(Some(requirement)) => against_parsed(requirement, device, may_print),
         // An unknown or invalid requirement does not hold, as in fwup.
-        Ok(None) | Err(_) => Ok(false),
+        Err(CallError::Unsupported(_)) => {
+            Ok(found(Err("this version does not know it".to_owned())))
+        }
+        Err(error) => Ok(found(Err(error.to_string()))),
+        Ok(None) => Ok(found(Err("an argument has no value".to_owned()))),
     }
 }
 
-/// Whether an unsupported requirement is in the format.
-fn is_known(name: &str) -> bool {
-    matches!(
-        name,
-        "require-fat-file-exists" | "require-fat-file-match" | "require-execute"
-    )
-}
-
-fn requirement_holds<S: Storage>(
+fn against_parsed<S: Storage>(
     requirement: Requirement<'_>,
     device: &mut Device<S>,
-) -> Result<bool, RequirementError> {
+    may_print: bool,
+) -> Finding {
     match requirement {
         Requirement::Variable {
             environment,
             variable,
             value,
         } => {
-            let found = UbootEnv::read(environment, device).and_then(|env| env.get(variable));
-            match found {
-                Ok(found) => Ok(found.as_deref() == Some(value.as_bytes())),
+            let read = UbootEnv::read(environment, device).and_then(|env| env.get(variable));
+            match read {
+                Ok(Some(read)) if read == value.as_bytes() => Ok(None),
+                Ok(Some(read)) => {
+                    let read = String::from_utf8_lossy(&read);
+                    Ok(found(Err(format!("it is {}", quoted(&read)))))
+                }
+                Ok(None) => Ok(found(Err("it is not set".to_owned()))),
                 // A read error must not lead to the choice of another task.
                 Err(UbootEnvError::Device(error)) => Err(error.into()),
-                Err(_) => Ok(false),
+                Err(error) => Ok(Some(UnmetReason::Environment(error.to_string()))),
             }
         }
         Requirement::PartitionOffset { partition, offset } => {
             Ok(starts_at(device, partition, offset)?)
         }
+        Requirement::FatFileExists(file) => on_fat(device, file, |session, disk, start| {
+            let exists = session.exists(disk, start, file.path)?;
+            Ok((!exists).then_some("there is no such file"))
+        }),
+        Requirement::FatFileMatch { file, pattern } => {
+            on_fat(device, file, |session, disk, start| {
+                let contains = session.file_contains(disk, start, file.path, pattern.as_bytes())?;
+                Ok((!contains).then_some("the file does not contain it"))
+            })
+        }
         Requirement::PathOnDevice { path, device } => {
-            Ok(is_on_device(Path::new(path), Path::new(device)))
+            Ok(found(device_path::on_device(path, device, Path::new(SYS))))
         }
         Requirement::PathAtOffset { path, offset } => {
-            Ok(start_of_device(Path::new(path), SYS) == Some(offset))
+            Ok(found(device_path::at_offset(path, offset, Path::new(SYS))))
         }
+        Requirement::Execute { command: "" } => Ok(found(Err("the command is empty".to_owned()))),
+        Requirement::Execute { command } => Ok(found(outside::succeeds(command, may_print))),
     }
 }
 
-/// Whether the primary partition `partition`, 0 to 3, starts at block `offset`.
+fn found(checked: Result<(), String>) -> Option<UnmetReason> {
+    checked.err().map(UnmetReason::Found)
+}
+
+/// Checks a file on a FAT file system. `check` returns what was found instead.
+fn on_fat<S: Storage>(
+    device: &mut Device<S>,
+    file: FatPath<'_>,
+    check: impl FnOnce(
+        &mut Session,
+        &mut dyn fat_volume::Storage,
+        Start,
+    ) -> Result<Option<&'static str>, fat_volume::Error>,
+) -> Finding {
+    let shared = SharedDevice::new(device);
+    let mut session = Session::new(Timestamp::FWUP);
+    let checked =
+        start_of(file.volume).and_then(|start| check(&mut session, &mut FatDevice(&shared), start));
+    match checked {
+        Ok(None) => Ok(None),
+        Ok(Some(instead)) => Ok(found(Err(instead.to_owned()))),
+        // A read error must not lead to the choice of another task.
+        Err(fat_volume::Error::Disk { offset, source }) => Err(RequirementError::Fat {
+            offset,
+            error: source,
+        }),
+        Err(error) => Ok(found(Err(error.to_string()))),
+    }
+}
+
+/// Checks that the primary partition `partition`, 0 to 3, starts at block `offset`.
 fn starts_at<S: Storage>(
     device: &mut Device<S>,
     partition: usize,
     offset: u64,
-) -> Result<bool, DeviceError> {
+) -> Result<Option<UnmetReason>, DeviceError> {
     let mut block = [0; 512];
     device.read(0, &mut block)?;
-    let starts = boot_records::primary_starts(&block);
-    Ok(starts.is_some_and(|starts| u64::from(starts[partition]) == offset))
-}
-
-/// Whether a file is on the file system of a block device.
-fn is_on_device(path: &Path, device: &Path) -> bool {
-    match (fs::metadata(path), fs::metadata(device)) {
-        (Ok(path), Ok(device)) => {
-            device.file_type().is_block_device() && path.dev() == device.rdev()
-        }
-        _ => false,
-    }
-}
-
-/// Returns the first block of the partition that a file is on, from `sys`, a folder like `/sys`.
-fn start_of_device(path: &Path, sys: &str) -> Option<u64> {
-    let device = fs::metadata(path).ok()?.dev();
-    let file = format!("{sys}/dev/block/{}/start", device_number(device));
-    fs::read_to_string(file).ok()?.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-    use std::process::Command;
-
-    use super::*;
-
-    /// Returns a mount point and its block device: those of a mounted file system, or else `folder`
-    /// and a device file made for the test.
-    fn mounted(folder: &Path) -> (PathBuf, PathBuf) {
-        let mounts = fs::read_to_string("/proc/mounts").unwrap();
-        let found = mounts.lines().find_map(|line| {
-            let mut words = line.split(' ');
-            let (device, path) = (words.next()?, words.next()?);
-            let number = fs::metadata(device).ok()?;
-            let is_it = number.file_type().is_block_device()
-                && fs::metadata(path).ok()?.dev() == number.rdev();
-            is_it.then(|| (path.into(), device.into()))
-        });
-        found.unwrap_or_else(|| {
-            let device = folder.join("device");
-            let of_folder = device_number(fs::metadata(folder).unwrap().dev());
-            let made = Command::new("mknod")
-                .arg(&device)
-                .arg("b")
-                .args(of_folder.split(':'))
-                .status();
-            assert!(
-                made.is_ok_and(|status| status.success()),
-                "found no mounted file system with a block device, and mknod cannot make a device; run this as root"
-            );
-            (folder.to_owned(), device)
-        })
-    }
-
-    #[test]
-    fn a_path_is_on_the_device_of_its_file_system() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, device) = mounted(folder.path());
-        assert!(is_on_device(&path, &device));
-        assert!(!is_on_device(Path::new("/proc"), &device));
-        assert!(!is_on_device(&path, Path::new("/dev/null")));
-        assert!(!is_on_device(&path, &path));
-        assert!(!is_on_device(&path.join("missing"), &device));
-        assert!(!is_on_device(&path, &device.join("missing")));
-    }
-
-    #[test]
-    fn a_path_is_at_the_start_of_its_partition() {
-        let folder = tempfile::tempdir().unwrap();
-        let sys = folder.path().to_str().unwrap();
-        let device = fs::metadata(folder.path()).unwrap().dev();
-        assert_eq!(start_of_device(folder.path(), sys), None);
-        let block = folder.path().join("dev/block").join(device_number(device));
-        fs::create_dir_all(&block).unwrap();
-        // A whole disk has no start.
-        assert_eq!(start_of_device(folder.path(), sys), None);
-        fs::write(block.join("start"), "2048\n").unwrap();
-        assert_eq!(start_of_device(folder.path(), sys), Some(2048));
-        assert_eq!(start_of_device(&folder.path().join("missing"), sys), None);
-    }
-
-    #[test]
-    fn numbers_of_devices_are_those_of_the_system() {
-        for (device, expected) in [
-            (0xfe00, "254:0"),
-            (0x1_0307, "259:7"),
-            (0x1234_00ff, "1024:74751"),
-        ] {
-            assert_eq!(device_number(device), expected);
-        }
-        let null = fs::metadata("/dev/null").unwrap().rdev();
-        assert_eq!(device_number(null), "1:3");
-    }
+    let start = boot_records::primary_starts(&block).map(|starts| u64::from(starts[partition]));
+    Ok(found(match start {
+        Some(start) if start == offset => Ok(()),
+        Some(start) => Err(format!("partition {partition} starts at block {start}")),
+        None => Err("block 0 of the destination is not a master boot record".to_owned()),
+    }))
 }

@@ -8,11 +8,14 @@ use little_loader_core::units::BLOCK_SIZE;
 
 use super::boot_records::{BootRecord, boot_records};
 use super::error::{ApplyError, ResourceDataError};
+use super::outside::OutsideError;
 use crate::destination::device::Device;
 use crate::destination::storage::Storage;
 use crate::firmware::action::Action;
 use crate::firmware::call::CallError;
+use crate::firmware::delta_source::DeltaSource;
 use crate::firmware::env_section::EnvSection;
+use crate::firmware::fat_action::FatAction;
 use crate::firmware::mbr::Mbr;
 use crate::firmware::model::{Call, Firmware, Handler, Resource, Stage, Task};
 
@@ -61,8 +64,13 @@ impl<'a> Steps<'a> {
             .flatten()
             .map(|action| (action, 0))
             .collect();
+        self.check_unsafe(firmware)?;
         for (handler, on_resource) in &self.on_resource {
             let length = check_resource(handler, on_resource, firmware)?;
+            DeltaSource::parse(&handler.options).map_err(|error| ApplyError::DeltaOptions {
+                resource: handler.resource.clone(),
+                error,
+            })?;
             actions.extend(on_resource.iter().map(|action| (action, length)));
         }
         for (action, length) in actions {
@@ -87,10 +95,30 @@ impl<'a> Steps<'a> {
                 | Action::Trim { .. }
                 | Action::Error(_)
                 | Action::Info(_)
-                | Action::RebootParameter(_) => {}
+                | Action::RebootParameter(_)
+                | Action::Unsafe(_) => {}
+                Action::Fat(action) => check_fat(action, device)?,
             }
         }
         Ok(())
+    }
+
+    /// Checks that the user allows the unsafe actions. Those of on-error may never run.
+    fn check_unsafe(&self, firmware: &Firmware) -> Result<(), OutsideError> {
+        let of_resources = self.on_resource.iter().flat_map(|(_, actions)| actions);
+        let mut actions = self
+            .on_init
+            .iter()
+            .chain(of_resources)
+            .chain(&self.on_finish);
+        let refused = actions.find_map(|action| match action {
+            Action::Unsafe(action) => Some(action.name()),
+            _ => None,
+        });
+        match refused {
+            Some(name) if !firmware.is_unsafe => Err(OutsideError::Refused(name)),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the total number of progress units.
@@ -121,6 +149,23 @@ pub(super) fn records(mbr: &Mbr<'_>, blocks: u64) -> Result<Vec<BootRecord>, App
     })
 }
 
+/// Checks that the file systems start on the destination, and that a new one ends on it.
+fn check_fat<S: Storage>(action: &FatAction<'_>, device: &Device<S>) -> Result<(), ApplyError> {
+    let (volume, length) = match action {
+        FatAction::Format { volume, length } => (*volume, *length),
+        FatAction::Copy { from, to } => (from.volume.max(to.volume), BLOCK_SIZE),
+        FatAction::Rename { from, .. } => (from.volume, BLOCK_SIZE),
+        FatAction::SetAttributes { file, .. }
+        | FatAction::Remove { file, .. }
+        | FatAction::CreateFolder(file)
+        | FatAction::Touch(file) => (file.volume, BLOCK_SIZE),
+        FatAction::Write { volume, .. } | FatAction::SetLabel { volume, .. } => {
+            (*volume, BLOCK_SIZE)
+        }
+    };
+    Ok(device.check_end(volume, length)?)
+}
+
 /// Checks that all copies are within the destination.
 fn check_environment<S: Storage>(
     section: EnvSection<'_>,
@@ -146,7 +191,7 @@ fn check_resource(
         .ok_or_else(|| ResourceDataError::Undeclared(name()))?;
     let writes = actions
         .iter()
-        .filter(|action| matches!(action, Action::RawWrite { .. }))
+        .filter(|action| action.reads_resource())
         .count();
     if writes > 0 && resource.hash.is_none() {
         return Err(ResourceDataError::NoHash(name()));

@@ -107,7 +107,7 @@ impl<'a> UbootEnv<'a> {
     ) -> Result<Self, UbootEnvError> {
         let place = section.place;
         let mut read = |copy| {
-            // At most 1 MiB.
+            // At most 32 MiB.
             let mut bytes = vec![0; place.size.0 as usize];
             device
                 .read(place.lba_of(copy).0 * BLOCK_SIZE, &mut bytes)
@@ -124,6 +124,11 @@ impl<'a> UbootEnv<'a> {
             new: on_disk.clone(),
             on_disk,
         })
+    }
+
+    /// Returns the section that describes the environment.
+    pub(super) fn section(&self) -> EnvSection<'a> {
+        self.section
     }
 
     /// Returns the value of a variable, including changes that are not on the disk yet.

@@ -48,6 +48,9 @@ pub struct FirmwareArchive<R> {
     pub entries: Archive<R>,
     /// The contents of `meta.conf`.
     pub firmware: Firmware,
+    /// The text of `meta.conf`, with the variables that the device resolves. Bytes that are not
+    /// UTF-8 are replaced.
+    pub meta_conf: String,
     /// The date of the archive, which is that of `meta.conf`, in seconds since 1970.
     pub created: Option<u32>,
     /// UUID and nickname.
@@ -111,6 +114,7 @@ impl<R: Read> FirmwareArchive<R> {
         Ok(Self {
             entries: archive,
             firmware,
+            meta_conf: String::from_utf8_lossy(&meta_conf).into_owned(),
             created,
             identity,
             signature,

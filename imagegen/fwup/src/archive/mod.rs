@@ -4,7 +4,9 @@
 //! that an archive can be read from a pipe and written to one.
 
 pub mod authenticate;
+pub mod contents;
 mod date;
+mod features;
 pub mod firmware_archive;
 mod header;
 pub mod identity;
@@ -12,6 +14,7 @@ pub mod metadata;
 mod name;
 pub mod read;
 pub mod sign;
+mod variables;
 pub mod verify;
 pub mod write;
 mod zip;

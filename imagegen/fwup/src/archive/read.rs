@@ -349,6 +349,15 @@ fn invalid(offset: u64, what: impl Into<String>) -> ArchiveError {
     }
 }
 
+/// The current entry of an archive. An error of [`io::Read`] contains an [`ArchiveError`].
+pub(crate) struct EntryReader<'a, R>(pub(crate) &'a mut Archive<R>);
+
+impl<R: Read> Read for EntryReader<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out).map_err(io::Error::other)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use blake2::{Blake2b256, Digest};
+use vcdiff_stream::decode::{DecodeOptions, DeltaError, check};
 
 use super::firmware_archive::FirmwareArchive;
 use super::name::resource_of;
-use super::read::ArchiveError;
+use super::read::{Archive, ArchiveError, EntryReader};
+use crate::firmware::model::Resource;
 
 /// The number of bytes read at once.
 const PIECE: usize = 128 << 10;
@@ -39,6 +41,16 @@ pub enum VerifyError {
         /// The length in `meta.conf` in bytes.
         expected: u64,
     },
+    /// The data has another length than declared, and is not a delta that fwup can apply.
+    #[error(
+        "file-resource '{name}' has another length than meta.conf says, and is not a usable delta: {error}"
+    )]
+    Delta {
+        /// The resource.
+        name: String,
+        /// The error in the delta.
+        error: Box<DeltaError>,
+    },
     /// The data is not the data that was packed.
     #[error("the data of file-resource '{0}' is damaged: its hash differs")]
     Hash(String),
@@ -63,10 +75,15 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
         }
         let resource = left
             .remove(name.as_str())
-            .ok_or(VerifyError::Unknown(header.name))?;
+            .ok_or_else(|| VerifyError::Unknown(header.name.clone()))?;
         let Some(expected) = resource.hash else {
             return Err(VerifyError::NoHash(name));
         };
+        // A delta can be verified only as far as its first window: the rest depends on its source.
+        if header.size.is_some_and(|size| is_delta(resource, size)) {
+            check_delta(&mut archive.entries, &name)?;
+            continue;
+        }
         let mut found = 0;
         let mut hash = Blake2b256::new();
         loop {
@@ -92,6 +109,24 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
         Some((name, _)) => Err(VerifyError::Missing((*name).to_owned())),
         None => Ok(()),
     }
+}
+
+/// Whether an entry with `size` bytes of data may be a delta that makes a resource.
+fn is_delta(resource: &Resource, size: u64) -> bool {
+    matches!(resource.length.as_slice(), &[length] if length != size)
+}
+
+/// Checks the start of a delta, and reads it to the end, so that its checksum is verified. Data that
+/// is not a delta has the wrong length.
+fn check_delta<R: Read>(archive: &mut Archive<R>, resource: &str) -> Result<(), VerifyError> {
+    let mut reader = EntryReader(archive);
+    check(&mut reader, DecodeOptions::default()).map_err(|error| VerifyError::Delta {
+        name: resource.to_owned(),
+        error: Box::new(error),
+    })?;
+    let mut buffer = vec![0; PIECE];
+    while archive.read(&mut buffer)? > 0 {}
+    Ok(())
 }
 
 #[cfg(test)]

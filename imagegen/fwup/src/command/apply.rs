@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::fs;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::reboot_parameter;
 use super::report::{ProgressMode, Reporter};
-use crate::apply::{Observer, apply_opened};
+use crate::apply::{ApplyError, ApplyFileError, Observer, UnmetRequirement, apply_opened, explain};
 use crate::archive::firmware_archive::FirmwareArchive;
 use crate::destination::DestinationOptions;
 use crate::keys::PublicKey;
 use crate::language::Definitions;
-
-/// The default file for the reboot parameter, the same as fwup's.
-const REBOOT_PARAMETER: &str = "/run/reboot-param";
 
 /// `fwup -a` with its options.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +26,7 @@ pub struct ApplyCommand<'a> {
     pub low: u8,
     /// `--progress-high`, in percent.
     pub high: u8,
-    /// `--reboot-param-path`
+    /// `--reboot-param-path`; the usual files if not set.
     pub reboot_parameter: Option<&'a Path>,
     /// Options for opening and writing the destination.
     pub options: DestinationOptions,
@@ -51,12 +48,16 @@ impl ApplyCommand<'_> {
         let mut reporter = Reporter::new(out, self.mode, self.low, self.high);
         reporter.start();
         let input = reporter.counted(input);
+        let paths = match self.reboot_parameter {
+            Some(path) => vec![path.to_owned()],
+            None => reboot_parameter::USUAL.map(PathBuf::from).to_vec(),
+        };
         let mut watcher = Watcher {
             reporter,
-            path: self
-                .reboot_parameter
-                .unwrap_or_else(|| Path::new(REBOOT_PARAMETER)),
-            is_written: false,
+            is_for_programs: self.mode.is_for_programs(),
+            paths,
+            written: None,
+            unmet: Vec::new(),
         };
         let opened = FirmwareArchive::authenticated(input, self.public_keys, definitions);
         let result = opened.map_err(Into::into).and_then(|input| {
@@ -68,19 +69,33 @@ impl ApplyCommand<'_> {
                 &mut watcher,
             )
         });
+        let reasons = match self.is_verbose {
+            true => explain(&watcher.unmet),
+            false => Vec::new(),
+        };
         // Output errors are ignored: the reader may have gone.
         match result {
             Ok(applied) => {
-                watcher.reporter.success();
+                watcher.reporter.success(&applied);
                 if self.is_verbose {
-                    let _ = writeln!(err, "fwup: task '{}' is done", applied.task);
+                    let lines = reasons.iter().map(|reason| format!("fwup: {reason}\n"));
+                    let done = format!("fwup: task '{}' is done\n", applied.task);
+                    let text = lines.chain([done]).collect::<String>();
+                    let _ = err.write_all(text.as_bytes());
                 }
                 0
             }
             Err(error) => {
                 watcher.take_back();
-                watcher.reporter.error(&error);
-                if !matches!(self.mode, ProgressMode::Quiet | ProgressMode::FramedQuiet) {
+                let mut text = error.to_string();
+                if let ApplyFileError::Apply(ApplyError::NoTask(_)) = error {
+                    for reason in reasons {
+                        text += "\n";
+                        text += &reason;
+                    }
+                }
+                watcher.reporter.error(&text);
+                if !self.mode.is_quiet() {
                     let _ = err.write_all(b"\n");
                 }
                 1
@@ -91,24 +106,25 @@ impl ApplyCommand<'_> {
 
 /// Reports progress, and writes the parameter for the next boot when the task reaches that action,
 /// so that a failure ends the task before later actions.
-struct Watcher<'a, W> {
+struct Watcher<W> {
     reporter: Reporter<W>,
-    path: &'a Path,
-    is_written: bool,
+    is_for_programs: bool,
+    /// The files for the parameter, in the order in which they are tried.
+    paths: Vec<PathBuf>,
+    written: Option<PathBuf>,
+    unmet: Vec<UnmetRequirement>,
 }
 
-impl<W> Watcher<'_, W> {
+impl<W> Watcher<W> {
     /// Removes the parameter file after a failed task.
     fn take_back(&self) {
-        // A pipe or a device, such as /dev/stdout, is kept.
-        let is_file = fs::symlink_metadata(self.path).is_ok_and(|found| found.is_file());
-        if self.is_written && is_file {
-            let _ = fs::remove_file(self.path);
+        if let Some(path) = &self.written {
+            reboot_parameter::take_back(path);
         }
     }
 }
 
-impl<W: Write> Observer for Watcher<'_, W> {
+impl<W: Write> Observer for Watcher<W> {
     fn progress(&mut self, done: u64, total: u64) {
         self.reporter.progress(done, total);
     }
@@ -117,11 +133,20 @@ impl<W: Write> Observer for Watcher<'_, W> {
         self.reporter.info(message);
     }
 
+    fn warning(&mut self, message: &str) {
+        self.reporter.warning(message);
+    }
+
+    fn unmet(&mut self, unmet: UnmetRequirement) {
+        self.unmet.push(unmet);
+    }
+
+    fn shares_stdout(&self) -> bool {
+        !self.is_for_programs
+    }
+
     fn reboot_parameter(&mut self, parameter: &str) -> io::Result<()> {
-        fs::write(self.path, parameter).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
-        })?;
-        self.is_written = true;
+        self.written = Some(reboot_parameter::write(&self.paths, parameter)?);
         Ok(())
     }
 }

@@ -8,9 +8,12 @@
 mod amount;
 mod apply;
 mod cards;
+mod events;
 mod frames;
 mod keys;
 mod options;
+mod progress_line;
+mod reboot_parameter;
 mod report;
 mod run;
 mod stdout;

@@ -10,13 +10,14 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::amount::amount;
-use crate::apply::Observer;
+use super::events::{self, MessageKind};
+use super::progress_line::{line, terminal_line};
+use crate::apply::{Applied, Observer};
 
-/// The width of the progress bar.
-const BAR: usize = 36;
+/// The time between two bars on a terminal.
+const REDRAW: Duration = Duration::from_millis(100);
 
 /// The form of progress and messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,27 @@ pub enum ProgressMode {
     Framed,
     /// No progress, and everything else in frames (`-F -q`).
     FramedQuiet,
+    /// A bar with the rate and the time left, for a terminal.
+    Terminal,
+    /// Progress and messages as JSON objects, one per line (`--json`).
+    Json,
+    /// No progress, and everything else as JSON objects (`--json -q`).
+    JsonQuiet,
+}
+
+impl ProgressMode {
+    /// Whether a program reads all output, so that nothing else may be printed.
+    pub(super) fn is_for_programs(self) -> bool {
+        matches!(
+            self,
+            Self::Framed | Self::FramedQuiet | Self::Json | Self::JsonQuiet
+        )
+    }
+
+    /// Whether there is no progress.
+    pub(super) fn is_quiet(self) -> bool {
+        matches!(self, Self::Quiet | Self::FramedQuiet | Self::JsonQuiet)
+    }
 }
 
 /// Prints progress and messages.
@@ -42,6 +64,8 @@ pub(super) struct Reporter<W> {
     high: u8,
     last: Option<u8>,
     started: Option<Instant>,
+    /// When the bar was last drawn on a terminal.
+    drawn: Option<Instant>,
     /// The number of bytes of the archive read so far.
     read: Rc<Cell<u64>>,
     written: u64,
@@ -58,6 +82,7 @@ impl<W: Write> Reporter<W> {
             high: high.max(low),
             last: None,
             started: None,
+            drawn: None,
             read: Rc::default(),
             written: 0,
             total: 0,
@@ -76,10 +101,10 @@ impl<W: Write> Reporter<W> {
         self.percent(self.low);
     }
 
-    pub(super) fn success(&mut self) {
+    pub(super) fn success(&mut self, applied: &Applied) {
         self.percent(self.high);
         match self.mode {
-            ProgressMode::Normal => {
+            ProgressMode::Normal | ProgressMode::Terminal => {
                 let mut text = "\nSuccess!\n".to_owned();
                 if let Some(started) = self.started {
                     let elapsed = started.elapsed();
@@ -93,6 +118,9 @@ impl<W: Write> Reporter<W> {
                 self.print(&text);
             }
             ProgressMode::Framed | ProgressMode::FramedQuiet => self.frame(*b"OK", 0, ""),
+            ProgressMode::Json | ProgressMode::JsonQuiet => {
+                self.print(&(events::done(applied) + "\n"));
+            }
             ProgressMode::Numeric | ProgressMode::Quiet => {}
         }
     }
@@ -106,38 +134,63 @@ impl<W: Write> Reporter<W> {
     }
 
     pub(super) fn error(&mut self, error: &dyn Display) {
-        self.message(*b"ER", &error.to_string());
+        self.message(MessageKind::Error, &error.to_string());
     }
 
-    fn message(&mut self, kind: [u8; 2], text: &str) {
+    fn message(&mut self, kind: MessageKind, text: &str) {
         match self.mode {
-            ProgressMode::Framed | ProgressMode::FramedQuiet => self.frame(kind, 0, text),
+            ProgressMode::Framed | ProgressMode::FramedQuiet => {
+                let letters = match kind {
+                    MessageKind::Error => *b"ER",
+                    MessageKind::Info | MessageKind::Warning => *b"WN",
+                };
+                self.frame(letters, 0, text);
+            }
+            ProgressMode::Json | ProgressMode::JsonQuiet => {
+                self.print(&(events::message(kind, text) + "\n"));
+            }
             // This erases the bar first.
-            ProgressMode::Normal => self.print(&format!("\r\x1b[Kfwup: {text}\n")),
+            ProgressMode::Normal | ProgressMode::Terminal => {
+                self.print(&format!("\r\x1b[Kfwup: {text}\n"));
+            }
             ProgressMode::Numeric | ProgressMode::Quiet => self.print(&format!("fwup: {text}\n")),
         }
     }
 
     fn percent(&mut self, percent: u8) {
         if self.last.is_some_and(|last| percent <= last) {
+            self.redraw();
             return;
         }
         self.last = Some(percent);
         match self.mode {
             ProgressMode::Normal => {
-                let bar = "=".repeat(usize::from(percent) * BAR / 100);
-                let mut text = format!("\r{percent:3}% [{bar:BAR$}]");
-                if self.total > 0 {
-                    let (read, written) = (amount(self.read.get()), amount(self.written));
-                    // This erases the end of a longer text.
-                    text += &format!(" {read} in / {written} out     \x08\x08\x08\x08\x08");
-                }
+                let text = line(percent, self.read.get(), self.written, self.total);
                 self.print(&text);
             }
+            ProgressMode::Terminal => self.draw(percent),
             ProgressMode::Numeric => self.print(&format!("{percent}\n")),
             ProgressMode::Framed => self.frame(*b"PR", u16::from(percent), ""),
-            ProgressMode::Quiet | ProgressMode::FramedQuiet => {}
+            ProgressMode::Json => {
+                let text = events::progress(percent, self.written, self.total);
+                self.print(&(text + "\n"));
+            }
+            ProgressMode::Quiet | ProgressMode::FramedQuiet | ProgressMode::JsonQuiet => {}
         }
+    }
+
+    /// Draws the bar on a terminal again after some time: the rate changes before the percentage.
+    fn redraw(&mut self) {
+        let is_due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW);
+        if let (ProgressMode::Terminal, Some(last), true) = (self.mode, self.last, is_due) {
+            self.draw(last);
+        }
+    }
+
+    fn draw(&mut self, percent: u8) {
+        let elapsed = self.started.map_or(Duration::ZERO, |start| start.elapsed());
+        self.drawn = Some(Instant::now());
+        self.print(&terminal_line(percent, self.written, self.total, elapsed));
     }
 
     /// Prints, and ignores errors: the work continues if the reader has gone.
@@ -174,7 +227,11 @@ impl<W: Write> Observer for Reporter<W> {
     }
 
     fn info(&mut self, message: &str) {
-        self.message(*b"WN", message);
+        self.message(MessageKind::Info, message);
+    }
+
+    fn warning(&mut self, message: &str) {
+        self.message(MessageKind::Warning, message);
     }
 }
 
@@ -208,7 +265,7 @@ mod tests {
         }
         // The elapsed time varies.
         reporter.started = None;
-        reporter.success();
+        reporter.success(&Applied::default());
         out
     }
 
@@ -249,5 +306,36 @@ mod tests {
         assert_eq!(show(ProgressMode::Numeric), "fwup: no\n");
         assert_eq!(show(ProgressMode::Normal), "\r\x1b[Kfwup: no\n");
         assert_eq!(show(ProgressMode::Framed), "\0\0\0\x06ER\0\0no");
+    }
+
+    #[test]
+    fn programs_read_a_json_object_per_line() {
+        let text = |mode| String::from_utf8(report(mode, 0, 100)).unwrap();
+        assert_eq!(
+            text(ProgressMode::Json),
+            "{\"done\":0,\"event\":\"progress\",\"percent\":0,\"total\":0}\n\
+             {\"event\":\"info\",\"message\":\"hello\"}\n\
+             {\"done\":500,\"event\":\"progress\",\"percent\":50,\"total\":1000}\n\
+             {\"done\":1000,\"event\":\"progress\",\"percent\":99,\"total\":1000}\n\
+             {\"done\":1000,\"event\":\"progress\",\"percent\":100,\"total\":1000}\n\
+             {\"event\":\"done\",\"reboot_parameter\":null,\"task\":\"\"}\n"
+        );
+        assert_eq!(
+            text(ProgressMode::JsonQuiet),
+            "{\"event\":\"info\",\"message\":\"hello\"}\n\
+             {\"event\":\"done\",\"reboot_parameter\":null,\"task\":\"\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_terminal_gets_a_bar_that_is_drawn_again() {
+        let text = String::from_utf8(report(ProgressMode::Terminal, 0, 100)).unwrap();
+        assert!(
+            text.contains(
+                "\r 50% [==================                  ] 500.00 bytes of 1.00 KB\x1b[K"
+            ),
+            "{text:?}"
+        );
+        assert!(text.ends_with("\nSuccess!\n"), "{text:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, stderr, stdin, stdout};
+use std::io::{IsTerminal, Read, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ use super::options::{Operation, Options, OptionsError};
 use super::report::{ProgressMode, Reporter};
 use super::stdout::print;
 use crate::apply::Observer;
+use crate::archive::contents::Contents;
 use crate::archive::firmware_archive::FirmwareArchive;
 use crate::archive::identity::Identity;
 use crate::archive::write::Level;
@@ -28,7 +29,9 @@ const HELP: &str = include_str!("help.txt");
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut options = Options::default();
     let mut unreadable = None;
+    let mut count = 0_usize;
     let words = arguments.into_iter().map_while(|word| {
+        count += 1;
         let word = word.into_string();
         word.map_err(|word| unreadable = Some(word)).ok()
     });
@@ -38,12 +41,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         (Some(word), _) => Err(anyhow!(
             "the argument {word:?} is not UTF-8; rename the file, or use a link to it"
         )),
+        // Without arguments fwup shows its help too, but fails.
+        (None, Ok(())) if count == 0 => print(HELP).map(|()| 1).map_err(Into::into),
         (None, Ok(())) => execute(&options),
-        (None, Err(error @ OptionsError::NumericAndQuiet)) => Err(error.into()),
-        (None, Err(error)) => {
-            eprintln!("fwup: {error}");
-            Err(anyhow!("unknown or invalid options; -h lists them"))
-        }
+        (None, Err(error)) => misused(&options, error),
     };
     let status = result.unwrap_or_else(|error| {
         fail(&options, &error);
@@ -53,6 +54,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     ExitCode::from(status)
+}
+
+/// Reports an invalid command line like getopt_long: an error on stderr, and the help on stdout
+/// unless a program reads that.
+fn misused(options: &Options, error: OptionsError) -> anyhow::Result<u8> {
+    match error {
+        OptionsError::NumericAndQuiet | OptionsError::FramedAndJson => Err(error.into()),
+        error => {
+            eprintln!("fwup: {error}");
+            if options.mode().is_for_programs() {
+                bail!("unknown or invalid options; -h lists them");
+            }
+            print(HELP)?;
+            Ok(1)
+        }
+    }
 }
 
 /// Errors go to stdout: scripts that talk to fwup through pipes read them there.
@@ -94,6 +111,11 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
         Some(Operation::Help) => Ok(print(HELP)?),
         Some(Operation::Detect) => detect(options),
         Some(Operation::ShowDetected) => show_detected(options),
+        Some(Operation::Create | Operation::List | Operation::Verify | Operation::SparseCheck)
+            if options.is_json =>
+        {
+            bail!("--json works with -a and -m")
+        }
         _ if options.unexpected().is_some() => {
             let unexpected = options.unexpected().unwrap_or_default();
             bail!("unexpected parameter: {unexpected}")
@@ -112,6 +134,10 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
             print_result(options, &lines.concat())
         }
         Some(Operation::Metadata) => print_metadata(options, &keys),
+        // Verifying is done on the host, where a missing -i is an oversight, as fwup sees it.
+        Some(Operation::Verify) if options.input.is_none() && options.arguments.is_empty() => {
+            bail!("Specify an input firmware file")
+        }
         Some(Operation::Verify) => {
             let mut archive = open(options, &keys)?;
             verify::verify(&mut archive)?;
@@ -179,18 +205,9 @@ fn create(options: &Options, keys: &Keys) -> anyhow::Result<()> {
     }
 }
 
-fn input_path(options: &Options) -> anyhow::Result<&str> {
-    // As in fwup, only -a reads stdin without being told to.
-    let default = matches!(options.operation, Some(Operation::Apply)).then_some("-");
-    options
-        .input_path()
-        .or(default)
-        .context("specify the archive: -i FILE, or -i - for stdin")
-}
-
 /// Opens an archive. With framing, stdin is framed too.
 fn open_input(options: &Options) -> anyhow::Result<Box<dyn Read>> {
-    let path = input_path(options)?;
+    let path = options.input_path();
     if path == "-" {
         return Ok(match options.is_framed {
             true => Box::new(FrameReader::new(stdin())),
@@ -222,7 +239,7 @@ fn apply(options: &Options, keys: &Keys) -> anyhow::Result<u8> {
         destination: &destination,
         task,
         public_keys: &keys.public,
-        mode: options.mode(),
+        mode: apply_mode(options),
         low: options.progress_low,
         high: options.progress_high,
         reboot_parameter: options.reboot_param_path.as_deref().map(Path::new),
@@ -233,12 +250,20 @@ fn apply(options: &Options, keys: &Keys) -> anyhow::Result<u8> {
     Ok(command.run(input, definitions, stdout().lock(), stderr().lock()))
 }
 
+/// A person gets more than a script does.
+fn apply_mode(options: &Options) -> ProgressMode {
+    match options.mode() {
+        ProgressMode::Normal if stdout().is_terminal() => ProgressMode::Terminal,
+        mode => mode,
+    }
+}
+
 /// Returns the destination: that of `-d`, or else the only memory card.
 fn destination(options: &Options) -> anyhow::Result<PathBuf> {
     if let Some(destination) = &options.destination {
         return Ok(destination.into());
     }
-    let is_stdin_taken = input_path(options)? == "-";
+    let is_stdin_taken = options.input_path() == "-";
     let cards = cards::scan();
     let card = cards::confirmed(
         &cards,
@@ -273,14 +298,23 @@ fn show_detected(options: &Options) -> anyhow::Result<()> {
 
 fn print_metadata(options: &Options, keys: &Keys) -> anyhow::Result<()> {
     let archive = open(options, keys)?;
-    let mut text = String::new();
-    for (name, value) in metadata::metadata(&archive) {
-        match &options.metadata_key {
-            None => text += &format!("{name}={}\n", quoted(&value)),
-            Some(key) if key == name => text += &format!("{value}\n"),
-            Some(_) => {}
-        }
+    if options.is_json {
+        let text = serde_json::to_string_pretty(&Contents::of(&archive))? + "\n";
+        return print_result(options, &text);
     }
+    let metadata = metadata::metadata(&archive);
+    let text = match &options.metadata_key {
+        None => metadata
+            .iter()
+            .map(|(name, value)| format!("{name}={}\n", quoted(value)))
+            .collect(),
+        Some(key) => {
+            let found = metadata.iter().find(|(name, _)| name == key);
+            // What fwup prints for other keys.
+            let value = found.map_or("(null)", |(_, value)| value);
+            format!("{value}\n")
+        }
+    };
     print_result(options, &text)
 }
 

@@ -21,7 +21,7 @@ mod store;
 mod tests;
 mod trimmed;
 mod unmount;
-mod view;
+pub(crate) mod view;
 
 pub use device::{Device, SEGMENT, WriteOptions};
 pub use error::DeviceError;

@@ -30,6 +30,29 @@ impl<'d, S: Storage> SharedDevice<'d, S> {
         self.device.borrow_mut().write(offset, data)
     }
 
+    /// Reads data like [`Device::read`].
+    ///
+    /// # Errors
+    ///
+    /// I/O errors of the system.
+    pub fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), DeviceError> {
+        self.device.borrow_mut().read(offset, out)
+    }
+
+    /// Discards contents like [`Device::trim`].
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::TooFar`].
+    pub fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.device.borrow_mut().trim(offset, length)
+    }
+
+    /// Returns the size in bytes like [`Device::capacity`].
+    pub fn capacity(&self) -> u64 {
+        self.device.borrow().capacity()
+    }
+
     /// Returns a view of these bytes.
     ///
     /// # Errors

@@ -4,29 +4,14 @@
 
 use super::call::{Arguments, CallError};
 use super::env_section::{EnvSection, is_variable_name};
+use super::fat_action::FatAction;
 use super::mbr::Mbr;
 use super::model::{Call, Firmware, Stage};
+use super::unsafe_action::UnsafeAction;
 use crate::disk_cipher::DiskCipher;
 
 /// Actions of the format that are not supported yet.
-const UNSUPPORTED: [&str; 16] = [
-    "fat_attrib",
-    "fat_cp",
-    "fat_mkdir",
-    "fat_mkfs",
-    "fat_mv",
-    "fat_mv!",
-    "fat_rm",
-    "fat_rm!",
-    "fat_setlabel",
-    "fat_touch",
-    "fat_write",
-    "gpt_write",
-    "execute",
-    "path_write",
-    "pipe_write",
-    "ubi_volume_write",
-];
+const UNSUPPORTED: [&str; 1] = ["gpt_write"];
 
 /// An action. Offsets and lengths are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +41,10 @@ pub(crate) enum Action<'a> {
     Error(&'a str),
     Info(&'a str),
     RebootParameter(&'a str),
+    /// On FAT file systems.
+    Fat(FatAction<'a>),
+    /// Needs `--unsafe`.
+    Unsafe(UnsafeAction<'a>),
 }
 
 impl<'a> Action<'a> {
@@ -67,13 +56,13 @@ impl<'a> Action<'a> {
         stage: Stage,
     ) -> Result<Option<Self>, CallError> {
         let read = Arguments::new(call, firmware, stage);
+        if let Some(action) = FatAction::parse(&read, within)? {
+            return Ok(action.map(Self::Fat));
+        }
         let is_in_resource = within == "on-resource";
         Ok(match (call.name.as_str(), read.all().as_slice()) {
             ("raw_write", _) if !is_in_resource => {
-                return Err(CallError::WrongSection {
-                    name: call.name.clone(),
-                    section: within.to_owned(),
-                });
+                return Err(read.wrong_section(within));
             }
             ("raw_write", &[offset, ref options @ ..]) => {
                 let offset = read.blocks("first", offset)?;
@@ -92,6 +81,7 @@ impl<'a> Action<'a> {
                 let offset = read.blocks("first", offset)?;
                 let length = read.blocks("second", length)?;
                 let byte = read.number("third", byte, u64::from(u8::MAX))?;
+                not_empty(call, stage, length)?;
                 let place = offset.zip(length).zip(byte);
                 place.map(|((offset, length), byte)| Self::RawMemset {
                     offset,
@@ -105,7 +95,9 @@ impl<'a> Action<'a> {
             }
             ("trim", &[offset, length]) => {
                 let offset = read.blocks("first", offset)?;
-                let place = offset.zip(read.blocks("second", length)?);
+                let length = read.blocks("second", length)?;
+                not_empty(call, stage, length)?;
+                let place = offset.zip(length);
                 place.map(|(offset, length)| Self::Trim { offset, length })
             }
             ("trim", _) => return Err(read.wrong_count("a block and a count of blocks")),
@@ -150,6 +142,9 @@ impl<'a> Action<'a> {
             ("error" | "info" | "reboot_param", _) => {
                 return Err(read.wrong_count("a text"));
             }
+            (name, _) if UnsafeAction::NAMES.contains(&name) => {
+                Some(Self::Unsafe(UnsafeAction::parse(call, within, &read)?))
+            }
             (name, _) if UNSUPPORTED.contains(&name) => {
                 return Err(CallError::Unsupported(name.to_owned()));
             }
@@ -162,10 +157,30 @@ impl<'a> Action<'a> {
     pub(crate) fn units(&self, data: u64) -> u64 {
         match self {
             Self::RawWrite { .. } => data,
+            Self::Fat(FatAction::Write { .. }) => data,
+            Self::Unsafe(action) if action.reads_resource() => data,
             Self::RawMemset { length, .. } => *length,
             Self::Error(_) | Self::Info(_) => 0,
             _ => 1,
         }
+    }
+
+    /// Whether the action uses the data of a resource, which can be read only once.
+    pub(crate) fn reads_resource(&self) -> bool {
+        match self {
+            Self::RawWrite { .. } | Self::Fat(FatAction::Write { .. }) => true,
+            Self::Unsafe(action) => action.reads_resource(),
+            _ => false,
+        }
+    }
+}
+
+/// Checks that an action in a configuration changes at least one block. In an archive, the device
+/// may have resolved the count to 0, and nothing is changed.
+fn not_empty(call: &Call, stage: Stage, length: Option<u64>) -> Result<(), CallError> {
+    match length {
+        Some(0) if stage == Stage::Create => Err(CallError::NoBlocks(call.name.clone())),
+        _ => Ok(()),
     }
 }
 
@@ -188,11 +203,25 @@ mod tests {
         for (name, arguments, expected) in [
             (
                 "fat_write",
-                &["8", "x"][..],
-                "'fat_write' is not supported yet",
+                &["8", "x", "y"][..],
+                "'fat_write' takes a block and perhaps a path, found 3 arguments",
+            ),
+            (
+                "fat_attrib",
+                &["8", "x", "RX"],
+                "'fat_attrib' sets the attributes R, H and S, found 'RX'",
             ),
             ("gpt_write", &["x"], "'gpt_write' is not supported yet"),
-            ("execute", &["ls"], "'execute' is not supported yet"),
+            (
+                "execute",
+                &[],
+                "'execute' takes a command, found 0 arguments",
+            ),
+            (
+                "ubi_volume_write",
+                &["a", "b"],
+                "'ubi_volume_write' takes the path of a UBI volume, such as /dev/ubi0_3, found 2 arguments",
+            ),
             (
                 "raw_write",
                 &["8", "cipher=aes-cbc-plain", "secret=x"],
@@ -232,5 +261,27 @@ mod tests {
             error("raw_write", &["8"], "on-init"),
             "'raw_write' cannot be used in on-init"
         );
+        assert_eq!(
+            error("pipe_write", &["cat"], "on-finish"),
+            "'pipe_write' cannot be used in on-finish"
+        );
+    }
+
+    #[test]
+    fn a_configuration_must_not_count_zero_blocks() {
+        for arguments in [&["raw_memset", "1", "0", "255"][..], &["trim", "1", "0x0"]] {
+            let call = Call {
+                name: arguments[0].to_owned(),
+                arguments: arguments[1..]
+                    .iter()
+                    .map(|text| (*text).to_owned())
+                    .collect(),
+            };
+            let parse =
+                |stage| Action::parse(&call, "on-init", &Firmware::default(), stage).map(|_| ());
+            let expected = CallError::NoBlocks(call.name.clone());
+            assert_eq!(parse(Stage::Create), Err(expected));
+            assert_eq!(parse(Stage::Apply), Ok(()));
+        }
     }
 }

@@ -52,6 +52,9 @@ pub enum CallError {
         /// The argument.
         found: String,
     },
+    /// A count of blocks is zero.
+    #[error("'{0}' needs a count of at least 1 block, found 0")]
+    NoBlocks(String),
     /// A variable name is invalid.
     #[error(
         "'{name}': '{variable}' is not a variable name: it must not be empty, and must not contain '=' or NUL"
@@ -78,6 +81,9 @@ pub enum CallError {
     /// A `uboot-environment` section is invalid.
     #[error(transparent)]
     EnvSection(#[from] EnvSectionError),
+    /// `fat_attrib` knows three attributes.
+    #[error("'fat_attrib' sets the attributes R, H and S, found '{0}'")]
+    Attributes(String),
     /// An `mbr` section is invalid.
     #[error(transparent)]
     Mbr(#[from] MbrError),
@@ -97,6 +103,17 @@ impl<'a> Arguments<'a> {
             call,
             firmware,
             stage,
+        }
+    }
+
+    pub(super) fn name(&self) -> &'a str {
+        &self.call.name
+    }
+
+    pub(super) fn wrong_section(&self, section: &str) -> CallError {
+        CallError::WrongSection {
+            name: self.call.name.clone(),
+            section: section.to_owned(),
         }
     }
 

@@ -6,8 +6,11 @@
 
 pub(crate) mod action;
 pub mod call;
+pub mod delta_source;
 pub mod env_section;
+pub(crate) mod fat_action;
 pub(crate) mod integer;
 pub mod mbr;
 pub mod model;
 pub(crate) mod requirement;
+pub(crate) mod unsafe_action;

@@ -4,6 +4,7 @@
 
 use super::call::{Arguments, CallError, MOST_BLOCK};
 use super::env_section::EnvSection;
+use super::fat_action::FatPath;
 use super::mbr::PRIMARY;
 use super::model::{Call, Firmware, Stage};
 
@@ -18,10 +19,16 @@ pub(crate) enum Requirement<'a> {
     },
     /// A primary partition starts at this block.
     PartitionOffset { partition: usize, offset: u64 },
+    /// A file is on a FAT file system of the destination.
+    FatFileExists(FatPath<'a>),
+    /// A file on a FAT file system of the destination contains a text.
+    FatFileMatch { file: FatPath<'a>, pattern: &'a str },
     /// A file is on the file system of a block device.
     PathOnDevice { path: &'a str, device: &'a str },
     /// A file is on a partition that starts at this block.
     PathAtOffset { path: &'a str, offset: u64 },
+    /// A shell command succeeds. Needs `--unsafe`.
+    Execute { command: &'a str },
 }
 
 impl<'a> Requirement<'a> {
@@ -57,6 +64,19 @@ impl<'a> Requirement<'a> {
             ("require-partition-offset", _) => {
                 return Err(read.wrong_count("a partition and a block"));
             }
+            ("require-fat-file-exists", &[offset, path]) => read
+                .blocks("first", offset)?
+                .map(|volume| Self::FatFileExists(FatPath { volume, path })),
+            ("require-fat-file-exists", _) => return Err(read.wrong_count("a block and a path")),
+            ("require-fat-file-match", &[offset, path, pattern]) => read
+                .blocks("first", offset)?
+                .map(|volume| Self::FatFileMatch {
+                    file: FatPath { volume, path },
+                    pattern,
+                }),
+            ("require-fat-file-match", _) => {
+                return Err(read.wrong_count("a block, a path and a text"));
+            }
             ("require-path-on-device", &[path, device]) => {
                 Some(Self::PathOnDevice { path, device })
             }
@@ -69,6 +89,8 @@ impl<'a> Requirement<'a> {
             ("require-path-at-offset", _) => {
                 return Err(read.wrong_count("a path and a block"));
             }
+            ("require-execute", &[command]) => Some(Self::Execute { command }),
+            ("require-execute", _) => return Err(read.wrong_count("a command")),
             (name, _) => return Err(CallError::Unsupported(name.to_owned())),
         })
     }

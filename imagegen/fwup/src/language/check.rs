@@ -39,8 +39,14 @@ pub(super) fn call(
     call.arguments
         .iter()
         .try_for_each(|argument| text(argument))?;
-    let is_repeated =
-        call.name == "raw_write" && before.iter().any(|call| call.name == "raw_write");
+    // An archive is read once, so only one action can use a resource's data.
+    let reads = |call: &Call| {
+        matches!(
+            call.name.as_str(),
+            "raw_write" | "path_write" | "pipe_write" | "ubi_volume_write"
+        )
+    };
+    let is_repeated = reads(call) && before.iter().any(reads);
     if is_repeated {
         return Err(Problem::Repeated(call.name.clone()));
     }

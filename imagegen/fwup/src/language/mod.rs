@@ -32,3 +32,4 @@ pub(crate) use meta_conf::META_CONF_SIZE;
 pub use meta_conf::{quoted, to_meta_conf};
 pub use read::{configuration, meta_conf, read_file};
 pub use version::FWUP_VERSION;
+pub(crate) use version::version_numbers;

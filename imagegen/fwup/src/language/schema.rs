@@ -168,9 +168,9 @@ const GPT_PARTITION: &[Entry] = &[
 ];
 
 const ENVIRONMENT: &[Entry] = &[
-    entry("block-offset", Kind::Integer(UNSET)),
+    entry("block-offset", Kind::Text),
     entry("block-count", Kind::Integer(NO_COUNT)),
-    entry("block-offset-redund", Kind::Integer(UNSET)),
+    entry("block-offset-redund", Kind::Text),
 ];
 
 /// `task`
@@ -237,7 +237,7 @@ const EVENT: &[Entry] = with_actions![];
 pub(super) const ON_RESOURCE: &[Entry] = with_actions![
     entry("verify-on-the-fly", Kind::Boolean(false)),
     entry("delta-source-raw-offset", Kind::Text),
-    entry("delta-source-raw-count", Kind::Integer(0)),
+    entry("delta-source-raw-count", Kind::Integer(NO_COUNT)),
     entry("delta-source-raw-options", Kind::Text),
     entry("delta-source-fat-offset", Kind::Text),
     entry("delta-source-fat-path", Kind::Text),

@@ -38,4 +38,7 @@ pub(crate) enum OptionsError {
     /// `-n` and `-q`
     #[error("pick either -n or -q, but not both.")]
     NumericAndQuiet,
+    /// `-F` and `--json`
+    #[error("pick either --framing or --json, but not both.")]
+    FramedAndJson,
 }

@@ -22,6 +22,7 @@ pub(super) const KNOWN: &[Known] = &[
     (Some('g'), "gen-keys", false),
     (Some('h'), "help", false),
     (Some('i'), "", true),
+    (None, "json", false),
     (Some('l'), "list", false),
     (None, "max-size", true),
     (Some('m'), "metadata", false),

@@ -49,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) is_numeric: bool,
     pub(crate) is_verbose: bool,
     pub(crate) is_framed: bool,
+    /// Not an option of fwup.
+    pub(crate) is_json: bool,
     pub(crate) has_exit_handshake: bool,
     pub(crate) accepts_detected: bool,
     /// Has no effect, as in fwup on Linux: all data is on the medium when the program ends.
@@ -88,6 +90,7 @@ impl Default for Options {
             is_numeric: false,
             is_verbose: false,
             is_framed: false,
+            is_json: false,
             has_exit_handshake: false,
             accepts_detected: false,
             may_eject: None,
@@ -109,10 +112,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Returns the archive to read: that of `-i`, or else the first argument; `-` is stdin.
-    pub(crate) fn input_path(&self) -> Option<&str> {
+    /// Returns the archive to read: that of `-i`, or else the first argument, or else `-`, which is
+    /// stdin.
+    pub(crate) fn input_path(&self) -> &str {
         let path = self.input.as_ref().or_else(|| self.arguments.first());
-        path.map(String::as_str)
+        path.map_or("-", String::as_str)
     }
 
     /// Returns the first argument that the operation does not use.
@@ -128,6 +132,12 @@ impl Options {
     /// Returns the form of progress and messages. If several options are given, the quietest one
     /// applies.
     pub(crate) fn mode(&self) -> ProgressMode {
+        if self.is_json {
+            return match self.is_quiet {
+                true => ProgressMode::JsonQuiet,
+                false => ProgressMode::Json,
+            };
+        }
         match (self.is_framed, self.is_quiet, self.is_numeric) {
             (true, true, _) => ProgressMode::FramedQuiet,
             (true, false, _) => ProgressMode::Framed,

@@ -3,6 +3,7 @@
 use super::error::OptionsError;
 use super::known::{KNOWN, Known, find_long};
 use super::options::{Operation, Options};
+use crate::firmware::integer;
 use crate::keys::KeySource;
 
 impl Options {
@@ -50,13 +51,16 @@ impl Options {
         if options.is_numeric && options.is_quiet {
             return Err(OptionsError::NumericAndQuiet);
         }
-        // A single argument that is a firmware file is applied.
+        if options.is_framed && options.is_json {
+            return Err(OptionsError::FramedAndJson);
+        }
+        // A single argument without a command is an archive to apply.
         if options.operation.is_none()
+            && options.input.is_none()
             && let [input] = options.arguments.as_slice()
-            && input.ends_with(".fw")
         {
             options.operation = Some(Operation::Apply);
-            options.input.get_or_insert_with(|| input.clone());
+            options.input = Some(input.clone());
             options.task.get_or_insert_with(|| "complete".to_owned());
             options.arguments.clear();
         }
@@ -94,7 +98,7 @@ impl Options {
 
     fn set(&mut self, known: &Known, shown: &str, value: String) -> Result<(), OptionsError> {
         let number = |value: &str, low, high| {
-            let found = value.parse().ok();
+            let found = integer::unsigned(value);
             found
                 .filter(|found| (low..=high).contains(found))
                 .ok_or_else(|| OptionsError::Number {
@@ -128,6 +132,7 @@ impl Options {
                     ('E', _) => self.may_eject = Some(false),
                     ('f', _) => self.configuration = value,
                     ('F', _) => self.is_framed = true,
+                    (_, "json") => self.is_json = true,
                     ('i', _) => self.input = Some(value),
                     ('n', _) => self.is_numeric = true,
                     ('o', _) => self.output = Some(value),

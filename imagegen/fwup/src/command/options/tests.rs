@@ -37,7 +37,12 @@ fn a_firmware_file_alone_is_applied() {
     assert_eq!(options.operation, Some(Operation::Apply));
     assert_eq!(options.input.as_deref(), Some("firmware.fw"));
     assert_eq!(options.task.as_deref(), Some("complete"));
-    assert_eq!(parse("firmware.zip").unwrap().operation, None);
+    // Any name will do, as in fwup, but only one.
+    let options = parse("-y firmware.zip").unwrap();
+    assert_eq!(options.operation, Some(Operation::Apply));
+    for line in ["a.fw b.fw", "-i a.fw b.fw", ""] {
+        assert_eq!(parse(line).unwrap().operation, None, "{line}");
+    }
     assert_eq!(parse("-l firmware.fw").unwrap().input, None);
 }
 
@@ -58,6 +63,10 @@ fn errors_have_the_words_of_getopt() {
             "option '--progress-low' needs a number from 0 to 100, not '101'",
         ),
         ("-n -q", "pick either -n or -q, but not both."),
+        (
+            "-F --json",
+            "pick either --framing or --json, but not both.",
+        ),
     ] {
         assert_eq!(parse(line).unwrap_err().to_string(), expected, "{line}");
     }
@@ -65,7 +74,26 @@ fn errors_have_the_words_of_getopt() {
         parse("--metadata").unwrap().operation,
         Some(Operation::Metadata)
     );
-    assert_eq!(parse("-").unwrap().arguments, ["-"]);
+    assert_eq!(parse("-").unwrap().input.as_deref(), Some("-"));
+}
+
+#[test]
+fn numbers_may_be_hexadecimal_or_octal() {
+    let options = parse("--progress-low 0x10 --progress-high 0144 --max-size 0x800").unwrap();
+    assert_eq!((options.progress_low, options.progress_high), (16, 100));
+    assert_eq!(options.max_size, Some(2048));
+}
+
+#[test]
+fn the_archive_is_on_stdin_unless_it_is_named() {
+    for (line, expected) in [
+        ("-a", "-"),
+        ("-a -i x", "x"),
+        ("-l y", "y"),
+        ("-m -i -", "-"),
+    ] {
+        assert_eq!(parse(line).unwrap().input_path(), expected, "{line}");
+    }
 }
 
 #[test]
@@ -101,6 +129,9 @@ fn options_choose_the_output_and_the_writing() {
         ("-F", ProgressMode::Framed),
         ("-F -n", ProgressMode::Framed),
         ("-q -F", ProgressMode::FramedQuiet),
+        ("--json", ProgressMode::Json),
+        ("--json -q", ProgressMode::JsonQuiet),
+        ("--json -n", ProgressMode::Json),
     ] {
         assert_eq!(parse(line).unwrap().mode(), expected, "{line}");
     }

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use super::error::OutsideError;
+use super::path::PathOutput;
+use super::sequential::Sequential;
+use super::{shell, ubi};
+use crate::apply::error::ApplyError;
+use crate::apply::resource_copy::ResourceSink;
+use crate::destination::aligned::AlignedBytes;
+use crate::firmware::unsafe_action::UnsafeAction;
+
+/// Copies a resource to a sink.
+pub(in crate::apply) type CopyTo<'a> =
+    &'a mut dyn FnMut(&mut dyn ResourceSink) -> Result<(), ApplyError>;
+
+/// Runs a command of `execute`.
+pub(in crate::apply) fn execute(command: &str, may_print: bool) -> Result<(), ApplyError> {
+    let ended = shell::shell(command, may_print).status();
+    Ok(shell::check("execute", command, ended)?)
+}
+
+/// Writes a resource of `length` bytes outside the destination.
+pub(in crate::apply) fn write(
+    action: UnsafeAction<'_>,
+    length: u64,
+    may_print: bool,
+    copy: CopyTo<'_>,
+) -> Result<(), ApplyError> {
+    match action {
+        UnsafeAction::PathWrite(path) => copy(&mut PathOutput::open(path)?),
+        UnsafeAction::PipeWrite(command) => {
+            let program = Program {
+                action: action.name(),
+                text: command,
+                command: shell::shell(command, may_print),
+            };
+            program.write(copy)
+        }
+        UnsafeAction::UbiVolumeWrite(volume) => {
+            let program = Program {
+                action: action.name(),
+                text: "ubiupdatevol",
+                command: ubi::update(volume, length)?,
+            };
+            program.write(copy)
+        }
+        UnsafeAction::Execute(command) => execute(command, may_print),
+    }
+}
+
+/// A program that gets a resource on its stdin.
+struct Program<'a> {
+    action: &'static str,
+    /// The command in messages.
+    text: &'a str,
+    command: Command,
+}
+
+impl Program<'_> {
+    fn write(mut self, copy: CopyTo<'_>) -> Result<(), ApplyError> {
+        let mut child = self.start()?;
+        let Some(stdin) = child.stdin.take() else {
+            return Ok(());
+        };
+        let mut input = ProgramInput {
+            action: self.action,
+            text: self.text,
+            input: Sequential::new(stdin),
+        };
+        let written = copy(&mut input);
+        if let Err(error) = &written
+            && !matches!(error, ApplyError::Outside(_))
+        {
+            // The end of its input must not look like the end of valid data.
+            let _ = child.kill();
+        }
+        drop(input);
+        let ended = shell::check(self.action, self.text, child.wait());
+        match (written, ended) {
+            // The program's failure is the reason why it does not accept more data.
+            (Err(ApplyError::Outside(_)) | Ok(()), Err(error)) => Err(error.into()),
+            (written, _) => written,
+        }
+    }
+
+    fn start(&mut self) -> Result<Child, OutsideError> {
+        let started = self.command.stdin(Stdio::piped()).spawn();
+        started.map_err(|error| OutsideError::Run {
+            action: self.action,
+            command: self.text.to_owned(),
+            error,
+        })
+    }
+}
+
+/// The stdin of a program.
+struct ProgramInput<'a> {
+    action: &'static str,
+    text: &'a str,
+    input: Sequential<ChildStdin>,
+}
+
+impl ProgramInput<'_> {
+    fn checked(&self, written: std::io::Result<()>) -> Result<(), ApplyError> {
+        let failed = |error| OutsideError::Input {
+            action: self.action,
+            command: self.text.to_owned(),
+            error,
+        };
+        Ok(written.map_err(failed)?)
+    }
+}
+
+impl ResourceSink for ProgramInput<'_> {
+    fn write(&mut self, at: u64, piece: &mut [u8]) -> Result<(), ApplyError> {
+        let written = self.input.write_at(at, piece);
+        self.checked(written)
+    }
+
+    fn finish(
+        &mut self,
+        last: Option<(u64, AlignedBytes)>,
+        end: u64,
+        _ends_in_hole: bool,
+    ) -> Result<(), ApplyError> {
+        let written = last
+            .map_or(Ok(()), |(at, piece)| self.input.write_at(at, &piece))
+            .and_then(|()| self.input.fill(end));
+        self.checked(written)
+    }
+}

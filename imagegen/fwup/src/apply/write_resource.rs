@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The actions that write a resource: opens the source of its data and the sink of the action, and
+//! copies from one to the other.
+
+use std::io::Read;
+
+use fat_volume::Session;
+
+use super::delta::{DeltaData, OpenSource};
+use super::error::{ApplyError, FatActionError};
+use super::execution::Execution;
+use super::fat_actions::start_of;
+use super::fat_device::FatDevice;
+use super::fat_file::FatFile;
+use super::outside::{self, OutsideError};
+use super::raw_target::RawTarget;
+use super::resource_copy::{ResourceCopy, ResourceSink};
+use crate::archive::read::Archive;
+use crate::destination::storage::Storage;
+use crate::destination::view::SharedDevice;
+use crate::firmware::action::Action;
+use crate::firmware::delta_source::DeltaSource;
+use crate::firmware::fat_action::{FatAction, FatPath};
+use crate::firmware::model::{Handler, Resource};
+
+/// The entry of a resource in the archive, whose data is read next.
+pub(super) struct ResourceEntry<'e, R> {
+    pub(super) archive: &'e mut Archive<R>,
+    /// The size of the entry's data in bytes, if its header says it.
+    pub(super) size: Option<u64>,
+    pub(super) handler: &'e Handler,
+    pub(super) resource: &'e Resource,
+}
+
+/// Returns the source if an entry with so many bytes of data is a delta: the resource has another
+/// length, and the configuration names a source. Only a resource without holes can be a delta.
+fn delta_source<'h>(
+    size: Option<u64>,
+    resource: &Resource,
+    handler: &'h Handler,
+) -> Result<Option<DeltaSource<'h>>, ApplyError> {
+    match (size, resource.length.as_slice()) {
+        (Some(size), &[length]) if size != length => {
+            DeltaSource::parse(&handler.options).map_err(|error| ApplyError::DeltaOptions {
+                resource: resource.name.clone(),
+                error,
+            })
+        }
+        _ => Ok(None),
+    }
+}
+
+impl<'a, S: Storage> Execution<'a, '_, S> {
+    /// Runs an action that writes a resource.
+    pub(super) fn write_resource<R: Read>(
+        &mut self,
+        entry: &mut ResourceEntry<'_, R>,
+        action: &Action<'a>,
+    ) -> Result<(), ApplyError> {
+        match action {
+            Action::Unsafe(action) => self.before_outside(action.name())?,
+            _ => self.before_data()?,
+        }
+        let device = SharedDevice::new(self.device);
+        let (resource, handler) = (entry.resource, entry.handler);
+        let parsed = delta_source(entry.size, resource, handler)?;
+        let source = match &parsed {
+            Some(source) => Some(open(source, resource, &device, &mut self.fat)?),
+            None => None,
+        };
+        let (progress, hashing) = (&mut self.progress, &mut self.hashing);
+        let may_print = progress.observer.shares_stdout();
+        let (archive, mut source) = (&mut *entry.archive, source);
+        let mut copy = |sink: &mut dyn ResourceSink| {
+            let copy = ResourceCopy {
+                progress: &mut *progress,
+                hashing: &mut *hashing,
+            };
+            match source.take() {
+                Some(source) => {
+                    let mut data = DeltaData::new(&resource.name, &mut *archive, source);
+                    copy.run(resource, &mut data, sink)
+                }
+                None => copy.run(resource, &mut *archive, sink),
+            }
+        };
+        match action {
+            Action::RawWrite { offset, cipher } => {
+                copy(&mut RawTarget::new(&device, *offset, cipher.as_ref()))
+            }
+            Action::Fat(FatAction::Write { volume, path }) => {
+                // As in fwup, the file has the name of the resource by default.
+                let path = path.unwrap_or(&handler.resource);
+                let mut disk = FatDevice(&device);
+                let writer = start_of(*volume)
+                    .and_then(|start| self.fat.write(&mut disk, start, path))
+                    .map_err(|error| FatActionError::new("fat_write", path, error))?;
+                copy(&mut FatFile::new(path, writer))
+            }
+            Action::Unsafe(action) => {
+                let length = resource.length.iter().sum();
+                outside::write(*action, length, may_print, &mut copy)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the user allows an action outside the destination. Programs may read the
+    /// destination, so everything is written to it first.
+    pub(super) fn before_outside(&mut self, action: &'static str) -> Result<(), ApplyError> {
+        if !self.is_unsafe {
+            return Err(OutsideError::Refused(action).into());
+        }
+        self.before_data()?;
+        Ok(self.device.finish()?)
+    }
+}
+
+/// Opens the source of a delta.
+fn open<'s, 'd, S: Storage>(
+    source: &'s DeltaSource<'_>,
+    resource: &Resource,
+    device: &'s SharedDevice<'d, S>,
+    session: &mut Session,
+) -> Result<OpenSource<'s, 'd, S>, ApplyError> {
+    match source {
+        DeltaSource::Raw {
+            offset,
+            length,
+            cipher,
+        } => {
+            let end = match length {
+                Some(length) => offset.saturating_add(*length),
+                None => device.capacity().max(*offset),
+            };
+            Ok(OpenSource::Raw {
+                view: device.view(*offset..end)?,
+                cipher: cipher.as_deref(),
+            })
+        }
+        DeltaSource::File(FatPath { volume, path }) => start_of(*volume)
+            .and_then(|start| session.open(&mut FatDevice(device), start, path))
+            .map(|map| OpenSource::File { device, map })
+            .map_err(|error| ApplyError::DeltaSource {
+                resource: resource.name.clone(),
+                error: std::io::Error::other(error),
+            }),
+    }
+}
