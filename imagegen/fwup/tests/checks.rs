@@ -91,7 +91,7 @@ fn errors_are_found_before_anything_is_written() {
         (
             "mbr \"mbr\" {",
             "mbr \"mbr\" { include-osip=true ",
-            "mbr \"mbr\": include-osip is not supported yet",
+            "mbr \"mbr\": include-osip needs at least one osii section",
         ),
         (
             "block-count=16",

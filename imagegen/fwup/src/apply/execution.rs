@@ -7,6 +7,7 @@ use little_loader_core::units::BLOCK_SIZE;
 
 use super::boot_records::BootRecord;
 use super::error::{ApplyError, ResourceDataError};
+use super::gpt_tables::{GptTables, gpt_tables};
 use super::observer::Observer;
 use super::requirement;
 use super::steps::{Steps, records};
@@ -84,6 +85,7 @@ pub fn apply<R: Read, S: Storage>(
 enum Pending<'a> {
     Environment(&'a str),
     Table(Vec<BootRecord>),
+    Gpt(Box<GptTables>),
 }
 
 /// A task that is being applied.
@@ -159,6 +161,10 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                 let table = records(mbr, self.blocks)?;
                 self.pending.push(Pending::Table(table));
             }
+            Action::GptWrite(gpt) => {
+                let tables = gpt_tables(gpt, self.blocks);
+                self.pending.push(Pending::Gpt(Box::new(tables)));
+            }
             Action::ClearEnvironment(section) => self.environment(*section)?.clear(),
             Action::RecoverEnvironment(section) => self.environment(*section)?.recover(),
             Action::SetVariable {
@@ -216,6 +222,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                         environment.store(self.device)?;
                     }
                 }
+                Pending::Gpt(tables) => tables.store(self.device)?,
                 Pending::Table(records) => {
                     for (block, bytes) in records {
                         self.device.write_ordered(block * BLOCK_SIZE, &bytes)?;

@@ -4,11 +4,12 @@
 
 use super::call::{Arguments, CallError};
 use super::env_section::{EnvSection, is_variable_name};
+use super::gpt::Gpt;
 use super::mbr::Mbr;
 use super::model::{Call, Firmware, Stage};
 
 /// Actions of the format that are not supported yet.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 15] = [
     "fat_attrib",
     "fat_cp",
     "fat_mkdir",
@@ -20,7 +21,6 @@ const UNSUPPORTED: [&str; 16] = [
     "fat_setlabel",
     "fat_touch",
     "fat_write",
-    "gpt_write",
     "execute",
     "path_write",
     "pipe_write",
@@ -43,6 +43,7 @@ pub(crate) enum Action<'a> {
         length: u64,
     },
     MbrWrite(Box<Mbr<'a>>),
+    GptWrite(Box<Gpt<'a>>),
     ClearEnvironment(EnvSection<'a>),
     /// Sets a variable, or removes it if `value` is `None`.
     SetVariable {
@@ -108,6 +109,8 @@ impl<'a> Action<'a> {
             ("trim", _) => return Err(read.wrong_count("a block and a count of blocks")),
             ("mbr_write", &[title]) => read.mbr(title)?.map(|mbr| Self::MbrWrite(Box::new(mbr))),
             ("mbr_write", _) => return Err(read.wrong_count("an mbr")),
+            ("gpt_write", &[title]) => read.gpt(title)?.map(|gpt| Self::GptWrite(Box::new(gpt))),
+            ("gpt_write", _) => return Err(read.wrong_count("a gpt")),
             ("uboot_clearenv", &[title]) => read.environment(title)?.map(Self::ClearEnvironment),
             ("uboot_recover", &[title]) => read.environment(title)?.map(Self::RecoverEnvironment),
             ("uboot_clearenv" | "uboot_recover", _) => {
@@ -188,7 +191,7 @@ mod tests {
                 &["8", "x"][..],
                 "'fat_write' is not supported yet",
             ),
-            ("gpt_write", &["x"], "'gpt_write' is not supported yet"),
+            ("gpt_write", &["x"], "'gpt_write': there is no gpt 'x'"),
             ("execute", &["ls"], "'execute' is not supported yet"),
             (
                 "raw_write",

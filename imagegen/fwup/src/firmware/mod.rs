@@ -7,7 +7,12 @@
 pub(crate) mod action;
 pub mod call;
 pub mod env_section;
+pub mod gpt;
+pub(crate) mod guid;
 pub(crate) mod integer;
 pub mod mbr;
+mod mbr_layout;
 pub mod model;
+pub(crate) mod osip;
 pub(crate) mod requirement;
+mod table_option;

@@ -303,12 +303,8 @@ fn an_extended_partition_needs_no_length() {
 #[test]
 fn unsupported_features_are_refused_by_name() {
     for (text, what) in [
-        ("gpt a { }", "gpt"),
-        ("mbr a { include-osip = true }", "include-osip"),
-        ("mbr a { osii 0 { } }", "osii"),
         ("task a { on-init { fat_mkfs(0, 1) } }", "fat_mkfs"),
         ("task a { on-init { fat_rm!(0, a) } }", "fat_rm!"),
-        ("task a { on-init { gpt_write(a) } }", "gpt_write"),
         ("task a { on-init { execute(\"true\") } }", "execute"),
         ("task a { on-init { path_write(a) } }", "path_write"),
         ("task a { on-init { pipe_write(a) } }", "pipe_write"),
@@ -378,7 +374,6 @@ fn every_action_and_requirement_is_supported_or_named() {
             "fat_setlabel",
             "fat_touch",
             "fat_write",
-            "gpt_write",
             "path_write",
             "pipe_write",
             "require-execute",
