@@ -36,7 +36,7 @@ const QEMU: Program = Program {
 };
 
 /// Independent programs with which the tests check the project's output and create fixtures.
-const JUDGES: [Program; 6] = [
+const JUDGES: [Program; 7] = [
     Program {
         name: "dtc",
         package: "device-tree-compiler",
@@ -61,6 +61,11 @@ const JUDGES: [Program; 6] = [
         name: "fdisk",
         package: "fdisk",
         brew: None,
+    },
+    Program {
+        name: "sgdisk",
+        package: "gdisk",
+        brew: Some("gptfdisk"),
     },
     Program {
         name: "unzip",

@@ -2,6 +2,8 @@
 
 //! `gpt` sections: a GUID partition table with up to 16 partitions.
 
+use std::fmt::{self, Display};
+
 use super::guid::Guid;
 use super::integer;
 use super::model::{Section, Stage};
@@ -115,7 +117,7 @@ impl<'a> Gpt<'a> {
                     ));
                 }
                 if other.number > number && partition.overlaps(other) {
-                    return Err(format!("partitions {number} and {} overlap", other.number));
+                    return Err(format!("partitions {partition} and {other} overlap"));
                 }
                 let follows = other.start.is_some_and(|other| other > start);
                 if partition.grows && follows {
@@ -127,6 +129,14 @@ impl<'a> Gpt<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Formats a partition as fwup does: the second block is the first one after the partition.
+impl Display for GptPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.start.unwrap_or(0);
+        write!(f, "{} (blocks {start} to {})", self.number, self.end())
     }
 }
 

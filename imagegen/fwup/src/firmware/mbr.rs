@@ -133,7 +133,7 @@ impl<'a> Mbr<'a> {
         };
         if !self.used(EXTENDED).is_some_and(Partition::is_extended) {
             return Err(
-                "partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f"
+                "for partitions from 4 on, partition 3 must have extended type 0x05 or 0x0f"
                     .to_owned(),
             );
         }
@@ -187,7 +187,7 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::firmware::model::SectionOptions;
+    use crate::firmware::model::{SectionOptions, Value};
 
     fn value(text: &str) -> Value {
         match (text.parse(), text) {
@@ -247,7 +247,7 @@ mod tests {
         );
         assert_eq!(
             error(&with("4", &[("type", "131")])),
-            "mbr \"x\": partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f"
+            "mbr \"x\": for partitions from 4 on, partition 3 must have extended type 0x05 or 0x0f"
         );
         let partition =
             |number: &str, kind: &str| section("partition", number, &[("type", kind)], Vec::new());

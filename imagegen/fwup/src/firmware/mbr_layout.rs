@@ -5,6 +5,8 @@
 //! An extended partition grows to the end of the disk, like one with `expand`. The boot records of
 //! the logical partitions are in consecutive blocks at its start.
 
+use std::fmt::{self, Display};
+
 use super::mbr::{EXTENDED, MOST, Mbr, PRIMARY, Partition};
 
 impl Mbr<'_> {
@@ -61,12 +63,12 @@ impl Mbr<'_> {
                     .is_some_and(|start| u64::from(start) <= block);
                 if number == record_of && is_before {
                     return Err(format!(
-                        "partition {number} must start after block {block}, where its boot record is"
+                        "partition {number} must start after its EBR at {block}"
                     ));
                 }
                 if is_before && partition.end() > block {
                     return Err(format!(
-                        "partition {number} contains block {block}, where the boot record of partition {record_of} is"
+                        "partition {partition} overlaps the EBR at {block} for partition {record_of}"
                     ));
                 }
             }
@@ -87,7 +89,15 @@ fn conflict(partition: &Partition, other: &Partition) -> String {
     } else {
         ""
     };
-    format!("partitions {number} and {other_number} overlap{reason}")
+    format!("partitions {partition} and {other} overlap{reason}")
+}
+
+/// Formats a partition as fwup does: the second block is the first one after the partition.
+impl Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.start.unwrap_or(0);
+        write!(f, "{} (blocks {start} to {})", self.number, self.end())
+    }
 }
 
 impl Partition {
@@ -149,27 +159,27 @@ mod tests {
         for (partitions, expected) in [
             (
                 &[extended, (4, 0x83, 2000, 5000), (5, 0x83, 4000, 1000)][..],
-                "partitions 4 and 5 overlap",
+                "partitions 4 (blocks 2000 to 7000) and 5 (blocks 4000 to 5000) overlap",
             ),
             (
                 &[(0, 1, 900, 200), extended, (4, 1, 2000, 1)],
-                "partitions 0 and 3 overlap; the extended partition reaches to the end of the disk",
+                "partitions 0 (blocks 900 to 1100) and 3 (blocks 1000 to 2001) overlap; the extended partition reaches to the end of the disk",
             ),
             (
                 &[(0, 1, 5000, 200), extended],
-                "partitions 0 and 3 overlap; the extended partition reaches to the end of the disk",
+                "partitions 0 (blocks 5000 to 5200) and 3 (blocks 1000 to 5200) overlap; the extended partition reaches to the end of the disk",
             ),
             (
                 &[extended, (4, 1, 1001, 9), (5, 1, 2000, 1)],
-                "partition 4 contains block 1001, where the boot record of partition 5 is",
+                "partition 4 (blocks 1001 to 1010) overlaps the EBR at 1001 for partition 5",
             ),
             (
                 &[extended, (4, 1, 1000, 9)],
-                "partition 4 must start after block 1000, where its boot record is",
+                "partition 4 must start after its EBR at 1000",
             ),
             (
                 &[extended, (4, 1, 900, 50)],
-                "partition 4 must start after block 1000, where its boot record is",
+                "partition 4 must start after its EBR at 1000",
             ),
             (
                 &[(2, 5, 1000, 1)],
@@ -193,7 +203,10 @@ mod tests {
         let mbr = table(&[(0, 1, 100, 10), (1, 1, 8, 10)]);
         for (number, expected) in [
             (0, Ok(())),
-            (1, Err("partitions 0 and 1 overlap".to_owned())),
+            (
+                1,
+                Err("partitions 0 (blocks 100 to 110) and 1 (blocks 8 to 110) overlap".to_owned()),
+            ),
         ] {
             let mut partitions = mbr.partitions;
             if let Some(partition) = &mut partitions[number] {
