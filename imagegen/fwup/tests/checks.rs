@@ -276,9 +276,12 @@ fn pack(text: &str) -> Vec<u8> {
 fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
     let output = Command::new(program)
         .args(arguments)
+        .env("LC_ALL", "C")
         .current_dir(folder)
         .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}; this test needs it"));
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}; this test needs it: apt-get install unzip fdisk gdisk")
+        });
     assert!(output.status.success(), "{program}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -353,7 +356,7 @@ fn gpt_configuration() -> String {
     "gpt g {
         guid = 11111111-2222-3333-4444-555555555555
         partition 0 {
-            block-offset = 64 block-count = 0x40 boot = true name = größe𝄞
+            block-offset = 64 block-count = 0x40 boot = true name = größe
             type = c12a7328-f81f-11d2-ba4b-00a0c93ec93b guid = 11111111-2222-3333-4444-000000000000
         }
         partition 5 {
@@ -381,7 +384,7 @@ fn sgdisk_and_sfdisk_read_a_guid_partition_table() {
     assert_eq!(
         found,
         [
-            "start=64,size=64,type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B,uuid=11111111-2222-3333-4444-000000000000,name=\"größe𝄞\",attrs=\"LegacyBIOSBootable\"",
+            "start=64,size=64,type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B,uuid=11111111-2222-3333-4444-000000000000,name=\"gr\\xc3\\xb6\\xc3\\x9fe\",attrs=\"LegacyBIOSBootable\"",
             "start=2048,size=14302,type=0FC63DAF-8483-4772-8E79-3D69D8477DE4,uuid=11111111-2222-3333-4444-000000000005,attrs=\"RequiredPartitionGUID:63\"",
         ],
         "{table}"

@@ -153,6 +153,7 @@ impl Partition {
     ///
     /// An option that is not set or out of range.
     pub(crate) fn parse(section: &Section, stage: Stage) -> Result<Self, String> {
+        let title = title(section, "a partition", MOST)?;
         // In an archive, fwup omits what is 0.
         let default = (stage == Stage::Apply).then_some(0);
         let option = |name, most| number(section, name, most, default, stage);
@@ -160,7 +161,7 @@ impl Partition {
         // At most 255.
         let kind = option("type", 0xff)?.unwrap_or(0) as u8;
         let mut partition = Self {
-            number: title(section, "a partition", MOST)?,
+            number: title,
             kind,
             start,
             blocks: 1,
