@@ -86,12 +86,12 @@ fn errors_are_found_before_anything_is_written() {
         (
             "partition \"0\"",
             "partition \"4\"",
-            "mbr \"mbr\": partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f",
+            "mbr \"mbr\": for partitions from 4 on, partition 3 must have extended type 0x05 or 0x0f",
         ),
         (
             "mbr \"mbr\" {",
             "mbr \"mbr\" { include-osip=true ",
-            "mbr \"mbr\": include-osip is not supported yet",
+            "mbr \"mbr\": include-osip needs at least one osii section",
         ),
         (
             "block-count=16",
@@ -276,9 +276,12 @@ fn pack(text: &str) -> Vec<u8> {
 fn judge(program: &str, arguments: &[&str], folder: &Path) -> String {
     let output = Command::new(program)
         .args(arguments)
+        .env("LC_ALL", "C")
         .current_dir(folder)
         .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}; this test needs it"));
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}; this test needs it: apt-get install unzip fdisk gdisk")
+        });
     assert!(output.status.success(), "{program}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -346,6 +349,64 @@ fn sfdisk_reads_extended_partitions_of_both_types() {
             "{table}"
         );
     }
+}
+
+/// Returns the configuration of a table with a partition that expands, and one with attributes.
+fn gpt_configuration() -> String {
+    "gpt g {
+        guid = 11111111-2222-3333-4444-555555555555
+        partition 0 {
+            block-offset = 64 block-count = 0x40 boot = true name = größe
+            type = c12a7328-f81f-11d2-ba4b-00a0c93ec93b guid = 11111111-2222-3333-4444-000000000000
+        }
+        partition 5 {
+            block-offset = 2048 block-count = 64 expand = true flags = 0x8000000000000001
+            type = 0fc63daf-8483-4772-8e79-3d69d8477de4 guid = 11111111-2222-3333-4444-000000000005
+        }
+    }
+    task complete { on-init { gpt_write(g) } }"
+        .to_owned()
+}
+
+#[test]
+fn sgdisk_and_sfdisk_read_a_guid_partition_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    fs::write(&image, vec![0; 8 << 20]).unwrap();
+    apply(&pack(&gpt_configuration()), &image).0.unwrap();
+    let verdict = judge("sgdisk", &["-v", "image"], folder.path());
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    let table = judge("sfdisk", &["-d", "image"], folder.path());
+    let found: Vec<_> = table
+        .lines()
+        .filter_map(|line| Some(line.split_once(" : ")?.1.replace(' ', "")))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "start=64,size=64,type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B,uuid=11111111-2222-3333-4444-000000000000,name=\"gr\\xc3\\xb6\\xc3\\x9fe\",attrs=\"LegacyBIOSBootable\"",
+            "start=2048,size=14302,type=0FC63DAF-8483-4772-8E79-3D69D8477DE4,uuid=11111111-2222-3333-4444-000000000005,attrs=\"RequiredPartitionGUID:63\"",
+        ],
+        "{table}"
+    );
+}
+
+/// The backup copy alone is enough.
+#[test]
+fn sgdisk_reads_the_backup_of_a_guid_partition_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    fs::write(&image, vec![0; 8 << 20]).unwrap();
+    apply(&pack(&gpt_configuration()), &image).0.unwrap();
+    let mut bytes = fs::read(&image).unwrap();
+    bytes[512..34 * 512].fill(0);
+    fs::write(&image, &bytes).unwrap();
+    let table = judge("sgdisk", &["-p", "image"], folder.path());
+    assert!(
+        table.contains("11111111-2222-3333-4444-555555555555"),
+        "{table}"
+    );
+    assert!(table.contains("16349"), "{table}");
 }
 
 /// Quotes a text for a configuration.

@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+#[path = "cuts/gpt.rs"]
+mod gpt;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;

@@ -20,13 +20,14 @@ use proptest::sample::Index;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
 /// The fixtures with a configuration and an archive.
-const CASES: [&str; 6] = [
+const CASES: [&str; 7] = [
     "01-raw",
     "02-ab",
     "03-language",
     "04-mbr",
     "05-env",
     "06-sparse",
+    "07-tables",
 ];
 
 fn fixture(case: &str, name: &str) -> Vec<u8> {

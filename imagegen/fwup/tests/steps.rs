@@ -222,6 +222,14 @@ fn partitions() {
 }
 
 #[test]
+fn tables() {
+    replay("07-tables", |workshop| {
+        let sized = File::create(workshop.path("sized.img")).unwrap();
+        sized.set_len(8 << 20).unwrap();
+    });
+}
+
+#[test]
 fn environments() {
     replay("05-env", |_| ());
 }
@@ -245,7 +253,14 @@ fn holes() {
 
 #[test]
 fn an_archive_of_fwup_is_described() {
-    for name in ["01-raw", "02-ab", "04-mbr", "05-env", "06-sparse"] {
+    for name in [
+        "01-raw",
+        "02-ab",
+        "04-mbr",
+        "05-env",
+        "06-sparse",
+        "07-tables",
+    ] {
         let workshop = Workshop::new(&fixture(name));
         fs::copy(fixture(name).join("out.fw"), workshop.path("out.fw")).unwrap();
         for mut step in steps(&fixture(name)) {

@@ -73,6 +73,11 @@ const JUDGES: &[Program] = &[
         brew: Some("mtools"),
     },
     Program {
+        name: "sgdisk",
+        package: "gdisk",
+        brew: Some("gptfdisk"),
+    },
+    Program {
         name: "unzip",
         package: "unzip",
         brew: Some("unzip"),

@@ -2,11 +2,9 @@
 
 //! Encodes an `mbr` section as blocks for the disk: the master boot record, and an extended boot
 //! record for each logical partition.
-//!
-//! An extended partition grows to the end of the disk, like one with `expand`. The boot records of
-//! the logical partitions are in consecutive blocks at its start.
 
-use crate::firmware::mbr::{BOOT_CODE, EXTENDED, MOST, Mbr, PRIMARY, Partition};
+use super::osip_table::osip_table;
+use crate::firmware::mbr::{BOOT_CODE, Mbr, PRIMARY, Partition};
 
 /// The size of a block in bytes.
 const BLOCK: usize = 512;
@@ -32,45 +30,34 @@ pub(super) type BootRecord = (u64, [u8; BLOCK]);
 ///
 /// # Errors
 ///
-/// When a logical partition starts before its boot record.
+/// When partitions or boot records overlap.
 pub(super) fn boot_records(mbr: &Mbr<'_>, disk: u64) -> Result<Vec<BootRecord>, String> {
-    let entries: [TableEntry; MOST] = std::array::from_fn(|number| {
-        mbr.partitions[number].map_or_else(TableEntry::default, TableEntry::of)
-    });
-    // A disk is at least as large as its partitions.
-    let disk = entries.iter().map(|entry| entry.end()).fold(disk, u64::max);
-    let entries = entries.map(|entry| entry.grown(disk));
-    let logical: Vec<_> = (PRIMARY..MOST)
-        .take_while(|number| mbr.used(*number).is_some())
-        .map(|number| entries[number])
-        .collect();
+    mbr.check_layout(disk)?;
+    let entries = mbr
+        .grown(disk)
+        .map(|partition| partition.map_or_else(TableEntry::default, TableEntry::of));
+    let logical: Vec<_> = mbr.boot_record_blocks().collect();
     let mut blocks = Vec::new();
-    let first_record = entries[EXTENDED].start;
-    for (number, entry) in (0_u32..).zip(&logical) {
-        let at = first_record.saturating_add(number);
-        let start = entry.start.checked_sub(at).ok_or_else(|| {
-            format!(
-                "partition {} starts before block {at}, where its boot record is",
-                PRIMARY as u32 + number
-            )
-        })?;
+    for (index, (number, at)) in (0_u32..).zip(&logical) {
+        let entry = entries[*number];
         let mut record = empty_record();
         TableEntry {
-            start,
+            // The layout has been checked: a partition is after its record.
+            start: entry.start - *at as u32,
             is_boot: false,
-            ..*entry
+            ..entry
         }
         .encode(&mut record[TABLE..]);
-        if (number as usize) + 1 < logical.len() {
+        if index as usize + 1 < logical.len() {
             TableEntry {
                 kind: LINK,
-                start: number + 1,
+                start: index + 1,
                 blocks: 1,
                 ..TableEntry::default()
             }
             .encode(&mut record[TABLE + ENTRY..]);
         }
-        blocks.push((u64::from(at), record));
+        blocks.push((*at, record));
     }
     blocks.reverse();
     blocks.push((0, master(mbr, &entries)));
@@ -81,6 +68,10 @@ fn master(mbr: &Mbr<'_>, entries: &[TableEntry]) -> [u8; BLOCK] {
     let mut master = empty_record();
     if let Some(code) = &mbr.boot_code {
         master[..BOOT_CODE].copy_from_slice(code);
+    }
+    if let Some(osip) = &mbr.osip {
+        let table = osip_table(osip);
+        master[..table.len()].copy_from_slice(&table);
     }
     if let Some(signature) = mbr.signature {
         master[BOOT_CODE..BOOT_CODE + 4].copy_from_slice(&signature.to_le_bytes());
@@ -105,8 +96,6 @@ struct TableEntry {
     start: u32,
     blocks: u32,
     is_boot: bool,
-    /// Whether the partition grows to the end of the disk.
-    grows: bool,
 }
 
 impl TableEntry {
@@ -116,23 +105,6 @@ impl TableEntry {
             start: partition.start.unwrap_or(0),
             blocks: partition.blocks,
             is_boot: partition.is_boot,
-            grows: partition.expands || partition.is_extended(),
-        }
-    }
-
-    fn end(self) -> u64 {
-        u64::from(self.start) + u64::from(self.blocks)
-    }
-
-    /// Returns the entry with its final length on a disk of `disk` blocks.
-    fn grown(self, disk: u64) -> Self {
-        if !self.grows || disk <= self.end() {
-            return self;
-        }
-        let blocks = disk - u64::from(self.start);
-        Self {
-            blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
-            ..self
         }
     }
 
@@ -141,7 +113,9 @@ impl TableEntry {
             entry[0] = if self.is_boot { 0x80 } else { 0 };
             entry[1..4].copy_from_slice(&chs(self.start));
             entry[4] = self.kind;
-            let last = self.start.wrapping_add(self.blocks).wrapping_sub(1);
+            // The last block of an empty partition at block 0 wraps.
+            let end = u64::from(self.start) + u64::from(self.blocks);
+            let last = u32::try_from(end.wrapping_sub(1)).unwrap_or(u32::MAX);
             entry[5..8].copy_from_slice(&chs(last));
         }
         entry[8..12].copy_from_slice(&self.start.to_le_bytes());
@@ -180,6 +154,7 @@ pub(super) fn primary_starts(block: &[u8; BLOCK]) -> Option<[u32; PRIMARY]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::firmware::mbr::MOST;
 
     #[test]
     fn cylinders_heads_and_sectors_end_where_they_can_express_no_more() {
@@ -194,6 +169,7 @@ mod tests {
         let mut mbr = Mbr {
             title: "x",
             boot_code: None,
+            osip: None,
             signature: None,
             partitions: [None; MOST],
         };
@@ -244,6 +220,10 @@ mod tests {
                 expected.to_le_bytes(),
                 "{disk}"
             );
+            // The end of a length that was cut is beyond CHS too.
+            if disk > u64::from(u32::MAX) {
+                assert_eq!(block[TABLE + 5..TABLE + 8], BEYOND_CHS);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use little_loader_core::units::BLOCK_SIZE;
 use super::boot_records::BootRecord;
 use super::error::{ApplyError, ResourceDataError};
 use super::fat_device::FatDevice;
+use super::gpt_tables::{GptTables, gpt_tables};
 use super::hashing::Hashing;
 use super::observer::Observer;
 use super::progress::Progress;
@@ -106,6 +107,7 @@ fn cache_size(firmware: &Firmware) -> u64 {
 enum Pending<'a> {
     Environment(&'a str),
     Table(Vec<BootRecord>),
+    Gpt(Box<GptTables>),
 }
 
 /// A task that is being applied.
@@ -216,6 +218,10 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                 }
                 self.pending.push(Pending::Table(table));
             }
+            Action::GptWrite(gpt) => {
+                let tables = gpt_tables(gpt, self.blocks);
+                self.pending.push(Pending::Gpt(Box::new(tables)));
+            }
             Action::ClearEnvironment(section) => self.environment(*section)?.clear(),
             Action::RecoverEnvironment(section) => self.environment(*section)?.recover(),
             Action::SetVariable {
@@ -266,13 +272,15 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             .clone()
             .map(|cached| cached.place.total_size().0)
             .sum::<u64>();
-        let tables = self.pending.iter().filter_map(|pending| match pending {
-            Pending::Table(records) => Some(records),
-            Pending::Environment(_) => None,
-        });
+        let is_table_there = |pending: &Pending<'_>| match pending {
+            Pending::Table(records) => records.iter().any(|(block, _)| section.contains(*block)),
+            // At the start and at the end of the disk, where environments may be too.
+            Pending::Gpt(_) => true,
+            Pending::Environment(_) => false,
+        };
         size + section.place.total_size().0 > MOST_CACHED
             || cached.clone().any(|cached| cached.overlaps(section))
-            || tables.flatten().any(|(block, _)| section.contains(*block))
+            || self.pending.iter().any(is_table_there)
     }
 
     /// Writes the pending changes and drops the cached environments: the data may overwrite them.
@@ -290,6 +298,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                         environment.store(self.device)?;
                     }
                 }
+                Pending::Gpt(tables) => tables.store(self.device)?,
                 Pending::Table(records) => {
                     for (block, bytes) in records {
                         self.device.write_ordered(block * BLOCK_SIZE, &bytes)?;

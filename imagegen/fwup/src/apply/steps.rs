@@ -8,6 +8,7 @@ use little_loader_core::units::BLOCK_SIZE;
 
 use super::boot_records::{BootRecord, boot_records};
 use super::error::{ApplyError, ResourceDataError};
+use super::gpt_tables::gpt_tables;
 use super::outside::OutsideError;
 use crate::destination::device::Device;
 use crate::destination::storage::Storage;
@@ -82,6 +83,11 @@ impl<'a> Steps<'a> {
                 Action::MbrWrite(mbr) => {
                     for (block, bytes) in records(mbr, blocks)? {
                         device.check_end(block * BLOCK_SIZE, bytes.len() as u64)?;
+                    }
+                }
+                Action::GptWrite(gpt) => {
+                    for (offset, bytes) in gpt_tables(gpt, blocks).parts() {
+                        device.check_end(offset, bytes.len() as u64)?;
                     }
                 }
                 Action::ClearEnvironment(section) | Action::RecoverEnvironment(section) => {

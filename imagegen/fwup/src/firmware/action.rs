@@ -5,13 +5,11 @@
 use super::call::{Arguments, CallError};
 use super::env_section::{EnvSection, is_variable_name};
 use super::fat_action::FatAction;
+use super::gpt::Gpt;
 use super::mbr::Mbr;
 use super::model::{Call, Firmware, Stage};
 use super::unsafe_action::UnsafeAction;
 use crate::disk_cipher::DiskCipher;
-
-/// Actions of the format that are not supported yet.
-const UNSUPPORTED: [&str; 1] = ["gpt_write"];
 
 /// An action. Offsets and lengths are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +28,7 @@ pub(crate) enum Action<'a> {
         length: u64,
     },
     MbrWrite(Box<Mbr<'a>>),
+    GptWrite(Box<Gpt<'a>>),
     ClearEnvironment(EnvSection<'a>),
     /// Sets a variable, or removes it if `value` is `None`.
     SetVariable {
@@ -103,6 +102,8 @@ impl<'a> Action<'a> {
             ("trim", _) => return Err(read.wrong_count("a block and a count of blocks")),
             ("mbr_write", &[title]) => read.mbr(title)?.map(|mbr| Self::MbrWrite(Box::new(mbr))),
             ("mbr_write", _) => return Err(read.wrong_count("an mbr")),
+            ("gpt_write", &[title]) => read.gpt(title)?.map(|gpt| Self::GptWrite(Box::new(gpt))),
+            ("gpt_write", _) => return Err(read.wrong_count("a gpt")),
             ("uboot_clearenv", &[title]) => read.environment(title)?.map(Self::ClearEnvironment),
             ("uboot_recover", &[title]) => read.environment(title)?.map(Self::RecoverEnvironment),
             ("uboot_clearenv" | "uboot_recover", _) => {
@@ -144,9 +145,6 @@ impl<'a> Action<'a> {
             }
             (name, _) if UnsafeAction::NAMES.contains(&name) => {
                 Some(Self::Unsafe(UnsafeAction::parse(call, within, &read)?))
-            }
-            (name, _) if UNSUPPORTED.contains(&name) => {
-                return Err(CallError::Unsupported(name.to_owned()));
             }
             (name, _) => return Err(CallError::Unknown(name.to_owned())),
         })
@@ -211,7 +209,7 @@ mod tests {
                 &["8", "x", "RX"],
                 "'fat_attrib' sets the attributes R, H and S, found 'RX'",
             ),
-            ("gpt_write", &["x"], "'gpt_write' is not supported yet"),
+            ("gpt_write", &["x"], "'gpt_write': there is no gpt 'x'"),
             (
                 "execute",
                 &[],

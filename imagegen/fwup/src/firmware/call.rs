@@ -5,6 +5,7 @@
 use little_loader_core::units::BLOCK_SIZE;
 
 use super::env_section::{EnvSection, EnvSectionError};
+use super::gpt::{Gpt, GptError};
 use super::integer;
 use super::mbr::{Mbr, MbrError};
 use super::model::{Call, Firmware, Section, Stage};
@@ -87,6 +88,9 @@ pub enum CallError {
     /// An `mbr` section is invalid.
     #[error(transparent)]
     Mbr(#[from] MbrError),
+    /// A `gpt` section is invalid.
+    #[error(transparent)]
+    Gpt(#[from] GptError),
 }
 
 /// Reads the arguments of one call. Each method returns `None` for an argument that only the device
@@ -161,6 +165,12 @@ impl<'a> Arguments<'a> {
         let section = self.section("mbr", &self.firmware.mbrs, title)?;
         let mbr = section.map(|section| Mbr::parse(section, self.stage));
         Ok(mbr.transpose()?)
+    }
+
+    pub(super) fn gpt(&self, title: &str) -> Result<Option<Gpt<'a>>, CallError> {
+        let section = self.section("gpt", &self.firmware.gpts, title)?;
+        let gpt = section.map(|section| Gpt::parse(section, self.stage));
+        Ok(gpt.transpose()?)
     }
 
     pub(super) fn environment(&self, title: &str) -> Result<Option<EnvSection<'a>>, CallError> {

@@ -22,6 +22,15 @@ pub(crate) fn prefix(text: &str) -> Option<(Option<i64>, usize)> {
 
 /// Parses a whole text as a number with an optional sign; leading spaces are skipped.
 pub(crate) fn parse(text: &str) -> Option<i64> {
+    i64::try_from(wide(text)?).ok()
+}
+
+/// Like [`parse`], for a number of 64 bits without a sign.
+pub(crate) fn unsigned(text: &str) -> Option<u64> {
+    u64::try_from(wide(text)?).ok()
+}
+
+fn wide(text: &str) -> Option<i128> {
     let text = text.trim_start();
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -33,12 +42,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
         return None;
     }
     let value = i128::from_str_radix(digits, radix).ok()?;
-    i64::try_from(if negative { -value } else { value }).ok()
-}
-
-/// Like [`parse`], for a number that is not negative.
-pub(crate) fn unsigned(text: &str) -> Option<u64> {
-    u64::try_from(parse(text)?).ok()
+    Some(if negative { -value } else { value })
 }
 
 /// Returns the digits, their offset in the text, and their radix.
@@ -85,11 +89,15 @@ mod tests {
             "1.5",
             "--1",
             "0x-1",
-            "9223372036854775808",
+            "18446744073709551616",
             "1é",
         ] {
             assert_eq!(parse(text), None, "{text}");
             assert_eq!(unsigned(text), None, "{text}");
+        }
+        for text in ["0x8000000000000000", "9223372036854775808"] {
+            assert_eq!(parse(text), None, "{text}");
+            assert_eq!(unsigned(text), Some(1 << 63), "{text}");
         }
     }
 }

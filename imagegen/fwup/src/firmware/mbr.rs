@@ -3,7 +3,9 @@
 //! `mbr` sections: a partition table with up to four primary and eight logical partitions.
 
 use super::integer;
-use super::model::{Section, Stage, Value};
+use super::model::{Section, Stage};
+use super::osip::Osip;
+use super::table_option::{MOST_COUNT, MOST_OFFSET, number, title};
 use crate::hex;
 
 /// The length of the boot code in a master boot record, in bytes.
@@ -14,10 +16,6 @@ pub(crate) const PRIMARY: usize = 4;
 pub(crate) const MOST: usize = 12;
 /// The primary partition that contains the logical ones.
 pub(crate) const EXTENDED: usize = 3;
-
-/// The largest numbers mean "not set" in fwup.
-const MOST_OFFSET: i64 = u32::MAX as i64 - 1;
-const MOST_COUNT: i64 = i32::MAX as i64 - 1;
 
 /// An error in an `mbr` section.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +31,8 @@ pub struct MbrError {
 pub(crate) struct Mbr<'a> {
     pub(crate) title: &'a str,
     pub(crate) boot_code: Option<Vec<u8>>,
+    /// In place of the boot code.
+    pub(crate) osip: Option<Osip>,
     /// Also `None` if only the device can resolve it.
     pub(crate) signature: Option<u32>,
     /// Indexed by number. A partition of type 0 is unused.
@@ -67,8 +67,12 @@ impl<'a> Mbr<'a> {
     }
 
     fn read(section: &'a Section, stage: Stage) -> Result<Self, String> {
-        if section.options.boolean("include-osip") == Some(true) {
-            return Err("include-osip is not supported yet".to_owned());
+        let osip = Osip::parse(section, stage)?;
+        if osip.is_some() && section.options.text("bootstrap-code").is_some() {
+            return Err(
+                "only one of include-osip and bootstrap-code can be set: both use the same bytes"
+                    .to_owned(),
+            );
         }
         let boot_code = section.options.text("bootstrap-code").map(|code| {
             hex::decode(code)
@@ -104,6 +108,7 @@ impl<'a> Mbr<'a> {
         let mbr = Self {
             title: &section.title,
             boot_code: boot_code.transpose()?,
+            osip,
             signature,
             partitions,
         };
@@ -128,7 +133,7 @@ impl<'a> Mbr<'a> {
         };
         if !self.used(EXTENDED).is_some_and(Partition::is_extended) {
             return Err(
-                "partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f"
+                "for partitions from 4 on, partition 3 must have extended type 0x05 or 0x0f"
                     .to_owned(),
             );
         }
@@ -139,34 +144,6 @@ impl<'a> Mbr<'a> {
             None => Ok(()),
         }
     }
-
-    /// Checks that no two primary partitions overlap and only the last one expands. This is not
-    /// checked when an archive is applied: fwup may have made it.
-    pub(crate) fn check_layout(&self) -> Result<(), String> {
-        let primary: Vec<_> = (0..PRIMARY)
-            .filter_map(|number| self.used(number))
-            .collect();
-        for (at, partition) in primary.iter().enumerate() {
-            let number = partition.number;
-            if partition.is_extended() && number != EXTENDED {
-                return Err(format!(
-                    "partition {number} has the type of an extended partition, which only partition 3 may have"
-                ));
-            }
-            for other in &primary[at + 1..] {
-                if partition.expands {
-                    return Err(format!(
-                        "partition {} follows partition {number}, which expands; only the last one may",
-                        other.number
-                    ));
-                }
-                if partition.overlaps(other) {
-                    return Err(format!("partitions {number} and {} overlap", other.number));
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Partition {
@@ -176,43 +153,26 @@ impl Partition {
     ///
     /// An option that is not set or out of range.
     pub(crate) fn parse(section: &Section, stage: Stage) -> Result<Self, String> {
-        let number = integer::unsigned(&section.title)
-            .and_then(|number| usize::try_from(number).ok())
-            .filter(|number| *number < MOST)
-            .ok_or_else(|| format!("a partition's title must be its number, 0 to {}", MOST - 1))?;
-        let option = |name: &str, most: i64| -> Result<Option<u32>, String> {
-            let value = match section.options.get(name) {
-                Some(Value::Text(text)) if stage.defers(text) => return Ok(None),
-                Some(Value::Text(text)) => integer::parse(text),
-                Some(Value::Integer(value)) => Some(*value),
-                Some(_) => None,
-                None if stage == Stage::Apply => Some(0),
-                None => return Err(format!("{name} must be set")),
-            };
-            value
-                .filter(|value| (0..=most).contains(value))
-                .and_then(|value| u32::try_from(value).ok())
-                .map(Some)
-                .ok_or_else(|| {
-                    let found = section.options.get(name).map(Value::to_string);
-                    format!(
-                        "{name} must be 0 to {most}, not '{}'",
-                        found.unwrap_or_default()
-                    )
-                })
-        };
+        let title = title(section, "a partition", MOST)?;
+        // In an archive, fwup omits what is 0.
+        let default = (stage == Stage::Apply).then_some(0);
+        let option = |name, most| number(section, name, most, default, stage);
         let start = option("block-offset", MOST_OFFSET)?;
         // At most 255.
         let kind = option("type", 0xff)?.unwrap_or(0) as u8;
         let mut partition = Self {
-            number,
+            number: title,
             kind,
             start,
             blocks: 1,
             is_boot: section.options.boolean("boot") == Some(true),
             expands: section.options.boolean("expand") == Some(true),
         };
-        // An extended partition grows to the end of the disk, so it needs no length.
+        // An extended partition grows to the end of the disk, so it needs no length, and nothing
+        // boots from it.
+        if partition.is_extended() {
+            partition.is_boot = false;
+        }
         if !partition.is_extended() || section.options.get("block-count").is_some() {
             partition.blocks = option("block-count", MOST_COUNT)?.unwrap_or(0);
         }
@@ -223,25 +183,12 @@ impl Partition {
     pub(crate) fn is_extended(&self) -> bool {
         matches!(self.kind, 0x05 | 0x0f)
     }
-
-    fn overlaps(&self, other: &Self) -> bool {
-        let ends_after = |one: &Self, start: u32| {
-            let one_start = one.start.unwrap_or(0);
-            u64::from(one_start) + u64::from(one.blocks) > u64::from(start)
-        };
-        match (self.start, other.start) {
-            (Some(start), Some(other_start)) => {
-                ends_after(self, other_start) && ends_after(other, start)
-            }
-            _ => false,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::firmware::model::SectionOptions;
+    use crate::firmware::model::{SectionOptions, Value};
 
     fn value(text: &str) -> Value {
         match (text.parse(), text) {
@@ -289,7 +236,7 @@ mod tests {
                 &[("include-osip", "true")],
                 Vec::new()
             )),
-            "mbr \"x\": include-osip is not supported yet"
+            "mbr \"x\": include-osip needs at least one osii section"
         );
         assert_eq!(
             error(&with("12", &[])),
@@ -301,7 +248,7 @@ mod tests {
         );
         assert_eq!(
             error(&with("4", &[("type", "131")])),
-            "mbr \"x\": partitions from 4 on are inside partition 3, whose type must be 0x05 or 0x0f"
+            "mbr \"x\": for partitions from 4 on, partition 3 must have extended type 0x05 or 0x0f"
         );
         let partition =
             |number: &str, kind: &str| section("partition", number, &[("type", kind)], Vec::new());

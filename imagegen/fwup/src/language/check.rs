@@ -8,14 +8,16 @@ use std::fs;
 use super::convert;
 use super::definitions::Definitions;
 use super::error::Problem;
+use super::gpt_section;
 use super::schema::{self, Entry, Kind};
 use super::tree::{Tree, TreeValue};
 use crate::archive::entry_of;
 use crate::firmware::action::Action;
 use crate::firmware::call::CallError;
 use crate::firmware::env_section::EnvSection;
+use crate::firmware::gpt::GptPartition;
 use crate::firmware::mbr::{BOOT_CODE, Mbr, Partition};
-use crate::firmware::model::{Call, Firmware, Resource, Section, Stage, Value};
+use crate::firmware::model::{Call, Firmware, Resource, Stage, Value};
 use crate::firmware::requirement::Requirement;
 use crate::hex;
 
@@ -72,7 +74,6 @@ pub(super) fn before(kind: &str, title: &str, declared: &Firmware) -> Result<(),
                 what: what.to_owned(),
             }),
         },
-        "gpt" | "osii" => Err(Problem::Unsupported(kind.to_owned())),
         "on-resource" if declared.resource(title).is_none() => Err(Problem::Missing {
             kind: "file-resource",
             title: title.to_owned(),
@@ -107,15 +108,21 @@ pub(super) fn after(
         "mbr" => {
             read_boot_code(entry, tree).map_err(failed)?;
             let section = convert::section(entry, title, tree);
-            mbr(&section).map_err(|problem| match problem {
-                Ok(unsupported) => unsupported,
-                Err(what) => failed(what),
-            })?;
+            let mbr = Mbr::parse(&section, Stage::Create).map_err(|error| failed(error.what))?;
+            mbr.check_layout(0).map_err(failed)?;
             declared.mbrs.push(section);
+        }
+        "gpt" => {
+            let section = gpt_section::gpt(entry, title, tree).map_err(failed)?;
+            declared.gpts.push(section);
         }
         "partition" => {
             let section = convert::section(entry, title, tree);
-            Partition::parse(&section, Stage::Create).map_err(failed)?;
+            if schema::is_of_gpt(entry) {
+                GptPartition::parse(&section, Stage::Create).map_err(failed)?;
+            } else {
+                Partition::parse(&section, Stage::Create).map_err(failed)?;
+            }
         }
         "uboot-environment" => {
             let section = convert::section(entry, title, tree);
@@ -125,14 +132,6 @@ pub(super) fn after(
         _ => {}
     }
     Ok(())
-}
-
-fn mbr(section: &Section) -> Result<(), Result<Problem, String>> {
-    if section.options.boolean("include-osip") == Some(true) {
-        return Err(Ok(Problem::Unsupported("include-osip".to_owned())));
-    }
-    let mbr = Mbr::parse(section, Stage::Create).map_err(|error| Err(error.what))?;
-    mbr.check_layout().map_err(Err)
 }
 
 /// Replaces the path of the boot code with the code.

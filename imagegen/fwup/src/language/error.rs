@@ -85,8 +85,6 @@ pub enum Problem {
     NewerVersion(String),
     #[error("require-fwup-version needs a version such as 1.2.3, found '{0}'")]
     BadVersion(String),
-    #[error("'{0}' is not supported yet")]
-    Unsupported(String),
     #[error(transparent)]
     Call(CallError),
     #[error("'{0}' twice in one on-resource: only one can use the resource's data")]

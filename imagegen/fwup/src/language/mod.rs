@@ -13,6 +13,7 @@ mod check;
 mod convert;
 mod definitions;
 mod error;
+mod gpt_section;
 mod lexer;
 mod meta_conf;
 mod option;

@@ -150,21 +150,19 @@ const OSII: &[Entry] = &[
 ];
 
 const GPT: &[Entry] = &[
-    host("bootstrap-code-host-path", Kind::Paths),
-    entry("bootstrap-code", Kind::Text),
     entry("guid", Kind::Text),
     entry("partition", Kind::Titled(GPT_PARTITION)),
 ];
 
 const GPT_PARTITION: &[Entry] = &[
-    entry("name", Kind::Text),
     entry("block-offset", Kind::Text),
-    entry("block-count", Kind::Text),
+    entry("block-count", Kind::Integer(NO_COUNT)),
     entry("type", Kind::Text),
     entry("guid", Kind::Text),
-    entry("boot", Kind::Boolean(false)),
-    entry("expand", Kind::Boolean(false)),
+    entry("name", Kind::Text),
     entry("flags", Kind::Text),
+    entry("expand", Kind::Boolean(false)),
+    entry("boot", Kind::Boolean(false)),
 ];
 
 const ENVIRONMENT: &[Entry] = &[
@@ -249,6 +247,11 @@ pub(super) fn find(schema: &'static [Entry], name: &str) -> Option<(usize, &'sta
         .iter()
         .enumerate()
         .find(|(_, entry)| entry.name == name)
+}
+
+/// Whether a `partition` section is that of a `gpt`.
+pub(super) fn is_of_gpt(entry: &Entry) -> bool {
+    matches!(entry.kind, Kind::Titled(schema) if find(schema, "guid").is_some())
 }
 
 impl Entry {
