@@ -21,6 +21,9 @@ const PIECE: u64 = 1 << 20;
 /// The first bytes of a delta update's data (RFC 3284, section 4.1).
 const VCDIFF: [u8; 3] = [0xd6, 0xc3, 0xc4];
 
+/// Writes data at an offset, for an execution `E`.
+type WriteAt<'w, E> = dyn FnMut(&mut E, u64, &[u8]) -> Result<(), ApplyError> + 'w;
+
 impl<S: Storage> Execution<'_, '_, S> {
     /// Writes a resource to the destination.
     pub(super) fn raw_write<R: Read>(
@@ -45,7 +48,7 @@ impl<S: Storage> Execution<'_, '_, S> {
         resource: &Resource,
         handler: &Handler,
         offset: u64,
-        write: &mut dyn FnMut(&mut Self, u64, &[u8]) -> Result<(), ApplyError>,
+        write: &mut WriteAt<'_, Self>,
     ) -> Result<u64, ApplyError> {
         let name = || handler.resource.clone();
         let expected = resource

@@ -309,10 +309,6 @@ fn unsupported_features_are_refused_by_name() {
         ("task a { on-init { fat_mkfs(0, 1) } }", "fat_mkfs"),
         ("task a { on-init { fat_rm!(0, a) } }", "fat_rm!"),
         ("task a { on-init { gpt_write(a) } }", "gpt_write"),
-        ("task a { on-init { execute(\"true\") } }", "execute"),
-        ("task a { on-init { path_write(a) } }", "path_write"),
-        ("task a { on-init { pipe_write(a) } }", "pipe_write"),
-        ("task a { on-init { ubi_volume_write(a) } }",),
         (
             "task a { require-fat-file-exists(0, a) }",
             "require-fat-file-exists",
@@ -376,7 +372,6 @@ fn every_action_and_requirement_is_supported_or_named() {
             "gpt_write",
             "require-fat-file-exists",
             "require-fat-file-match",
-            "ubi_volume_write",
         ]
     );
 }
