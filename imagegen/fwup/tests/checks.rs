@@ -96,7 +96,7 @@ fn errors_are_found_before_anything_is_written() {
         (
             "block-count=16",
             "block-count=0",
-            "uboot-environment \"env\": block-count is 0, expected a number from 1 to 2048",
+            "uboot-environment \"env\": block-count is 0, expected a number from 1 to 65534",
         ),
         (
             "block-count=16",

@@ -200,9 +200,9 @@ fn same_in_one_task(actions: &[&str]) -> Vec<u8> {
     let bench = Bench::with(&configuration);
     let start = || fs::write(bench.at("disk.img"), vec![0; 1 << 18]).unwrap();
     start();
-    for number in 0..actions.len() {
+    for (number, action) in actions.iter().enumerate() {
         let applied = bench.apply(&format!("single{number}"), "");
-        assert_eq!(applied, (Some(0), String::new()), "{}", actions[number]);
+        assert_eq!(applied, (Some(0), String::new()), "{action}");
     }
     let expected = fs::read(bench.at("disk.img")).unwrap();
     start();
