@@ -7,7 +7,7 @@ use super::firmware_archive::FirmwareArchive;
 use crate::firmware::model::Value;
 
 /// The keys in the order of output.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "meta-product",
     "meta-description",
     "meta-version",
@@ -15,6 +15,7 @@ const KEYS: [&str; 11] = [
     "meta-platform",
     "meta-architecture",
     "meta-creation-date",
+    "meta-fwup-version",
     "meta-misc",
     "meta-vcs-identifier",
     "meta-uuid",

@@ -3,7 +3,9 @@
 //! Firmware files as ZIP archives. Entries are read and written strictly from front to back, so
 //! that an archive can be read from a pipe and written to one.
 
-mod date;
+pub(crate) mod date;
+mod deflate;
+mod deflate_end;
 pub mod firmware_archive;
 mod header;
 pub mod identity;

@@ -87,7 +87,7 @@ impl<'a> Action<'a> {
             }
             ("raw_memset", &[offset, length, byte]) => {
                 let offset = read.blocks("first", offset)?;
-                let length = read.blocks("second", length)?;
+                let length = read.count("second", length)?;
                 let byte = read.number("third", byte, u64::from(u8::MAX))?;
                 let place = offset.zip(length).zip(byte);
                 place.map(|((offset, length), byte)| Self::RawMemset {
@@ -102,7 +102,7 @@ impl<'a> Action<'a> {
             }
             ("trim", &[offset, length]) => {
                 let offset = read.blocks("first", offset)?;
-                let place = offset.zip(read.blocks("second", length)?);
+                let place = offset.zip(read.count("second", length)?);
                 place.map(|(offset, length)| Self::Trim { offset, length })
             }
             ("trim", _) => return Err(read.wrong_count("a block and a count of blocks")),

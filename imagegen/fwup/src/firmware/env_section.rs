@@ -5,13 +5,14 @@
 use little_loader_core::env::place::{EnvPlace, EnvPlaceError};
 use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba};
 
+use super::integer;
 use super::model::Section;
 
 /// The maximum number of blocks in a copy: twice the loader's limit. An archive must not be able to
 /// request unlimited memory.
 const MOST_BLOCKS: i64 = 2048;
-/// The largest offset in fwup is one less than the largest `int`, which means "not set".
-const MOST_OFFSET: i64 = i32::MAX as i64 - 1;
+/// The largest block number whose offset in bytes fits in a signed number of 64 bits.
+const MOST_OFFSET: i64 = i64::MAX / BLOCK_SIZE as i64;
 
 /// A `uboot-environment` section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,14 @@ pub enum EnvOptionError {
         /// The largest value.
         most: i64,
     },
+    /// An option is not the number of a block.
+    #[error("{option} is '{found}', expected a number from 0 to {MOST_OFFSET}")]
+    Offset {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        found: String,
+    },
     /// The environment cannot be at this location.
     #[error(transparent)]
     Place(#[from] EnvPlaceError),
@@ -66,31 +75,52 @@ impl<'a> EnvSection<'a> {
 }
 
 fn place(section: &Section) -> Result<EnvPlace, EnvOptionError> {
-    let number = |option, least, most| {
-        let found = section.options.integer(option);
-        found
-            .filter(|number| (least..=most).contains(number))
-            .map(|number| number as u64)
-            .ok_or(EnvOptionError::Number {
-                option,
-                found,
-                least,
-                most,
-            })
-    };
-    let first = number("block-offset", 0, MOST_OFFSET)?;
+    let first = offset(section, "block-offset")?;
+    let first = first.ok_or(EnvOptionError::Number {
+        option: "block-offset",
+        found: None,
+        least: 0,
+        most: MOST_OFFSET,
+    })?;
     // A negative number means "not set".
-    let second = match section.options.integer("block-offset-redund") {
-        None | Some(..0) => None,
-        Some(_) => Some(number("block-offset-redund", 0, MOST_OFFSET)?),
+    let second = match integer_of(section, "block-offset-redund") {
+        Some(..0) => None,
+        _ => offset(section, "block-offset-redund")?,
     };
+    let found = section.options.integer("block-count");
+    let blocks = found
+        .filter(|blocks| (1..=MOST_BLOCKS).contains(blocks))
+        .ok_or(EnvOptionError::Number {
+            option: "block-count",
+            found,
+            least: 1,
+            most: MOST_BLOCKS,
+        })?;
     let place = EnvPlace {
         lba: Lba(first),
-        size: Bytes(number("block-count", 1, MOST_BLOCKS)? * BLOCK_SIZE),
+        size: Bytes(blocks as u64 * BLOCK_SIZE),
         redundant_lba: second.map(Lba),
     };
     place.check()?;
     Ok(place)
+}
+
+fn integer_of(section: &Section, option: &'static str) -> Option<i64> {
+    section.options.text(option).and_then(integer::parse)
+}
+
+/// Returns the block number in an option, which is a text: fwup keeps it as it is written.
+fn offset(section: &Section, option: &'static str) -> Result<Option<u64>, EnvOptionError> {
+    let Some(text) = section.options.text(option).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    integer::unsigned(text)
+        .filter(|blocks| *blocks <= MOST_OFFSET as u64)
+        .map(Some)
+        .ok_or_else(|| EnvOptionError::Offset {
+            option,
+            found: text.to_owned(),
+        })
 }
 
 /// Whether `name` can be the name of a variable.
