@@ -50,22 +50,29 @@ impl Default for Level {
 struct Chunk {
     data: Vec<u8>,
     is_last: bool,
-    packed: Vec<u8>,
+    /// A buffer, whose first `length` bytes are the deflated data.
+    buffer: Vec<u8>,
+    length: usize,
 }
 
 impl Chunk {
     fn deflate(&mut self, compressor: &mut Compressor) -> io::Result<()> {
-        self.packed
-            .resize(compressor.deflate_compress_bound(self.data.len()), 0);
-        let length = compressor
-            .deflate_compress(&self.data, &mut self.packed)
+        let bound = compressor.deflate_compress_bound(self.data.len()) + deflate_end::MOST_ADDED;
+        if self.buffer.len() < bound {
+            self.buffer = vec![0; bound];
+        }
+        self.length = compressor
+            .deflate_compress(&self.data, &mut self.buffer)
             .map_err(|error| io::Error::other(error.to_string()))?;
-        self.packed.truncate(length);
         if !self.is_last {
-            deflate_end::open(&mut self.packed)
+            self.length = deflate_end::open(&mut self.buffer, self.length)
                 .ok_or_else(|| io::Error::other("libdeflate made an invalid stream"))?;
         }
         Ok(())
+    }
+
+    fn deflated(&self) -> &[u8] {
+        &self.buffer[..self.length]
     }
 }
 
@@ -156,7 +163,7 @@ impl Deflater {
             };
             self.chunk.is_last = true;
             self.chunk.deflate(compressor)?;
-            out(&self.chunk.packed)?;
+            out(self.chunk.deflated())?;
             self.chunk.data.clear();
             return Ok(());
         }
@@ -195,7 +202,7 @@ impl Deflater {
         let worker = &self.workers[self.received % self.threads];
         let mut chunk = worker.deflated.recv().map_err(|_| stopped())??;
         self.received += 1;
-        out(&chunk.packed)?;
+        out(chunk.deflated())?;
         chunk.data.clear();
         Ok(chunk)
     }

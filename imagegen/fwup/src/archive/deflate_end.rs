@@ -17,15 +17,22 @@ const ORDER: [usize; 19] = [
 /// A stored block without data, which is not the last block, from its length on.
 const EMPTY: [u8; 4] = [0, 0, 0xff, 0xff];
 
+/// The maximum number of bytes that [`open`] adds to a stream.
+pub(super) const MOST_ADDED: usize = 1 + EMPTY.len();
+
 /// Makes the last block of a stream an ordinary one, and pads the stream to a whole number of bytes
-/// with an empty block. Returns `None` if `stream` is not a whole deflate stream.
-pub(super) fn open(stream: &mut Vec<u8>) -> Option<()> {
-    let (last, end) = last_block(stream)?;
-    *stream.get_mut(last / 8)? &= !(1 << (last % 8));
+/// with an empty block. The stream is the first `length` bytes of `buffer`, which has room for
+/// [`MOST_ADDED`] more. Returns the new length, or `None` if it is not a whole deflate stream.
+pub(super) fn open(buffer: &mut [u8], length: usize) -> Option<usize> {
+    let (last, end) = last_block(buffer.get(..length)?)?;
+    *buffer.get_mut(last / 8)? &= !(1 << (last % 8));
     // The unused bits of the last byte are zero, as is the header of the empty block.
-    stream.resize((end + 3).div_ceil(8), 0);
-    stream.extend(EMPTY);
-    Some(())
+    let start = (end + 3).div_ceil(8);
+    buffer.get_mut(length..start.max(length))?.fill(0);
+    buffer
+        .get_mut(start..start + EMPTY.len())?
+        .copy_from_slice(&EMPTY);
+    Some(start + EMPTY.len())
 }
 
 /// Returns the offsets of the last block's header and of the stream's end, in bits.
@@ -287,6 +294,15 @@ mod tests {
         out
     }
 
+    fn opened(mut stream: Vec<u8>) -> Vec<u8> {
+        let length = stream.len();
+        // The bytes after the stream may be anything.
+        stream.extend([0xa5; MOST_ADDED]);
+        let length = open(&mut stream, length).unwrap();
+        stream.truncate(length);
+        stream
+    }
+
     fn unpacked(stream: &[u8]) -> Vec<u8> {
         let mut data = Vec::new();
         DeflateDecoder::new(stream).read_to_end(&mut data).unwrap();
@@ -323,9 +339,7 @@ mod tests {
             ];
             let mut joined = Vec::new();
             for part in &parts {
-                let mut stream = packed(part, level);
-                open(&mut stream).unwrap();
-                joined.extend(stream);
+                joined.extend(opened(packed(part, level)));
             }
             joined.extend(packed(b"end", level));
             assert!(
@@ -344,11 +358,8 @@ mod tests {
             level in 0..10,
         ) {
             let second = mixed(seed, length);
-            let mut joined = packed(&first, level);
-            open(&mut joined).unwrap();
-            let mut stream = packed(&second, level);
-            open(&mut stream).unwrap();
-            joined.extend(stream);
+            let mut joined = opened(packed(&first, level));
+            joined.extend(opened(packed(&second, level)));
             joined.extend(packed(&first, level));
             prop_assert_eq!(unpacked(&joined), [&first[..], &second, &first].concat());
         }
@@ -356,7 +367,8 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut bytes = bytes;
-            let _ = open(&mut bytes);
+            let length = bytes.len();
+            let _ = open(&mut bytes, length);
         }
     }
 }

@@ -162,7 +162,13 @@ impl Source {
                         source,
                     };
                     let mut file = File::open(path).map_err(failed)?;
-                    buffer.resize(PIECE, 0);
+                    let longest = runs.iter().map(|(_, length)| *length).max();
+                    let size = usize::try_from(longest.unwrap_or(0))
+                        .unwrap_or(PIECE)
+                        .min(PIECE);
+                    if buffer.len() < size {
+                        buffer = vec![0; size];
+                    }
                     for (start, length) in runs {
                         file.seek(SeekFrom::Start(*start)).map_err(failed)?;
                         let mut left = *length;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use blake2::{Blake2b256, Digest};
@@ -99,7 +99,7 @@ pub fn write_archive(
     }
     let total = sources.iter().map(|(_, source)| source.data()).sum();
     let mut done = 0;
-    let mut writer = Writer::new(out, level);
+    let mut writer = Writer::new(BufWriter::new(out), level);
     writer.entry::<CreateError>("meta.conf", Some(date), meta_conf.len() as u64, |take| {
         take(meta_conf.as_bytes())
     })?;
