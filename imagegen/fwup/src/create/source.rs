@@ -210,7 +210,7 @@ impl Source {
         // Opening a pipe would block until a writer opens it.
         let kind = fs::metadata(path).map_err(open)?.file_type();
         if !kind.is_file() && !kind.is_block_device() && !kind.is_char_device() {
-            return Err(open(io::Error::other("not a file or a device")));
+            return Err(open(io::Error::other("not a regular file or a device")));
         }
         let mut file = File::open(path).map_err(open)?;
         // Of a device too: /dev/null and /dev/zero are empty.

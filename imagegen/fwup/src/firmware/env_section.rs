@@ -6,7 +6,7 @@ use little_loader_core::env::place::{EnvPlace, EnvPlaceError};
 use little_loader_core::units::{BLOCK_SIZE, Bytes, Lba};
 
 use super::integer;
-use super::model::Section;
+use super::model::{Section, Value};
 
 /// The maximum number of blocks in a copy: twice the loader's limit. An archive must not be able to
 /// request unlimited memory.
@@ -83,7 +83,9 @@ fn place(section: &Section) -> Result<EnvPlace, EnvOptionError> {
         most: MOST_OFFSET,
     })?;
     // A negative number means "not set".
-    let second = match integer_of(section, "block-offset-redund") {
+    let redundant = section.options.get("block-offset-redund");
+    let redundant = redundant.and_then(|value| integer::parse(&value.to_string()));
+    let second = match redundant {
         Some(..0) => None,
         _ => offset(section, "block-offset-redund")?,
     };
@@ -105,21 +107,19 @@ fn place(section: &Section) -> Result<EnvPlace, EnvOptionError> {
     Ok(place)
 }
 
-fn integer_of(section: &Section, option: &'static str) -> Option<i64> {
-    section.options.text(option).and_then(integer::parse)
-}
-
-/// Returns the block number in an option, which is a text: fwup keeps it as it is written.
+/// Returns the block number in an option; `None` if it is not set. The option is a text, since fwup
+/// keeps it as it is written; the model may have a number too.
 fn offset(section: &Section, option: &'static str) -> Result<Option<u64>, EnvOptionError> {
-    let Some(text) = section.options.text(option).filter(|text| !text.is_empty()) else {
+    let text = section.options.get(option).map(Value::to_string);
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    integer::unsigned(text)
+    integer::unsigned(&text)
         .filter(|blocks| *blocks <= MOST_OFFSET as u64)
         .map(Some)
-        .ok_or_else(|| EnvOptionError::Offset {
+        .ok_or(EnvOptionError::Offset {
             option,
-            found: text.to_owned(),
+            found: text,
         })
 }
 

@@ -136,7 +136,7 @@ fn errors_name_file_and_line() {
         ),
         (
             "include(\"${NOWHERE}\")",
-            "fwup.conf:1: 'include' needs a path, found an empty text; is a variable not set?",
+            "fwup.conf:1: Cannot include the contents of an undefined variable",
         ),
         (
             "include()",
