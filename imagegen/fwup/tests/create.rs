@@ -4,13 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::outcome;
 use fwup::archive::firmware_archive::FirmwareArchive;
 use fwup::archive::read::Archive;
 use fwup::archive::write::{Level, Writer};
@@ -22,8 +19,13 @@ fn fwup(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (bool,
     command.current_dir(folder).args(arguments);
     command.env_remove("SOURCE_DATE_EPOCH").env_remove("NOW");
     command.envs(variables.iter().copied());
-    let (status, out, err) = outcome(&mut command).unwrap();
-    (status == Some(0), out, err)
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// Packs a configuration and returns the `meta.conf` of the archive, or what the program prints.
