@@ -48,6 +48,27 @@ pub(super) fn timestamp(seconds: u32) -> String {
     )
 }
 
+/// Parses a date such as `2023-11-14T22:13:20Z`; `None` if it is not one from 1970 to 2106.
+pub(crate) fn from_timestamp(text: &str) -> Option<u32> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let numbers = |text: &str, separator| {
+        let mut parts = text.split(separator).map(|part| {
+            let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| part.parse::<u16>().ok()).flatten()
+        });
+        let found = (parts.next()??, parts.next()??, parts.next()??);
+        parts.next().is_none().then_some(found)
+    };
+    let ((year, month, day), (hour, minute, second)) = (numbers(date, '-')?, numbers(time, ':')?);
+    let byte = |number: u16| u8::try_from(number).ok();
+    let month = byte(month)?.try_into().ok()?;
+    let at = Date::from_calendar_date(year.into(), month, byte(day)?)
+        .ok()?
+        .with_hms(byte(hour)?, byte(minute)?, byte(second)?)
+        .ok()?;
+    u32::try_from(at.assume_utc().unix_timestamp()).ok()
+}
+
 fn date_time(seconds: u32) -> OffsetDateTime {
     // All 32-bit values are in range.
     OffsetDateTime::from_unix_timestamp(seconds.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
@@ -69,6 +90,7 @@ mod tests {
             (u32::MAX, "2106-02-07T06:28:15Z"),
         ] {
             assert_eq!(timestamp(seconds), expected);
+            assert_eq!(from_timestamp(expected), Some(seconds));
         }
     }
 

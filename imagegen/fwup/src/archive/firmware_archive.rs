@@ -37,6 +37,11 @@ pub enum OpenError {
     /// The archive is not from a known key.
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
+    /// `meta.conf` sets what only its hash may say.
+    #[error(
+        "meta.conf isn't allowed to change 'meta-uuid', 'meta-nickname', '$FWUP_META_UUID' or '$FWUP_META_NICKNAME'"
+    )]
+    ForgedIdentity,
     /// `meta.conf` is invalid.
     #[error(transparent)]
     Language(#[from] LanguageError),
@@ -111,6 +116,18 @@ impl<R: Read> FirmwareArchive<R> {
         definitions.set("FWUP_META_UUID", &identity.uuid);
         definitions.set("FWUP_META_NICKNAME", &identity.nickname);
         let firmware = language::meta_conf(&meta_conf, definitions)?;
+        let is_forged = [
+            ("meta-uuid", "FWUP_META_UUID", &identity.uuid),
+            ("meta-nickname", "FWUP_META_NICKNAME", &identity.nickname),
+        ]
+        .into_iter()
+        .any(|(option, variable, value)| {
+            let option = firmware.metadata.text(option);
+            option.is_some_and(|option| option != value) || definitions.get(variable) != Some(value)
+        });
+        if is_forged {
+            return Err(OpenError::ForgedIdentity);
+        }
         Ok(Self {
             entries: archive,
             firmware,

@@ -5,7 +5,9 @@
 
 pub mod authenticate;
 pub mod contents;
-mod date;
+pub(crate) mod date;
+mod deflate;
+mod deflate_end;
 mod features;
 pub mod firmware_archive;
 mod header;

@@ -8,19 +8,13 @@
 
 use std::io::{self, Write};
 
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
-use libdeflater::{CompressionLvl, Compressor};
-
 use super::date::{self, NO_DATE};
+use super::deflate::Deflater;
+pub use super::deflate::Level;
 use super::zip::{
     DEFLATED, DESCRIPTOR, DIRECTORY_END, DIRECTORY_END_64, DIRECTORY_ENTRY, DIRECTORY_LOCATOR_64,
     IS_64, LOCAL_HEADER, SIZES_FOLLOW, STORED, TIME, ZIP64,
 };
-
-/// The maximum number of bytes that are deflated at once, which is faster and compresses better.
-/// The limit bounds the memory.
-const WHOLE: u64 = 40 << 20;
 
 /// The archive is made on Unix and needs version 2.0 of the format; 64-bit sizes need version 4.5.
 const UNIX: u16 = 3 << 8;
@@ -29,31 +23,10 @@ const VERSION_64: u16 = 45;
 /// The mode of a regular file, rw-r--r--.
 const MODE: u32 = 0o100_644 << 16;
 
-/// The compression level: 1 is fast, 9 is small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Level(u8);
-
-impl Level {
-    /// Returns a level; `None` if `level` is not from 1 to 9.
-    #[must_use]
-    pub fn new(level: u8) -> Option<Self> {
-        (1..=9).contains(&level).then_some(Self(level))
-    }
-}
-
-impl Default for Level {
-    fn default() -> Self {
-        Self(6)
-    }
-}
-
 /// A ZIP archive that is being written.
-#[derive(Debug)]
 pub struct Writer<W: Write> {
     out: W,
-    level: Level,
-    /// [`WHOLE`], except in tests.
-    whole: u64,
+    deflater: Deflater,
     offset: u64,
     directory: Vec<u8>,
     entries: u64,
@@ -74,8 +47,7 @@ impl<W: Write> Writer<W> {
     pub fn new(out: W, level: Level) -> Self {
         Self {
             out,
-            level,
-            whole: WHOLE,
+            deflater: Deflater::new(level),
             offset: 0,
             directory: Vec::new(),
             entries: 0,
@@ -107,25 +79,23 @@ impl<W: Write> Writer<W> {
         self.put(&header)?;
         let mut crc = crc32fast::Hasher::new();
         let before = self.offset;
-        if size <= self.whole {
-            // At most 40 MiB.
-            let mut whole = Vec::with_capacity(size as usize);
-            data(&mut |piece| {
-                whole.extend_from_slice(piece);
-                Ok(())
-            })?;
-            crc.update(&whole);
-            self.deflate(&whole)?;
-        } else {
-            let level = Compression::new(u32::from(self.level.0));
-            let mut encoder = DeflateEncoder::new(CountingWriter(self), level);
-            data(&mut |piece| {
-                crc.update(piece);
-                Ok(encoder.write_all(piece)?)
-            })?;
-            encoder.finish()?;
-        }
-        Ok(self.end_entry(entry, crc.finalize(), self.offset - before, start)?)
+        let Self {
+            out,
+            deflater,
+            offset,
+            ..
+        } = self;
+        let mut put = |bytes: &[u8]| {
+            *offset += bytes.len() as u64;
+            out.write_all(bytes)
+        };
+        data(&mut |piece| {
+            crc.update(piece);
+            Ok(deflater.write(piece, &mut put)?)
+        })?;
+        deflater.finish(&mut put)?;
+        let packed = self.offset - before;
+        Ok(self.end_entry(entry, crc.finalize(), packed, start)?)
     }
 
     /// Adds an entry that is not compressed and has no time.
@@ -203,34 +173,6 @@ impl<W: Write> Writer<W> {
         self.out.write_all(bytes)?;
         self.offset += bytes.len() as u64;
         Ok(())
-    }
-
-    /// Deflates all data of an entry at once.
-    fn deflate(&mut self, data: &[u8]) -> io::Result<()> {
-        let level = CompressionLvl::new(i32::from(self.level.0))
-            .map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut compressor = Compressor::new(level);
-        // For an allocation of this size, the system provides zeroed pages on first use, so the
-        // unused rest needs no memory.
-        let mut packed = vec![0; compressor.deflate_compress_bound(data.len())];
-        let length = compressor
-            .deflate_compress(data, &mut packed)
-            .map_err(|error| io::Error::other(error.to_string()))?;
-        self.put(&packed[..length])
-    }
-}
-
-/// Writes to the archive and counts the bytes in its offset.
-struct CountingWriter<'a, W: Write>(&'a mut Writer<W>);
-
-impl<W: Write> Write for CountingWriter<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.put(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.out.flush()
     }
 }
 
@@ -378,13 +320,12 @@ mod tests {
 
     #[test]
     fn data_that_is_deflated_in_pieces_is_the_same_to_a_reader() {
-        let size = (1 << 20) + 1;
+        let size = (3 << 20) + 1;
         let mut writer = Writer::new(Vec::new(), Level::new(1).unwrap());
-        writer.whole = 1 << 20;
         writer
             .entry::<io::Error>("data/large", None, size, |take| {
                 take(b"x")?;
-                (0..16).try_for_each(|_| take(&[0; 1 << 16]))
+                (0..48).try_for_each(|_| take(&[0; 1 << 16]))
             })
             .unwrap();
         let bytes = writer.finish().unwrap();

@@ -20,7 +20,7 @@ use crate::archive::identity::Identity;
 use crate::archive::write::Level;
 use crate::archive::{metadata, verify};
 use crate::create::{PackError, Packing, has_holes, pack};
-use crate::language::{Definitions, FWUP_VERSION, quoted};
+use crate::language::{Definitions, FWUP_META_CONF_LIMIT, FWUP_VERSION, quoted};
 use anyhow::{Context, anyhow, bail};
 
 const HELP: &str = include_str!("help.txt");
@@ -186,6 +186,12 @@ fn create(options: &Options, keys: &Keys) -> anyhow::Result<()> {
     );
     match packed {
         Ok(created) => {
+            if created.meta_conf > FWUP_META_CONF_LIMIT {
+                eprintln!(
+                    "fwup: warning: meta.conf has {} bytes; fwup up to 1.16 reads at most {FWUP_META_CONF_LIMIT} and refuses this archive",
+                    created.meta_conf
+                );
+            }
             if options.is_verbose {
                 let Identity { uuid, nickname } = created.identity;
                 eprintln!("fwup: {output}: {nickname} ({uuid})");

@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use blake2::{Blake2b256, Digest};
@@ -13,7 +14,10 @@ use rustix::io::Errno;
 use crate::firmware::model::Resource;
 
 /// The number of bytes read at once.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 128 << 10;
+/// The maximum number of lengths of a resource: fwup's. What follows is data, with its holes as
+/// zeros.
+const MOST_LENGTHS: usize = 255;
 
 /// Why a resource cannot be packed. The first two messages are fwup's: scripts search for them.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +99,7 @@ impl Source {
         let options = &resource.options;
         let paths = options.paths("host-path");
         if let Some(paths) = paths {
-            let skip_holes = options.boolean("skip-holes") != Some(false);
+            let skip_holes = options.boolean("skip-holes") == Some(true);
             for path in paths {
                 source.add_file(path, skip_holes)?;
             }
@@ -158,7 +162,13 @@ impl Source {
                         source,
                     };
                     let mut file = File::open(path).map_err(failed)?;
-                    buffer.resize(PIECE, 0);
+                    let longest = runs.iter().map(|(_, length)| *length).max();
+                    let size = usize::try_from(longest.unwrap_or(0))
+                        .unwrap_or(PIECE)
+                        .min(PIECE);
+                    if buffer.len() < size {
+                        buffer = vec![0; size];
+                    }
                     for (start, length) in runs {
                         file.seek(SeekFrom::Start(*start)).map_err(failed)?;
                         let mut left = *length;
@@ -191,25 +201,36 @@ impl Source {
     }
 
     fn add_file(&mut self, path: &str, skip_holes: bool) -> Result<(), SourceError> {
+        let resource = self.name.clone();
         let open = |source| SourceError::Open {
             path: path.to_owned(),
-            resource: self.name.clone(),
+            resource: resource.clone(),
             source,
         };
         // Opening a pipe would block until a writer opens it.
-        if !fs::metadata(path).map_err(open)?.is_file() {
-            return Err(open(io::Error::other("not a regular file")));
+        let kind = fs::metadata(path).map_err(open)?.file_type();
+        if !kind.is_file() && !kind.is_block_device() && !kind.is_char_device() {
+            return Err(open(io::Error::other("not a regular file or a device")));
         }
-        let file = File::open(path).map_err(open)?;
-        let length = file.metadata().map_err(open)?.len();
-        let runs = if skip_holes {
-            runs(&file, length).map_err(open)?
-        } else {
-            vec![(0, length)]
-        };
+        let mut file = File::open(path).map_err(open)?;
+        // Of a device too: /dev/null and /dev/zero are empty.
+        let length = file.seek(SeekFrom::End(0)).map_err(open)?;
+        let mut runs = Vec::new();
         let mut end = 0;
-        for (start, run) in &runs {
-            self.add(start - end, *run);
+        while end < length {
+            let found = match skip_holes {
+                true => next_run(&file, end, length).map_err(open)?,
+                false => Some((0, length)),
+            };
+            let is_full = self.lengths.len() == MOST_LENGTHS;
+            let (start, run) = match found {
+                Some((start, _)) if is_full && start > end => (end, length - end),
+                None if is_full => (end, length - end),
+                Some(found) => found,
+                None => break,
+            };
+            self.add(start - end, run);
+            runs.push((start, run));
             end = start + run;
         }
         self.add(length - end, 0);
@@ -242,29 +263,20 @@ impl Source {
     }
 }
 
-/// Returns the start and length of each run of data in a file.
-fn runs(file: &File, length: u64) -> io::Result<Vec<(u64, u64)>> {
+/// Returns the start and length of the first run of data from `at` on; `None` if only a hole
+/// follows.
+fn next_run(file: &File, at: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
     use rustix::fs::{SeekFrom, seek};
 
-    let mut runs = Vec::new();
-    let mut at = 0;
-    while at < length {
-        let start = match seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            // Only a hole follows.
-            Err(Errno::NXIO) => break,
-            // The file system does not report holes.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(vec![(0, length)]),
-            Err(error) => return Err(error.into()),
-        };
-        let end = seek(file, SeekFrom::Hole(start))?.min(length);
-        if end <= start {
-            break;
-        }
-        runs.push((start, end - start));
-        at = end;
-    }
-    Ok(runs)
+    let start = match seek(file, SeekFrom::Data(at)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        // The file system does not report holes.
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some((at, length - at))),
+        Err(error) => return Err(error.into()),
+    };
+    let end = seek(file, SeekFrom::Hole(start))?.min(length);
+    Ok((start < end).then(|| (start, end - start)))
 }
 
 /// Returns whether a file in this folder can have a hole of `size` bytes, tested with a temporary
@@ -278,10 +290,7 @@ pub fn has_holes(folder: &std::path::Path, size: u64) -> io::Result<bool> {
     file.seek(SeekFrom::Start(size))?;
     io::Write::write_all(&mut file, b"end")?;
     file.sync_all()?;
-    let length = size + 3;
-    Ok(runs(&file, length)?
-        .first()
-        .is_some_and(|(start, _)| *start > 0))
+    Ok(next_run(&file, 0, size + 3)?.is_some_and(|(start, _)| start > 0))
 }
 
 #[cfg(test)]
@@ -311,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_left_out_unless_they_are_wanted() {
+    fn holes_are_left_out_if_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let (sparse, plain) = (folder.path().join("sparse"), folder.path().join("plain"));
         let file = File::create(&sparse).unwrap();
@@ -319,16 +328,75 @@ mod tests {
         file.write_all_at(&[7; 4096], 1 << 20).unwrap();
         std::fs::write(&plain, "data").unwrap();
         let paths = paths(&[&sparse, &plain, &sparse]);
-        let source = Source::survey(&resource(std::slice::from_ref(&paths))).unwrap();
+        let skipping = [paths.clone(), ("skip-holes", Value::Boolean(true))];
+        let source = Source::survey(&resource(&skipping)).unwrap();
         let (before, after) = (1 << 20, (2 << 20) - 4096);
         assert_eq!(
             source.lengths,
             [0, before, 4096, after, 4, before, 4096, after]
         );
         assert_eq!(source.data(), 2 * 4096 + 4);
-        let options = [paths, ("skip-holes", Value::Boolean(false))];
-        let source = Source::survey(&resource(&options)).unwrap();
-        assert_eq!(source.lengths, [(6 << 20) + 4]);
+        for options in [
+            vec![paths.clone()],
+            vec![paths, ("skip-holes", Value::Boolean(false))],
+        ] {
+            let source = Source::survey(&resource(&options)).unwrap();
+            assert_eq!(source.lengths, [(6 << 20) + 4]);
+        }
+    }
+
+    /// As many as fwup writes, whose last one counts the holes after it too.
+    #[test]
+    fn a_resource_has_at_most_255_lengths() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        let step = 64 << 10;
+        for number in 0..140 {
+            file.write_all_at(&[b'x'; 4096], number * step).unwrap();
+        }
+        file.set_len(140 * step).unwrap();
+        let options = |times: usize| {
+            [
+                paths(&vec![path.as_path(); times]),
+                ("skip-holes", Value::Boolean(true)),
+            ]
+        };
+        let size = 140 * step;
+        for times in [1, 2] {
+            let source = Source::survey(&resource(&options(times))).unwrap();
+            assert_eq!(source.lengths.len(), 255);
+            assert_eq!(source.lengths[..4], [4096, step - 4096, 4096, step - 4096]);
+            assert_eq!(source.lengths[254], times as u64 * size - 127 * step);
+            let mut data = 0;
+            source
+                .read(&mut |piece| {
+                    data += piece.len() as u64;
+                    Ok::<_, SourceError>(())
+                })
+                .unwrap();
+            assert_eq!(data, source.data());
+        }
+    }
+
+    #[test]
+    fn devices_without_a_size_are_empty_and_pipes_are_refused() {
+        for path in ["/dev/null", "/dev/zero"] {
+            for skip in [true, false] {
+                let options = [
+                    paths(&[Path::new(path)]),
+                    ("skip-holes", Value::Boolean(skip)),
+                ];
+                let source = Source::survey(&resource(&options)).unwrap();
+                assert_eq!(source.lengths, [0]);
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let error = Source::survey(&resource(&[paths(&[folder.path()])])).unwrap_err();
+        assert!(
+            error.to_string().starts_with("can't open path '"),
+            "{error}"
+        );
     }
 
     #[test]

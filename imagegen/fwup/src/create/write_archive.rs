@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use blake2::{Blake2b256, Digest};
 
 use super::source::{Source, SourceError};
+use crate::archive::date;
 use crate::archive::entry_of;
 use crate::archive::identity::Identity;
 use crate::archive::sign::add_meta_conf;
 use crate::archive::write::{Level, Writer};
+use crate::firmware::integer;
 use crate::firmware::model::Firmware;
 use crate::keys::PrivateKey;
 use crate::language::{Definitions, META_CONF_SIZE, to_meta_conf};
@@ -57,24 +59,29 @@ pub struct Created {
     pub identity: Identity,
     /// The size of the resources in bytes, before compression.
     pub data: u64,
+    /// The size of `meta.conf` in bytes, which fwup limits to
+    /// [`FWUP_META_CONF_LIMIT`](crate::language::FWUP_META_CONF_LIMIT).
+    pub meta_conf: usize,
 }
 
-/// Returns the date of a new archive in seconds since 1970: `SOURCE_DATE_EPOCH`, or else now.
+/// Returns the date of a new archive in seconds since 1970: `SOURCE_DATE_EPOCH`, else `NOW` if it
+/// is a date such as `2023-11-14T22:13:20Z`, or else now.
 ///
 /// # Errors
 ///
 /// [`CreateError::Date`].
 pub fn creation_date(definitions: &Definitions) -> Result<u32, CreateError> {
-    match definitions.get("SOURCE_DATE_EPOCH") {
-        Some(text) => text.parse().map_err(|_| CreateError::Date(text.to_owned())),
-        None => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH);
-            Ok(now
-                .ok()
-                .and_then(|now| u32::try_from(now.as_secs()).ok())
-                .unwrap_or(0))
-        }
+    if let Some(text) = definitions.get("SOURCE_DATE_EPOCH") {
+        let seconds = integer::unsigned(text).and_then(|seconds| u32::try_from(seconds).ok());
+        return seconds.ok_or_else(|| CreateError::Date(text.to_owned()));
     }
+    let now = definitions.get("NOW").and_then(date::from_timestamp);
+    Ok(now
+        .or_else(|| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+            u32::try_from(now.as_secs()).ok()
+        })
+        .unwrap_or(0))
 }
 
 /// Writes the archive of a configuration: with a key the signature, `meta.conf`, then the resources in the order of their
@@ -110,7 +117,7 @@ pub fn write_archive<'a>(
     let total = sources.iter().map(|(_, source)| source.data()).sum();
     let mut done = 0;
     let packing = packing.into();
-    let mut writer = Writer::new(out, packing.level);
+    let mut writer = Writer::new(BufWriter::new(out), packing.level);
     add_meta_conf(&mut writer, meta_conf.as_bytes(), packing.key, date)?;
     for (name, source) in &sources {
         // No date, so that archives with the same contents are identical.
@@ -133,6 +140,7 @@ pub fn write_archive<'a>(
     Ok(Created {
         identity: Identity::of(meta_conf.as_bytes()),
         data: total,
+        meta_conf: meta_conf.len(),
     })
 }
 
@@ -167,16 +175,15 @@ mod tests {
 
     #[test]
     fn a_meta_conf_that_no_reader_accepts_is_refused() {
-        assert_eq!(
-            archive("").unwrap_err().to_string(),
-            "meta.conf would have 0 bytes, it must have 10 to 49999"
+        // fwup's text for an empty configuration is long enough.
+        assert!(archive("").is_ok());
+        let lines = format!(
+            "meta-misc = \"{0}\" meta-author = \"{0}\"",
+            "x".repeat(530_000)
         );
-        let long = format!("meta-misc = \"{}\"", "x".repeat(50_000));
-        assert!(
-            archive(&long)
-                .unwrap_err()
-                .to_string()
-                .contains("meta.conf would have 50")
+        assert_eq!(
+            archive(&lines).unwrap_err().to_string(),
+            "meta.conf would have 1060024 bytes, it must have 10 to 1048576"
         );
     }
 
@@ -211,6 +218,16 @@ mod tests {
             1_700_000_000
         );
         assert!(creation_date(&definitions("today")).is_err());
+        let now = |value: &str| creation_date(&Definitions::from_iter([("NOW", value)])).unwrap();
+        assert_eq!(now("2023-11-14T22:13:20Z"), 1_700_000_000);
+        for ignored in [
+            "yesterday",
+            "2023-02-30T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "",
+        ] {
+            assert!(now(ignored) > 1_700_000_000, "{ignored}");
+        }
         assert!(creation_date(&Definitions::empty()).unwrap() > 1_700_000_000);
     }
 }

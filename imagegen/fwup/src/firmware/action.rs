@@ -78,9 +78,8 @@ impl<'a> Action<'a> {
             ("raw_write", _) => return Err(read.wrong_count("a block")),
             ("raw_memset", &[offset, length, byte]) => {
                 let offset = read.blocks("first", offset)?;
-                let length = read.blocks("second", length)?;
+                let length = read.count("second", length)?;
                 let byte = read.number("third", byte, u64::from(u8::MAX))?;
-                not_empty(call, stage, length)?;
                 let place = offset.zip(length).zip(byte);
                 place.map(|((offset, length), byte)| Self::RawMemset {
                     offset,
@@ -94,9 +93,7 @@ impl<'a> Action<'a> {
             }
             ("trim", &[offset, length]) => {
                 let offset = read.blocks("first", offset)?;
-                let length = read.blocks("second", length)?;
-                not_empty(call, stage, length)?;
-                let place = offset.zip(length);
+                let place = offset.zip(read.count("second", length)?);
                 place.map(|(offset, length)| Self::Trim { offset, length })
             }
             ("trim", _) => return Err(read.wrong_count("a block and a count of blocks")),
@@ -170,15 +167,6 @@ impl<'a> Action<'a> {
             Self::Unsafe(action) => action.reads_resource(),
             _ => false,
         }
-    }
-}
-
-/// Checks that an action in a configuration changes at least one block. In an archive, the device
-/// may have resolved the count to 0, and nothing is changed.
-fn not_empty(call: &Call, stage: Stage, length: Option<u64>) -> Result<(), CallError> {
-    match length {
-        Some(0) if stage == Stage::Create => Err(CallError::NoBlocks(call.name.clone())),
-        _ => Ok(()),
     }
 }
 
@@ -277,7 +265,11 @@ mod tests {
             };
             let parse =
                 |stage| Action::parse(&call, "on-init", &Firmware::default(), stage).map(|_| ());
-            let expected = CallError::NoBlocks(call.name.clone());
+            let expected = CallError::NoBlocks {
+                name: call.name.clone(),
+                which: "second",
+                found: arguments[2].to_owned(),
+            };
             assert_eq!(parse(Stage::Create), Err(expected));
             assert_eq!(parse(Stage::Apply), Ok(()));
         }

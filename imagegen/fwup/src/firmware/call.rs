@@ -54,8 +54,15 @@ pub enum CallError {
         found: String,
     },
     /// A count of blocks is zero.
-    #[error("'{0}' needs a count of at least 1 block, found 0")]
-    NoBlocks(String),
+    #[error("'{name}' needs a count of at least 1 block as its {which} argument, found '{found}'")]
+    NoBlocks {
+        /// The action.
+        name: String,
+        /// `first`, `second` or `third`.
+        which: &'static str,
+        /// The argument.
+        found: String,
+    },
     /// A variable name is invalid.
     #[error(
         "'{name}': '{variable}' is not a variable name: it must not be empty, and must not contain '=' or NUL"
@@ -159,6 +166,20 @@ impl<'a> Arguments<'a> {
     pub(super) fn blocks(&self, which: &'static str, text: &str) -> Result<Option<u64>, CallError> {
         let blocks = self.number(which, text, MOST_BLOCK)?;
         Ok(blocks.map(|blocks| blocks * BLOCK_SIZE))
+    }
+
+    /// Like [`Self::blocks`], for a count, which is at least 1 in a configuration. fwup applies an
+    /// archive with a count of 0.
+    pub(super) fn count(&self, which: &'static str, text: &str) -> Result<Option<u64>, CallError> {
+        let bytes = self.blocks(which, text)?;
+        if bytes == Some(0) && self.stage == Stage::Create {
+            return Err(CallError::NoBlocks {
+                name: self.call.name.clone(),
+                which,
+                found: text.to_owned(),
+            });
+        }
+        Ok(bytes)
     }
 
     pub(super) fn mbr(&self, title: &str) -> Result<Option<Mbr<'a>>, CallError> {

@@ -10,7 +10,7 @@ use super::model::{Section, Value};
 
 /// The maximum number of blocks in a copy, the same as fwup's.
 const MOST_BLOCKS: i64 = 65_534;
-/// The largest offset in blocks: its bytes can be counted in 63 bits.
+/// The largest block number whose offset in bytes fits in a signed number of 64 bits.
 const MOST_OFFSET: i64 = i64::MAX / BLOCK_SIZE as i64;
 
 /// A `uboot-environment` section.
@@ -48,6 +48,14 @@ pub enum EnvOptionError {
         least: i64,
         /// The largest value.
         most: i64,
+    },
+    /// An option is not the number of a block.
+    #[error("{option} is '{found}', expected a number from 0 to {MOST_OFFSET}")]
+    Offset {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        found: String,
     },
     /// The environment cannot be at this location.
     #[error(transparent)]
@@ -88,43 +96,52 @@ impl<'a> EnvSection<'a> {
 }
 
 fn place(section: &Section) -> Result<EnvPlace, EnvOptionError> {
-    let number = |option, least, most| {
-        let found = section.options.get(option);
-        found
-            .and_then(whole)
-            .filter(|number| (least..=most).contains(number))
-            .map(|number| number as u64)
-            .ok_or_else(|| EnvOptionError::Number {
-                option,
-                found: found.map(Value::to_string),
-                least,
-                most,
-            })
-    };
-    let first = number("block-offset", 0, MOST_OFFSET)?;
+    let first = offset(section, "block-offset")?;
+    let first = first.ok_or(EnvOptionError::Number {
+        option: "block-offset",
+        found: None,
+        least: 0,
+        most: MOST_OFFSET,
+    })?;
     // A negative number means "not set".
-    let second = match section.options.get("block-offset-redund") {
-        Some(found) if whole(found).is_none_or(|number| number >= 0) => {
-            Some(number("block-offset-redund", 0, MOST_OFFSET)?)
-        }
-        _ => None,
+    let redundant = section.options.get("block-offset-redund");
+    let redundant = redundant.and_then(|value| integer::parse(&value.to_string()));
+    let second = match redundant {
+        Some(..0) => None,
+        _ => offset(section, "block-offset-redund")?,
     };
+    let found = section.options.integer("block-count");
+    let blocks = found
+        .filter(|blocks| (1..=MOST_BLOCKS).contains(blocks))
+        .ok_or(EnvOptionError::Number {
+            option: "block-count",
+            found: found.map(|number| number.to_string()),
+            least: 1,
+            most: MOST_BLOCKS,
+        })?;
     let place = EnvPlace {
         lba: Lba(first),
-        size: Bytes(number("block-count", 1, MOST_BLOCKS)? * BLOCK_SIZE),
+        size: Bytes(blocks as u64 * BLOCK_SIZE),
         redundant_lba: second.map(Lba),
     };
     place.check()?;
     Ok(place)
 }
 
-/// Returns a number. Offsets are texts in `meta.conf`, as they can exceed 31 bits.
-fn whole(value: &Value) -> Option<i64> {
-    match value {
-        Value::Integer(number) => Some(*number),
-        Value::Text(text) => integer::parse(text),
-        _ => None,
-    }
+/// Returns the block number in an option; `None` if it is not set. The option is a text, since fwup
+/// keeps it as it is written; the model may have a number too.
+fn offset(section: &Section, option: &'static str) -> Result<Option<u64>, EnvOptionError> {
+    let text = section.options.get(option).map(Value::to_string);
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    integer::unsigned(&text)
+        .filter(|blocks| *blocks <= MOST_OFFSET as u64)
+        .map(Some)
+        .ok_or(EnvOptionError::Offset {
+            option,
+            found: text,
+        })
 }
 
 /// Whether `name` can be the name of a variable.

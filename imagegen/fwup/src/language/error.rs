@@ -73,9 +73,9 @@ pub enum Problem {
         text: String,
         error: ArithmeticError,
     },
-    #[error("'include' needs a path, found an empty text; is a variable not set?")]
+    #[error("Cannot include the contents of an undefined variable")]
     EmptyInclude,
-    #[error("cannot include '{path}': {reason}")]
+    #[error("Cannot include '{path}': {reason}")]
     Include { path: String, reason: String },
     #[error("includes are nested more than 10 deep")]
     IncludeDepth,

@@ -10,8 +10,11 @@ use super::schema::{self, Entry};
 use crate::firmware::model::{Call, Firmware, Section, SectionOptions, Task};
 use crate::hex;
 
-/// The allowed sizes of a `meta.conf` in bytes: fwup's limits.
-pub(crate) const META_CONF_SIZE: RangeInclusive<usize> = 10..=49_999;
+/// The sizes of a `meta.conf` in bytes that are read. A thousand resources need some 120 kB.
+pub(crate) const META_CONF_SIZE: RangeInclusive<usize> = 10..=(1 << 20);
+
+/// The largest `meta.conf` in bytes that fwup 1.16 reads.
+pub const FWUP_META_CONF_LIMIT: usize = 49_999;
 
 /// Returns the text of `meta.conf`.
 #[must_use]
@@ -21,7 +24,8 @@ pub fn to_meta_conf(firmware: &Firmware) -> String {
     for resource in &firmware.resources {
         titled("file-resource", &resource.name, &mut out);
         match resource.length.as_slice() {
-            [] => {}
+            // fwup omits a length of 0, which is its default.
+            [] | [0] => {}
             [length] => line("length", &length.to_string(), &mut out),
             lengths => {
                 let lengths: Vec<_> = lengths.iter().map(u64::to_string).collect();
@@ -45,6 +49,10 @@ pub fn to_meta_conf(firmware: &Firmware) -> String {
     for found in &firmware.environments {
         section(schema::TOP, found, &mut out);
     }
+    if out.is_empty() {
+        // What fwup writes: a reader refuses a file without text.
+        out.push_str("# Empty file\n");
+    }
     out
 }
 
@@ -55,6 +63,16 @@ fn line(name: &str, value: &str, out: &mut String) {
 
 fn titled(kind: &str, title: &str, out: &mut String) {
     let _ = writeln!(out, "{kind} \"{}\" {{", escaped(title));
+}
+
+/// Closes a section that starts at `start` and whose contents start at `contents`, or removes it if
+/// it is empty.
+fn close(start: usize, contents: usize, out: &mut String) {
+    if out.len() == contents {
+        out.truncate(start);
+    } else {
+        out.push_str("}\n");
+    }
 }
 
 fn options(schema: &'static [Entry], options: &SectionOptions, out: &mut String) {
@@ -68,7 +86,9 @@ fn options(schema: &'static [Entry], options: &SectionOptions, out: &mut String)
 
 fn section(outer: &'static [Entry], found: &Section, out: &mut String) {
     let schema = schema::of_section(outer, found);
+    let start = out.len();
     titled(&found.kind, &found.title, out);
+    let contents = out.len();
     options(schema, &found.options, out);
     // Sections are in the order of the schema; sections of the same kind are in the order of
     // declaration.
@@ -81,7 +101,7 @@ fn section(outer: &'static [Entry], found: &Section, out: &mut String) {
             section(schema, inner, out);
         }
     }
-    out.push_str("}\n");
+    close(start, contents, out);
 }
 
 fn task(task: &Task, out: &mut String) {
@@ -100,10 +120,12 @@ fn task(task: &Task, out: &mut String) {
         }
     }
     for handler in &task.on_resource {
+        let start = out.len();
         titled("on-resource", &handler.resource, out);
+        let contents = out.len();
         options(schema::ON_RESOURCE, &handler.options, out);
         calls("funlist", &handler.actions, out);
-        out.push_str("}\n");
+        close(start, contents, out);
     }
     out.push_str("}\n");
 }

@@ -30,7 +30,7 @@ pub use arithmetic::ArithmeticError;
 pub use definitions::Definitions;
 pub use error::{LanguageError, Problem};
 pub(crate) use meta_conf::META_CONF_SIZE;
-pub use meta_conf::{quoted, to_meta_conf};
+pub use meta_conf::{FWUP_META_CONF_LIMIT, quoted, to_meta_conf};
 pub use read::{configuration, meta_conf, read_file};
 pub use version::FWUP_VERSION;
 pub(crate) use version::version_numbers;

@@ -69,6 +69,8 @@ impl<'a> Parser<'a> {
             let name = match (self.token()?, within) {
                 (Token::Text(name), _) => name,
                 (Token::End, None) | (Token::Close, Some(_)) => return Ok(()),
+                // libconfuse closes the sections that are open at the end of a configuration.
+                (Token::End, Some(_)) if self.stage == Stage::Create => return Ok(()),
                 (Token::End, Some(_)) => return Err(Problem::PrematureEnd),
                 (Token::Close, None) => return Err(Problem::UnexpectedClose),
                 (other, _) => return Err(Problem::Unexpected(other.shown())),

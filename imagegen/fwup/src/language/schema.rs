@@ -45,7 +45,8 @@ pub(super) enum Kind {
 pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// Whether the entry is used only to make an archive, and is not written to it.
+    /// Whether the entry is not written to an archive: only the host needs it, or readers derive it
+    /// from the archive itself.
     pub(super) host_only: bool,
 }
 
@@ -86,14 +87,14 @@ pub(super) const TOP: &[Entry] = &[
     entry("meta-author", Kind::Text),
     entry("meta-platform", Kind::Text),
     entry("meta-architecture", Kind::Text),
-    entry("meta-creation-date", Kind::Text),
+    host("meta-creation-date", Kind::Text),
     entry("meta-fwup-version", Kind::Text),
     entry("meta-vcs-identifier", Kind::Text),
     entry("meta-misc", Kind::Text),
-    entry("meta-uuid", Kind::Text),
-    entry("meta-nickname", Kind::Text),
+    host("meta-uuid", Kind::Text),
+    host("meta-nickname", Kind::Text),
     entry("require-fwup-version", Kind::Text),
-    entry("block-cache-size-mb", Kind::Integer(UNSET)),
+    entry("block-cache-size-mb", Kind::Integer(8)),
     define("define", false, false),
     define("define!", true, false),
     define("define-eval", false, true),
@@ -110,7 +111,7 @@ pub(super) const TOP: &[Entry] = &[
 pub(super) const RESOURCE: &[Entry] = &[
     entry("include", Kind::Include),
     host("host-path", Kind::Paths),
-    host("skip-holes", Kind::Boolean(true)),
+    host("skip-holes", Kind::Boolean(false)),
     entry("length", Kind::Integers),
     host("contents", Kind::Bytes),
     entry("blake2b-256", Kind::Text),
@@ -261,6 +262,8 @@ impl Entry {
             && match self.kind {
                 Kind::Integer(default) => *value != Value::Integer(default),
                 Kind::Boolean(default) => *value != Value::Boolean(default),
+                // fwup's default.
+                Kind::Text if self.name == "require-fwup-version" => value.as_text() != Some("0"),
                 _ => value.as_text().is_some_and(|text| !text.is_empty()),
             }
     }

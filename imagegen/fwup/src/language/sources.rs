@@ -82,10 +82,17 @@ impl Sources {
         }
         let file = self.resolve(path);
         let file = Path::new(&file);
-        let bytes = read_limited(file).map_err(|error| Problem::Include {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
+        // The first two reasons are fwup's.
+        let bytes = regular(file)
+            .and_then(|()| read_limited(file))
+            .map_err(|error| Problem::Include {
+                path: path.to_owned(),
+                reason: match error.kind() {
+                    io::ErrorKind::NotFound => "File not found".to_owned(),
+                    io::ErrorKind::InvalidInput => "Not a regular file".to_owned(),
+                    _ => error.to_string(),
+                },
+            })?;
         self.spend(bytes.len())?;
         let folder = file.parent().map(Path::to_owned).unwrap_or_default();
         let lexer = Lexer::new(bytes, &file.to_string_lossy(), folder);
@@ -97,7 +104,13 @@ impl Sources {
     pub(super) fn resolve(&self, path: &str) -> String {
         self.files.last().map_or_else(
             || path.to_owned(),
-            |file| file.folder.join(path).to_string_lossy().into_owned(),
+            |file| {
+                // fwup takes a path that starts with '~' as absolute.
+                if path.starts_with('~') {
+                    return path.to_owned();
+                }
+                file.folder.join(path).to_string_lossy().into_owned()
+            },
         )
     }
 
@@ -105,6 +118,15 @@ impl Sources {
         let left = self.budget.checked_sub(bytes);
         self.budget = left.ok_or(Problem::TooLarge)?;
         Ok(())
+    }
+}
+
+/// Refuses a folder, a pipe or a device as [`io::ErrorKind::InvalidInput`].
+fn regular(path: &Path) -> io::Result<()> {
+    if path.metadata()?.is_file() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
     }
 }
 

@@ -99,8 +99,28 @@ fn errors_name_file_and_line() {
         ("= x", "fwup.conf:1: unexpected '='"),
         ("}", "fwup.conf:1: unexpected '}': no section is open"),
         (
-            "task a {\n\n",
-            "fwup.conf:3: the file ends inside a section: '}' is missing",
+            "include(${UNSET})",
+            "fwup.conf:1: Cannot include the contents of an undefined variable",
+        ),
+        (
+            "\ninclude(\"/nothing/here\")",
+            "fwup.conf:2: Cannot include '/nothing/here': File not found",
+        ),
+        (
+            "include(\"/\")",
+            "fwup.conf:1: Cannot include '/': Not a regular file",
+        ),
+        (
+            "task a { on-init { raw_memset(1, 0, 0xff) } }",
+            "fwup.conf:1: 'raw_memset' needs a count of at least 1 block as its second argument, found '0'",
+        ),
+        (
+            "task a { on-init { trim(1, 0x0) } }",
+            "fwup.conf:1: 'trim' needs a count of at least 1 block as its second argument, found '0x0'",
+        ),
+        (
+            "uboot-environment e { block-offset = 8k block-count = 8 }",
+            "fwup.conf:1: uboot-environment 'e': block-offset is '8k', expected a number from 0 to 18014398509481983",
         ),
         (
             "meta-product = \"a\n",
@@ -116,7 +136,7 @@ fn errors_name_file_and_line() {
         ),
         (
             "include(\"${NOWHERE}\")",
-            "fwup.conf:1: 'include' needs a path, found an empty text; is a variable not set?",
+            "fwup.conf:1: Cannot include the contents of an undefined variable",
         ),
         (
             "include()",
@@ -439,7 +459,6 @@ length=1
 blake2b-256={hash}
 }}
 file-resource "a" {{
-length=0
 blake2b-256={hash}
 }}
 mbr "m" {{
@@ -527,7 +546,7 @@ fn a_malformed_archive_is_refused() {
         ),
         (
             "include(\"/etc/passwd\")",
-            "cannot include '/etc/passwd': an archive cannot include files",
+            "Cannot include '/etc/passwd': an archive cannot include files",
         ),
         ("new {", "the file ends inside a section: '}' is missing"),
     ] {
@@ -610,7 +629,7 @@ fn includes_can_be_in_sections() {
     assert!(
         error
             .to_string()
-            .contains("cannot include '${IMAGES/nothing}'"),
+            .contains("Cannot include '${IMAGES/nothing}'"),
         "{error}"
     );
 }
