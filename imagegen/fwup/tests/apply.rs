@@ -437,7 +437,7 @@ fn run_empty(firmware: &Firmware, image: &Path, task: &str) -> Result<Applied, A
 }
 
 #[test]
-fn an_unsupported_action_fails_before_anything_is_written() {
+fn an_invalid_action_fails_before_anything_is_written() {
     let mut firmware = firmware([0; 32], 5);
     firmware.tasks[0].on_finish.push(Call {
         name: "fat_write".to_owned(),
@@ -447,7 +447,7 @@ fn an_unsupported_action_fails_before_anything_is_written() {
     let image = folder.path().join("image");
     let run = |firmware: &Firmware, task: &str| run_empty(firmware, &image, task);
     let error = run(&firmware, "complete").unwrap_err().to_string();
-    assert_eq!(error, "'fat_write' is not supported yet");
+    assert_eq!(error, "'fat_write' cannot be used in on-finish");
     assert_eq!(fs::metadata(&image).unwrap().len(), 0);
     // Other tasks are not affected.
     firmware.tasks.push(Task {
@@ -580,6 +580,7 @@ fn requirements_choose_the_task() {
             false,
         ),
         (&env, "3,\"require-path-at-offset\",\"/missing\",0", false),
+        (&env, "3,\"require-fat-file-exists\",16,x", false),
         (&env, "2,\"require-execute\",true", false),
     ] {
         let result = run_text(&required(requirements), &case.image(), "o");
@@ -596,16 +597,6 @@ fn requirements_choose_the_task() {
         let result = run_text(&text, &case.image(), "o");
         assert_eq!(result.is_ok(), expected, "{offset}: {result:?}");
     }
-    let error = run_text(
-        &required("3,\"require-fat-file-exists\",16,x"),
-        &env.image(),
-        "ok",
-    )
-    .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "'require-fat-file-exists' is not supported yet"
-    );
 }
 
 /// Returns an archive that contains only a `meta.conf`.

@@ -304,7 +304,10 @@ fn environments_are_as_large_and_as_far_as_those_of_fwup() {
             "block-offset = 16 block-count = 65535",
             "block-count is 65535",
         ),
-        ("block-offset = 16k block-count = 1", "block-offset is 16k"),
+        (
+            "block-offset = 16k block-count = 1",
+            "block-offset is '16k', expected a number",
+        ),
         ("block-count = 1", "block-offset is not set"),
     ] {
         fs::write(

@@ -155,9 +155,9 @@ fn a_damaged_resource_is_not_written_outside() {
         let (status, out) = bench.apply(task, "--unsafe");
         assert_eq!(status, Some(1));
         assert!(out.contains("is damaged: its BLAKE2b-256"), "{out}");
-        // A program has emptied the file itself.
-        let expected: &[u8] = if task == "path" { b"old" } else { b"" };
-        assert_eq!(fs::read(bench.at("out")).unwrap(), expected);
+        let found = fs::read(bench.at("out")).unwrap();
+        // A program may have emptied the file before it was ended.
+        assert!(found == b"old" || task == "pipe" && found.is_empty());
     }
 }
 

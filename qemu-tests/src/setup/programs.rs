@@ -78,6 +78,16 @@ const JUDGES: &[Program] = &[
         brew: Some("gptfdisk"),
     },
     Program {
+        name: "openssl",
+        package: "openssl",
+        brew: Some("openssl"),
+    },
+    Program {
+        name: "zip",
+        package: "zip",
+        brew: Some("zip"),
+    },
+    Program {
         name: "unzip",
         package: "unzip",
         brew: Some("unzip"),

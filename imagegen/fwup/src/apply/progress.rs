@@ -2,6 +2,9 @@
 
 use super::observer::Observer;
 
+/// The largest step of the progress of data, in bytes.
+const STEP: u64 = 64 << 10;
+
 /// The progress of a task, reported to its observer.
 pub(super) struct Progress<'d> {
     pub(super) observer: &'d mut dyn Observer,
@@ -26,5 +29,16 @@ impl<'d> Progress<'d> {
         // The total does not include on-error.
         self.done = self.done.saturating_add(units).min(self.total);
         self.observer.progress(self.done, self.total);
+    }
+
+    /// Reports that a piece of data is done, in steps as small as fwup's, so that a program that
+    /// waits for each percentage sees it.
+    pub(super) fn report_data(&mut self, length: usize) {
+        let mut left = length as u64;
+        while left > 0 {
+            let step = left.min(STEP);
+            self.report(step);
+            left -= step;
+        }
     }
 }

@@ -115,7 +115,7 @@ impl ResourceCopy<'_, '_> {
                 if let Some(at) = last.replace(position) {
                     let mut piece = hash.hashed()?;
                     sink.write(at, &mut piece)?;
-                    self.progress.report(piece.len() as u64);
+                    self.progress.report_data(piece.len());
                     spare = piece;
                 }
                 position += part;
@@ -142,7 +142,7 @@ impl ResourceCopy<'_, '_> {
         }
         let length = last.as_ref().map_or(0, |(_, piece)| piece.len());
         sink.finish(last, position, resource.length.len().is_multiple_of(2))?;
-        self.progress.report(length as u64);
+        self.progress.report_data(length);
         Ok(())
     }
 }

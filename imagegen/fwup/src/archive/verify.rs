@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use blake2::{Blake2b256, Digest};
+use vcdiff_stream::HeaderFault;
 use vcdiff_stream::decode::{DecodeOptions, DeltaError, check};
 
 use super::firmware_archive::FirmwareArchive;
@@ -80,8 +81,8 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
             return Err(VerifyError::NoHash(name));
         };
         // A delta can be verified only as far as its first window: the rest depends on its source.
-        if header.size.is_some_and(|size| is_delta(resource, size)) {
-            check_delta(&mut archive.entries, &name)?;
+        if let Some(size) = header.size.filter(|size| is_delta(resource, *size)) {
+            check_delta(&mut archive.entries, resource, size)?;
             continue;
         }
         let mut found = 0;
@@ -116,13 +117,25 @@ fn is_delta(resource: &Resource, size: u64) -> bool {
     matches!(resource.length.as_slice(), &[length] if length != size)
 }
 
-/// Checks the start of a delta, and reads it to the end, so that its checksum is verified. Data that
-/// is not a delta has the wrong length.
-fn check_delta<R: Read>(archive: &mut Archive<R>, resource: &str) -> Result<(), VerifyError> {
-    let mut reader = EntryReader(archive);
-    check(&mut reader, DecodeOptions::default()).map_err(|error| VerifyError::Delta {
-        name: resource.to_owned(),
-        error: Box::new(error),
+/// Checks the start of a delta of `size` bytes, and reads it to the end, so that its checksum is
+/// verified.
+fn check_delta<R: Read>(
+    archive: &mut Archive<R>,
+    resource: &Resource,
+    size: u64,
+) -> Result<(), VerifyError> {
+    let checked = check(&mut EntryReader(archive), DecodeOptions::default());
+    checked.map_err(|error| match error {
+        // Plain data.
+        DeltaError::Header(HeaderFault::Magic(_)) => VerifyError::Length {
+            name: resource.name.clone(),
+            found: size,
+            expected: resource.data_length(),
+        },
+        error => VerifyError::Delta {
+            name: resource.name.clone(),
+            error: Box::new(error),
+        },
     })?;
     let mut buffer = vec![0; PIECE];
     while archive.read(&mut buffer)? > 0 {}

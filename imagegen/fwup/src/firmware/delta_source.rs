@@ -115,7 +115,7 @@ mod tests {
         let raw_and_file = [raw.clone(), file[0].clone(), file[1].clone()];
         for (options, expected) in [
             (&[][..], Ok("none")),
-            (&[raw.clone()], Ok("8192 None false")),
+            (std::slice::from_ref(&raw), Ok("8192 None false")),
             (&[raw.clone(), count(2), secret], Ok("8192 Some(1024) true")),
             (&raw_and_file, Ok("8192 None false")),
             (&[&raw_and_file[..], &[count(0)]].concat(), Ok("32256 a/b")),
