@@ -110,12 +110,13 @@ mod tests {
         let raw = ("raw-offset", text("0x10"));
         let secret = format!("cipher=aes-cbc-plain,secret={}", "0".repeat(64));
         let secret = ("raw-options", text(&secret));
+        let raw_alone = [raw.clone()];
         let count = |count| ("raw-count", Value::Integer(count));
         let file = [("fat-offset", text("63")), ("fat-path", text("a/b"))];
         let raw_and_file = [raw.clone(), file[0].clone(), file[1].clone()];
         for (options, expected) in [
             (&[][..], Ok("none")),
-            (std::slice::from_ref(&raw), Ok("8192 None false")),
+            (&raw_alone, Ok("8192 None false")),
             (&[raw.clone(), count(2), secret], Ok("8192 Some(1024) true")),
             (&raw_and_file, Ok("8192 None false")),
             (&[&raw_and_file[..], &[count(0)]].concat(), Ok("32256 a/b")),
