@@ -395,8 +395,8 @@ fn invalid_destinations_are_refused() {
             "cannot open /dev/little-loader-typo: it does not exist, and no image is created in /dev; check its name, and whether it is plugged in",
         ),
         (
-            "/dev/null",
-            "cannot write to /dev/null: it is a character device, expected an image file or a block device",
+            "/dev/zero",
+            "cannot write to /dev/zero: it is a character device, expected an image file or a block device",
         ),
         (
             ".",

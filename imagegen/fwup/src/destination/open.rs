@@ -2,9 +2,9 @@
 
 //! Opens a destination. Refuses files that are neither an image nor a disk, and disks in use.
 
-use std::fs::{self, File, FileType, OpenOptions};
+use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -94,6 +94,17 @@ impl DiskFile {
         };
         let mut is_direct = false;
         let mut file = match fs::metadata(path) {
+            // As in fwup: a task that only writes elsewhere needs no destination.
+            Ok(found) if is_null_device(&found) => {
+                let opened = OpenOptions::new().read(true).write(true).open(path);
+                return Ok(Self {
+                    file: opened.map_err(unopened)?,
+                    length: 0,
+                    is_regular: true,
+                    is_direct,
+                    is_null: true,
+                });
+            }
             Ok(found) if found.file_type().is_block_device() => {
                 open_device(path, flags).map_err(|error| match error {
                     Errno::BUSY => DestinationError::InUse(name()),
@@ -143,6 +154,7 @@ impl DiskFile {
             length,
             is_regular: kind.is_file(),
             is_direct,
+            is_null: false,
         })
     }
 
@@ -151,6 +163,11 @@ impl DiskFile {
     pub fn is_regular(&self) -> bool {
         self.is_regular
     }
+}
+
+/// Whether a file is the null device (Linux, `Documentation/admin-guide/devices.txt`: 1 char, 3).
+fn is_null_device(found: &Metadata) -> bool {
+    found.file_type().is_char_device() && found.rdev() == rustix::fs::makedev(1, 3)
 }
 
 /// Opens a block device, exclusively if `flags` has `O_EXCL`, which Linux allows without `O_CREAT`.
@@ -212,6 +229,22 @@ mod tests {
     }
 
     #[test]
+    fn the_null_device_forgets_all_data() {
+        use crate::destination::{Device, Storage};
+
+        let mut device = Device::new(DiskFile::open(Path::new("/dev/null")).unwrap());
+        // Whole segments are not cached.
+        let segment = crate::destination::SEGMENT;
+        device.write(segment, &vec![7; segment as usize]).unwrap();
+        device.write_ordered(0, &[7; 512]).unwrap();
+        device.finish().unwrap();
+        let mut found = [1; 1024];
+        device.read(segment, &mut found).unwrap();
+        assert!(found == [0; 1024]);
+        assert!(device.into_storage().grows());
+    }
+
+    #[test]
     fn a_missing_image_is_created_and_a_missing_device_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -248,8 +281,8 @@ mod tests {
                 .ends_with(": it is a directory, expected an image file or a block device")
         );
         assert_eq!(
-            refused(Path::new("/dev/null")),
-            "cannot write to /dev/null: it is a character device, expected an image file or a block device"
+            refused(Path::new("/dev/zero")),
+            "cannot write to /dev/zero: it is a character device, expected an image file or a block device"
         );
         rustix::fs::mknodat(
             rustix::fs::CWD,

@@ -80,6 +80,8 @@ pub struct DiskFile {
     pub(super) is_regular: bool,
     /// Whether reads and writes bypass the system's cache.
     pub(super) is_direct: bool,
+    /// Whether it is `/dev/null`, which forgets all data.
+    pub(super) is_null: bool,
 }
 
 impl Storage for DiskFile {
@@ -115,18 +117,23 @@ impl Storage for DiskFile {
     }
 
     fn grow(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)?;
+        if !self.is_null {
+            self.file.set_len(length)?;
+        }
         self.length = length;
         Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        match self.is_null {
+            true => Ok(()),
+            false => self.file.sync_data(),
+        }
     }
 
     #[cfg(target_os = "linux")]
     fn uncache(&mut self, offset: u64, length: u64) -> io::Result<()> {
-        if self.is_direct {
+        if self.is_direct || self.is_null {
             return Ok(());
         }
         // Linux drops only clean pages.
