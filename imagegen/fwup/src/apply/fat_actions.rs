@@ -25,7 +25,7 @@ pub(super) fn run(
 ) -> Result<(), FatActionError> {
     let (name, path) = action.described();
     let result = match *action {
-        FatAction::Write { .. } => Ok(()),
+        FatAction::Write(_) => Ok(()),
         FatAction::Format { volume, length } => start_of(volume)
             .and_then(|start| session.make_file_system(disk, start, length / BLOCK_SIZE)),
         FatAction::SetAttributes {

@@ -164,10 +164,9 @@ fn check_fat<S: Storage>(action: &FatAction<'_>, device: &Device<S>) -> Result<(
         FatAction::SetAttributes { file, .. }
         | FatAction::Remove { file, .. }
         | FatAction::CreateFolder(file)
+        | FatAction::Write(file)
         | FatAction::Touch(file) => (file.volume, BLOCK_SIZE),
-        FatAction::Write { volume, .. } | FatAction::SetLabel { volume, .. } => {
-            (*volume, BLOCK_SIZE)
-        }
+        FatAction::SetLabel { volume, .. } => (*volume, BLOCK_SIZE),
     };
     Ok(device.check_end(volume, length)?)
 }

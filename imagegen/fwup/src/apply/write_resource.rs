@@ -89,9 +89,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             Action::RawWrite { offset, cipher } => {
                 copy(&mut RawTarget::new(&device, *offset, cipher.as_ref()))
             }
-            Action::Fat(FatAction::Write { volume, path }) => {
-                // As in fwup, the file has the name of the resource by default.
-                let path = path.unwrap_or(&handler.resource);
+            Action::Fat(FatAction::Write(FatPath { volume, path })) => {
                 let mut disk = FatDevice(&device);
                 let writer = start_of(*volume)
                     .and_then(|start| self.fat.write(&mut disk, start, path))

@@ -152,7 +152,7 @@ impl<'a> Action<'a> {
     pub(crate) fn units(&self, data: u64) -> u64 {
         match self {
             Self::RawWrite { .. } => data,
-            Self::Fat(FatAction::Write { .. }) => data,
+            Self::Fat(FatAction::Write(_)) => data,
             Self::Unsafe(action) if action.reads_resource() => data,
             Self::RawMemset { length, .. } => *length,
             Self::Error(_) | Self::Info(_) => 0,
@@ -163,7 +163,7 @@ impl<'a> Action<'a> {
     /// Whether the action uses the data of a resource, which can be read only once.
     pub(crate) fn reads_resource(&self) -> bool {
         match self {
-            Self::RawWrite { .. } | Self::Fat(FatAction::Write { .. }) => true,
+            Self::RawWrite { .. } | Self::Fat(FatAction::Write(_)) => true,
             Self::Unsafe(action) => action.reads_resource(),
             _ => false,
         }

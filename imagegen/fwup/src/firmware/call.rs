@@ -121,6 +121,11 @@ impl<'a> Arguments<'a> {
         &self.call.name
     }
 
+    /// Whether the call is in a configuration from which an archive is made.
+    pub(super) fn is_for_archive(&self) -> bool {
+        self.stage == Stage::Create
+    }
+
     pub(super) fn wrong_section(&self, section: &str) -> CallError {
         CallError::WrongSection {
             name: self.call.name.clone(),

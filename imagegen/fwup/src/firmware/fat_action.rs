@@ -27,11 +27,8 @@ pub(crate) enum FatAction<'a> {
         file: FatPath<'a>,
         attributes: &'a str,
     },
-    /// Writes the resource's data to a file. Without a path the file has the resource's name.
-    Write {
-        volume: VolumeOffset,
-        path: Option<&'a str>,
-    },
+    /// Writes the resource's data to a file.
+    Write(FatPath<'a>),
     Copy {
         from: FatPath<'a>,
         to: FatPath<'a>,
@@ -62,7 +59,7 @@ impl<'a> FatAction<'a> {
         match self {
             Self::Format { .. } => ("fat_mkfs", ""),
             Self::SetAttributes { file, .. } => ("fat_attrib", file.path),
-            Self::Write { path, .. } => ("fat_write", path.unwrap_or_default()),
+            Self::Write(file) => ("fat_write", file.path),
             Self::Copy { from, .. } => ("fat_cp", from.path),
             Self::Rename {
                 from,
@@ -110,13 +107,12 @@ impl<'a> FatAction<'a> {
             ("fat_write", _) if within != "on-resource" => {
                 return Err(read.wrong_section(within));
             }
-            ("fat_write", &[offset]) => {
-                volume(offset)?.map(|volume| Self::Write { volume, path: None })
+            // The name of the resource is added when the configuration has been read.
+            ("fat_write", &[offset]) if read.is_for_archive() => {
+                volume(offset)?;
+                None
             }
-            ("fat_write", &[offset, path]) => volume(offset)?.map(|volume| Self::Write {
-                volume,
-                path: Some(path),
-            }),
+            ("fat_write", &[offset, path]) => file(offset, path)?.map(Self::Write),
             ("fat_write", _) => return Err(read.wrong_count("a block and perhaps a path")),
             ("fat_cp", &[offset, from, to]) => file(offset, from)?.map(|from| Self::Copy {
                 from,

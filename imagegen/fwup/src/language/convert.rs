@@ -110,7 +110,7 @@ fn task(name: &str, tree: &Tree) -> Result<Task, Problem> {
                 ..
             } => task.on_resource.push(Handler {
                 resource: title.clone(),
-                actions: calls(schema::ON_RESOURCE, "funlist", section)?,
+                actions: with_default_paths(calls(schema::ON_RESOURCE, "funlist", section)?, title),
                 options: options(schema::ON_RESOURCE, section),
             }),
             Entry {
@@ -129,6 +129,16 @@ fn task(name: &str, tree: &Tree) -> Result<Task, Problem> {
         }
     }
     Ok(task)
+}
+
+/// Adds the path of each `fat_write` that has none: as in fwup, the name of the resource.
+fn with_default_paths(mut actions: Vec<Call>, resource: &str) -> Vec<Call> {
+    for call in &mut actions {
+        if call.name == "fat_write" && call.arguments.len() == 1 {
+            call.arguments.push(resource.to_owned());
+        }
+    }
+    actions
 }
 
 /// Returns the calls of a section: those in the flat list of an archive, and those that are written

@@ -774,3 +774,18 @@ proptest! {
         prop_assert_eq!(meta_conf(written.as_bytes(), &mut Definitions::empty()), Ok(firmware));
     }
 }
+
+#[test]
+fn a_file_on_fat_has_the_name_of_its_resource_by_default() {
+    let firmware = read(
+        "file-resource a.txt { contents = x } task t { on-resource a.txt { fat_write(0) } }\n\
+         task u { on-resource a.txt { fat_write(0, b) } }",
+    )
+    .unwrap();
+    let written = to_meta_conf(&firmware);
+    assert!(
+        written.contains("funlist={3,fat_write,0,a.txt}"),
+        "{written}"
+    );
+    assert!(written.contains("funlist={3,fat_write,0,b}"), "{written}");
+}
