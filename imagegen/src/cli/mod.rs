@@ -13,6 +13,8 @@ mod loader;
 mod pack;
 mod place;
 mod print;
+#[cfg(test)]
+mod share;
 mod slot;
 
 pub(crate) use command::Command;

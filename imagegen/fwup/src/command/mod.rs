@@ -19,6 +19,7 @@ mod run;
 mod stdout;
 
 pub use apply::ApplyCommand;
+pub use options::{HelpEntry, help_entries};
 pub use report::ProgressMode;
 pub use run::run;
 pub use stdout::print;

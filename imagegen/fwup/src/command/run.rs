@@ -10,7 +10,7 @@ use super::apply::ApplyCommand;
 use super::cards;
 use super::frames::{FrameReader, handshake};
 use super::keys::{self, Keys};
-use super::options::{Operation, Options, OptionsError};
+use super::options::{Operation, Options, OptionsError, help};
 use super::report::{ProgressMode, Reporter};
 use super::stdout::print;
 use crate::apply::Observer;
@@ -22,8 +22,6 @@ use crate::archive::{metadata, verify};
 use crate::create::{PackError, Packing, has_holes, pack};
 use crate::language::{Definitions, FWUP_META_CONF_LIMIT, FWUP_VERSION, quoted};
 use anyhow::{Context, anyhow, bail};
-
-const HELP: &str = include_str!("help.txt");
 
 /// Runs fwup with the arguments that follow the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -42,7 +40,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             "the argument {word:?} is not UTF-8; rename the file, or use a link to it"
         )),
         // Without arguments fwup shows its help too, but fails.
-        (None, Ok(())) if count == 0 => print(HELP).map(|()| 1).map_err(Into::into),
+        (None, Ok(())) if count == 0 => print(help()).map(|()| 1).map_err(Into::into),
         (None, Ok(())) => execute(&options),
         (None, Err(error)) => misused(&options, error),
     };
@@ -66,7 +64,7 @@ fn misused(options: &Options, error: OptionsError) -> anyhow::Result<u8> {
             if options.mode().is_for_programs() {
                 bail!("unknown or invalid options; -h lists them");
             }
-            print(HELP)?;
+            print(help())?;
             Ok(1)
         }
     }
@@ -108,7 +106,7 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
         .for_each(|warning| warn(options, warning));
     let done = match options.operation {
         Some(Operation::Version) => Ok(print(format!("{FWUP_VERSION}\n"))?),
-        Some(Operation::Help) => Ok(print(HELP)?),
+        Some(Operation::Help) => Ok(print(help())?),
         Some(Operation::Detect) => detect(options),
         Some(Operation::ShowDetected) => show_detected(options),
         Some(Operation::Create | Operation::List | Operation::Verify | Operation::SparseCheck)

@@ -15,4 +15,6 @@ mod parse;
 mod tests;
 
 pub(crate) use error::OptionsError;
+pub(crate) use known::help;
+pub use known::{HelpEntry, help_entries};
 pub(crate) use options::{Operation, Options};

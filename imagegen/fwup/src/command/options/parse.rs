@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use super::error::OptionsError;
-use super::known::{KNOWN, Known, find_long};
+use super::known::{HelpEntry, find_long, find_short};
 use super::options::{Operation, Options};
 use crate::firmware::integer;
 use crate::keys::KeySource;
@@ -30,8 +30,8 @@ impl Options {
                     None => (long, None),
                 };
                 let known = find_long(name)?;
-                let shown = format!("--{}", known.1);
-                let value = match (known.2, value) {
+                let shown = format!("--{}", known.long.unwrap_or_default());
+                let value = match (known.value.is_some(), value) {
                     (false, Some(_)) => return Err(OptionsError::ExtraValue(shown)),
                     (true, None) => Some(
                         arguments
@@ -75,12 +75,9 @@ impl Options {
         arguments: &mut impl Iterator<Item = String>,
     ) -> Result<(), OptionsError> {
         for (at, letter) in joined.char_indices() {
-            let known = KNOWN
-                .iter()
-                .find(|known| known.0 == Some(letter))
-                .ok_or(OptionsError::UnknownShort(letter))?;
+            let known = find_short(letter).ok_or(OptionsError::UnknownShort(letter))?;
             let shown = format!("-{letter}");
-            if known.2 {
+            if known.value.is_some() {
                 let rest = &joined[at + letter.len_utf8()..];
                 let value = if rest.is_empty() {
                     arguments
@@ -96,7 +93,7 @@ impl Options {
         Ok(())
     }
 
-    fn set(&mut self, known: &Known, shown: &str, value: String) -> Result<(), OptionsError> {
+    fn set(&mut self, known: &HelpEntry, shown: &str, value: String) -> Result<(), OptionsError> {
         let number = |value: &str, low, high| {
             let found = integer::unsigned(value);
             found
@@ -110,7 +107,10 @@ impl Options {
         };
         // At most 100.
         let percent = |value: &str| number(value, 0, 100).map(|number| number as u8);
-        let operation = match (known.0.unwrap_or_default(), known.1) {
+        let operation = match (
+            known.short.unwrap_or_default(),
+            known.long.unwrap_or_default(),
+        ) {
             ('a', _) => Operation::Apply,
             ('c', _) => Operation::Create,
             ('D', _) => Operation::Detect,
