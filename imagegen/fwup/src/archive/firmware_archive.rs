@@ -12,9 +12,9 @@ use crate::keys::{PublicKey, SIGNATURE};
 use crate::language::{self, Definitions, LanguageError, META_CONF_SIZE};
 
 /// The entry with everything except the resources' data.
-pub(super) const META_CONF: &str = "meta.conf";
+pub(crate) const META_CONF: &str = "meta.conf";
 /// The entry with the signature of `meta.conf`.
-pub(super) const SIGNATURE_ENTRY: &str = "meta.conf.ed25519";
+pub(crate) const SIGNATURE_ENTRY: &str = "meta.conf.ed25519";
 
 /// Why a file is not a firmware archive.
 #[derive(Debug, thiserror::Error)]

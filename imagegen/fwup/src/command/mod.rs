@@ -8,6 +8,7 @@
 mod amount;
 mod apply;
 mod cards;
+mod delta;
 mod events;
 mod frames;
 mod keys;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use super::apply::ApplyCommand;
 use super::cards;
+use super::delta;
 use super::frames::{FrameReader, handshake};
 use super::keys::{self, Keys};
 use super::options::{Operation, Options, OptionsError, help};
@@ -119,6 +120,7 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
             bail!("unexpected parameter: {unexpected}")
         }
         Some(Operation::Create) => create(options, &keys),
+        Some(Operation::CreateDelta) => print_result(options, &delta::create_delta(options)?),
         Some(Operation::GenerateKeys) => print_result(options, &keys::generate_keys(options)?),
         Some(Operation::Sign) => {
             keys::sign_archive(options, open_input(options)?, keys.private.as_ref())

@@ -17,6 +17,7 @@ complete -c fwup -l reboot-param-path -d 'The file for the next boot\'s paramete
 complete -c fwup -s a -l apply -d 'Apply an archive to a disk or an image'
 complete -c fwup -s c -l create -d 'Make an archive from a configuration'
 complete -c fwup -s g -l gen-keys -d 'Make a key pair, fwup-key.pub and fwup-key.priv, or with the start of the names given by -o'
+complete -c fwup -l create-delta -d 'Make a delta archive from two archives, the old and the new one'
 complete -c fwup -s S -l sign -d 'Write a signed copy of an archive'
 complete -c fwup -s l -l list -d 'List the tasks of an archive'
 complete -c fwup -s m -l metadata -d 'Print the metadata of an archive'

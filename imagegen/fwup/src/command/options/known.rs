@@ -61,6 +61,12 @@ const COMMANDS: &[HelpEntry] = &[
         "Make a key pair, fwup-key.pub and fwup-key.priv, or with the start of the names given by -o",
     ),
     option(
+        None,
+        Some("create-delta"),
+        None,
+        "Make a delta archive from two archives, the old and the new one",
+    ),
+    option(
         Some('S'),
         Some("sign"),
         None,

@@ -11,6 +11,8 @@ pub(crate) enum Operation {
     Apply,
     /// `-c`
     Create,
+    /// `--create-delta`
+    CreateDelta,
     /// `-D`
     Detect,
     /// `-g`
@@ -125,7 +127,10 @@ impl Options {
             self.operation,
             Some(Operation::Apply | Operation::List | Operation::Metadata | Operation::Verify)
         );
-        let taken = usize::from(reads && self.input.is_none());
+        let taken = match self.operation {
+            Some(Operation::CreateDelta) => 2,
+            _ => usize::from(reads && self.input.is_none()),
+        };
         self.arguments.get(taken).map(String::as_str)
     }
 

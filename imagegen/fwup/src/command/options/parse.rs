@@ -121,6 +121,7 @@ impl Options {
             ('S', _) => Operation::Sign,
             ('V', _) => Operation::Verify,
             ('z', _) => Operation::ShowDetected,
+            (_, "create-delta") => Operation::CreateDelta,
             (_, "version") => Operation::Version,
             (_, "sparse-check") => {
                 self.sparse_check = Some(value);

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `--create-delta`: what it makes is applied to a disk with the old version.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A folder with an old and a new archive, signed by one key.
+struct Versions {
+    folder: tempfile::TempDir,
+}
+
+/// Bytes that do not compress, of which versions differ in a few places.
+fn system(version: u8) -> Vec<u8> {
+    let mut state = 7_u32;
+    let mut bytes: Vec<u8> = (0..300_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        })
+        .collect();
+    for at in [10, 70_000, 299_000] {
+        bytes[at] = version;
+    }
+    // The new version is longer.
+    bytes.extend([version; 100].repeat(version.into()));
+    bytes
+}
+
+const TASKS: &str = r#"
+file-resource system { host-path = "system.bin" }
+file-resource notes { contents = "${NOTES}" }
+task complete { on-resource system { raw_write(100) } on-resource notes { raw_write(50) } }
+task upgrade {
+    on-resource system {
+        delta-source-raw-offset = 100
+        delta-source-raw-count = 700
+        raw_write(1000)
+    }
+    on-resource notes { raw_write(50) }
+}
+"#;
+
+impl Versions {
+    fn new(tasks: &str) -> Self {
+        let versions = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        versions.write("fwup.conf", tasks);
+        versions.done("-g");
+        for (version, name) in [(1, "old"), (2, "new")] {
+            versions.write("system.bin", system(version));
+            let line = format!("-c -s fwup-key.priv -f fwup.conf -o {name}.fw");
+            versions.run(&line, &[("NOTES", name)]).unwrap();
+        }
+        versions
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, data: impl AsRef<[u8]>) {
+        fs::write(self.path(name), data).unwrap();
+    }
+
+    fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {
+        fs::read(self.folder.path().join(name)).unwrap()
+    }
+
+    fn run(&self, line: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+        let output = Command::new(env!("CARGO_BIN_EXE_fwup"))
+            .args(line.split(' '))
+            .envs(variables.iter().copied())
+            .env("SOURCE_DATE_EPOCH", "1700000000")
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        match output.status.success() {
+            true => Ok(text),
+            false => Err(text),
+        }
+    }
+
+    fn done(&self, line: &str) -> String {
+        self.run(line, &[]).unwrap()
+    }
+
+    /// An entry of an archive, as the program unzip reads it.
+    fn entry(&self, archive: &str, name: &str) -> Vec<u8> {
+        let output = Command::new("unzip")
+            .args(["-p", archive, name])
+            .current_dir(self.folder.path())
+            .output()
+            .expect("this test needs the package unzip");
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    }
+}
+
+#[test]
+fn a_delta_archive_upgrades_the_old_version_to_the_new_one() {
+    let versions = Versions::new(TASKS);
+    let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
+    let delta = versions.entry("delta.fw", "data/system");
+    assert_eq!(
+        said,
+        format!(
+            "system: a delta of {} bytes for 300200 bytes\n",
+            delta.len()
+        )
+    );
+    assert!(delta.starts_with(&[0xd6, 0xc3, 0xc4]) && delta.len() < 1000);
+    for name in ["meta.conf", "meta.conf.ed25519", "data/notes"] {
+        assert_eq!(
+            versions.entry("delta.fw", name),
+            versions.entry("new.fw", name)
+        );
+    }
+    let valid = versions.done("-V -p fwup-key.pub -i delta.fw");
+    assert!(
+        valid.contains("Valid archive with a good signature"),
+        "{valid}"
+    );
+
+    versions.done("-a -q -i old.fw -d disk.img -t complete");
+    versions.done("-a -q -p fwup-key.pub -i delta.fw -d disk.img -t upgrade");
+    let disk = versions.read("disk.img");
+    assert!(disk[1000 * 512..][..300_200] == system(2));
+    assert!(disk[100 * 512..][..300_100] == system(1));
+    assert_eq!(&disk[50 * 512..][..4], b"new\0");
+
+    // A disk with other data: nothing of the result is written.
+    versions.done("-a -q -i old.fw -d other.img -t complete");
+    let mut other = versions.read("other.img");
+    other[100 * 512 + 1000] ^= 1;
+    versions.write("other.img", other);
+    let error = versions
+        .run("-a -q -i delta.fw -d other.img -t upgrade", &[])
+        .unwrap_err();
+    assert!(
+        error.contains("was the delta made for another source?"),
+        "{error}"
+    );
+    assert!(versions.read("other.img").len() < 1000 * 512);
+}
+
+#[test]
+fn what_has_no_delta_is_named() {
+    let versions = Versions::new(&TASKS.replace("delta-source", "verify-on-the-fly = true # "));
+    for (line, expected) in [
+        (
+            "--create-delta old.fw new.fw -o delta.fw",
+            "no task of the new archive can apply a delta: add delta-source-raw-offset",
+        ),
+        (
+            "--create-delta old.fw -o delta.fw",
+            "specify two archives, the old and the new one",
+        ),
+        (
+            "--create-delta old.fw new.fw",
+            "specify the delta archive: -o FILE",
+        ),
+        (
+            "--create-delta gone.fw new.fw -o delta.fw",
+            "cannot open 'gone.fw': expected a file",
+        ),
+        (
+            "--create-delta old.fw fwup.conf -o delta.fw",
+            "the new archive: ",
+        ),
+    ] {
+        let error = versions.run(line, &[]).unwrap_err();
+        assert!(error.contains(expected), "{line}: {error}");
+        assert!(!versions.path("delta.fw").exists(), "{line}");
+    }
+}
+
+#[test]
+fn a_delta_archive_is_no_source_of_another_one() {
+    let versions = Versions::new(TASKS);
+    versions.done("--create-delta old.fw new.fw -o delta.fw");
+    let error = versions.run("--create-delta delta.fw new.fw -o x.fw", &[]);
+    let error = error.unwrap_err();
+    assert!(
+        error.contains(
+            "the old archive: the data of file-resource 'system' is damaged, or a delta itself"
+        ),
+        "{error}"
+    );
+    assert!(!versions.path("x.fw").exists());
+    // The same version twice: the delta is still shorter.
+    let said = versions.done("--create-delta new.fw new.fw -o same.fw");
+    assert!(said.starts_with("system: a delta of "), "{said}");
+}
