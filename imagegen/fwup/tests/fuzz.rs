@@ -20,7 +20,7 @@ use proptest::sample::Index;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
 /// The fixtures with a configuration and an archive.
-const CASES: [&str; 7] = [
+const CASES: [&str; 10] = [
     "01-raw",
     "02-ab",
     "03-language",
@@ -28,6 +28,9 @@ const CASES: [&str; 7] = [
     "05-env",
     "06-sparse",
     "07-tables",
+    "08-rpi",
+    "09-x86",
+    "10-stm32",
 ];
 
 fn fixture(case: &str, name: &str) -> Vec<u8> {
