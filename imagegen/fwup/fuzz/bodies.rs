@@ -78,32 +78,49 @@ pub(crate) fn key_files(bytes: &[u8]) {
 /// Reads bytes as a `meta.conf`, and applies each of its tasks to a small disk. The tasks may fail,
 /// but must not change the disk's size.
 pub(crate) fn apply_tasks(bytes: &[u8]) {
+    task_errors(bytes);
+}
+
+/// As [`apply_tasks`]; returns the errors of the tasks.
+pub(crate) fn task_errors(bytes: &[u8]) -> Vec<String> {
     let Ok(firmware) = meta_conf(bytes, &mut Definitions::empty()) else {
-        return;
+        return Vec::new();
     };
+    let mut errors = Vec::new();
     let resources = resources();
     let mut disk = Disk(vec![0; DISK]);
     for task in &firmware.tasks {
         let mut device = Device::new(disk);
         let mut entries = Archive::new(&resources[..]);
-        let _ = apply(
+        let applied = apply(
             &mut entries,
             &firmware,
             &task.name,
             &mut device,
             &mut ProgressCheck,
         );
+        errors.extend(applied.err().map(|error| error.to_string()));
         disk = device.into_storage();
         assert_eq!(disk.0.len(), DISK);
     }
+    errors
 }
 
-/// Returns an archive of entries with the names of the fixtures' resources.
+/// A delta that makes "hello hello, world" of "hello": `xdelta3 -A -S none -e`.
+const DELTA: &[u8] =
+    b"\xd6\xc3\xc4\0\0\x05\x05\0\x19\x12\0\x0d\x02\x01\x40\x25\x06\xbd hello, world\x15\x0e\0";
+
+/// Returns an archive of entries with the names of the fixtures' resources, and a delta.
 fn resources() -> Vec<u8> {
     let mut writer = Writer::new(Vec::new(), Level::default());
-    for name in ["data/kernel.bin", "data/x", "data/r.bin"] {
+    for (name, data) in [
+        ("data/kernel.bin", &b"hello"[..]),
+        ("data/x", b"hello"),
+        ("data/r.bin", b"hello"),
+        ("data/delta", DELTA),
+    ] {
         writer
-            .entry::<io::Error>(name, None, 5, |take| take(b"hello"))
+            .entry::<io::Error>(name, None, data.len() as u64, |take| take(data))
             .expect("memory can be written");
     }
     writer.finish().expect("memory can be written")

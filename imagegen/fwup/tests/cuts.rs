@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+#[path = "cuts/boards.rs"]
+mod boards;
 #[path = "cuts/gpt.rs"]
 mod gpt;
 

@@ -2,11 +2,16 @@
 
 //! Runs commands that were recorded with fwup 1.16.0: each must print the same on the same stream,
 //! exit with the same status, and leave the same images. The fixtures' `steps.txt` contain the
-//! commands and their results. `unzip` checks the archives.
+//! commands and their results, with our messages where an action on FAT or a delta fails. `unzip`
+//! checks the archives.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
 mod common;
+#[path = "steps/deltas.rs"]
+mod deltas;
+#[path = "steps/shapes.rs"]
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -149,8 +154,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Runs all steps of a case.
-fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
+/// Runs all steps of a case, and returns the folder with its images.
+fn replay(name: &str, prepare: impl FnOnce(&Workshop)) -> Workshop {
     let case = fixture(name);
     let workshop = Workshop::new(&case);
     prepare(&workshop);
@@ -181,6 +186,7 @@ fn replay(name: &str, prepare: impl FnOnce(&Workshop)) {
         entries(&workshop, "out.fw"),
         entries(&workshop, "theirs.fw")
     );
+    workshop
 }
 
 /// Returns unzip's list without the compressed sizes.
@@ -260,6 +266,10 @@ fn an_archive_of_fwup_is_described() {
         "05-env",
         "06-sparse",
         "07-tables",
+        "08-rpi",
+        "09-x86",
+        "10-stm32",
+        "11-delta",
     ] {
         let workshop = Workshop::new(&fixture(name));
         fs::copy(fixture(name).join("out.fw"), workshop.path("out.fw")).unwrap();

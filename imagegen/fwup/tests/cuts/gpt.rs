@@ -65,12 +65,12 @@ fn copy(disk: &[u8], at: usize) -> Option<(Vec<u8>, Vec<u8>)> {
 
 /// Returns the table that Linux and UEFI use: the primary copy, or else the backup in the last
 /// blocks of the disk.
-fn table_of(disk: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(super) fn table_of(disk: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let last = disk.len() / BLOCK - 1;
     copy(disk, 1).or_else(|| copy(disk, last))
 }
 
-fn is_protective(disk: &[u8]) -> bool {
+pub(super) fn is_protective(disk: &[u8]) -> bool {
     disk[450] == 0xee && disk[510..512] == [0x55, 0xaa]
 }
 
