@@ -105,14 +105,6 @@ pub(super) fn after(
                 ..Resource::default()
             });
         }
-        // As in fwup, so that versions before 1.10, which need a file name, can apply the archive.
-        "on-resource" => {
-            for call in &mut tree.calls {
-                if call.name == "fat_write" && call.arguments.len() == 1 {
-                    call.arguments.push(title.to_owned());
-                }
-            }
-        }
         "mbr" => {
             read_boot_code(entry, tree).map_err(failed)?;
             let section = convert::section(entry, title, tree);

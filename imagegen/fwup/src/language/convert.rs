@@ -131,7 +131,8 @@ fn task(name: &str, tree: &Tree) -> Result<Task, Problem> {
     Ok(task)
 }
 
-/// Adds the path of each `fat_write` that has none: as in fwup, the name of the resource.
+/// Adds the path of each `fat_write` that has none: as in fwup, the name of the resource. Versions of
+/// fwup before 1.10 need a path to apply the archive.
 fn with_default_paths(mut actions: Vec<Call>, resource: &str) -> Vec<Call> {
     for call in &mut actions {
         if call.name == "fat_write" && call.arguments.len() == 1 {
