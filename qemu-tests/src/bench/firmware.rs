@@ -158,7 +158,7 @@ fn archive(folder: &Path) -> PathBuf {
     folder.join("kernel.fw")
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> FirmwareError {
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> FirmwareError {
     let path = path.to_owned();
     move |source| FirmwareError::Io { path, source }
 }
@@ -174,25 +174,32 @@ fn least(
         let mut command = command()?;
         command.stdout(Stdio::null());
         let begun = Instant::now();
-        let mut child = process::start(&mut command)?;
-        loop {
-            least.memory_kib = least.memory_kib.max(peak(child.id()));
-            let ended = child.try_wait().map_err(|source| FirmwareError::Io {
-                path: command.get_program().into(),
-                source,
-            })?;
-            match ended {
-                None => thread::sleep(LOOK),
-                Some(status) if status.success() => break,
-                Some(status) => {
-                    let command = process::shell_line(&command);
-                    return Err(FirmwareError::Status { command, status });
-                }
-            }
-        }
+        least.memory_kib = least.memory_kib.max(peak_memory(&mut command)?);
         least.time = least.time.min(begun.elapsed());
     }
     Ok(least)
+}
+
+/// Runs a command and returns the highest peak memory that was read, in KiB; 0 if the system does
+/// not report it.
+pub(super) fn peak_memory(command: &mut Command) -> Result<u64, FirmwareError> {
+    let mut child = process::start(command)?;
+    let mut memory_kib = 0;
+    loop {
+        memory_kib = memory_kib.max(peak(child.id()));
+        let ended = child.try_wait().map_err(|source| FirmwareError::Io {
+            path: command.get_program().into(),
+            source,
+        })?;
+        match ended {
+            None => thread::sleep(LOOK),
+            Some(status) if status.success() => return Ok(memory_kib),
+            Some(status) => {
+                let command = process::shell_line(command);
+                return Err(FirmwareError::Status { command, status });
+            }
+        }
+    }
 }
 
 #[cfg(test)]

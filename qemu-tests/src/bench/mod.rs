@@ -19,5 +19,6 @@ pub mod size;
 pub mod svg;
 pub mod symbols;
 pub mod touched;
+pub mod versus_fwup;
 
 pub use error::BenchError;

@@ -3,6 +3,9 @@
 //! The figures and their limits. The C loader's figures are those of little_loader, built by its
 //! Makefile, on QEMU 7.2.
 
+use std::env;
+use std::path::Path;
+
 use anyhow::Result;
 use imagegen::disk::DEFAULT_ARGS;
 
@@ -13,6 +16,7 @@ use qemu_tests::bench::firmware::{self, Imagegen};
 use qemu_tests::bench::instructions::instructions_within;
 use qemu_tests::bench::linux::{self, memory_total};
 use qemu_tests::bench::touched::touched;
+use qemu_tests::bench::versus_fwup;
 use qemu_tests::build::read_elf;
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
@@ -46,6 +50,7 @@ pub(super) fn rows(bench: &Bench, gates_only: bool) -> Result<Vec<Row>> {
     rows.extend(firmware(bench, &demo, gates_only)?);
     if !gates_only {
         rows.extend(linux(bench, &demo)?);
+        rows.extend(versus_fwup(bench, &demo)?);
     }
     Ok(rows)
 }
@@ -217,5 +222,42 @@ fn firmware(bench: &Bench, demo: &Demo, gates_only: bool) -> Result<Vec<Row>> {
         memory("peak memory of imagegen pack", costs.pack),
         memory("peak memory of imagegen apply", costs.apply),
     ]);
+    Ok(rows)
+}
+
+/// The limits of the time and of the peak memory of each command, relative to the original fwup.
+const VERSUS: [(&str, f64, f64); 8] = [
+    ("pack", 0.25, 2.0),
+    ("apply", 0.5, 1.0),
+    ("upgrade", 0.6, 1.0),
+    ("metadata", 0.6, 1.0),
+    ("pack 250 small files", 1.0, 2.0),
+    ("apply 250 small files", 1.0, 1.0),
+    ("write 30 MB to FAT", 1.0, 1.0),
+    ("apply a delta", 1.0, 1.0),
+];
+
+/// Compares our fwup with the original, if the variable says where it is.
+fn versus_fwup(bench: &Bench, demo: &Demo) -> Result<Vec<Row>> {
+    let Some(original) = env::var_os(versus_fwup::ORIGINAL) else {
+        return Ok(Vec::new());
+    };
+    let (figures, size) = versus_fwup::measure(Path::new(&original), &demo.kernel, bench.folder())?;
+    let mut rows = vec![
+        Row::ratio("size of an archive, relative to fwup's", size, 1.0)
+            .how("a kernel and 30 MB, at the default level of each"),
+    ];
+    for (what, time, memory) in VERSUS {
+        for figure in figures.iter().filter(|figure| figure.what == what) {
+            rows.push(
+                Row::ratio(what, figure.time, time)
+                    .how("fwup: time relative to the original, the least of 5, in turn"),
+            );
+            rows.push(
+                Row::ratio(what, figure.memory, memory)
+                    .how("fwup: peak memory relative to the original, VmHWM read each millisecond"),
+            );
+        }
+    }
     Ok(rows)
 }
