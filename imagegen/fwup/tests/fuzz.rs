@@ -178,6 +178,11 @@ fn no_key_file_causes_a_panic() {
     ] {
         seeds.push(options.into_bytes());
     }
+    // A private key that is also a public key, in base64.
+    let both = format!("{:9}{:k>43} kkk m      ", "", "");
+    assert_eq!(both.len(), 64);
+    bodies::key_files(both.as_bytes());
+    seeds.push(both.into_bytes());
     fuzz(seeds, bodies::key_files);
 }
 
