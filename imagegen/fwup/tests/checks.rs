@@ -463,3 +463,99 @@ proptest! {
         prop_assert_eq!(&fs::read(image).unwrap()[64 * 512..][..5], b"hello");
     }
 }
+
+/// A task that fails after `trim` keeps what the disk still has, also for `on-error`.
+#[test]
+fn what_a_failed_task_trimmed_is_still_there_for_on_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let meta_conf = "uboot-environment \"e\" { block-offset=300 block-count=16 }\n\
+        task \"make\" { on-init { funlist={2,uboot_clearenv,e,4,uboot_setenv,e,kept,1} } }\n\
+        task \"err\" { on-init { funlist={3,trim,0,1024,2,error,no} } on-error { funlist={4,uboot_setenv,e,failed,1} } }\n";
+    let bytes = archive(meta_conf, &[]);
+    let apply_task = |task: &str| {
+        let definitions = &mut Definitions::empty();
+        apply_to(
+            &bytes[..],
+            &image,
+            task,
+            definitions,
+            &mut Heard(Vec::new()),
+        )
+    };
+    apply_task("make").unwrap();
+    apply_task("err").unwrap_err();
+    let disk = fs::read(&image).unwrap();
+    assert!(disk[300 * 512 + 4..].starts_with(b"failed=1\0kept=1\0"));
+}
+
+/// A delta is refused if it would be written over its source, before anything is written.
+#[test]
+fn a_delta_is_not_written_over_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let hash = "0".repeat(64);
+    for (source, action) in [
+        (
+            "delta-source-raw-offset=8 delta-source-raw-count=8",
+            "2,raw_write,15",
+        ),
+        ("delta-source-raw-offset=100", "2,raw_write,99"),
+        (
+            "delta-source-fat-offset=63 delta-source-fat-path=\"A/b\"",
+            "3,fat_write,63,\"/a/B\"",
+        ),
+    ] {
+        let meta_conf = format!(
+            "file-resource \"x\" {{ length=600 blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ {source} funlist={{{action}}} }} }}\n"
+        );
+        let bytes = archive(&meta_conf, &[("data/x", b"\xd6\xc3\xc4\0\0")]);
+        let (result, _) = apply(&bytes, &image);
+        assert_eq!(
+            result.unwrap_err(),
+            "resource \"x\": its delta would be written over its own source; write it to the other slot or file"
+        );
+        assert!(!image.exists());
+    }
+}
+
+/// A file system that replaces another one, written as an image, is read anew.
+#[test]
+fn a_file_system_written_over_another_one_is_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, other) = (folder.path().join("image"), folder.path().join("other"));
+    let hash = |data: &[u8]| hex::encode(&<blake2::Blake2b256 as blake2::Digest>::digest(data));
+    let small = format!(
+        "file-resource \"a\" {{ length=5 blake2b-256=\"{}\" }}\ntask \"complete\" {{ on-init {{ funlist={{3,fat_mkfs,0,300}} }} on-resource \"a\" {{ funlist={{3,fat_write,0,first}} }} }}\n",
+        hash(b"hello")
+    );
+    apply(&archive(&small, &[("data/a", b"hello")]), &other)
+        .0
+        .unwrap();
+    let volume = fs::read(&other).unwrap();
+    let meta_conf = format!(
+        "file-resource \"a\" {{ length=5 blake2b-256=\"{}\" }}\nfile-resource \"v\" {{ length={} blake2b-256=\"{}\" }}\nfile-resource \"b\" {{ length=5 blake2b-256=\"{}\" }}\n\
+         task \"complete\" {{ on-init {{ funlist={{3,fat_mkfs,0,70000}} }} on-resource \"a\" {{ funlist={{3,fat_write,0,gone}} }} on-resource \"v\" {{ funlist={{2,raw_write,0}} }} on-resource \"b\" {{ funlist={{3,fat_write,0,second}} }} }}\n\
+         task \"check\" {{ reqlist={{4,require-fat-file-match,0,first,hello,4,require-fat-file-match,0,second,world}} on-init {{ funlist={{2,info,both}} }} }}\n",
+        hash(b"hello"),
+        volume.len(),
+        hash(&volume),
+        hash(b"world"),
+    );
+    let entries = [
+        ("data/a", &b"hello"[..]),
+        ("data/v", &volume),
+        ("data/b", b"world"),
+    ];
+    let bytes = archive(&meta_conf, &entries);
+    apply(&bytes, &image).0.unwrap();
+    let definitions = &mut Definitions::empty();
+    apply_to(
+        &bytes[..],
+        &image,
+        "check",
+        definitions,
+        &mut Heard(Vec::new()),
+    )
+    .unwrap();
+}

@@ -127,6 +127,11 @@ pub enum ResourceDataError {
     /// Its `file-resource` has no hash.
     #[error("meta.conf has no blake2b-256 for the resource \"{0}\"")]
     NoHash(String),
+    /// A delta would overwrite its source.
+    #[error(
+        "resource \"{0}\": its delta would be written over its own source; write it to the other slot or file"
+    )]
+    OverwritesSource(String),
     /// An archive is read once, so its data can be written only once.
     #[error("resource \"{0}\": only one action can use its data, such as one raw_write")]
     ReadTwice(String),

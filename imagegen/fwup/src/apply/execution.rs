@@ -26,6 +26,7 @@ use crate::destination::storage::Storage;
 use crate::destination::view::SharedDevice;
 use crate::firmware::action::Action;
 use crate::firmware::env_section::EnvSection;
+use crate::firmware::fat_action::VolumeOffset;
 use crate::firmware::model::{Firmware, Value};
 use crate::firmware::unsafe_action::UnsafeAction;
 
@@ -73,6 +74,7 @@ pub fn apply<R: Read, S: Storage>(
         progress: Progress::start(observer, total),
         is_unsafe: firmware.is_unsafe,
         fat: Session::new(Timestamp::FWUP),
+        volumes: BTreeSet::new(),
         blocks,
         environments: BTreeMap::new(),
         pending: Vec::new(),
@@ -116,6 +118,8 @@ pub(super) struct Execution<'a, 'd, S> {
     pub(super) progress: Progress<'d>,
     pub(super) is_unsafe: bool,
     pub(super) fat: Session,
+    /// The offsets of the FAT file systems that the session may know.
+    pub(super) volumes: BTreeSet<VolumeOffset>,
     /// The destination's size before the task, in blocks.
     blocks: u64,
     environments: BTreeMap<&'a str, UbootEnv<'a>>,
@@ -183,6 +187,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             Action::RawWrite { .. } => {}
             Action::Fat(action) => {
                 self.before_data()?;
+                self.volumes.extend(action.volumes());
                 let device = SharedDevice::new(self.device);
                 fat_actions::run(&mut self.fat, &mut FatDevice(&device), action)?;
             }
@@ -197,10 +202,12 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                 byte,
             } => {
                 self.before_data()?;
+                self.before_overwriting(*offset, *length);
                 return self.raw_memset(*offset, *length, *byte);
             }
             Action::Trim { offset, length } => {
                 self.before_data()?;
+                self.before_overwriting(*offset, *length);
                 self.device.trim(*offset, *length)?;
             }
             Action::MbrWrite(mbr) => {
@@ -219,6 +226,10 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                 self.pending.push(Pending::Table(table));
             }
             Action::GptWrite(gpt) => {
+                // An environment that shares a block with the table must be read again.
+                if !self.environments.is_empty() {
+                    self.before_data()?;
+                }
                 let tables = gpt_tables(gpt, self.blocks);
                 self.pending.push(Pending::Gpt(Box::new(tables)));
             }
@@ -241,6 +252,15 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         }
         self.progress.report(action.units(0));
         Ok(())
+    }
+
+    /// Makes the session forget the FAT file systems whose first block is about to be overwritten.
+    pub(super) fn before_overwriting(&mut self, offset: u64, length: u64) {
+        let end = offset.saturating_add(length);
+        if self.volumes.range(offset..end.max(offset)).next().is_some() {
+            self.fat.unmount();
+            self.volumes.clear();
+        }
     }
 
     /// Returns an environment to change. It is written after all changes that are now pending.

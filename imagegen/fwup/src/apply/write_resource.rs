@@ -6,9 +6,10 @@
 use std::io::Read;
 
 use fat_volume::Session;
+use little_loader_core::units::BLOCK_SIZE;
 
 use super::delta::{DeltaData, OpenSource};
-use super::error::{ApplyError, FatActionError};
+use super::error::{ApplyError, FatActionError, ResourceDataError};
 use super::execution::Execution;
 use super::fat_actions::start_of;
 use super::fat_device::FatDevice;
@@ -33,6 +34,10 @@ pub(super) struct ResourceEntry<'e, R> {
     pub(super) resource: &'e Resource,
 }
 
+/// The number of bytes that a delta may have beyond twice the length of its result. A longer one
+/// could only take time.
+const MOST_OVERHEAD: u64 = 1 << 20;
+
 /// Returns the source if an entry with so many bytes of data is a delta: the resource has another
 /// length, and the configuration names a source. Only a resource without holes can be a delta.
 fn delta_source<'h>(
@@ -41,7 +46,9 @@ fn delta_source<'h>(
     handler: &'h Handler,
 ) -> Result<Option<DeltaSource<'h>>, ApplyError> {
     match (size, resource.length.as_slice()) {
-        (Some(size), &[length]) if size != length => {
+        (Some(size), &[length])
+            if size != length && size <= length.saturating_mul(2).saturating_add(MOST_OVERHEAD) =>
+        {
             DeltaSource::parse(&handler.options).map_err(|error| ApplyError::DeltaOptions {
                 resource: resource.name.clone(),
                 error,
@@ -62,9 +69,24 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             Action::Unsafe(action) => self.before_outside(action.name())?,
             _ => self.before_data()?,
         }
+        match action {
+            Action::RawWrite { offset, .. } => {
+                let length = entry.resource.length.iter().sum();
+                self.before_overwriting(*offset, length);
+            }
+            Action::Fat(FatAction::Write(file)) => {
+                self.volumes.insert(file.volume);
+            }
+            _ => {}
+        }
         let device = SharedDevice::new(self.device);
         let (resource, handler) = (entry.resource, entry.handler);
         let parsed = delta_source(entry.size, resource, handler)?;
+        if let Some(source) = &parsed
+            && is_overwritten(source, action, resource)
+        {
+            return Err(ResourceDataError::OverwritesSource(resource.name.clone()).into());
+        }
         let source = match &parsed {
             Some(source) => Some(open(source, resource, &device, &mut self.fat)?),
             None => None,
@@ -115,6 +137,26 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
     }
 }
 
+/// Whether an action writes to the source of its own delta, which would be lost before all of it has
+/// been read.
+fn is_overwritten(source: &DeltaSource<'_>, action: &Action<'_>, resource: &Resource) -> bool {
+    let written = resource.data_length();
+    match (source, action) {
+        (DeltaSource::Raw { offset, length, .. }, Action::RawWrite { offset: target, .. }) => {
+            // Without a length, the source is said to reach to the end of the destination, but the
+            // delta uses only the part where the old version is.
+            let end = offset.saturating_add(length.unwrap_or(1));
+            *target < end && *offset < target.saturating_add(written)
+        }
+        (DeltaSource::File(file), Action::Fat(FatAction::Write(target))) => {
+            // FAT does not distinguish capital letters.
+            let same = |path: &str| path.trim_start_matches('/').to_lowercase();
+            file.volume == target.volume && same(file.path) == same(target.path)
+        }
+        _ => false,
+    }
+}
+
 /// Opens the source of a delta.
 fn open<'s, 'd, S: Storage>(
     source: &'s DeltaSource<'_>,
@@ -130,7 +172,8 @@ fn open<'s, 'd, S: Storage>(
         } => {
             let end = match length {
                 Some(length) => offset.saturating_add(*length),
-                None => device.capacity().max(*offset),
+                // Whole blocks, which can be decrypted.
+                None => (device.capacity() / BLOCK_SIZE * BLOCK_SIZE).max(*offset),
             };
             Ok(OpenSource::Raw {
                 view: device.view(*offset..end)?,

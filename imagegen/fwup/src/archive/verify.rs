@@ -2,7 +2,7 @@
 
 //! Checks that the data in an archive is the data that was packed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use blake2::{Blake2b256, Digest};
@@ -12,6 +12,7 @@ use vcdiff_stream::decode::{DecodeOptions, DeltaError, check};
 use super::firmware_archive::FirmwareArchive;
 use super::name::resource_of;
 use super::read::{Archive, ArchiveError, EntryReader};
+use crate::firmware::delta_source::DeltaSource;
 use crate::firmware::model::Resource;
 
 /// The number of bytes read at once.
@@ -67,6 +68,15 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
     let mut left: BTreeMap<_, _> = resources
         .map(|resource| (resource.name.as_str(), resource))
         .collect();
+    let handlers = archive
+        .firmware
+        .tasks
+        .iter()
+        .flat_map(|task| &task.on_resource);
+    let sources: BTreeSet<_> = handlers
+        .filter(|handler| matches!(DeltaSource::parse(&handler.options), Ok(Some(_))))
+        .map(|handler| handler.resource.as_str())
+        .collect();
     let mut buffer = vec![0; PIECE];
     while let Some(header) = archive.entries.next_entry()? {
         let name = resource_of(&header.name);
@@ -81,7 +91,11 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
             return Err(VerifyError::NoHash(name));
         };
         // A delta can be verified only as far as its first window: the rest depends on its source.
-        if let Some(size) = header.size.filter(|size| is_delta(resource, *size)) {
+        let may_be_delta = sources.contains(name.as_str());
+        if let Some(size) = header
+            .size
+            .filter(|size| may_be_delta && is_delta(resource, *size))
+        {
             check_delta(&mut archive.entries, resource, size)?;
             continue;
         }

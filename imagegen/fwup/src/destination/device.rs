@@ -282,9 +282,11 @@ impl<S: Storage> Device<S> {
         Ok(())
     }
 
-    /// Discards all data that is not on the disk yet.
+    /// Discards all data that is not on the disk yet. What was trimmed reads again as the disk has
+    /// it.
     pub fn clear_cache(&mut self) {
         self.segments.clear();
+        self.trimmed = TrimmedSegments::default();
     }
 
     /// Discards contents: from now on, whole segments in the range read as zeroes, also around data

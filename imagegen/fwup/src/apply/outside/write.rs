@@ -73,7 +73,8 @@ impl Program<'_> {
         if let Err(error) = &written
             && !matches!(error, ApplyError::Outside(_))
         {
-            // The end of its input must not look like the end of valid data.
+            // The end of its input must not look like the end of valid data. This ends the shell
+            // and what replaced it, and not what it started in the background.
             let _ = child.kill();
         }
         drop(input);
