@@ -498,7 +498,7 @@ fn a_delta_is_not_written_over_its_source() {
     for (source, action) in [
         (
             "delta-source-raw-offset=8 delta-source-raw-count=8",
-            "2,raw_write,15",
+            "2,raw_write,7",
         ),
         ("delta-source-raw-offset=100", "2,raw_write,99"),
         (

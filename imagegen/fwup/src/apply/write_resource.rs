@@ -137,16 +137,14 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
     }
 }
 
-/// Whether an action writes to the source of its own delta, which would be lost before all of it has
-/// been read.
+/// Whether an action writes over the start of the source of its own delta, which would be lost before
+/// all of it has been read.
 fn is_overwritten(source: &DeltaSource<'_>, action: &Action<'_>, resource: &Resource) -> bool {
     let written = resource.data_length();
     match (source, action) {
-        (DeltaSource::Raw { offset, length, .. }, Action::RawWrite { offset: target, .. }) => {
-            // Without a length, the source is said to reach to the end of the destination, but the
-            // delta uses only the part where the old version is.
-            let end = offset.saturating_add(length.unwrap_or(1));
-            *target < end && *offset < target.saturating_add(written)
+        // The source often reaches further than the old version, so only its start counts.
+        (DeltaSource::Raw { offset, .. }, Action::RawWrite { offset: target, .. }) => {
+            (*target..target.saturating_add(written)).contains(offset)
         }
         (DeltaSource::File(file), Action::Fat(FatAction::Write(target))) => {
             // FAT does not distinguish capital letters.

@@ -9,7 +9,7 @@ pub const BLOCK_LENGTH: usize = 16 << 10;
 
 /// The default size of the cache in bytes. A delta of similar files copies from a few places that
 /// move forward, and each needs one block; a delta of kernels with different settings jumps about.
-pub const DEFAULT_CACHE_LENGTH: usize = 12 << 20;
+pub const DEFAULT_CACHE_LENGTH: usize = 16 << 20;
 
 /// The most blocks that are read at once without the cache.
 const LONGEST_RUN: usize = 64;
