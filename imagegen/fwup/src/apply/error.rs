@@ -129,7 +129,7 @@ pub enum ResourceDataError {
     NoHash(String),
     /// A delta would overwrite its source.
     #[error(
-        "resource \"{0}\": its delta would be written over its own source; write it to the other slot or file"
+        "resource \"{0}\": its delta would be written over its own source; write it to another file"
     )]
     OverwritesSource(String),
     /// An archive is read once, so its data can be written only once.

@@ -83,7 +83,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         let (resource, handler) = (entry.resource, entry.handler);
         let parsed = delta_source(entry.size, resource, handler)?;
         if let Some(source) = &parsed
-            && is_overwritten(source, action, resource)
+            && is_overwritten(source, action)
         {
             return Err(ResourceDataError::OverwritesSource(resource.name.clone()).into());
         }
@@ -137,15 +137,10 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
     }
 }
 
-/// Whether an action writes over the start of the source of its own delta, which would be lost before
-/// all of it has been read.
-fn is_overwritten(source: &DeltaSource<'_>, action: &Action<'_>, resource: &Resource) -> bool {
-    let written = resource.data_length();
+/// Whether an action writes to the file that is the source of its own delta, which would be lost
+/// before all of it has been read. A part of the disk may be updated in place, as in fwup.
+fn is_overwritten(source: &DeltaSource<'_>, action: &Action<'_>) -> bool {
     match (source, action) {
-        // The source often reaches further than the old version, so only its start counts.
-        (DeltaSource::Raw { offset, .. }, Action::RawWrite { offset: target, .. }) => {
-            (*target..target.saturating_add(written)).contains(offset)
-        }
         (DeltaSource::File(file), Action::Fat(FatAction::Write(target))) => {
             // FAT does not distinguish capital letters.
             let same = |path: &str| path.trim_start_matches('/').to_lowercase();
