@@ -495,12 +495,9 @@ fn a_delta_is_not_written_over_its_source() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");
     let hash = "0".repeat(64);
-    for (source, action) in [(
-        "delta-source-fat-offset=63 delta-source-fat-path=\"A/b\"",
-        "3,fat_write,63,\"/a/B\"",
-    )] {
+    for (source, target) in [("A/b", "/a/B"), ("a/b", "a/b")] {
         let meta_conf = format!(
-            "file-resource \"x\" {{ length=600 blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ {source} funlist={{{action}}} }} }}\n"
+            "file-resource \"x\" {{ length=600 blake2b-256=\"{hash}\" }}\ntask \"complete\" {{ on-resource \"x\" {{ delta-source-fat-offset=63 delta-source-fat-path=\"{source}\" funlist={{3,fat_write,63,\"{target}\"}} }} }}\n"
         );
         let bytes = archive(&meta_conf, &[("data/x", b"\xd6\xc3\xc4\0\0")]);
         let (result, _) = apply(&bytes, &image);
