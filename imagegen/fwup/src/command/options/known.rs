@@ -300,6 +300,10 @@ const LEVELS: &[HelpEntry] = &[
     level('9'),
 ];
 
+/// The long options that fwup does not have. They cannot be shortened, so that every abbreviation
+/// means what it means for fwup.
+const OURS: [&str; 2] = ["create-delta", "json"];
+
 /// The column of the descriptions in the help, and its width.
 const COLUMN: usize = 27;
 const WIDTH: usize = 79;
@@ -379,7 +383,10 @@ pub(super) fn find_long(name: &str) -> Result<&'static HelpEntry, OptionsError> 
         .collect::<Vec<_>>()
         .iter()
         .filter_map(named)
-        .filter(|(long, _)| long.starts_with(name))
+        .filter(|(long, _)| match OURS.contains(long) {
+            true => *long == name,
+            false => long.starts_with(name),
+        })
         .collect();
     // As in getopt, the possible names are in a fixed order.
     found.sort_unstable_by_key(|(long, _)| *long);
@@ -396,5 +403,24 @@ pub(super) fn find_long(name: &str) -> Result<&'static HelpEntry, OptionsError> 
                 .collect::<Vec<_>>()
                 .join(" "),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_options_take_no_abbreviation_from_fwup() {
+        for (name, expected) in [
+            ("creat", Some("create")),
+            ("create-delta", Some("create-delta")),
+            ("create-d", None),
+            ("js", None),
+            ("json", Some("json")),
+        ] {
+            let found = find_long(name).ok().and_then(|entry| entry.long);
+            assert_eq!(found, expected, "{name}");
+        }
     }
 }
