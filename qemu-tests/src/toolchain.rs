@@ -35,6 +35,23 @@ pub enum ToolchainError {
     Unexpected(&'static str),
 }
 
+/// The time limit for building a program.
+const BUILD: Duration = Duration::from_secs(900);
+
+/// Builds the program of the same name in a package of the workspace, with the release profile or
+/// with the dev profile, and returns its path.
+///
+/// # Errors
+/// When the build fails.
+pub fn host_program(package: &str, release: bool) -> Result<PathBuf, ProcessError> {
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--locked", "--package", package]);
+    build.args(release.then_some("--release"));
+    process::run(&mut build, BUILD)?;
+    let profile = if release { "release" } else { "debug" };
+    Ok(paths::target().join(profile).join(package))
+}
+
 /// The form of the standard library for [`TARGET`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandardLibrary {

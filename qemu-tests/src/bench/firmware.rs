@@ -14,14 +14,14 @@ use thiserror::Error;
 
 use super::linux::peak;
 use crate::harness::process::{self, ProcessError};
-use crate::{paths, toolchain};
+use crate::toolchain;
 
 /// The number of runs of each command; the shortest time is used.
 const RUNS: usize = 5;
 /// The interval between reads of the process's memory.
 const LOOK: Duration = Duration::from_millis(1);
-/// The time limit for building imagegen.
-const BUILD: Duration = Duration::from_secs(600);
+/// The time limit for packing a kernel.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// The reason that a measurement failed.
 #[derive(Debug, Error)]
@@ -78,12 +78,7 @@ impl Imagegen {
     /// # Errors
     /// When the build fails.
     pub fn build(release: bool) -> Result<Self, FirmwareError> {
-        let mut build = toolchain::cargo();
-        build.args(["build", "--quiet", "--locked", "--package", "imagegen"]);
-        build.args(release.then_some("--release"));
-        process::run(&mut build, BUILD)?;
-        let profile = if release { "release" } else { "debug" };
-        let program = paths::target().join(profile).join("imagegen");
+        let program = toolchain::host_program("imagegen", release)?;
         Ok(Self { program })
     }
 
@@ -93,7 +88,7 @@ impl Imagegen {
     /// When the archive cannot be created.
     pub fn archive_size(&self, kernel: &Path, folder: &Path) -> Result<u64, FirmwareError> {
         let mut command = self.pack(kernel, folder)?;
-        process::capture(&mut command, BUILD)?;
+        process::capture(&mut command, LIMIT)?;
         let archive = archive(folder);
         let metadata = fs::metadata(&archive).map_err(failed(&archive))?;
         Ok(metadata.len())

@@ -10,14 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::firmware::{self, FirmwareError};
 use crate::harness::process;
-use crate::{paths, toolchain};
+use crate::toolchain;
 
 /// The variable with the path of the original program.
 pub const ORIGINAL: &str = "FWUP";
 /// The number of runs of each command by each program; the shortest time is used.
 const RUNS: usize = 5;
-/// The time limit of the build.
-const BUILD: Duration = Duration::from_secs(900);
 
 /// A kernel and a root file system, for a new disk and for an upgrade.
 const SYSTEM: &str = r#"
@@ -87,18 +85,8 @@ pub fn measure(
     kernel: &Path,
     folder: &Path,
 ) -> Result<(Vec<Versus>, f64), FirmwareError> {
-    let mut build = toolchain::cargo();
-    build.args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--release",
-        "--package",
-        "fwup",
-    ]);
-    process::run(&mut build, BUILD)?;
     let contest = Contest {
-        ours: paths::target().join("release/fwup"),
+        ours: toolchain::host_program("fwup", true)?,
         original,
         folder,
     };

@@ -5,15 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use qemu_tests::harness::process;
-use qemu_tests::{paths, toolchain};
+use qemu_tests::toolchain;
 
-/// The longest build.
-const BUILD: Duration = Duration::from_secs(900);
 /// The longest test, in seconds.
 const LIMIT: &str = "120";
 /// The status of a test that does not run on this machine, as in automake.
@@ -49,22 +45,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         "the fixtures in {} are not built: run make and make check in the clone first",
         suite.display()
     );
-    let mut build = toolchain::cargo();
-    build.args([
-        "build",
-        "--quiet",
-        "--locked",
-        "--release",
-        "--package",
-        "fwup",
-    ]);
-    process::run(&mut build, BUILD)?;
+    let program = toolchain::host_program("fwup", true)?;
 
     let folder = tempfile::tempdir()?;
     let copy = folder.path().join("tests");
     copy_folder(&suite, &copy)?;
     fs::create_dir(folder.path().join("src"))?;
-    let program = paths::target().join("release/fwup");
     fs::copy(&program, folder.path().join("src/fwup"))
         .with_context(|| format!("cannot copy {}", program.display()))?;
     if arguments.no_syscalls {
