@@ -378,11 +378,8 @@ pub(super) fn find_short(letter: char) -> Option<&'static HelpEntry> {
 
 /// Finds a long option by its name or an unambiguous prefix.
 pub(super) fn find_long(name: &str) -> Result<&'static HelpEntry, OptionsError> {
-    let named = |entry: &&'static HelpEntry| Some((entry.long?, *entry));
     let mut found: Vec<_> = help_entries()
-        .collect::<Vec<_>>()
-        .iter()
-        .filter_map(named)
+        .filter_map(|entry| Some((entry.long?, entry)))
         .filter(|(long, _)| match OURS.contains(long) {
             true => *long == name,
             false => long.starts_with(name),
