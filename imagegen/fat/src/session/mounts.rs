@@ -2,6 +2,8 @@
 
 //! The volumes of a disk that are in use.
 
+use std::ops::Range;
+
 use crate::error::Error;
 use crate::storage::{Start, Storage};
 use crate::timestamp::Timestamp;
@@ -49,6 +51,18 @@ impl Session {
     /// the next file is allocated.
     pub fn unmount(&mut self) {
         *self = Self::new(self.time);
+    }
+
+    /// Forgets the volumes whose first block is in a range of bytes of the disk, because other data is
+    /// written there. A file system that is found there later is read anew.
+    pub fn forget(&mut self, bytes: Range<u64>) {
+        let is_lost = |start: Start| bytes.contains(&start.byte_of(0));
+        for slot in self.slots.iter_mut().flatten() {
+            if is_lost(slot.start) {
+                slot.mount = None;
+            }
+        }
+        self.last_file = self.last_file.take().filter(|last| !is_lost(last.start));
     }
 
     /// Makes a file system with clusters of 512 bytes in so many blocks. It is FAT12 up to 4085

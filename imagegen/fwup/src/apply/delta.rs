@@ -16,6 +16,16 @@ use crate::archive::read::{Archive, EntryReader};
 use crate::destination::storage::Storage;
 use crate::destination::view::{DeviceView, SharedDevice};
 use crate::disk_cipher::{CIPHER_BLOCK, DiskCipher};
+use crate::firmware::delta_source::DeltaSource;
+use crate::firmware::model::Handler;
+
+/// Returns the source that an `on-resource` section names, if any.
+pub(super) fn source_of(handler: &Handler) -> Result<Option<DeltaSource<'_>>, ApplyError> {
+    DeltaSource::parse(&handler.options).map_err(|error| ApplyError::DeltaOptions {
+        resource: handler.resource.clone(),
+        error,
+    })
+}
 
 /// The source of a delta, opened.
 pub(super) enum OpenSource<'a, 'd, S> {

@@ -13,10 +13,9 @@ use super::gpt_tables::{GptTables, gpt_tables};
 use super::hashing::Hashing;
 use super::observer::Observer;
 use super::progress::Progress;
-use super::resource_copy::checked_resource;
+use super::resource_copy::{ResourceEntry, checked_resource};
 use super::steps::{Steps, records};
 use super::uboot_env::UbootEnv;
-use super::write_resource::ResourceEntry;
 use super::{fat_actions, outside, requirement};
 use crate::archive::read::Archive;
 use crate::archive::resource_of;
@@ -26,7 +25,6 @@ use crate::destination::storage::Storage;
 use crate::destination::view::SharedDevice;
 use crate::firmware::action::Action;
 use crate::firmware::env_section::EnvSection;
-use crate::firmware::fat_action::VolumeOffset;
 use crate::firmware::model::{Firmware, Value};
 use crate::firmware::unsafe_action::UnsafeAction;
 
@@ -74,7 +72,6 @@ pub fn apply<R: Read, S: Storage>(
         progress: Progress::start(observer, total),
         is_unsafe: firmware.is_unsafe,
         fat: Session::new(Timestamp::FWUP),
-        volumes: BTreeSet::new(),
         blocks,
         environments: BTreeMap::new(),
         pending: Vec::new(),
@@ -118,8 +115,6 @@ pub(super) struct Execution<'a, 'd, S> {
     pub(super) progress: Progress<'d>,
     pub(super) is_unsafe: bool,
     pub(super) fat: Session,
-    /// The offsets of the FAT file systems that the session may know.
-    pub(super) volumes: BTreeSet<VolumeOffset>,
     /// The destination's size before the task, in blocks.
     blocks: u64,
     environments: BTreeMap<&'a str, UbootEnv<'a>>,
@@ -187,7 +182,6 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             Action::RawWrite { .. } => {}
             Action::Fat(action) => {
                 self.before_data()?;
-                self.volumes.extend(action.volumes());
                 let device = SharedDevice::new(self.device);
                 fat_actions::run(&mut self.fat, &mut FatDevice(&device), action)?;
             }
@@ -202,12 +196,12 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                 byte,
             } => {
                 self.before_data()?;
-                self.before_overwriting(*offset, *length);
+                self.fat.forget(*offset..offset.saturating_add(*length));
                 return self.raw_memset(*offset, *length, *byte);
             }
             Action::Trim { offset, length } => {
                 self.before_data()?;
-                self.before_overwriting(*offset, *length);
+                self.fat.forget(*offset..offset.saturating_add(*length));
                 self.device.trim(*offset, *length)?;
             }
             Action::MbrWrite(mbr) => {
@@ -252,15 +246,6 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
         }
         self.progress.report(action.units(0));
         Ok(())
-    }
-
-    /// Makes the session forget the FAT file systems whose first block is about to be overwritten.
-    pub(super) fn before_overwriting(&mut self, offset: u64, length: u64) {
-        let end = offset.saturating_add(length);
-        if self.volumes.range(offset..end.max(offset)).next().is_some() {
-            self.fat.unmount();
-            self.volumes.clear();
-        }
     }
 
     /// Returns an environment to change. It is written after all changes that are now pending.

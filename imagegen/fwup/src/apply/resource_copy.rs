@@ -16,6 +16,15 @@ use crate::hex;
 /// The number of bytes read from the archive and written at a time: several whole segments.
 const PIECE: u64 = 1 << 20;
 
+/// The entry of a resource in the archive, whose data is read next.
+pub(super) struct ResourceEntry<'e, R> {
+    pub(super) archive: &'e mut Archive<R>,
+    /// The size of the entry's data in bytes, if its header says it.
+    pub(super) size: Option<u64>,
+    pub(super) handler: &'e Handler,
+    pub(super) resource: &'e Resource,
+}
+
 /// The data of a resource: that of its entry, or what a delta makes of it.
 pub(super) trait ResourceData {
     /// Reads until `out` is full or the data ends, and returns the number of bytes.

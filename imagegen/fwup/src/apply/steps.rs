@@ -7,6 +7,7 @@ use little_loader_core::env::place::EnvCopy;
 use little_loader_core::units::BLOCK_SIZE;
 
 use super::boot_records::{BootRecord, boot_records};
+use super::delta::source_of;
 use super::error::{ApplyError, ResourceDataError};
 use super::gpt_tables::gpt_tables;
 use super::outside::OutsideError;
@@ -14,7 +15,6 @@ use crate::destination::device::Device;
 use crate::destination::storage::Storage;
 use crate::firmware::action::Action;
 use crate::firmware::call::CallError;
-use crate::firmware::delta_source::DeltaSource;
 use crate::firmware::env_section::EnvSection;
 use crate::firmware::fat_action::FatAction;
 use crate::firmware::mbr::Mbr;
@@ -68,10 +68,7 @@ impl<'a> Steps<'a> {
         self.check_unsafe(firmware)?;
         for (handler, on_resource) in &self.on_resource {
             let length = check_resource(handler, on_resource, firmware)?;
-            DeltaSource::parse(&handler.options).map_err(|error| ApplyError::DeltaOptions {
-                resource: handler.resource.clone(),
-                error,
-            })?;
+            source_of(handler)?;
             actions.extend(on_resource.iter().map(|action| (action, length)));
         }
         for (action, length) in actions {

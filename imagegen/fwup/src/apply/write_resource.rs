@@ -8,7 +8,7 @@ use std::io::Read;
 use fat_volume::Session;
 use little_loader_core::units::BLOCK_SIZE;
 
-use super::delta::{DeltaData, OpenSource};
+use super::delta::{DeltaData, OpenSource, source_of};
 use super::error::{ApplyError, FatActionError, ResourceDataError};
 use super::execution::Execution;
 use super::fat_actions::start_of;
@@ -16,8 +16,7 @@ use super::fat_device::FatDevice;
 use super::fat_file::FatFile;
 use super::outside::{self, OutsideError};
 use super::raw_target::RawTarget;
-use super::resource_copy::{ResourceCopy, ResourceSink};
-use crate::archive::read::Archive;
+use super::resource_copy::{ResourceCopy, ResourceEntry, ResourceSink};
 use crate::destination::storage::Storage;
 use crate::destination::view::SharedDevice;
 use crate::firmware::action::Action;
@@ -25,35 +24,21 @@ use crate::firmware::delta_source::DeltaSource;
 use crate::firmware::fat_action::{FatAction, FatPath};
 use crate::firmware::model::{Handler, Resource};
 
-/// The entry of a resource in the archive, whose data is read next.
-pub(super) struct ResourceEntry<'e, R> {
-    pub(super) archive: &'e mut Archive<R>,
-    /// The size of the entry's data in bytes, if its header says it.
-    pub(super) size: Option<u64>,
-    pub(super) handler: &'e Handler,
-    pub(super) resource: &'e Resource,
-}
-
 /// The number of bytes that a delta may have beyond twice the length of its result. A longer one
 /// could only take time.
 const MOST_OVERHEAD: u64 = 1 << 20;
 
-/// Returns the source if an entry with so many bytes of data is a delta: the resource has another
-/// length, and the configuration names a source. Only a resource without holes can be a delta.
+/// Returns the source if an entry with so many bytes of data is a delta: it may be one by its length,
+/// and the configuration names a source.
 fn delta_source<'h>(
     size: Option<u64>,
     resource: &Resource,
     handler: &'h Handler,
 ) -> Result<Option<DeltaSource<'h>>, ApplyError> {
-    match (size, resource.length.as_slice()) {
-        (Some(size), &[length])
-            if size != length && size <= length.saturating_mul(2).saturating_add(MOST_OVERHEAD) =>
-        {
-            DeltaSource::parse(&handler.options).map_err(|error| ApplyError::DeltaOptions {
-                resource: resource.name.clone(),
-                error,
-            })
-        }
+    let most = resource.data_length().saturating_mul(2);
+    let most = most.saturating_add(MOST_OVERHEAD);
+    match size {
+        Some(size) if size <= most && resource.may_be_delta(size) => source_of(handler),
         _ => Ok(None),
     }
 }
@@ -69,18 +54,12 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             Action::Unsafe(action) => self.before_outside(action.name())?,
             _ => self.before_data()?,
         }
-        match action {
-            Action::RawWrite { offset, .. } => {
-                let length = entry.resource.length.iter().sum();
-                self.before_overwriting(*offset, length);
-            }
-            Action::Fat(FatAction::Write(file)) => {
-                self.volumes.insert(file.volume);
-            }
-            _ => {}
+        let (resource, handler) = (entry.resource, entry.handler);
+        let length: u64 = resource.length.iter().sum();
+        if let Action::RawWrite { offset, .. } = action {
+            self.fat.forget(*offset..offset.saturating_add(length));
         }
         let device = SharedDevice::new(self.device);
-        let (resource, handler) = (entry.resource, entry.handler);
         let parsed = delta_source(entry.size, resource, handler)?;
         if let Some(source) = &parsed
             && is_overwritten(source, action)
@@ -118,10 +97,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                     .map_err(|error| FatActionError::new("fat_write", path, error))?;
                 copy(&mut FatFile::new(path, writer))
             }
-            Action::Unsafe(action) => {
-                let length = resource.length.iter().sum();
-                outside::write(*action, length, may_print, &mut copy)
-            }
+            Action::Unsafe(action) => outside::write(*action, length, may_print, &mut copy),
             _ => Ok(()),
         }
     }

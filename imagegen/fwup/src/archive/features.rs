@@ -104,8 +104,6 @@ impl Features {
             "mbr_write" => self.add("mbr", FIRST),
             "gpt_write" => self.add("gpt", [1, 4, 0]),
             "reboot_param" => self.add("reboot-param", [1, 12, 0]),
-            // Without a file name, that of the resource is used.
-            "fat_write" if arguments == 1 => self.add("fat", [1, 10, 0]),
             "fat_cp" if arguments == 4 => self.add("fat", [1, 12, 0]),
             "require-execute" => self.add("unsafe", [1, 15, 0]),
             // The first release after this action was added.

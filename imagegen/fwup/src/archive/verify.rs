@@ -91,10 +91,10 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
             return Err(VerifyError::NoHash(name));
         };
         // A delta can be verified only as far as its first window: the rest depends on its source.
-        let may_be_delta = sources.contains(name.as_str());
+        let has_source = sources.contains(name.as_str());
         if let Some(size) = header
             .size
-            .filter(|size| may_be_delta && is_delta(resource, *size))
+            .filter(|size| has_source && resource.may_be_delta(*size))
         {
             check_delta(&mut archive.entries, resource, size)?;
             continue;
@@ -124,11 +124,6 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
         Some((name, _)) => Err(VerifyError::Missing((*name).to_owned())),
         None => Ok(()),
     }
-}
-
-/// Whether an entry with `size` bytes of data may be a delta that makes a resource.
-fn is_delta(resource: &Resource, size: u64) -> bool {
-    matches!(resource.length.as_slice(), &[length] if length != size)
 }
 
 /// Checks the start of a delta of `size` bytes, and reads it to the end, so that its checksum is

@@ -186,7 +186,7 @@ fn replaceable(firmware: &Firmware) -> Result<BTreeSet<String>, DeltaArchiveErro
     let mut names = BTreeSet::new();
     for handler in firmware.tasks.iter().flat_map(|task| &task.on_resource) {
         let resource = firmware.resource(&handler.resource);
-        let has_no_holes = resource.is_some_and(|resource| resource.length.len() == 1);
+        let has_no_holes = resource.is_some_and(Resource::has_no_holes);
         let source = DeltaSource::parse(&handler.options);
         let source = source.map_err(|error| DeltaArchiveError::Options {
             resource: handler.resource.clone(),

@@ -78,20 +78,6 @@ impl<'a> FatAction<'a> {
         }
     }
 
-    /// Returns the file systems that the action uses.
-    pub(crate) fn volumes(&self) -> Vec<VolumeOffset> {
-        match self {
-            Self::Format { volume, .. } | Self::SetLabel { volume, .. } => vec![*volume],
-            Self::Copy { from, to } => vec![from.volume, to.volume],
-            Self::SetAttributes { file, .. }
-            | Self::Remove { file, .. }
-            | Self::Rename { from: file, .. }
-            | Self::Write(file)
-            | Self::CreateFolder(file)
-            | Self::Touch(file) => vec![file.volume],
-        }
-    }
-
     /// Reads a call whose name starts with `fat_`; the outer `None` for any other call, the inner
     /// one if only the device can resolve an argument.
     pub(super) fn parse(

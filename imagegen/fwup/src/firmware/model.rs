@@ -164,6 +164,19 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Whether an entry of the archive with `size` bytes of data may be a delta that makes the
+    /// resource: it has another length. Only a resource without holes can be made from a delta.
+    #[must_use]
+    pub fn may_be_delta(&self, size: u64) -> bool {
+        self.has_no_holes() && self.length != [size]
+    }
+
+    /// Whether the resource is a single run of data.
+    #[must_use]
+    pub fn has_no_holes(&self) -> bool {
+        self.length.len() == 1
+    }
+
     /// Returns the length of the data in the archive in bytes, without the holes.
     #[must_use]
     pub fn data_length(&self) -> u64 {
