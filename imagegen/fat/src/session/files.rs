@@ -2,8 +2,9 @@
 
 //! Creating, touching and labelling.
 
+use super::mounts::LastFile;
 use super::mounts::Session;
-use super::writer::{FileWriter, LastFile};
+use super::writer::FileWriter;
 use crate::disk::entry::{
     ARCHIVE, Entry, HIDDEN, LABEL, READ_ONLY, SYSTEM, is_directory, is_read_only, set_changed,
     set_created, set_first_cluster, set_size,

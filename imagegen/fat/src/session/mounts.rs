@@ -5,11 +5,10 @@
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::storage::{Start, Storage};
+use crate::storage::{BLOCK, Block, Start, Storage};
 use crate::timestamp::Timestamp;
+use crate::volume::directory::Position;
 use crate::volume::mounted::{Mount, Volume};
-
-use super::writer::LastFile;
 
 /// How many volumes stay mounted.
 const SLOTS: usize = 4;
@@ -19,6 +18,23 @@ struct Slot {
     start: Start,
     /// `None` until the first use, and after an error.
     mount: Option<Mount>,
+}
+
+/// The file that was written last.
+#[derive(Debug)]
+pub(crate) struct LastFile {
+    pub(crate) start: Start,
+    pub(crate) path: String,
+    /// Its short entry.
+    pub(crate) at: Position,
+    /// What the next file's last sector is padded with: zeroes, or a rest of the last one.
+    pub(crate) tail: Box<Block>,
+}
+
+impl LastFile {
+    pub(crate) fn fresh_tail() -> Box<Block> {
+        Box::new([0; BLOCK])
+    }
 }
 
 /// The state that operations on the volumes of one disk share, for one run of a task.

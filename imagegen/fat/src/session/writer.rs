@@ -3,32 +3,14 @@
 //! Writing the data of a file.
 
 use super::map::FileMap;
-use super::mounts::Session;
+use super::mounts::{LastFile, Session};
 use crate::disk::entry::{ARCHIVE, set_changed, set_first_cluster, set_size};
 use crate::error::Error;
-use crate::storage::{BLOCK, Block, Start, Storage};
-use crate::volume::directory::Position;
+use crate::storage::{BLOCK, Storage};
 use crate::volume::mounted::{Mount, Volume};
 
 /// Data is written in runs of at least so many bytes, as far as it is contiguous.
 const RUN: usize = 128 << 10;
-
-/// The file that was written last.
-#[derive(Debug)]
-pub(crate) struct LastFile {
-    pub(crate) start: Start,
-    pub(crate) path: String,
-    /// Its short entry.
-    pub(crate) at: Position,
-    /// What the next file's last sector is padded with: zeroes, or a rest of the last one.
-    pub(crate) tail: Box<Block>,
-}
-
-impl LastFile {
-    pub(crate) fn fresh_tail() -> Box<Block> {
-        Box::new([0; BLOCK])
-    }
-}
 
 /// A file that is being written, by [`Session::write`]. It appears with all its data when it is finished; dropped without
 /// that, it stays empty.

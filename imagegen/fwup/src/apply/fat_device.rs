@@ -2,11 +2,13 @@
 
 use std::io;
 
-use fat_volume::Storage as FatStorage;
+use fat_volume::{Error, Start, Storage as FatStorage};
+use little_loader_core::units::BLOCK_SIZE;
 
 use crate::destination::error::DeviceError;
 use crate::destination::storage::Storage;
 use crate::destination::view::SharedDevice;
+use crate::firmware::fat_action::VolumeOffset;
 
 /// A destination as the disk of FAT file systems. Writes go through the destination's cache.
 pub(super) struct FatDevice<'a, 'd, S>(pub(super) &'a SharedDevice<'d, S>);
@@ -27,4 +29,9 @@ impl<S: Storage> FatStorage for FatDevice<'_, '_, S> {
 
 fn io_error(error: DeviceError) -> io::Error {
     io::Error::other(error)
+}
+
+/// Returns the start of a file system, by its offset in bytes.
+pub(super) fn volume_start(volume: VolumeOffset) -> Result<Start, Error> {
+    Start::from_blocks(volume / BLOCK_SIZE)
 }

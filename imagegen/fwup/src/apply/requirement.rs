@@ -7,8 +7,7 @@ use std::path::Path;
 
 use fat_volume::{Session, Start, Timestamp};
 
-use super::fat_actions::start_of;
-use super::fat_device::FatDevice;
+use super::fat_device::{FatDevice, volume_start};
 use super::observer::Observer;
 use super::uboot_env::{UbootEnv, UbootEnvError};
 use super::unmet::{UnmetReason, UnmetRequirement};
@@ -185,8 +184,8 @@ fn on_fat<S: Storage>(
 ) -> Finding {
     let shared = SharedDevice::new(device);
     let mut session = Session::new(Timestamp::FWUP);
-    let checked =
-        start_of(file.volume).and_then(|start| check(&mut session, &mut FatDevice(&shared), start));
+    let checked = volume_start(file.volume)
+        .and_then(|start| check(&mut session, &mut FatDevice(&shared), start));
     match checked {
         Ok(None) => Ok(None),
         Ok(Some(instead)) => Ok(found(Err(instead.to_owned()))),

@@ -11,8 +11,7 @@ use little_loader_core::units::BLOCK_SIZE;
 use super::delta::{DeltaData, OpenSource, source_of};
 use super::error::{ApplyError, FatActionError, ResourceDataError};
 use super::execution::Execution;
-use super::fat_actions::start_of;
-use super::fat_device::FatDevice;
+use super::fat_device::{FatDevice, volume_start};
 use super::fat_file::FatFile;
 use super::outside::{self, OutsideError};
 use super::raw_target::RawTarget;
@@ -92,7 +91,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
             }
             Action::Fat(FatAction::Write(FatPath { volume, path })) => {
                 let mut disk = FatDevice(&device);
-                let writer = start_of(*volume)
+                let writer = volume_start(*volume)
                     .and_then(|start| self.fat.write(&mut disk, start, path))
                     .map_err(|error| FatActionError::new("fat_write", path, error))?;
                 copy(&mut FatFile::new(path, writer))
@@ -149,7 +148,7 @@ fn open<'s, 'd, S: Storage>(
                 cipher: cipher.as_deref(),
             })
         }
-        DeltaSource::File(FatPath { volume, path }) => start_of(*volume)
+        DeltaSource::File(FatPath { volume, path }) => volume_start(*volume)
             .and_then(|start| session.open(&mut FatDevice(device), start, path))
             .map(|map| OpenSource::File { device, map })
             .map_err(|error| ApplyError::DeltaSource {

@@ -42,14 +42,13 @@ pub fn authenticate(
     if keys.is_empty() {
         return Ok(());
     }
-    let names: Vec<_> = keys.iter().map(PublicKey::described).collect();
-    let names = names.join("; ");
-    let Some(signature) = signature else {
-        return Err(AuthenticationError::Unsigned { keys: names });
+    let names = || {
+        let names: Vec<_> = keys.iter().map(PublicKey::described).collect();
+        names.join("; ")
     };
-    if keys.iter().any(|key| key.verifies(meta_conf, signature)) {
-        Ok(())
-    } else {
-        Err(AuthenticationError::Untrusted { keys: names })
+    match signature {
+        None => Err(AuthenticationError::Unsigned { keys: names() }),
+        Some(signature) if keys.iter().any(|key| key.verifies(meta_conf, signature)) => Ok(()),
+        Some(_) => Err(AuthenticationError::Untrusted { keys: names() }),
     }
 }
