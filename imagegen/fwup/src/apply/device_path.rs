@@ -2,9 +2,13 @@
 
 //! The devices that files are on, as Linux describes them in `/sys`.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use rustix::fs::Dir;
+use system_calls::{DeviceNumbers, device_numbers};
 
 use crate::destination::block_devices::{device_number, line};
 
@@ -19,12 +23,11 @@ const LAYERS: usize = 3;
 ///
 /// What was found instead.
 pub(super) fn on_device(path: &str, device: &str, sys: &Path) -> Result<(), String> {
-    let found = fs::metadata(device).map_err(|error| format!("{device}: {error}"))?;
-    if !found.file_type().is_block_device() {
+    let Some(expected) = numbers(device)?.block_device else {
         return Err(format!("{device} is not a block device"));
-    }
+    };
+    let expected = device_number(expected);
     let of_path = device_of(path)?;
-    let expected = device_number(found.rdev());
     if is_made_of(&of_path, &expected, sys, LAYERS) {
         return Ok(());
     }
@@ -42,11 +45,24 @@ fn is_made_of(device: &str, part: &str, sys: &Path, layers: usize) -> bool {
     let Some(layers) = layers.checked_sub(1) else {
         return false;
     };
-    let parts = fs::read_dir(sys.join("dev/block").join(device).join("slaves"));
-    parts.into_iter().flatten().flatten().any(|entry| {
-        let number = line(&entry.path().join("dev"));
+    let parts = sys.join("dev/block").join(device).join("slaves");
+    names(&parts).any(|name| {
+        let number = line(&parts.join(name).join("dev"));
         number.is_some_and(|number| is_made_of(&number, part, sys, layers))
     })
+}
+
+/// Returns the names in a folder; none if it cannot be read.
+fn names(folder: &Path) -> impl Iterator<Item = OsString> {
+    // A program that shows a test another /sys sees the folder opened like this.
+    let opened = File::open(folder).ok();
+    let entries = opened.and_then(|opened| Dir::new(opened).ok());
+    entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned())
+        .filter(|name| name != "." && name != "..")
 }
 
 /// Checks that a file is on a partition that starts at a block. `sys` is a folder like `/sys`.
@@ -68,14 +84,17 @@ pub(super) fn at_offset(path: &str, offset: u64, sys: &Path) -> Result<(), Strin
 
 /// Returns the number of the device that a file is on.
 fn device_of(path: &str) -> Result<String, String> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(device_number(found.dev())),
-        Err(error) => Err(format!("{path}: {error}")),
-    }
+    Ok(device_number(numbers(path)?.file_system))
+}
+
+fn numbers(path: &str) -> Result<DeviceNumbers, String> {
+    device_numbers(Path::new(path)).map_err(|error| format!("{path}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
     use std::path::PathBuf;
     use std::process::Command;
 

@@ -12,9 +12,11 @@ pub enum OutsideError {
     )]
     Refused(&'static str),
     /// A file cannot be opened or written.
-    #[error("path_write: cannot {what} '{path}': {error}")]
-    Path {
-        /// `open` or `write`.
+    #[error("{action}: cannot {what} '{path}': {error}")]
+    File {
+        /// The action.
+        action: &'static str,
+        /// `open`, `update` or `write`.
         what: &'static str,
         /// The file.
         path: String,
@@ -56,4 +58,14 @@ pub enum OutsideError {
         "ubi_volume_write: '{0}' is not a UBI volume, such as /dev/ubi0_3; /sys/class/ubi lists those of this system"
     )]
     NotUbi(String),
+    /// The volume is too small.
+    #[error(
+        "ubi_volume_write: '{path}' cannot hold {length} bytes; data_bytes of the volume in /sys/class/ubi shows how much it does"
+    )]
+    TooLargeForUbi {
+        /// The volume.
+        path: String,
+        /// The length of the resource in bytes.
+        length: u64,
+    },
 }

@@ -31,7 +31,8 @@ impl<'a> PathOutput<'a> {
         let opened = options
             .open(path)
             .and_then(|file| Ok((file.metadata()?.is_file(), file)));
-        let (is_regular, file) = opened.map_err(|error| OutsideError::Path {
+        let (is_regular, file) = opened.map_err(|error| OutsideError::File {
+            action: "path_write",
             what: "open",
             path: path.to_owned(),
             error,
@@ -68,7 +69,8 @@ impl<'a> PathOutput<'a> {
     }
 
     fn checked(&self, written: io::Result<()>) -> Result<(), OutsideError> {
-        written.map_err(|error| OutsideError::Path {
+        written.map_err(|error| OutsideError::File {
+            action: "path_write",
             what: "write",
             path: self.path.to_owned(),
             error,

@@ -16,6 +16,10 @@ impl<W: Write> Sequential<W> {
         Self { out, position: 0 }
     }
 
+    pub(super) fn get_ref(&self) -> &W {
+        &self.out
+    }
+
     /// Writes data at an offset that is not before the end of the data so far.
     pub(super) fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.fill(offset)?;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 
 use super::error::OutsideError;
 use super::path::PathOutput;
 use super::sequential::Sequential;
-use super::{shell, ubi};
+use super::shell;
+use super::ubi::UbiVolume;
 use crate::apply::error::ApplyError;
 use crate::apply::resource_copy::ResourceSink;
 use crate::destination::aligned::AlignedBytes;
@@ -30,84 +31,64 @@ pub(in crate::apply) fn write(
 ) -> Result<(), ApplyError> {
     match action {
         UnsafeAction::PathWrite(path) => copy(&mut PathOutput::open(path)?),
-        UnsafeAction::PipeWrite(command) => {
-            let program = Program {
-                action: action.name(),
-                text: command,
-                command: shell::shell(command, may_print),
-            };
-            program.write(copy)
-        }
-        UnsafeAction::UbiVolumeWrite(volume) => {
-            let program = Program {
-                action: action.name(),
-                text: "ubiupdatevol",
-                command: ubi::update(volume, length)?,
-            };
-            program.write(copy)
-        }
+        UnsafeAction::PipeWrite(command) => pipe_write(command, may_print, copy),
+        UnsafeAction::UbiVolumeWrite(volume) => copy(&mut UbiVolume::open(volume, length)?),
         UnsafeAction::Execute(command) => execute(command, may_print),
     }
 }
 
-/// A program that gets a resource on its stdin.
-struct Program<'a> {
-    action: &'static str,
-    /// The command in messages.
-    text: &'a str,
-    command: Command,
+/// The action in messages.
+const ACTION: &str = "pipe_write";
+
+/// Writes a resource to the stdin of a shell command.
+fn pipe_write(command: &str, may_print: bool, copy: CopyTo<'_>) -> Result<(), ApplyError> {
+    let mut child = start(command, may_print)?;
+    let Some(stdin) = child.stdin.take() else {
+        return Ok(());
+    };
+    let mut input = ProgramInput {
+        command,
+        input: Sequential::new(stdin),
+    };
+    let written = copy(&mut input);
+    if let Err(error) = &written
+        && !matches!(error, ApplyError::Outside(_))
+    {
+        // The end of its input must not look like the end of valid data. This ends the shell
+        // and what replaced it, and not what it started in the background.
+        let _ = child.kill();
+    }
+    drop(input);
+    let ended = shell::check(ACTION, command, child.wait());
+    match (written, ended) {
+        // The program's failure is the reason why it does not accept more data.
+        (Err(ApplyError::Outside(_)) | Ok(()), Err(error)) => Err(error.into()),
+        (written, _) => written,
+    }
 }
 
-impl Program<'_> {
-    fn write(mut self, copy: CopyTo<'_>) -> Result<(), ApplyError> {
-        let mut child = self.start()?;
-        let Some(stdin) = child.stdin.take() else {
-            return Ok(());
-        };
-        let mut input = ProgramInput {
-            action: self.action,
-            text: self.text,
-            input: Sequential::new(stdin),
-        };
-        let written = copy(&mut input);
-        if let Err(error) = &written
-            && !matches!(error, ApplyError::Outside(_))
-        {
-            // The end of its input must not look like the end of valid data. This ends the shell
-            // and what replaced it, and not what it started in the background.
-            let _ = child.kill();
-        }
-        drop(input);
-        let ended = shell::check(self.action, self.text, child.wait());
-        match (written, ended) {
-            // The program's failure is the reason why it does not accept more data.
-            (Err(ApplyError::Outside(_)) | Ok(()), Err(error)) => Err(error.into()),
-            (written, _) => written,
-        }
-    }
-
-    fn start(&mut self) -> Result<Child, OutsideError> {
-        let started = self.command.stdin(Stdio::piped()).spawn();
-        started.map_err(|error| OutsideError::Run {
-            action: self.action,
-            command: self.text.to_owned(),
-            error,
-        })
-    }
+fn start(command: &str, may_print: bool) -> Result<Child, OutsideError> {
+    let started = shell::shell(command, may_print)
+        .stdin(Stdio::piped())
+        .spawn();
+    started.map_err(|error| OutsideError::Run {
+        action: ACTION,
+        command: command.to_owned(),
+        error,
+    })
 }
 
 /// The stdin of a program.
 struct ProgramInput<'a> {
-    action: &'static str,
-    text: &'a str,
+    command: &'a str,
     input: Sequential<ChildStdin>,
 }
 
 impl ProgramInput<'_> {
     fn checked(&self, written: std::io::Result<()>) -> Result<(), ApplyError> {
         let failed = |error| OutsideError::Input {
-            action: self.action,
-            command: self.text.to_owned(),
+            action: ACTION,
+            command: self.command.to_owned(),
             error,
         };
         Ok(written.map_err(failed)?)
