@@ -183,6 +183,10 @@ fn no_key_file_causes_a_panic() {
     assert_eq!(both.len(), 64);
     bodies::key_files(both.as_bytes());
     seeds.push(both.into_bytes());
+    // A public key with a comment, and a private key with a space in it.
+    let both = format!("{:k>43} {:k>42}g", "", "");
+    bodies::key_files(both.as_bytes());
+    seeds.push(both.into_bytes());
     fuzz(seeds, bodies::key_files);
 }
 
