@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use super::print::{show, show_json};
 
 /// Opens an archive; `-` is stdin.
-pub(super) fn open_input(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+pub(super) fn open_input(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin()));
     }
@@ -30,7 +30,7 @@ pub(super) fn open_input(path: &Path) -> anyhow::Result<Box<dyn Read>> {
 }
 
 /// Reads the start of an archive.
-fn open(path: &Path) -> anyhow::Result<FirmwareArchive<Box<dyn Read>>> {
+fn open(path: &Path) -> anyhow::Result<FirmwareArchive<Box<dyn Read + Send>>> {
     let input = open_input(path)?;
     FirmwareArchive::read(input, &mut Definitions::of_process())
         .with_context(|| path.display().to_string())

@@ -34,7 +34,7 @@ pub enum ApplyFileError {
 ///
 /// When the archive or the destination cannot be opened, or the task fails.
 pub fn apply_to(
-    input: impl Read,
+    input: impl Read + Send,
     destination: &Path,
     task: &str,
     definitions: &mut Definitions,
@@ -50,7 +50,7 @@ pub fn apply_to(
 ///
 /// When the archive or the destination cannot be opened, or the task fails.
 pub fn apply_with(
-    input: impl Read,
+    input: impl Read + Send,
     destination: &Path,
     task: &str,
     definitions: &mut Definitions,
@@ -66,7 +66,7 @@ pub fn apply_with(
 /// # Errors
 ///
 /// When the destination cannot be opened, or the task fails.
-pub fn apply_opened<R: Read>(
+pub fn apply_opened<R: Read + Send>(
     mut input: FirmwareArchive<R>,
     destination: &Path,
     task: &str,

@@ -11,7 +11,7 @@ use vcdiff_stream::source::Source;
 
 use super::error::ApplyError;
 use super::fat_device::FatDevice;
-use super::resource_copy::ResourceData;
+use super::resource_data::ResourceData;
 use crate::archive::read::{Archive, EntryReader};
 use crate::destination::storage::Storage;
 use crate::destination::view::{DeviceView, SharedDevice};

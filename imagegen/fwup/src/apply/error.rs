@@ -57,6 +57,9 @@ pub enum ApplyError {
     /// The data cannot be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingError),
+    /// The thread that unpacks has failed.
+    #[error(transparent)]
+    Unpacking(#[from] UnpackingError),
     /// A resource is a delta that cannot be applied.
     #[error("resource \"{resource}\": its delta cannot be applied: {error}")]
     Delta {
@@ -88,6 +91,11 @@ pub enum ApplyError {
     #[error(transparent)]
     Resource(#[from] ResourceDataError),
 }
+
+/// The thread that unpacks has ended too early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the thread that unpacks the data has failed; try again, with more free memory")]
+pub struct UnpackingError;
 
 /// An action on a FAT file system failed.
 #[derive(Debug, thiserror::Error)]

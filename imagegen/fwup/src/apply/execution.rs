@@ -53,7 +53,7 @@ pub struct Applied {
 ///
 /// When no task applies, or an action fails. After an error only the task's `on-error` actions
 /// write to the destination.
-pub fn apply<R: Read, S: Storage>(
+pub fn apply<R: Read + Send, S: Storage>(
     archive: &mut Archive<R>,
     firmware: &Firmware,
     prefix: &str,
@@ -125,7 +125,7 @@ pub(super) struct Execution<'a, 'd, S> {
 }
 
 impl<'a, S: Storage> Execution<'a, '_, S> {
-    fn task<R: Read>(
+    fn task<R: Read + Send>(
         &mut self,
         steps: &Steps<'a>,
         archive: &mut Archive<R>,

@@ -24,15 +24,17 @@ mod osip_table;
 mod outside;
 mod progress;
 mod raw_target;
+mod read_ahead;
 mod requirement;
 mod resource_copy;
+mod resource_data;
 mod steps;
 pub mod uboot_env;
 mod unmet;
 mod write_resource;
 
 pub use archive_file::{ApplyFileError, apply_opened, apply_to, apply_with};
-pub use error::{ApplyError, FatActionError, ResourceDataError};
+pub use error::{ApplyError, FatActionError, ResourceDataError, UnpackingError};
 pub use execution::{Applied, apply};
 pub use hashing::HashingError;
 pub use observer::Observer;

@@ -2,12 +2,11 @@
 
 //! Copies the data of a resource to where an action writes it, and checks its hash.
 
-use std::io::Read;
-use std::mem;
-
 use super::error::{ApplyError, ResourceDataError};
 use super::hashing::Hashing;
 use super::progress::Progress;
+use super::read_ahead::{Pieces, ReadNow, with_read_ahead};
+use super::resource_data::ResourceData;
 use crate::archive::read::Archive;
 use crate::destination::aligned::AlignedBytes;
 use crate::firmware::model::{Firmware, Handler, Resource};
@@ -23,18 +22,6 @@ pub(super) struct ResourceEntry<'e, R> {
     pub(super) size: Option<u64>,
     pub(super) handler: &'e Handler,
     pub(super) resource: &'e Resource,
-}
-
-/// The data of a resource: that of its entry, or what a delta makes of it.
-pub(super) trait ResourceData {
-    /// Reads until `out` is full or the data ends, and returns the number of bytes.
-    fn read(&mut self, out: &mut [u8]) -> Result<usize, ApplyError>;
-}
-
-impl<R: Read> ResourceData for Archive<R> {
-    fn read(&mut self, out: &mut [u8]) -> Result<usize, ApplyError> {
-        Ok(Archive::read(self, out)?)
-    }
 }
 
 /// A place to which an action writes a resource.
@@ -73,87 +60,133 @@ impl ResourceCopy<'_, '_> {
     ///
     /// Those of the data and of the sink, and when the length or the hash is wrong.
     pub(super) fn run(
-        mut self,
+        self,
         resource: &Resource,
         data: &mut dyn ResourceData,
         sink: &mut dyn ResourceSink,
     ) -> Result<(), ApplyError> {
-        let result = self.copy(resource, data, sink);
+        self.copy(resource, &mut ReadNow::new(data), sink)
+    }
+
+    /// Copies a resource like [`run`](Self::run). If it is large, its data is read in another
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// As `run`, and when the thread cannot be started.
+    pub(super) fn run_ahead(
+        self,
+        resource: &Resource,
+        data: &mut (dyn ResourceData + Send),
+        sink: &mut dyn ResourceSink,
+    ) -> Result<(), ApplyError> {
+        if !is_large(resource) {
+            return self.run(resource, data, sink);
+        }
+        let lengths = parts(resource, sink.start()).map(|(_, length)| length as usize);
+        with_read_ahead(data, lengths, |pieces| self.copy(resource, pieces, sink))
+    }
+
+    fn copy(
+        self,
+        resource: &Resource,
+        pieces: &mut dyn Pieces,
+        sink: &mut dyn ResourceSink,
+    ) -> Result<(), ApplyError> {
+        let result = copy(self.progress, self.hashing, resource, pieces, sink);
         if result.is_err() {
             self.hashing.stop();
         }
         result
     }
+}
 
-    fn copy(
-        &mut self,
-        resource: &Resource,
-        data: &mut dyn ResourceData,
-        sink: &mut dyn ResourceSink,
-    ) -> Result<(), ApplyError> {
-        let name = || resource.name.clone();
-        let expected = resource
-            .hash
-            .ok_or_else(|| ResourceDataError::NoHash(name()))?;
-        let wrong_length = |found| ResourceDataError::Length {
-            name: name(),
-            found,
-            expected: resource.data_length(),
-        };
-        let mut hash = self.hashing.start(resource.data_length() > PIECE)?;
-        // The offset of the piece that is being hashed.
-        let mut last: Option<u64> = None;
-        let mut spare = AlignedBytes::default();
-        let mut read = 0;
-        let mut position = sink.start();
-        for (number, length) in resource.length.iter().enumerate() {
-            let end = position
-                .checked_add(*length)
-                .ok_or_else(|| ResourceDataError::TooLong(name()))?;
-            let is_hole = number % 2 == 1;
-            while !is_hole && position < end {
-                let part = (PIECE - position % PIECE).min(end - position);
-                let mut piece = mem::take(&mut spare);
-                piece.resize(part as usize);
-                let found = data.read(&mut piece)?;
-                read += found as u64;
-                if found < piece.len() {
-                    return Err(wrong_length(read).into());
-                }
-                hash.add(piece)?;
-                if let Some(at) = last.replace(position) {
-                    let mut piece = hash.hashed()?;
-                    sink.write(at, &mut piece)?;
-                    self.progress.report_data(piece.len());
-                    spare = piece;
-                }
+/// Whether threads are worth their start.
+fn is_large(resource: &Resource) -> bool {
+    resource.data_length() > PIECE
+}
+
+/// Returns the offset and the length in bytes of each piece of a resource that starts at `start`.
+fn parts(resource: &Resource, start: u64) -> impl Iterator<Item = (u64, u64)> + use<'_> {
+    let mut end = start;
+    resource
+        .length
+        .iter()
+        .enumerate()
+        .flat_map(move |(number, length)| {
+            let mut position = end;
+            end = end.saturating_add(*length);
+            let (is_hole, end) = (number % 2 == 1, end);
+            std::iter::from_fn(move || {
+                let at = position;
+                let part = (PIECE - at % PIECE).min(end - at);
                 position += part;
-            }
-            position = end;
+                (!is_hole && part > 0).then_some((at, part))
+            })
+        })
+}
+
+fn copy(
+    progress: &mut Progress<'_>,
+    hashing: &mut Hashing,
+    resource: &Resource,
+    pieces: &mut dyn Pieces,
+    sink: &mut dyn ResourceSink,
+) -> Result<(), ApplyError> {
+    let name = || resource.name.clone();
+    let expected = resource
+        .hash
+        .ok_or_else(|| ResourceDataError::NoHash(name()))?;
+    let end = resource
+        .length
+        .iter()
+        .try_fold(sink.start(), |end, length| end.checked_add(*length))
+        .ok_or_else(|| ResourceDataError::TooLong(name()))?;
+    let wrong_length = |found| ResourceDataError::Length {
+        name: name(),
+        found,
+        expected: resource.data_length(),
+    };
+    let mut hash = hashing.start(is_large(resource))?;
+    // The offset of the piece that is being hashed.
+    let mut last: Option<u64> = None;
+    let mut read = 0;
+    for (position, length) in parts(resource, sink.start()) {
+        let (piece, found) = pieces.next(length as usize)?;
+        read += found as u64;
+        if found < piece.len() {
+            return Err(wrong_length(read).into());
         }
-        // Reading to the end makes the archive check its own checksum and sizes.
-        let more = data.read(&mut [0])? as u64;
-        if more != 0 {
-            return Err(wrong_length(read + more).into());
+        hash.add(piece)?;
+        if let Some(at) = last.replace(position) {
+            let mut piece = hash.hashed()?;
+            sink.write(at, &mut piece)?;
+            progress.report_data(piece.len());
+            pieces.reuse(piece);
         }
-        let last = match last {
-            Some(at) => Some((at, hash.hashed()?)),
-            None => None,
-        };
-        let found = hash.finish()?;
-        if found != expected {
-            return Err(ResourceDataError::Hash {
-                name: name(),
-                found: hex::encode(&found),
-                expected: hex::encode(&expected),
-            }
-            .into());
-        }
-        let length = last.as_ref().map_or(0, |(_, piece)| piece.len());
-        sink.finish(last, position, resource.length.len().is_multiple_of(2))?;
-        self.progress.report_data(length);
-        Ok(())
     }
+    // Reading to the end makes the archive check its own checksum and sizes.
+    let more = pieces.end()? as u64;
+    if more != 0 {
+        return Err(wrong_length(read + more).into());
+    }
+    let last = match last {
+        Some(at) => Some((at, hash.hashed()?)),
+        None => None,
+    };
+    let found = hash.finish()?;
+    if found != expected {
+        return Err(ResourceDataError::Hash {
+            name: name(),
+            found: hex::encode(&found),
+            expected: hex::encode(&expected),
+        }
+        .into());
+    }
+    let length = last.as_ref().map_or(0, |(_, piece)| piece.len());
+    sink.finish(last, end, resource.length.len().is_multiple_of(2))?;
+    progress.report_data(length);
+    Ok(())
 }
 
 /// Returns the resource that an `on-resource` section handles.

@@ -44,7 +44,7 @@ fn delta_source<'h>(
 
 impl<'a, S: Storage> Execution<'a, '_, S> {
     /// Runs an action that writes a resource.
-    pub(super) fn write_resource<R: Read>(
+    pub(super) fn write_resource<R: Read + Send>(
         &mut self,
         entry: &mut ResourceEntry<'_, R>,
         action: &Action<'a>,
@@ -82,7 +82,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
                     let mut data = DeltaData::new(&resource.name, &mut *archive, source);
                     copy.run(resource, &mut data, sink)
                 }
-                None => copy.run(resource, &mut *archive, sink),
+                None => copy.run_ahead(resource, &mut *archive, sink),
             }
         };
         match action {

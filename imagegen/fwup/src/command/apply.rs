@@ -40,7 +40,7 @@ impl ApplyCommand<'_> {
     /// to `err`.
     pub fn run(
         &self,
-        input: impl Read,
+        input: impl Read + Send,
         definitions: &mut Definitions,
         out: impl Write,
         mut err: impl Write,

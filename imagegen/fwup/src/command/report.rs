@@ -6,10 +6,10 @@
 //! numbers are big-endian. The kinds are OK, ER (an error), WN (a task's message) and PR (progress,
 //! whose code is a percentage).
 
-use std::cell::Cell;
 use std::fmt::Display;
 use std::io::{self, Read, Write};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::events::{self, MessageKind};
@@ -67,7 +67,7 @@ pub(super) struct Reporter<W> {
     /// When the bar was last drawn on a terminal.
     drawn: Option<Instant>,
     /// The number of bytes of the archive read so far.
-    read: Rc<Cell<u64>>,
+    read: Arc<AtomicU64>,
     written: u64,
     total: u64,
 }
@@ -83,7 +83,7 @@ impl<W: Write> Reporter<W> {
             last: None,
             started: None,
             drawn: None,
-            read: Rc::default(),
+            read: Arc::default(),
             written: 0,
             total: 0,
         }
@@ -93,7 +93,7 @@ impl<W: Write> Reporter<W> {
     pub(super) fn counted<R: Read>(&self, input: R) -> CountingReader<R> {
         CountingReader {
             input,
-            count: Rc::clone(&self.read),
+            count: Arc::clone(&self.read),
         }
     }
 
@@ -165,7 +165,12 @@ impl<W: Write> Reporter<W> {
         self.last = Some(percent);
         match self.mode {
             ProgressMode::Normal => {
-                let text = line(percent, self.read.get(), self.written, self.total);
+                let text = line(
+                    percent,
+                    self.read.load(Ordering::Relaxed),
+                    self.written,
+                    self.total,
+                );
                 self.print(&text);
             }
             ProgressMode::Terminal => self.draw(percent),
@@ -238,13 +243,13 @@ impl<W: Write> Observer for Reporter<W> {
 /// An input that counts the bytes read.
 pub(super) struct CountingReader<R> {
     input: R,
-    count: Rc<Cell<u64>>,
+    count: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let length = self.input.read(out)?;
-        self.count.set(self.count.get() + length as u64);
+        self.count.fetch_add(length as u64, Ordering::Relaxed);
         Ok(length)
     }
 }

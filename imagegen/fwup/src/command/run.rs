@@ -212,7 +212,7 @@ fn create(options: &Options, keys: &Keys) -> anyhow::Result<()> {
 }
 
 /// Opens an archive. With framing, stdin is framed too.
-fn open_input(options: &Options) -> anyhow::Result<Box<dyn Read>> {
+fn open_input(options: &Options) -> anyhow::Result<Box<dyn Read + Send>> {
     let path = options.input_path();
     if path == "-" {
         return Ok(match options.is_framed {
@@ -224,7 +224,7 @@ fn open_input(options: &Options) -> anyhow::Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
-fn open(options: &Options, keys: &Keys) -> anyhow::Result<FirmwareArchive<Box<dyn Read>>> {
+fn open(options: &Options, keys: &Keys) -> anyhow::Result<FirmwareArchive<Box<dyn Read + Send>>> {
     let input = open_input(options)?;
     Ok(FirmwareArchive::authenticated(
         input,
