@@ -46,13 +46,18 @@ task upgrade {
 
 impl Versions {
     fn new(tasks: &str) -> Self {
+        Self::of(tasks, [&system(1), &system(2)])
+    }
+
+    /// The old and the new version of the resource `system`.
+    fn of(tasks: &str, systems: [&[u8]; 2]) -> Self {
         let versions = Self {
             folder: tempfile::tempdir().unwrap(),
         };
         versions.write("fwup.conf", tasks);
         versions.done("-g");
-        for (version, name) in [(1, "old"), (2, "new")] {
-            versions.write("system.bin", system(version));
+        for (system, name) in systems.into_iter().zip(["old", "new"]) {
+            versions.write("system.bin", system);
             let line = format!("-c -s fwup-key.priv -f fwup.conf -o {name}.fw");
             versions.run(&line, &[("NOTES", name)]).unwrap();
         }
@@ -72,6 +77,11 @@ impl Versions {
     }
 
     fn run(&self, line: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+        self.output(line, variables).0
+    }
+
+    /// Returns the text on stdout, which is the error if the command fails, and the text on stderr.
+    fn output(&self, line: &str, variables: &[(&str, &str)]) -> (Result<String, String>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_fwup"))
             .args(line.split(' '))
             .envs(variables.iter().copied())
@@ -79,11 +89,13 @@ impl Versions {
             .current_dir(self.folder.path())
             .output()
             .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        match output.status.success() {
+        let [text, errors] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        let result = match output.status.success() {
             true => Ok(text),
             false => Err(text),
-        }
+        };
+        (result, errors)
     }
 
     fn done(&self, line: &str) -> String {
@@ -107,12 +119,17 @@ fn a_delta_archive_upgrades_the_old_version_to_the_new_one() {
     let versions = Versions::new(TASKS);
     let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
     let delta = versions.entry("delta.fw", "data/system");
+    let expected = format!(
+        "system: a delta of {} bytes for 300200 bytes, ",
+        delta.len()
+    );
+    let [resource, task] = said.lines().collect::<Vec<_>>()[..] else {
+        panic!("{said}");
+    };
+    assert!(resource.starts_with(&expected), "{said}");
     assert_eq!(
-        said,
-        format!(
-            "system: a delta of {} bytes for 300200 bytes\n",
-            delta.len()
-        )
+        task,
+        "task complete: needs the full archive, it has no delta source for system"
     );
     assert!(delta.starts_with(&[0xd6, 0xc3, 0xc4]) && delta.len() < 1000);
     for name in ["meta.conf", "meta.conf.ed25519", "data/notes"] {
@@ -126,6 +143,13 @@ fn a_delta_archive_upgrades_the_old_version_to_the_new_one() {
         valid.contains("Valid archive with a good signature"),
         "{valid}"
     );
+    let (_, unchecked) = versions.output("-V -p fwup-key.pub -i delta.fw", &[]);
+    assert_eq!(
+        unchecked,
+        "fwup: 1 resource is a delta, whose result only a device with the old version can check: system\n"
+    );
+    let (_, unchecked) = versions.output("-V -p fwup-key.pub -i new.fw", &[]);
+    assert_eq!(unchecked, "");
 
     versions.done("-a -q -i old.fw -d disk.img -t complete");
     versions.done("-a -q -p fwup-key.pub -i delta.fw -d disk.img -t upgrade");
@@ -192,8 +216,154 @@ fn a_delta_archive_is_no_source_of_another_one() {
         ),
         "{error}"
     );
+    let error = versions.run("--create-delta old.fw delta.fw -o x.fw", &[]);
+    let error = error.unwrap_err();
+    assert!(
+        error.contains(
+            "the new archive: the data of file-resource 'system' is damaged, or a delta itself"
+        ),
+        "{error}"
+    );
     assert!(!versions.path("x.fw").exists());
     // The same version twice: the delta is still shorter.
     let said = versions.done("--create-delta new.fw new.fw -o same.fw");
     assert!(said.starts_with("system: a delta of "), "{said}");
+}
+
+/// Random bytes with two values: deflate takes about a bit for each, so that what an instruction
+/// copies takes less than the instruction.
+fn bits(seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    (0..320_000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b'0' + (state >> 31) as u8
+        })
+        .collect()
+}
+
+#[test]
+fn data_is_kept_if_it_compresses_better_than_its_delta() {
+    let versions = Versions::of(TASKS, [&bits(1), &bits(2)]);
+    let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
+    let words: Vec<_> = said.split_whitespace().collect();
+    let [
+        "system:",
+        "kept,",
+        "320000",
+        "bytes:",
+        "a",
+        "delta",
+        "would",
+        "take",
+        delta,
+        "instead",
+        "of",
+        data,
+        "in",
+        "the",
+        "archive",
+    ] = words[..]
+    else {
+        panic!("{said}");
+    };
+    let [delta, data]: [u64; 2] = [delta, data].map(|number| number.parse().unwrap());
+    assert!(data < delta && delta < 320_000, "{said}");
+    assert!(versions.entry("delta.fw", "data/system") == bits(2));
+    assert_eq!(
+        versions.read("delta.fw").len(),
+        versions.read("new.fw").len()
+    );
+}
+
+#[test]
+fn a_delta_copies_only_what_every_task_can_read() {
+    // The end of the old version is the start of the new one.
+    let old = system(1);
+    let new = [&old[250_000..], &old[..20_000], &old[..100]].concat();
+    let short = "task short { on-resource system {
+        delta-source-raw-offset = 100
+        delta-source-raw-count = 50
+        raw_write(1000)
+    } on-resource notes { raw_write(50) } }";
+    let versions = Versions::of(&[TASKS, short].concat(), [&old, &new]);
+    let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
+    assert!(said.starts_with("system: a delta of 50"), "{said}");
+    for task in ["upgrade", "short"] {
+        versions.done("-a -q -i old.fw -d disk.img -t complete");
+        versions.done(&format!("-a -q -i delta.fw -d disk.img -t {task}"));
+        assert!(
+            versions.read("disk.img")[1000 * 512..].starts_with(&new),
+            "{task}"
+        );
+    }
+}
+
+#[test]
+fn a_delta_copies_nothing_after_a_hole_of_the_old_version() {
+    let hole = vec![0; 64 << 10];
+    let tasks = TASKS.replace("\"system.bin\"", "\"system.bin\" skip-holes = true");
+    let versions = Versions::new(&tasks);
+    let (start, end) = (&system(1)[..131_072], &system(1)[131_072..262_144]);
+    let file = fs::File::create(versions.path("system.bin")).unwrap();
+    file.set_len(131_072 + hole.len() as u64 + end.len() as u64)
+        .unwrap();
+    use std::os::unix::fs::FileExt;
+    file.write_all_at(start, 0).unwrap();
+    file.write_all_at(end, 131_072 + hole.len() as u64).unwrap();
+    versions.done("-c -s fwup-key.priv -f fwup.conf -o old.fw");
+    let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
+    assert!(
+        said.starts_with("system: a delta of 168980 bytes"),
+        "{said}"
+    );
+    versions.done("-a -q -i old.fw -d disk.img -t complete");
+    versions.done("-a -q -i delta.fw -d disk.img -t upgrade");
+    assert!(versions.read("disk.img")[1000 * 512..].starts_with(&system(2)));
+}
+
+#[test]
+fn a_resource_that_the_old_archive_does_not_have_is_named() {
+    let versions = Versions::new(TASKS);
+    let renamed = TASKS.replace("system {", "other {");
+    versions.write("fwup.conf", &renamed);
+    versions.done("-c -s fwup-key.priv -f fwup.conf -o new.fw");
+    let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
+    assert_eq!(
+        said,
+        "other: kept, 300200 bytes: the old archive does not have it\n"
+    );
+    assert_eq!(versions.entry("delta.fw", "data/other"), system(2));
+    // An archive on stdout leaves no place for it there.
+    let (_, said) = versions.output("--create-delta old.fw delta.fw -o /dev/null", &[]);
+    assert_eq!(said, "");
+}
+
+#[test]
+fn offsets_and_secrets_of_the_device_need_no_value() {
+    let source = "delta-source-raw-options = \"cipher=aes-cbc-plain,secret=\\${SECRET}\"
+        delta-source-raw-offset = \"\\${FROM}\"";
+    let tasks = TASKS
+        .replace("delta-source-raw-offset = 100", source)
+        .replace(
+            "raw_write(100)",
+            "raw_write(100, \"cipher=aes-cbc-plain\", \"secret=\\${SECRET}\")",
+        );
+    let versions = Versions::new(&tasks);
+    let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
+    assert!(said.starts_with("system: a delta of "), "{said}");
+    let (valid, unchecked) = versions.output("-V -i delta.fw", &[]);
+    assert!(
+        valid.is_ok() && unchecked.ends_with(": system\n"),
+        "{unchecked}"
+    );
+    let secret = "0123456789abcdef".repeat(4);
+    let variables = [("FROM", "100"), ("SECRET", &secret)];
+    for line in [
+        "-a -q -i old.fw -d disk.img -t complete",
+        "-a -q -i delta.fw -d disk.img -t upgrade",
+    ] {
+        versions.run(line, &variables).unwrap();
+    }
+    assert!(versions.read("disk.img")[1000 * 512..].starts_with(&system(2)));
 }

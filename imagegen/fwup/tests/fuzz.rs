@@ -7,6 +7,8 @@
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+#[path = "../fuzz/gpt.rs"]
+mod gpt;
 
 use std::env;
 use std::fs;
@@ -231,4 +233,77 @@ fn no_task_causes_a_panic_or_changes_the_size_of_a_disk() {
         CASES.len() / 2,
     ));
     fuzz(seeds, bodies::apply_tasks);
+}
+
+/// A disk, or an image that grows, and the partitions of its table.
+struct Table {
+    /// The size in blocks.
+    blocks: u32,
+    grows: bool,
+    partitions: Vec<Partition>,
+}
+
+/// The number, the first block, the length in blocks, whether it expands, and its attributes.
+type Partition = (u8, u32, u32, bool, u32);
+
+impl Table {
+    /// Returns the input of the body.
+    fn input(&self) -> Vec<u8> {
+        let mut input = vec![u8::from(self.grows)];
+        input.extend(self.blocks.to_le_bytes());
+        for (number, start, blocks, expands, flags) in &self.partitions {
+            input.extend([*number, u8::from(*expands)]);
+            for value in [start, blocks, flags] {
+                input.extend(value.to_le_bytes());
+            }
+            // The length of the name, and the seed of the name and the type.
+            input.extend([*number * 9, *number]);
+        }
+        input
+    }
+}
+
+/// The layouts of the tables of the fixtures `07-tables`, `09-x86` and `10-stm32`.
+fn tables() -> Vec<Table> {
+    let layouts = [
+        vec![(0, 64, 100, false, 0), (1, 2112, 1024, false, 0x8000_0000)],
+        vec![(0, 34, 1000, false, 4), (15, 2112, 8, true, 0x1000_0001)],
+        vec![
+            (0, 64, 5000, false, 4),
+            (1, 5064, 64, false, 0),
+            (2, 5128, 64, false, 0),
+            (3, 5192, 64, true, 0),
+        ],
+        vec![
+            (0, 34, 64, false, 0),
+            (1, 98, 64, false, 0),
+            (2, 162, 128, false, 0),
+            (3, 290, 64, false, 0),
+            (4, 354, 128, false, 0x1000_0004),
+            (5, 610, 128, true, 0),
+        ],
+    ];
+    let mut tables = Vec::new();
+    for partitions in layouts {
+        for (blocks, grows) in [(0, true), (5289, false), (100_000, true)] {
+            tables.push(Table {
+                blocks,
+                grows,
+                partitions: partitions.clone(),
+            });
+        }
+    }
+    tables
+}
+
+#[test]
+fn the_tables_of_the_fixtures_are_written() {
+    for table in tables() {
+        assert_eq!(gpt::written(&table.input()), Ok(()));
+    }
+}
+
+#[test]
+fn a_gpt_section_is_an_error_or_a_table_that_an_independent_reader_accepts() {
+    fuzz(tables().iter().map(Table::input).collect(), gpt::gpt);
 }

@@ -14,6 +14,7 @@ mod header;
 pub mod identity;
 pub mod metadata;
 mod name;
+pub(crate) mod packed;
 pub mod read;
 pub mod sign;
 mod variables;

@@ -12,7 +12,7 @@ use vcdiff_stream::decode::{DecodeOptions, DeltaError, check};
 use super::firmware_archive::FirmwareArchive;
 use super::name::resource_of;
 use super::read::{Archive, ArchiveError, EntryReader};
-use crate::firmware::delta_source::DeltaSource;
+use crate::firmware::delta_source::SourceKind;
 use crate::firmware::model::Resource;
 
 /// The number of bytes read at once.
@@ -58,12 +58,13 @@ pub enum VerifyError {
     Hash(String),
 }
 
-/// Reads all data and compares its lengths and hashes with `meta.conf`.
+/// Reads all data and compares its lengths and hashes with `meta.conf`. Returns the names of the
+/// resources that are deltas: what they make is not checked, since only a device has their sources.
 ///
 /// # Errors
 ///
 /// Every [`VerifyError`].
-pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyError> {
+pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<Vec<String>, VerifyError> {
     let resources = archive.firmware.resources.iter();
     let mut left: BTreeMap<_, _> = resources
         .map(|resource| (resource.name.as_str(), resource))
@@ -74,9 +75,10 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
         .iter()
         .flat_map(|task| &task.on_resource);
     let sources: BTreeSet<_> = handlers
-        .filter(|handler| matches!(DeltaSource::parse(&handler.options), Ok(Some(_))))
+        .filter(|handler| SourceKind::of(&handler.options).is_some())
         .map(|handler| handler.resource.as_str())
         .collect();
+    let mut deltas = Vec::new();
     let mut buffer = vec![0; PIECE];
     while let Some(header) = archive.entries.next_entry()? {
         let name = resource_of(&header.name);
@@ -97,6 +99,7 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
             .filter(|size| has_source && resource.may_be_delta(*size))
         {
             check_delta(&mut archive.entries, resource, size)?;
+            deltas.push(name);
             continue;
         }
         let mut found = 0;
@@ -122,7 +125,7 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<(), VerifyErr
     }
     match left.first_key_value() {
         Some((name, _)) => Err(VerifyError::Missing((*name).to_owned())),
-        None => Ok(()),
+        None => Ok(deltas),
     }
 }
 
@@ -177,7 +180,9 @@ mod tests {
         }
         let bytes = writer.finish().unwrap();
         let mut archive = FirmwareArchive::read(&bytes[..], &mut Definitions::empty()).unwrap();
-        verify(&mut archive).map_err(|error| error.to_string())
+        let deltas = verify(&mut archive).map_err(|error| error.to_string())?;
+        assert_eq!(deltas, [""; 0]);
+        Ok(())
     }
 
     #[test]

@@ -6,11 +6,12 @@
 //! Source: PKWARE APPNOTE 6.3.10, sections 4.3.7 (local header), 4.3.9 (data descriptor), 4.3.12
 //! (central directory), 4.5.3 (ZIP64).
 
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 
 use super::date::{self, NO_DATE};
 use super::deflate::Deflater;
 pub use super::deflate::Level;
+use super::packed::Packed;
 use super::zip::{
     DEFLATED, DESCRIPTOR, DIRECTORY_END, DIRECTORY_END_64, DIRECTORY_ENTRY, DIRECTORY_LOCATOR_64,
     IS_64, LOCAL_HEADER, SIZES_FOLLOW, STORED, TIME, ZIP64,
@@ -96,6 +97,34 @@ impl<W: Write> Writer<W> {
         deflater.finish(&mut put)?;
         let packed = self.offset - before;
         Ok(self.end_entry(entry, crc.finalize(), packed, start)?)
+    }
+
+    /// Adds an entry without a time whose data was deflated before.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written, or the packed data cannot be read.
+    pub(crate) fn packed(&mut self, name: &str, packed: Packed) -> io::Result<()> {
+        let entry = NewEntry {
+            name,
+            time: None,
+            size: packed.size,
+            is_deflated: true,
+        };
+        let start = self.offset;
+        self.put(&entry.header())?;
+        let Packed {
+            mut file,
+            crc,
+            length,
+            ..
+        } = packed;
+        file.rewind()?;
+        if io::copy(&mut file, &mut self.out)? != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.offset += length;
+        self.end_entry(entry, crc, length, start)
     }
 
     /// Adds an entry that is not compressed and has no time.
@@ -282,6 +311,7 @@ fn narrow(number: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packed::Packer;
     use super::super::read::Archive;
     use super::*;
 
@@ -335,6 +365,24 @@ mod tests {
         assert!(
             data.len() as u64 == size && data[0] == b'x' && data[1..].iter().all(|byte| *byte == 0)
         );
+    }
+
+    #[test]
+    fn an_entry_that_was_packed_before_is_the_same() {
+        let data = b"data ".repeat(300_000);
+        let mut packer = Packer::new(Level::default());
+        data.chunks(1000)
+            .for_each(|piece| packer.write_all(piece).unwrap());
+        let packed = packer.finish().unwrap();
+        assert_eq!(packed.size, data.len() as u64);
+        let mut writer = Writer::new(Vec::new(), Level::default());
+        writer.packed("x", packed).unwrap();
+        let mut direct = Writer::new(Vec::new(), Level::default());
+        let size = data.len() as u64;
+        direct
+            .entry::<io::Error>("x", None, size, |take| take(&data))
+            .unwrap();
+        assert!(writer.finish().unwrap() == direct.finish().unwrap());
     }
 
     #[test]

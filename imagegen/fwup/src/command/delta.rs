@@ -8,11 +8,11 @@ use anyhow::{Context, anyhow, bail};
 
 use super::options::Options;
 use crate::archive::write::Level;
-use crate::create::{DeltaResource, write_delta_archive};
+use crate::create::{DeltaArchive, DeltaOutcome, DeltaResource, FullTask, write_delta_archive};
 use crate::output::Output;
 
-/// Makes a delta archive, and returns the text to print: a line for each resource. An archive on
-/// stdout leaves no place for it.
+/// Makes a delta archive, and returns the text to print. If the archive is on stdout, the text is on
+/// stderr.
 pub(super) fn create_delta(options: &Options) -> anyhow::Result<String> {
     let [old, new] = options.arguments.as_slice() else {
         bail!("specify two archives, the old and the new one: --create-delta OLD NEW");
@@ -30,24 +30,51 @@ pub(super) fn create_delta(options: &Options) -> anyhow::Result<String> {
     }
     let (old, new) = (|| File::open(old), || File::open(new));
     if output == "-" {
-        write_delta_archive(old, new, stdout().lock(), level)?;
+        let archive = write_delta_archive(old, new, stdout().lock(), level)?;
+        eprint!("{}", report(&archive));
         return Ok(String::new());
     }
     let unwritable = || format!("cannot write '{output}'");
     let mut file = Output::create(Path::new(output)).with_context(unwritable)?;
-    let resources = write_delta_archive(old, new, &mut file, level)?;
+    let archive = write_delta_archive(old, new, &mut file, level)?;
     file.finish().with_context(unwritable)?;
-    Ok(resources.iter().map(line).collect())
+    Ok(report(&archive))
+}
+
+/// Returns a line for each resource that can be a delta, and for each task that needs the full
+/// archive.
+fn report(archive: &DeltaArchive) -> String {
+    let resources = archive.resources.iter().map(line);
+    let tasks = archive.full_tasks.iter().map(|task| {
+        let FullTask { name, resources } = task;
+        let resources = resources.join(", ");
+        format!("task {name}: needs the full archive, it has no delta source for {resources}\n")
+    });
+    resources.chain(tasks).collect()
 }
 
 fn line(resource: &DeltaResource) -> String {
     let DeltaResource {
         name,
         length,
-        delta,
+        outcome,
     } = resource;
-    match delta {
-        Some(delta) => format!("{name}: a delta of {delta} bytes for {length} bytes\n"),
-        None => format!("{name}: kept, {length} bytes\n"),
+    match outcome {
+        DeltaOutcome::Delta {
+            length: delta,
+            packed,
+            packed_data,
+        } => format!(
+            "{name}: a delta of {delta} bytes for {length} bytes, {packed} instead of {packed_data} in the archive\n"
+        ),
+        DeltaOutcome::NotSmaller {
+            packed,
+            packed_data,
+        } => format!(
+            "{name}: kept, {length} bytes: a delta would take {packed} instead of {packed_data} in the archive\n"
+        ),
+        DeltaOutcome::NotInOld => {
+            format!("{name}: kept, {length} bytes: the old archive does not have it\n")
+        }
     }
 }

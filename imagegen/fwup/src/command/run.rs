@@ -110,9 +110,13 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
         Some(Operation::Help) => Ok(print(help())?),
         Some(Operation::Detect) => detect(options),
         Some(Operation::ShowDetected) => show_detected(options),
-        Some(Operation::Create | Operation::List | Operation::Verify | Operation::SparseCheck)
-            if options.is_json =>
-        {
+        Some(
+            Operation::Create
+            | Operation::CreateDelta
+            | Operation::List
+            | Operation::Verify
+            | Operation::SparseCheck,
+        ) if options.is_json => {
             bail!("--json works with -a and -m")
         }
         _ if options.unexpected().is_some() => {
@@ -140,7 +144,7 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
         }
         Some(Operation::Verify) => {
             let mut archive = open(options, &keys)?;
-            verify::verify(&mut archive)?;
+            let deltas = verify::verify(&mut archive)?;
             let kind = match archive.signature {
                 Some(_) if !keys.public.is_empty() => "Valid archive with a good signature\n",
                 Some(_) => {
@@ -148,13 +152,27 @@ fn execute(options: &Options) -> anyhow::Result<u8> {
                 }
                 None => "Valid archive without a signature\n",
             };
-            print_result(options, kind)
+            print_result(options, kind)?;
+            if !deltas.is_empty() {
+                eprintln!("fwup: {}", unchecked(&deltas));
+            }
+            Ok(())
         }
         Some(Operation::SparseCheck) => sparse_check(options),
         Some(Operation::Apply) => return apply(options, &keys),
         None => bail!("specify one of -a, -c, -g, -l, -m, -S or -V; -h lists all options"),
     };
     done.map(|()| 0)
+}
+
+/// Says which resources of a valid archive are deltas.
+fn unchecked(deltas: &[String]) -> String {
+    let names = deltas.join(", ");
+    let (number, is) = match deltas.len() {
+        1 => ("1 resource".to_owned(), "is a delta"),
+        number => (format!("{number} resources"), "are deltas"),
+    };
+    format!("{number} {is}, whose result only a device with the old version can check: {names}")
 }
 
 /// Prints the result of a command, with framing as one frame.

@@ -23,6 +23,36 @@ pub(crate) enum DeltaSource<'a> {
     File(FatPath<'a>),
 }
 
+/// The kind of the source that options name. It is known without the variables that only the device
+/// can resolve: offsets, paths and secrets may contain them, a count cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceKind {
+    /// A part of the destination of so many bytes; `None` up to its end.
+    Raw(Option<u64>),
+    /// A file on a FAT file system.
+    File,
+}
+
+impl SourceKind {
+    /// Returns the kind; `None` if the options name no source. A part of the destination takes
+    /// precedence over a file.
+    pub(crate) fn of(options: &SectionOptions) -> Option<Self> {
+        let is_set = |name| options.text(name).is_some();
+        let count = options.integer("delta-source-raw-count");
+        // A number that is not positive means "no source".
+        let count = count.map_or(Ok(None), |count| u64::try_from(count).map(Some));
+        if let (true, Ok(count)) = (is_set("delta-source-raw-offset"), count)
+            && count != Some(0)
+        {
+            return Some(Self::Raw(
+                count.map(|count| count.saturating_mul(BLOCK_SIZE)),
+            ));
+        }
+        let is_file = is_set("delta-source-fat-offset") && is_set("delta-source-fat-path");
+        is_file.then_some(Self::File)
+    }
+}
+
 /// Why the source of a delta is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaSourceError {
@@ -40,33 +70,28 @@ pub enum DeltaSourceError {
 }
 
 impl<'a> DeltaSource<'a> {
-    /// Reads the options of an `on-resource` section; `None` if they name no source. A part of the
-    /// destination takes precedence over a file.
+    /// Reads the options of an `on-resource` section; `None` if they name no source.
     pub(crate) fn parse(options: &'a SectionOptions) -> Result<Option<Self>, DeltaSourceError> {
-        let count = options.integer("delta-source-raw-count");
-        // A number that is not positive means "no source".
-        let count = count.map_or(Ok(None), |count| u64::try_from(count).map(Some));
-        if let (Some(offset), Ok(count)) = (options.text("delta-source-raw-offset"), count)
-            && count != Some(0)
-        {
-            let cipher = match options.text("delta-source-raw-options") {
-                None | Some("") => None,
-                Some(text) => DiskCipher::parse(&[text])?,
-            };
-            return Ok(Some(Self::Raw {
-                offset: blocks("delta-source-raw-offset", offset)?,
-                length: count.map(|count| count.saturating_mul(BLOCK_SIZE)),
-                cipher: cipher.map(Box::new),
-            }));
+        let text = |name| options.text(name).unwrap_or_default();
+        let offset = |name| blocks(name, text(name));
+        match SourceKind::of(options) {
+            None => Ok(None),
+            Some(SourceKind::Raw(length)) => {
+                let cipher = match text("delta-source-raw-options") {
+                    "" => None,
+                    text => DiskCipher::parse(&[text])?,
+                };
+                Ok(Some(Self::Raw {
+                    offset: offset("delta-source-raw-offset")?,
+                    length,
+                    cipher: cipher.map(Box::new),
+                }))
+            }
+            Some(SourceKind::File) => Ok(Some(Self::File(FatPath {
+                volume: offset("delta-source-fat-offset")?,
+                path: text("delta-source-fat-path"),
+            }))),
         }
-        let file = options
-            .text("delta-source-fat-offset")
-            .zip(options.text("delta-source-fat-path"));
-        file.map(|(offset, path)| {
-            let volume = blocks("delta-source-fat-offset", offset)?;
-            Ok(Self::File(FatPath { volume, path }))
-        })
-        .transpose()
     }
 }
 
