@@ -330,7 +330,7 @@ impl Storage for Blocks {
     fn read_at(&mut self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let left = self.length.saturating_sub(offset);
         let length = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        assert!(offset % BLOCK as u64 == 0 && length % BLOCK == 0);
+        assert!(offset.is_multiple_of(BLOCK as u64) && length.is_multiple_of(BLOCK));
         let bytes = self.read(offset / BLOCK as u64, (length / BLOCK) as u64);
         out[..length].copy_from_slice(&bytes);
         Ok(length)
@@ -339,7 +339,7 @@ impl Storage for Blocks {
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.is_written = true;
         let (blocks, rest) = data.as_chunks::<BLOCK>();
-        assert!(offset % BLOCK as u64 == 0 && rest.is_empty());
+        assert!(offset.is_multiple_of(BLOCK as u64) && rest.is_empty());
         let end = offset + data.len() as u64;
         assert!(self.grows || end <= self.length);
         self.length = self.length.max(end);
