@@ -11,6 +11,7 @@
 
 pub mod apply;
 pub mod archive;
+mod blake2b;
 pub mod command;
 pub mod create;
 pub mod destination;

@@ -3,7 +3,7 @@
 //! Our `fwup` and the original side by side: both run the same commands in turn, in one
 //! measurement.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -210,8 +210,9 @@ impl Contest<'_> {
             fs::remove_file(&disk).map_err(firmware::failed(&disk))?;
         }
         match base {
+            // On the disk, so that no program waits for it when it syncs its own data.
             Some(base) => fs::copy(self.path(base), &disk)
-                .map(drop)
+                .and_then(|_| File::open(&disk)?.sync_all())
                 .map_err(firmware::failed(&disk)),
             None => Ok(()),
         }

@@ -4,11 +4,11 @@
 //! are hashed in a separate thread; for small ones passing the data on takes longer than hashing.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use blake2::{Blake2b256, Digest};
-
+use crate::blake2b::Hasher;
 use crate::destination::aligned::AlignedBytes;
 
 /// The thread that hashes has ended, or could not be started: its hash must not be used.
@@ -44,7 +44,7 @@ pub(super) struct Worker {
 /// The hash of a resource whose data is being added.
 pub(super) enum ResourceHash<'a> {
     /// In this thread. The pieces that were added are queued here.
-    Here(Box<Blake2b256>, VecDeque<AlignedBytes>),
+    Here(Box<Hasher>, VecDeque<AlignedBytes>),
     /// In the other thread.
     There(&'a Worker),
 }
@@ -87,14 +87,14 @@ impl Worker {
 
 /// The work of the thread.
 fn hash(input: &Receiver<Work>, output: &Sender<Done>) {
-    let mut hasher = Blake2b256::new();
+    let mut hasher = Hasher::new();
     for work in input {
         let done = match work {
             Work::Piece(piece) => {
-                hasher.update(&*piece);
+                hasher.update(&piece);
                 Done::Piece(piece)
             }
-            Work::End => Done::Hash(hasher.finalize_reset().into()),
+            Work::End => Done::Hash(mem::take(&mut hasher).finalize()),
         };
         // After an error the receiver is gone.
         if output.send(done).is_err() {
@@ -112,7 +112,7 @@ impl ResourceHash<'_> {
     pub(super) fn add(&mut self, piece: AlignedBytes) -> Result<(), HashingError> {
         match self {
             Self::Here(hasher, pieces) => {
-                hasher.update(&*piece);
+                hasher.update(&piece);
                 pieces.push_back(piece);
                 Ok(())
             }
@@ -145,7 +145,7 @@ impl ResourceHash<'_> {
     /// When the thread has ended.
     pub(super) fn finish(self) -> Result<[u8; 32], HashingError> {
         match self {
-            Self::Here(hasher, _) => Ok((*hasher).finalize().into()),
+            Self::Here(hasher, _) => Ok(hasher.finalize()),
             Self::There(worker) => {
                 worker.work.send(Work::End).map_err(|_| HashingError)?;
                 match worker.done.recv() {
@@ -160,6 +160,7 @@ impl ResourceHash<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blake2b;
 
     fn piece(data: &[u8]) -> AlignedBytes {
         let mut piece = AlignedBytes::zeroed(data.len());
@@ -176,7 +177,7 @@ mod tests {
             hash.add(piece(end.as_bytes())).unwrap();
             assert_eq!(*hash.hashed().unwrap(), *b"hel");
             assert_eq!(*hash.hashed().unwrap(), *end.as_bytes());
-            let expected: [u8; 32] = Blake2b256::digest(format!("hel{end}")).into();
+            let expected = blake2b::hash(format!("hel{end}").as_bytes());
             assert_eq!(hash.finish(), Ok(expected));
         }
     }

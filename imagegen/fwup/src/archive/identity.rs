@@ -2,8 +2,7 @@
 
 //! The UUID and the nickname of an archive, both hashes of `meta.conf`.
 
-use blake2::{Blake2b256, Digest};
-
+use crate::blake2b::Hasher;
 use crate::hex;
 
 /// The UUID 2053dffb-d51e-4310-b93b-956da89f9f34, which fwup prepends to `meta.conf` for the hash.
@@ -25,8 +24,8 @@ impl Identity {
     /// Returns the identity of the archive with this `meta.conf`.
     #[must_use]
     pub fn of(meta_conf: &[u8]) -> Self {
-        let mut hash = Blake2b256::new();
-        hash.update(NAMESPACE);
+        let mut hash = Hasher::new();
+        hash.update(&NAMESPACE);
         hash.update(meta_conf);
         let mut hash = hash.finalize();
         // The nickname uses the hash's first bytes, which setting the UUID's version leaves

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use blake2::{Blake2b256, Digest};
 use vcdiff_stream::HeaderFault;
 use vcdiff_stream::decode::{DecodeOptions, DeltaError, check};
 
 use super::firmware_archive::FirmwareArchive;
 use super::name::resource_of;
 use super::read::{Archive, ArchiveError, EntryReader};
+use crate::blake2b::Hasher;
 use crate::firmware::delta_source::SourceKind;
 use crate::firmware::model::Resource;
 
@@ -103,7 +103,7 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<Vec<String>, 
             continue;
         }
         let mut found = 0;
-        let mut hash = Blake2b256::new();
+        let mut hash = Hasher::new();
         loop {
             let length = archive.entries.read(&mut buffer)?;
             if length == 0 {
@@ -119,7 +119,7 @@ pub fn verify<R: Read>(archive: &mut FirmwareArchive<R>) -> Result<Vec<String>, 
                 expected: resource.data_length(),
             });
         }
-        if hash.finalize()[..] != expected {
+        if hash.finalize() != expected {
             return Err(VerifyError::Hash(name));
         }
     }
@@ -158,11 +158,12 @@ fn check_delta<R: Read>(
 mod tests {
     use super::super::write::{Level, Writer};
     use super::*;
+    use crate::blake2b;
     use crate::hex;
     use crate::language::Definitions;
 
     fn verified(entries: &[(&str, &str)]) -> Result<(), String> {
-        let hash = hex::encode(&Blake2b256::digest("hello"));
+        let hash = hex::encode(&blake2b::hash(b"hello"));
         let meta_conf = format!(
             "file-resource \"a\" {{\nlength=5\nblake2b-256={hash}\n}}\nfile-resource \"/b\" {{\nlength=5\nblake2b-256={hash}\n}}\n"
         );

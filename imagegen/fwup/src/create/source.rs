@@ -7,10 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
-use blake2::{Blake2b256, Digest};
 use little_loader_core::units::BLOCK_SIZE;
 use rustix::io::Errno;
 
+use crate::blake2b::Hasher;
 use crate::firmware::model::Resource;
 
 /// The number of bytes read at once.
@@ -128,12 +128,12 @@ impl Source {
                 });
             }
         }
-        let mut hash = Blake2b256::new();
+        let mut hash = Hasher::new();
         source.read(&mut |piece| {
             hash.update(piece);
             Ok::<_, SourceError>(())
         })?;
-        source.hash = hash.finalize().into();
+        source.hash = hash.finalize();
         Ok(source)
     }
 

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use blake2::{Blake2b256, Digest};
-
 use super::source::{Source, SourceError};
 use crate::archive::date;
 use crate::archive::entry_of;
 use crate::archive::identity::Identity;
 use crate::archive::sign::add_meta_conf;
 use crate::archive::write::{Level, Writer};
+use crate::blake2b::Hasher;
 use crate::firmware::integer;
 use crate::firmware::model::Firmware;
 use crate::keys::PrivateKey;
@@ -122,14 +121,14 @@ pub fn write_archive<'a>(
     for (name, source) in &sources {
         // No date, so that archives with the same contents are identical.
         writer.entry::<CreateError>(name, None, source.data(), |take| {
-            let mut hash = Blake2b256::new();
+            let mut hash = Hasher::new();
             source.read(&mut |piece| {
                 hash.update(piece);
                 done += piece.len() as u64;
                 progress(done, total);
                 take(piece)
             })?;
-            if hash.finalize()[..] == source.hash {
+            if hash.finalize() == source.hash {
                 Ok(())
             } else {
                 Err(source.changed().into())

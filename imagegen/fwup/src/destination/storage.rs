@@ -48,6 +48,10 @@ pub trait Storage {
     /// I/O errors of the system.
     fn sync(&mut self) -> io::Result<()>;
 
+    /// Starts to write these bytes from the system's cache to the medium, so that
+    /// [`sync`](Self::sync) has less to wait for.
+    fn start_writeback(&mut self, _offset: u64, _length: u64) {}
+
     /// Drops these bytes from the system's cache as far as possible, so that the next read is from
     /// the medium.
     ///
@@ -128,6 +132,13 @@ impl Storage for DiskFile {
         match self.is_null {
             true => Ok(()),
             false => self.file.sync_data(),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn start_writeback(&mut self, offset: u64, length: u64) {
+        if !self.is_direct && !self.is_null {
+            system_calls::start_writeback(&self.file, offset, length);
         }
     }
 

@@ -62,6 +62,8 @@ impl<S: Storage> Device<S> {
             })?;
         if self.options.verifies {
             self.verify(offset, data)?;
+        } else if self.is_durable {
+            self.storage.start_writeback(offset, data.len() as u64);
         }
         Ok(())
     }

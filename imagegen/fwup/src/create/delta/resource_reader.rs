@@ -2,10 +2,9 @@
 
 use std::io::{self, Read, Write};
 
-use blake2::{Blake2b256, Digest};
-
 use super::error::DeltaArchiveError;
 use crate::archive::read::Archive;
+use crate::blake2b::Hasher;
 use crate::firmware::model::Resource;
 
 /// Reads the data of a resource from the current entry of an archive, and compares it with
@@ -17,7 +16,7 @@ pub(super) struct ResourceReader<'a, R> {
     which: &'static str,
     /// The number of bytes that are expected.
     left: u64,
-    hash: Blake2b256,
+    hash: Hasher,
 }
 
 impl<'a, R: Read> ResourceReader<'a, R> {
@@ -31,7 +30,7 @@ impl<'a, R: Read> ResourceReader<'a, R> {
             resource,
             which,
             left: resource.data_length(),
-            hash: Blake2b256::new(),
+            hash: Hasher::new(),
         }
     }
 
@@ -45,10 +44,7 @@ impl<'a, R: Read> ResourceReader<'a, R> {
         let left = self.left.checked_sub(length as u64);
         self.hash.update(&out[..length]);
         let is_as_expected = match left {
-            Some(0) if length == 0 => {
-                let hash: [u8; 32] = self.hash.clone().finalize().into();
-                self.resource.hash == Some(hash)
-            }
+            Some(0) if length == 0 => self.resource.hash == Some(self.hash.finalize()),
             Some(_) => length > 0,
             None => false,
         };
