@@ -19,6 +19,9 @@ use crate::disk_cipher::{CIPHER_BLOCK, DiskCipher};
 use crate::firmware::delta_source::DeltaSource;
 use crate::firmware::model::Handler;
 
+/// The cache for the source in bytes: few blocks, because the destination has a cache of its own.
+const SOURCE_CACHE: usize = 256 << 10;
+
 /// Returns the source that an `on-resource` section names, if any.
 pub(super) fn source_of(handler: &Handler) -> Result<Option<DeltaSource<'_>>, ApplyError> {
     DeltaSource::parse(&handler.options).map_err(|error| ApplyError::DeltaOptions {
@@ -85,7 +88,10 @@ impl<'a, 'd, R: Read, S: Storage> DeltaData<'a, 'd, R, S> {
         archive: &'a mut Archive<R>,
         source: OpenSource<'a, 'd, S>,
     ) -> Self {
-        let options = DecodeOptions::default();
+        let options = DecodeOptions {
+            cache_length: SOURCE_CACHE,
+            ..DecodeOptions::default()
+        };
         Self {
             resource,
             patched: Patched::new(EntryReader(archive), source, options),

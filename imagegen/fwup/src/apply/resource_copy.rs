@@ -12,8 +12,8 @@ use crate::destination::aligned::AlignedBytes;
 use crate::firmware::model::{Firmware, Handler, Resource};
 use crate::hex;
 
-/// The number of bytes read from the archive and written at a time: several whole segments.
-const PIECE: u64 = 1 << 20;
+/// The number of bytes read from the archive and written at a time: whole segments.
+const PIECE: u64 = 256 << 10;
 
 /// The entry of a resource in the archive, whose data is read next.
 pub(super) struct ResourceEntry<'e, R> {
