@@ -14,7 +14,7 @@ use super::storage::Storage;
 /// The number of bytes compared or read back at once.
 const PIECE: usize = SEGMENT as usize;
 /// The number of bytes copied to aligned memory and written at once.
-const STAGING: usize = 2 * PIECE;
+const STAGING: usize = 4 * PIECE;
 
 impl<S: Storage> Device<S> {
     /// Writes whole blocks to the disk according to the options, extends an image as needed, and
