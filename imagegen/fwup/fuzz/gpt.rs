@@ -17,8 +17,9 @@ use fwup::language::{Definitions, configuration, meta_conf, to_meta_conf};
 const BLOCK: usize = 512;
 /// The size of an entry of a table in bytes.
 const ENTRY: usize = 128;
-/// The lengths in bytes of the two parts of an input, the disk and each partition. The first byte of
-/// the disk is 1 for an image that grows, plus twice a shift of the number of blocks that follows.
+/// The lengths in bytes of the two parts of an input, the disk and each partition. The first byte
+/// of the disk is 1 for an image that grows, plus twice a shift of the number of blocks that
+/// follows.
 const DISK_INPUT: usize = 5;
 const PARTITION_INPUT: usize = 16;
 /// The characters of names: some take two UTF-16 units.

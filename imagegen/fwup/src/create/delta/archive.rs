@@ -62,8 +62,8 @@ pub enum DeltaOutcome {
     NotInOld,
 }
 
-/// Writes the delta archive of two archives to `out`. `open` opens the old and the new archive; the
-/// old one is read once for each resource.
+/// Writes the delta archive of two archives to `out`. `old` and `new` open them; the old one is read
+/// once for each resource.
 ///
 /// A delta copies only from what every task that has a source for the resource can read. Of each
 /// old resource, at most 2 GiB are used, which are in memory; the new data is not.

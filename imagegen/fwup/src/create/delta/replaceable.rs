@@ -18,8 +18,8 @@ pub struct FullTask {
     pub resources: Vec<String>,
 }
 
-/// Returns the resources that a task can make from a delta, each with the number of bytes of the old
-/// one that every such task can read. They have no holes, and an `on-resource` section names a
+/// Returns the resources that a task can make from a delta, each with the number of bytes of the
+/// old one that every such task can read. They have no holes, and an `on-resource` section names a
 /// source.
 pub(super) fn replaceable(firmware: &Firmware) -> BTreeMap<&str, usize> {
     let mut found = BTreeMap::new();
