@@ -3,6 +3,8 @@
 //! The environment of a disk: reads its copies into the buffer that the linker script reserves,
 //! opens them, and writes changes back.
 
+use core::fmt;
+
 use little_loader_core::disk::extent::Extent;
 use little_loader_core::display::Word;
 use little_loader_core::env::open::{self, Broken, CopyError, Opened};
@@ -13,7 +15,7 @@ use little_loader_core::units::{Bytes, Lba};
 use thiserror::Error;
 
 use crate::boot::build_settings::TRACE;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskName};
 use crate::machine::console::{trace, warning};
 use crate::machine::memory;
 
@@ -103,9 +105,10 @@ impl Buffers {
         Ok(opened)
     }
 
-    /// Returns the environment that was opened last.
-    pub(crate) fn into_environment(self, opened: &Opened) -> Environment {
+    /// Returns the environment that was opened last, on the disk with this name.
+    pub(crate) fn into_environment(self, disk: DiskName, opened: &Opened) -> Environment {
         Environment {
+            disk,
             writer: opened.writer(self.first, self.second),
             place: self.place,
         }
@@ -128,18 +131,26 @@ fn read(disk: &mut Disk, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
 
 /// A valid environment on a disk.
 pub(crate) struct Environment {
+    /// The disk's name.
+    pub(crate) disk: DiskName,
     /// The variables, with changes that are not yet written.
     pub(crate) writer: Writer<'static>,
     /// The location of its copies on the disk.
     pub(crate) place: EnvPlace,
 }
 
-impl Environment {
-    /// Returns the first block of the active copy.
-    pub(crate) fn lba(&self) -> Lba {
-        self.place.lba_of(self.writer.current())
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lba = self.place.lba_of(self.writer.current());
+        write!(
+            f,
+            "environment: {} block {lba}, {}",
+            self.disk, self.place.size
+        )
     }
+}
 
+impl Environment {
     /// Writes a repaired environment before anything else, so that the next reader finds it intact.
     pub(crate) fn write_repaired(&mut self, disk: &mut Disk) {
         let place = self.place;

@@ -178,11 +178,13 @@ impl VirtioBlk {
         transport.set_status(found);
         let features = transport.read_device_features() & KNOWN_FEATURES;
         transport.write_driver_features(features);
-        let agreed = found | DeviceStatus::FEATURES_OK;
-        transport.set_status(agreed);
-        let is_legacy = transport.requires_legacy_layout();
-        if !is_legacy && !transport.get_status().contains(agreed) {
-            return Err(SetUpError::Features);
+        // The legacy interface has no FEATURES_OK (VIRTIO 1.2, 3.1.2).
+        if !transport.requires_legacy_layout() {
+            let agreed = found | DeviceStatus::FEATURES_OK;
+            transport.set_status(agreed);
+            if !transport.get_status().contains(agreed) {
+                return Err(SetUpError::Features);
+            }
         }
         transport.set_guest_page_size(PAGE_SIZE as u32);
 
