@@ -3,8 +3,6 @@
 //! The environment of a disk: reads its copies into the buffer that the linker script reserves,
 //! opens them, and writes changes back.
 
-use core::fmt;
-
 use little_loader_core::disk::extent::Extent;
 use little_loader_core::display::Word;
 use little_loader_core::env::open::{self, Broken, CopyError, Opened};
@@ -139,18 +137,12 @@ pub(crate) struct Environment {
     pub(crate) place: EnvPlace,
 }
 
-impl fmt::Display for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lba = self.place.lba_of(self.writer.current());
-        write!(
-            f,
-            "environment: {} block {lba}, {}",
-            self.disk, self.place.size
-        )
-    }
-}
-
 impl Environment {
+    /// Returns the first block of the active copy.
+    pub(crate) fn lba(&self) -> Lba {
+        self.place.lba_of(self.writer.current())
+    }
+
     /// Writes a repaired environment before anything else, so that the next reader finds it intact.
     pub(crate) fn write_repaired(&mut self, disk: &mut Disk) {
         let place = self.place;

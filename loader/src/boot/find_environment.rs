@@ -61,7 +61,11 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
         say!("passed over {name}: {reason}");
     }
     let mut environment = search.buffers.into_environment(name, &opened);
-    trace!("trace: {environment}");
+    trace!(
+        "trace: environment: {name} block {}, {}",
+        environment.lba(),
+        environment.place.size
+    );
     if opened.is_repaired() {
         environment.write_repaired(&mut disk);
     }

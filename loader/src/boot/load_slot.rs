@@ -92,10 +92,10 @@ pub(crate) fn first_bootable_slot(
             "slot {slot}: must not be booted: {slot}.nerves_fw_platform is not set, and the active slot has it"
         ));
     }
-    let Some(ready) = ready else {
-        fatal(format_args!("{environment}"));
-        return Err(Fatal::NoSlot);
-    };
+    let ready = ready.ok_or_else(|| Fatal::NoSlot {
+        lba: environment.lba(),
+        disk: environment.disk,
+    })?;
     say!(
         "slot {}: {}, {}",
         ready.slot,

@@ -15,7 +15,6 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use safe_mmio::fields::{ReadPure, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 
-use crate::boot::build_settings::QUIET;
 use crate::cpu::deadline::Deadline;
 use crate::cpu::mmu::DeviceMemory;
 
@@ -25,10 +24,11 @@ const DEFAULT_PL011: usize = 0x0900_0000;
 
 /// FR: the transmit FIFO is empty.
 const FR_TXFE: u32 = 1 << 7;
-/// IBRD and FBRD, the baud rate divisor in 64ths: 115200 baud from the virt machine's 24 MHz (QEMU,
-/// `hw/arm/virt.c`, `/apb-pclk`). QEMU transmits with any divisor, but Linux divides by it if it
-/// finds the UART enabled.
-const BAUD_DIVISOR_64THS: u32 = (24_000_000 * 4 + 115_200 / 2) / 115_200;
+/// IBRD, the baud rate divisor: from the virt machine's 24 MHz (QEMU, `hw/arm/virt.c`,
+/// `/apb-pclk`), 115385 baud, which Linux rounds to 115200. The fractional divisor, FBRD, would make
+/// up for the difference; it is 0 after a reset. QEMU transmits with any divisor, but Linux divides
+/// by it if it finds the UART enabled.
+const BAUD_DIVISOR: u32 = 24_000_000 / (16 * 115_200);
 /// LCR_H: 8 data bits, FIFOs on.
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
 /// CR: UART, transmitter and receiver enabled.
@@ -50,7 +50,7 @@ static DEPTH: AtomicU8 = AtomicU8::new(NO_FIFO_DEPTH);
 #[unsafe(link_section = ".data")]
 static ROOM: AtomicU8 = AtomicU8::new(0);
 /// Whether only warnings and errors are printed.
-static IS_QUIET: AtomicBool = AtomicBool::new(QUIET);
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
 /// The registers up to the control register.
 #[repr(C)]
@@ -60,7 +60,7 @@ struct Pl011 {
     flags: ReadPure<u32>,
     unused_2: [u32; 2],
     integer_divisor: WriteOnly<u32>,
-    fractional_divisor: WriteOnly<u32>,
+    unused_3: u32,
     line_control: WriteOnly<u32>,
     control: WriteOnly<u32>,
 }
@@ -72,8 +72,7 @@ pub(crate) fn open(registers: Option<DeviceMemory>) {
     let address = registers.map_or(0, |mut registers| registers.ptr_mut().addr());
     PL011.store(address, Ordering::Relaxed);
     if let Some(mut uart) = uart() {
-        field!(uart, integer_divisor).write(BAUD_DIVISOR_64THS / 64);
-        field!(uart, fractional_divisor).write(BAUD_DIVISOR_64THS % 64);
+        field!(uart, integer_divisor).write(BAUD_DIVISOR);
         // The write to LCR_H makes the divisor take effect (PL011 TRM, 3.3.6).
         field!(uart, line_control).write(LCR_H_8_BITS_FIFO);
         field!(uart, control).write(CR_ON);
