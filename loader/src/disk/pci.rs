@@ -3,9 +3,9 @@
 //! Disks on PCI: `-drive if=virtio` and `-device virtio-blk-pci`.
 //!
 //! On entry the bus is not set up: QEMU leaves that to firmware. On leaving, the buses scanned on
-//! the way to the disk have numbers; an opened block device has addresses for its registers, its memory
-//! accesses and DMA are enabled, and the bridges on the path to it forward them. Everything else is
-//! unchanged; Linux renumbers the buses and reassigns the addresses.
+//! the way to the disk have numbers; an opened block device has addresses for its registers, its
+//! memory accesses and DMA are enabled, and the bridges on the path to it forward them. Everything
+//! else is unchanged; Linux renumbers the buses and reassigns the addresses.
 //!
 //! Source: VIRTIO 1.2, section 4.1; little_loader_core's `disk/pci_plan` names the sources for
 //! buses and addresses.

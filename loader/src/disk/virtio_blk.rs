@@ -301,8 +301,9 @@ fn read_field(transport: &SomeTransport<'_>, offset: usize) -> Result<u32, SetUp
         .map_err(|_| SetUpError::Configuration)
 }
 
-/// Reads the capacity. The lower half belongs to the upper one if that is the same before and after:
-/// one access less than with the configuration's generation, which the legacy interface lacks.
+/// Reads the capacity. The lower half belongs to the upper one if that is the same before and
+/// after: one access less than with the configuration's generation, which the legacy interface
+/// lacks.
 fn read_capacity(transport: &SomeTransport<'_>) -> Result<Lba, SetUpError> {
     let mut high = read_field(transport, CAPACITY_HIGH)?;
     for _ in 0..CAPACITY_READS {

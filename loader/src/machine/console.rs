@@ -3,8 +3,8 @@
 //! The console: the PL011 that the DTB's stdout-path names.
 //!
 //! Each access is a VM exit under KVM, so the flag register is read once for as many bytes as the
-//! FIFO holds, not once per byte, and a good boot prints three lines. Before the DTB is read, and if there is none, the console is the
-//! PL011 that every virt machine has.
+//! FIFO holds, not once per byte, and a good boot prints three lines. Before the DTB is read, and
+//! if there is none, the console is the PL011 that every virt machine has.
 //!
 //! Source: Arm PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3.
 
@@ -25,16 +25,16 @@ const DEFAULT_PL011: usize = 0x0900_0000;
 /// FR: the transmit FIFO is empty.
 const FR_TXFE: u32 = 1 << 7;
 /// IBRD, the baud rate divisor: from the virt machine's 24 MHz (QEMU, `hw/arm/virt.c`,
-/// `/apb-pclk`), 115385 baud, which Linux rounds to 115200. The fractional divisor, FBRD, would make
-/// up for the difference; it is 0 after a reset. QEMU transmits with any divisor, but Linux divides
-/// by it if it finds the UART enabled.
+/// `/apb-pclk`), 115385 baud, which Linux rounds to 115200. The fractional divisor, FBRD, would
+/// make up for the difference; it is 0 after a reset. QEMU transmits with any divisor, but Linux
+/// divides by it if it finds the UART enabled.
 const BAUD_DIVISOR: u32 = 24_000_000 / (16 * 115_200);
 /// LCR_H: 8 data bits, FIFOs on.
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
 /// CR: UART, transmitter and receiver enabled.
 const CR_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 
-/// The size of the transmit FIFO in bytes; later revisions of the PL011 have 32 (TRM, 2.4).
+/// The size of the transmit FIFO in bytes; the PL011 has 32 from r1p5 on.
 const FIFO_DEPTH: u8 = 16;
 /// With FIFOs off, which is the state after a reset, the PL011 holds one byte.
 const NO_FIFO_DEPTH: u8 = 1;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Assigns bus numbers and finds the block devices on the buses. The scan is depth first: the disks
-//! are in the order of QEMU's command line, those behind a bridge in the bridge's place. It stops at
-//! each disk, since under a hypervisor each access to a device is an exit, and most machines boot
-//! from the first disk.
+//! are in the order of QEMU's command line, those behind a bridge in the bridge's place. It stops
+//! at each disk, since under a hypervisor each access to a device is an exit, and most machines
+//! boot from the first disk.
 
 #[cfg(test)]
 extern crate std;
