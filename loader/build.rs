@@ -8,6 +8,7 @@
 //! | `LITTLE_LOADER_ENV_SIZE` | size of one copy, in bytes, a multiple of 512 | 131072 |
 //! | `LITTLE_LOADER_ENV_REDUNDANT_LBA` | first block of the second copy | not set |
 //! | `LITTLE_LOADER_EL2` | the kernel's level after an entry at EL2: `auto`, `keep` or `drop`, see `core/src/kernel/entry_level.rs` | auto |
+//! | `LITTLE_LOADER_QUIET` | 1: print only warnings and errors | 0 |
 //! | `LITTLE_LOADER_TRACE` | 1: log every step to the console | 0 |
 
 use std::fmt::Display;
@@ -34,13 +35,8 @@ fn main() {
         stop(&error);
     }
     settings.buffer_size = settings.env.total_size();
-    let trace = match number::<u8>("LITTLE_LOADER_TRACE") {
-        None | Some(0) => false,
-        Some(1) => true,
-        Some(other) => stop(&format_args!(
-            "LITTLE_LOADER_TRACE is {other}; it must be 0 or 1"
-        )),
-    };
+    let quiet = switch("LITTLE_LOADER_QUIET");
+    let trace = switch("LITTLE_LOADER_TRACE");
 
     let name = "LITTLE_LOADER_EL2";
     println!("cargo::rerun-if-env-changed={name}");
@@ -53,6 +49,7 @@ fn main() {
 
     let code = format!(
         "/// The settings of this build.\npub(crate) const BUILT: Settings = {settings:?};\n\
+         /// Whether to print only warnings and errors, unless an override says otherwise.\npub(crate) const QUIET: bool = {quiet};\n\
          /// Whether to log every step to the console.\npub(crate) const TRACE: bool = {trace};\n\
          /// The level for the kernel after an entry at EL2.\npub(crate) const EL2: El2Policy = El2Policy::{el2:?};\n"
     );
@@ -87,6 +84,15 @@ where
         Err(error) => stop(&format_args!(
             "{name} is \"{text}\"; it must be a whole number: {error}"
         )),
+    }
+}
+
+/// Returns whether an environment variable turns something on: 1; 0, or not set, leaves it off.
+fn switch(name: &str) -> bool {
+    match number::<u8>(name) {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(other) => stop(&format_args!("{name} is {other}; it must be 0 or 1")),
     }
 }
 

@@ -52,14 +52,16 @@ fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
     power::configure(device_tree.power_off(&machine, entered));
     reset::check_cpu()?;
     let mut ram = Ram::new(mem::take(&mut machine.memory))?;
+    let overrides = fw_cfg::Overrides::read(machine.fw_cfg.and_then(mmu::map_device))?;
+    console::set_quiet(overrides.quiet.unwrap_or(build_settings::QUIET));
     console::say!("little-loader {}", env!("CARGO_PKG_VERSION"));
+    overrides.announce();
     device_tree.narrate(&machine, &ram, entered);
     if entered == ExceptionLevel::El3 {
         device_tree.prepare_non_secure_state(&machine)?;
     }
 
     // Choose the disk and the slot, and load it.
-    let overrides = fw_cfg::Overrides::read(machine.fw_cfg.and_then(mmu::map_device))?;
     let settings = build_settings::settings(overrides.env_lba)?;
     let (mut disk, mut environment) = find_environment::find(&machine, &settings)?;
     let ready = load_slot::first_bootable_slot(
@@ -82,7 +84,7 @@ fn boot(dtb: DtbAddress, entered: ExceptionLevel) -> Result<Infallible, Fatal> {
     };
     let dtb = device_tree.tell_the_kernel(&machine, &chosen);
     drop(disk);
-    console::say!("slot {}: entering the kernel at {level}", ready.slot);
+    console::say!("kernel at {level}");
     let entry = handoff::KernelEntry::new(entered, level);
     handoff::enter(entry, &ready.loaded, &dtb)
 }

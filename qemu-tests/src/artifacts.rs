@@ -47,13 +47,16 @@ impl Artifacts {
             ..release.clone()
         };
         build::loader(&dev, &artifacts.stem("loader-dev"))?;
-        build::loader(
-            &LoaderBuild {
-                trace: true,
-                ..release.clone()
-            },
-            &artifacts.stem("loader-trace"),
-        )?;
+        let quiet = LoaderBuild {
+            quiet: true,
+            ..release.clone()
+        };
+        build::loader(&quiet, &artifacts.stem("loader-quiet"))?;
+        let trace = LoaderBuild {
+            trace: true,
+            ..release.clone()
+        };
+        build::loader(&trace, &artifacts.stem("loader-trace"))?;
         build::loader(&release, &artifacts.stem("loader"))?;
         Ok(artifacts)
     }
@@ -88,6 +91,12 @@ impl Artifacts {
     #[must_use]
     pub fn flat_loader(&self) -> PathBuf {
         self.folder.join("loader.bin")
+    }
+
+    /// The loader that prints only warnings and errors (`quiet`), an ELF.
+    #[must_use]
+    pub fn quiet_loader(&self) -> PathBuf {
+        self.folder.join("loader-quiet.elf")
     }
 
     /// The loader that narrates (`trace`), an ELF.

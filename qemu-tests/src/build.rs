@@ -96,6 +96,8 @@ pub struct LoaderBuild {
     pub env_redundant_lba: Option<u64>,
     /// The policy for the kernel's exception level after an entry at EL2: `auto`, `keep` or `drop`.
     pub el2: Option<String>,
+    /// Whether the loader prints only warnings and errors.
+    pub quiet: bool,
     /// Whether the loader prints every step.
     pub trace: bool,
     /// Whether the ELF has line tables.
@@ -128,6 +130,7 @@ pub fn loader(build: &LoaderBuild, stem: &Path) -> Result<Loader, BuildError> {
             number(build.env_redundant_lba),
         ),
         ("LITTLE_LOADER_EL2", build.el2.clone()),
+        ("LITTLE_LOADER_QUIET", build.quiet.then(|| "1".to_owned())),
         ("LITTLE_LOADER_TRACE", build.trace.then(|| "1".to_owned())),
         (opt_level_variable(build.profile), build.opt_level.clone()),
         (

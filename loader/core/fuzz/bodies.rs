@@ -187,7 +187,7 @@ pub(crate) fn image(bytes: &[u8]) {
 /// Parses bytes as fw_cfg's file directory, and as the value of each override.
 pub(crate) fn overrides(bytes: &[u8]) {
     if let Ok(files) = Files::find(bytes) {
-        for file in [files.slot, files.append, files.env_lba]
+        for file in [files.slot, files.append, files.env_lba, files.quiet]
             .into_iter()
             .flatten()
         {
@@ -196,6 +196,9 @@ pub(crate) fn overrides(bytes: &[u8]) {
     }
     if let Ok(slot) = values::slot(bytes) {
         assert!(bytes.starts_with(slot.name().as_bytes()));
+    }
+    if let Ok(quiet) = values::quiet(bytes) {
+        assert!(bytes.starts_with(if quiet { b"1" } else { b"0" }));
     }
     if let Ok(append) = values::append(bytes) {
         assert!(bytes.starts_with(append) && !append.contains(&0));

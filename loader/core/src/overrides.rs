@@ -8,6 +8,7 @@
 //! | `slot` | `a` or `b`: boots this slot regardless of the environment, and writes nothing for the choice |
 //! | `append` | text added to the kernel's command line, after that of `-append` |
 //! | `env-lba` | the first block of the environment, in decimal; replaces the built-in one |
+//! | `quiet` | `1`: prints only warnings and errors; `0`: prints everything, whatever is built in |
 //!
 //! NULs at the end of a value are dropped, since a file written by a C program may end with one; a
 //! NUL before other bytes is an error, since the kernel would not see the rest.
@@ -51,13 +52,15 @@ pub struct Files {
     pub append: Option<File>,
     /// `env-lba`
     pub env_lba: Option<File>,
+    /// `quiet`
+    pub quiet: Option<File>,
 }
 
 /// A reason to reject an override.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum OverrideError {
     /// A file in the folder has an unknown name.
-    #[error("opt/org.little-loader/{0} is not known: slot, append and env-lba are")]
+    #[error("opt/org.little-loader/{0} is not known: slot, append, env-lba and quiet are")]
     Unknown(Shown),
     /// `env-lba` is set, but the built-in location has a second copy, at this block.
     #[error(
@@ -73,6 +76,9 @@ pub enum OverrideError {
     /// The value of `env-lba` is invalid.
     #[error("opt/org.little-loader/env-lba is {0}, not a decimal number")]
     EnvLba(Shown),
+    /// The value of `quiet` is invalid.
+    #[error("opt/org.little-loader/quiet is {0}, neither 0 nor 1")]
+    Quiet(Shown),
     /// The value of `append` has a NUL before other bytes.
     #[error(
         "opt/org.little-loader/append has a NUL at offset {offset}, before other bytes: the kernel would not see the rest"
@@ -121,6 +127,7 @@ impl Files {
                 ("slot", &mut files.slot),
                 ("append", &mut files.append),
                 ("env-lba", &mut files.env_lba),
+                ("quiet", &mut files.quiet),
             ];
             let mut known = places.into_iter();
             let Some((name, place)) = known.find(|(known, _)| name == known.as_bytes()) else {
@@ -161,6 +168,19 @@ pub fn env_lba(value: &[u8]) -> Result<Lba, OverrideError> {
     number
         .map(Lba)
         .ok_or_else(|| OverrideError::EnvLba(Shown::new(value)))
+}
+
+/// Parses the value of `quiet`.
+///
+/// # Errors
+///
+/// When it is neither `0` nor `1`.
+pub fn quiet(value: &[u8]) -> Result<bool, OverrideError> {
+    match without_nuls(value) {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        _ => Err(OverrideError::Quiet(Shown::new(value))),
+    }
 }
 
 /// Parses the value of `append`. Returns the bytes to add to the command line.
@@ -209,6 +229,7 @@ mod tests {
             ("opt/org.little-loader/slot", 1, 41),
             ("opt/org.little-loader/append", 12, 42),
             ("opt/someone/else", 9, 43),
+            ("opt/org.little-loader/quiet", 1, 44),
         ]);
         let files = Files::find(&bytes).unwrap();
         assert_eq!(
@@ -226,6 +247,13 @@ mod tests {
             })
         );
         assert_eq!(files.env_lba, None);
+        assert_eq!(
+            files.quiet,
+            Some(File {
+                selector: 44,
+                size: 1
+            })
+        );
     }
 
     #[test]
@@ -234,7 +262,7 @@ mod tests {
             |files: &[(&str, u32, u16)]| Files::find(&directory(files)).unwrap_err().to_string();
         assert_eq!(
             error(&[("opt/org.little-loader/slots", 1, 1)]),
-            "opt/org.little-loader/\"slots\" is not known: slot, append and env-lba are"
+            "opt/org.little-loader/\"slots\" is not known: slot, append, env-lba and quiet are"
         );
         assert_eq!(
             error(&[("opt/org.little-loader/append", 3000, 1)]),
@@ -247,6 +275,11 @@ mod tests {
         assert_eq!(slot(b"b"), Ok(Slot::B));
         assert_eq!(env_lba(b"8064"), Ok(Lba(8064)));
         assert!(env_lba(b"0x10").is_err());
+        assert_eq!((quiet(b"1\0"), quiet(b"0")), (Ok(true), Ok(false)));
+        assert_eq!(
+            quiet(b"yes").unwrap_err().to_string(),
+            "opt/org.little-loader/quiet is \"yes\", neither 0 nor 1"
+        );
     }
 
     #[test]

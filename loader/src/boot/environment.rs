@@ -13,7 +13,7 @@ use little_loader_core::units::{Bytes, Lba};
 use thiserror::Error;
 
 use crate::boot::build_settings::TRACE;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskName};
 use crate::machine::console::{trace, warning};
 use crate::machine::memory;
 
@@ -103,9 +103,10 @@ impl Buffers {
         Ok(opened)
     }
 
-    /// Returns the environment that was opened last.
-    pub(crate) fn into_environment(self, opened: &Opened) -> Environment {
+    /// Returns the environment that was opened last, on the disk with this name.
+    pub(crate) fn into_environment(self, disk: DiskName, opened: &Opened) -> Environment {
         Environment {
+            disk,
             writer: opened.writer(self.first, self.second),
             place: self.place,
         }
@@ -128,6 +129,8 @@ fn read(disk: &mut Disk, lba: Lba, bytes: &mut [u8]) -> Result<(), DiskError> {
 
 /// A valid environment on a disk.
 pub(crate) struct Environment {
+    /// The disk's name.
+    pub(crate) disk: DiskName,
     /// The variables, with changes that are not yet written.
     pub(crate) writer: Writer<'static>,
     /// The location of its copies on the disk.

@@ -6,8 +6,10 @@ use little_loader_core::overrides::OverrideError;
 use little_loader_core::settings::SettingsError;
 use little_loader_core::tree::error::DtbError;
 use little_loader_core::tree::memory_map::TooManyRegions;
-use little_loader_core::units::Count;
+use little_loader_core::units::{Count, Lba};
 use thiserror::Error;
+
+use crate::disk::DiskName;
 
 /// An error that stops the boot, by the stage that failed. Each message says what was found and
 /// what to change.
@@ -32,9 +34,9 @@ pub(crate) enum Fatal {
     )]
     NoEnvironment { disks: Count },
     #[error(
-        "no slot can be booted: write a kernel to one of them, and its number to <slot>.kernel_lba"
+        "no slot can be booted by the environment at block {lba} of {disk}: write a kernel to one of them, and its number to <slot>.kernel_lba"
     )]
-    NoSlot,
+    NoSlot { lba: Lba, disk: DiskName },
     #[error(transparent)]
     Memory(#[from] TooManyRegions),
 }

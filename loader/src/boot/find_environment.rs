@@ -4,7 +4,7 @@
 //! line, that has a valid one.
 
 use arrayvec::ArrayVec;
-use little_loader_core::disk::pci_plan::buses::{Buses, MAX_DISKS};
+use little_loader_core::disk::pci_plan::buses::Buses;
 use little_loader_core::env::open::Opened;
 use little_loader_core::settings::Settings;
 use little_loader_core::tree::machine::Machine;
@@ -44,9 +44,8 @@ struct Found {
 /// When no block device has a valid environment; the reason for each is printed.
 #[inline(never)]
 pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Environment), Fatal> {
-    let place = settings.env;
     let mut search = Search {
-        buffers: Buffers::take(place),
+        buffers: Buffers::take(settings.env),
         passed_over: ArrayVec::new(),
         not_listed: 0,
     };
@@ -61,9 +60,12 @@ pub(crate) fn find(machine: &Machine, settings: &Settings) -> Result<(Disk, Envi
     for (name, reason) in &search.passed_over {
         say!("passed over {name}: {reason}");
     }
-    let mut environment = search.buffers.into_environment(&opened);
-    let lba = environment.lba();
-    say!("environment: {name} block {lba}, {}", place.size);
+    let mut environment = search.buffers.into_environment(name, &opened);
+    trace!(
+        "trace: environment: {name} block {}, {}",
+        environment.lba(),
+        environment.place.size
+    );
     if opened.is_repaired() {
         environment.write_repaired(&mut disk);
     }
@@ -87,9 +89,7 @@ impl Search {
         }
         if let Some(host) = &machine.pci {
             if let Some(mut pci) = PciBus::open(host) {
-                let disks = pci.buses.disks().len();
-                for index in 0..disks {
-                    let function = pci.buses.disks()[index];
+                while let Some(function) = pci.next_disk() {
                     let (name, disk) = Disk::open_pci(&mut pci, function);
                     if let Some(found) = self.consider(name, disk) {
                         return Some(found);
@@ -159,13 +159,6 @@ fn warn_of_disks_left_out(buses: &Buses) {
         warning(format_args!(
             "the buses of {} PCI expander bridges (pxb-pcie) were not searched, since Linux finds them only with ACPI: attach the disk to the first bus (bus=pcie.0)",
             Count::from(buses.expanders)
-        ));
-    }
-    if buses.disks_left_out > 0 {
-        warning(format_args!(
-            "{} block devices on PCI beyond the first {} were not searched",
-            Count::from(buses.disks_left_out),
-            Count::from(MAX_DISKS)
         ));
     }
 }

@@ -19,7 +19,7 @@ use little_loader_core::slots::run_plan::{Failures, Ready, Slots, first_bootable
 use little_loader_core::slots::slot::{Reason, Slot};
 use little_loader_core::slots::variables::Variables;
 use little_loader_core::tree::machine::Machine;
-use little_loader_core::units::{BLOCK_SIZE, Bytes, Count, Region};
+use little_loader_core::units::{BLOCK_SIZE, Bytes, Region};
 use thiserror::Error;
 
 use crate::boot::environment::{Environment, EnvironmentOnDisk};
@@ -92,8 +92,17 @@ pub(crate) fn first_bootable_slot(
             "slot {slot}: must not be booted: {slot}.nerves_fw_platform is not set, and the active slot has it"
         ));
     }
-    let ready = ready.ok_or(Fatal::NoSlot)?;
-    ready.loaded.announce(ready.slot, ready.reason);
+    let ready = ready.ok_or_else(|| Fatal::NoSlot {
+        lba: environment.lba(),
+        disk: environment.disk,
+    })?;
+    say!(
+        "slot {}: {}, {}",
+        ready.slot,
+        ready.reason,
+        environment.disk
+    );
+    ready.loaded.narrate();
     Ok(ready)
 }
 
@@ -114,17 +123,10 @@ impl Loaded {
         &self.command_line
     }
 
-    fn announce(&self, slot: Slot, reason: Reason) {
-        say!("slot {slot}: {reason}");
-        say!(
-            "kernel: {} at {}",
-            self.kernel.length(),
-            self.kernel.start()
-        );
-        say!(
-            "command line: {} bytes",
-            Count::from(self.command_line.as_bytes().len())
-        );
+    /// Prints the kernel's memory and command line in a build with trace, and nothing otherwise.
+    fn narrate(&self) {
+        let kernel = self.kernel;
+        trace!("trace: kernel: {} at {}", kernel.length(), kernel.start());
         trace!(
             "trace: command line: {}",
             self.command_line.as_bytes().escape_ascii()

@@ -19,6 +19,7 @@ use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ID_AA64MMFR0_EL1, MAIR_EL1, SCTLR_EL1, TCR_EL1};
 use little_loader_core::units::{Bytes, Region};
 use safe_mmio::UniqueMmioPointer;
+use safe_mmio::fields::ReadPure;
 
 const ENTRIES: usize = 512;
 /// The number of GiB that can be mapped.
@@ -182,6 +183,13 @@ impl DeviceMemory {
     /// Returns the addresses of the registers.
     pub(crate) fn region(&self) -> Region {
         self.0
+    }
+
+    /// Reads the register of four bytes at `offset`. `None` when it is not in the region.
+    pub(crate) fn read(&self, offset: Bytes) -> Option<u32> {
+        let mut registers = Self(self.0).slice::<ReadPure<u32>>()?;
+        let register = registers.get(offset.0 as usize / size_of::<u32>())?;
+        Some(register.read())
     }
 
     /// Splits off the first `length` bytes. `None` when there are fewer.

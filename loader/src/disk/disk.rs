@@ -16,16 +16,17 @@ use little_loader_core::disk::time_limit::Seconds;
 use little_loader_core::display::bare_hex;
 use little_loader_core::units::{BLOCK_SIZE, Bytes, Count, Lba, Region};
 use thiserror::Error;
-use virtio_drivers::transport::mmio::{MmioError, MmioTransport};
-use virtio_drivers::transport::{DeviceType, DeviceTypeError, SomeTransport, Transport};
+use virtio_drivers::transport::mmio::MmioTransport;
+use virtio_drivers::transport::{DeviceType, SomeTransport};
 
 use crate::cpu::mmu::DeviceMemory;
 use crate::disk::pci::{PciBus, PciError};
 use crate::disk::virtio_blk::{Request, RequestError, SetUpError, VirtioBlk};
 
-/// The offset of the device's configuration in the window of an MMIO transport, in bytes (VIRTIO
-/// 1.2, 4.2.2).
-const MMIO_CONFIGURATION: u64 = 0x100;
+/// The offsets of the device's type and configuration in the window of an MMIO transport, in bytes
+/// (VIRTIO 1.2, 4.2.2).
+const MMIO_DEVICE_ID: Bytes = Bytes(8);
+const MMIO_CONFIGURATION: Bytes = Bytes(0x100);
 
 /// Why a disk cannot be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -77,10 +78,10 @@ impl fmt::Display for DiskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mmio(registers) => {
-                f.write_str("virtio-mmio@")?;
+                f.write_str("mmio@")?;
                 bare_hex(f, registers.start().0, 1)
             }
-            Self::Pci(function) => write!(f, "virtio-pci@{function}"),
+            Self::Pci(function) => write!(f, "pci@{function}"),
         }
     }
 }
@@ -96,16 +97,18 @@ impl Disk {
     /// Opens the block device on an MMIO transport; `None` when there is no device or it is not a
     /// block device.
     pub(crate) fn open(registers: DeviceMemory) -> Option<(DiskName, Result<Self, DiskError>)> {
-        let name = DiskName::Mmio(registers.region());
-        let (header, configuration) = registers.split_at(Bytes(MMIO_CONFIGURATION))?;
-        let (header, configuration) = (header.registers()?, configuration.slice()?);
-        match MmioTransport::new_from_unique(header, configuration) {
-            Ok(transport) if transport.device_type() == DeviceType::Block => {
-                Some((name, Self::set_up(transport.into())))
-            }
-            Ok(_) | Err(MmioError::InvalidDeviceID(DeviceTypeError::InvalidDeviceType(_))) => None,
-            Err(_) => Some((name, Err(DiskError::Transport))),
+        // The device tree says that this is a transport. Most are empty, and this one read, instead
+        // of the driver's two, shows that: under a hypervisor each is an exit.
+        if registers.read(MMIO_DEVICE_ID)? != DeviceType::Block as u32 {
+            return None;
         }
+        let name = DiskName::Mmio(registers.region());
+        let (header, configuration) = registers.split_at(MMIO_CONFIGURATION)?;
+        let (header, configuration) = (header.registers()?, configuration.slice()?);
+        let disk = MmioTransport::new_from_unique(header, configuration)
+            .map_err(|_| DiskError::Transport)
+            .and_then(|transport| Self::set_up(transport.into()));
+        Some((name, disk))
     }
 
     /// Opens a block device on PCI.

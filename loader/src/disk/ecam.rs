@@ -8,6 +8,7 @@
 use little_loader_core::disk::pci_plan::configuration::{
     ConfigurationSpace, NO_FUNCTION, PciFunction,
 };
+use little_loader_core::disk::pci_plan::placed::Placed;
 use safe_mmio::fields::ReadPureWrite;
 use safe_mmio::{SharedMmioPointer, UniqueMmioPointer};
 use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
@@ -23,36 +24,43 @@ type ConfigurationRegisters = [ReadPureWrite<u32>];
 
 /// The registers of all functions. Beyond them, reads return the value for a missing function, and
 /// writes are ignored.
-pub(super) struct Ecam<'a> {
-    to_read: SharedMmioPointer<'a, ConfigurationRegisters>,
-    /// `None` in the read-only copies that the driver crate makes.
-    to_write: Option<UniqueMmioPointer<'a, ConfigurationRegisters>>,
+pub(super) struct Ecam<'a>(UniqueMmioPointer<'a, ConfigurationRegisters>);
+
+/// The registers as the driver crate sees them: it takes ownership of its value, and writes only
+/// registers that are not passed on to the device.
+pub(super) struct DriverEcam<'a> {
+    all: SharedMmioPointer<'a, ConfigurationRegisters>,
+    placed: Placed,
 }
 
 impl Ecam<'static> {
     /// Returns the configuration space in this memory. `None` when it is not aligned.
     pub(super) fn new(memory: DeviceMemory) -> Option<Self> {
-        let registers = memory.slice()?;
-        Some(Self {
-            to_read: *registers,
-            to_write: Some(registers),
-        })
+        memory.slice().map(Self)
     }
 }
 
 impl Ecam<'_> {
     /// Returns the number of buses that fit in the registers.
     pub(super) fn buses(&self) -> u64 {
-        (size_of::<u32>() * self.to_read.len()) as u64 >> BUS_SHIFT
+        (size_of::<u32>() * self.0.len()) as u64 >> BUS_SHIFT
     }
 
-    /// Reborrows the registers for the driver crate, which takes ownership of its value.
-    pub(super) fn lend(&mut self) -> Ecam<'_> {
-        Ecam {
-            to_read: self.to_read,
-            to_write: self.to_write.as_mut().map(UniqueMmioPointer::reborrow),
-        }
+    /// Returns the configuration space for the driver crate, with the registers of the device that
+    /// it drives.
+    pub(super) fn for_driver(&self, placed: Placed) -> DriverEcam<'_> {
+        let all = *self.0;
+        DriverEcam { all, placed }
     }
+}
+
+fn read(
+    registers: &SharedMmioPointer<'_, ConfigurationRegisters>,
+    function: PciFunction,
+    offset: u8,
+) -> u32 {
+    let register = registers.get(index(function, offset));
+    register.map_or(NO_FUNCTION, |register| register.read())
 }
 
 /// Returns the index of a function's register in the array.
@@ -66,33 +74,31 @@ fn index(function: PciFunction, offset: u8) -> usize {
 
 impl ConfigurationSpace for Ecam<'_> {
     fn read(&self, function: PciFunction, offset: u8) -> u32 {
-        let register = self.to_read.get(index(function, offset));
-        register.map_or(NO_FUNCTION, |register| register.read())
+        read(&self.0, function, offset)
     }
 
     fn write(&mut self, function: PciFunction, offset: u8, value: u32) {
-        if let Some(registers) = &mut self.to_write
-            && let Some(mut register) = registers.get(index(function, offset))
-        {
+        if let Some(mut register) = self.0.get(index(function, offset)) {
             register.write(value);
         }
     }
 }
 
-impl ConfigurationAccess for Ecam<'_> {
+impl ConfigurationAccess for DriverEcam<'_> {
     fn read_word(&self, function: DeviceFunction, offset: u8) -> u32 {
-        self.read(of_plan(function), offset)
+        let known = self.placed.read(offset);
+        known.unwrap_or_else(|| read(&self.all, of_plan(function), offset))
     }
 
-    fn write_word(&mut self, function: DeviceFunction, offset: u8, value: u32) {
-        self.write(of_plan(function), offset, value);
+    fn write_word(&mut self, _function: DeviceFunction, offset: u8, value: u32) {
+        self.placed.write(offset, value);
     }
 
-    // Safe for any use of the copy: it cannot write.
+    // Safe for any use of the copy: it writes to no device.
     unsafe fn unsafe_clone(&self) -> Self {
         Self {
-            to_read: self.to_read,
-            to_write: None,
+            all: self.all,
+            placed: self.placed.clone(),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 //! Disks on PCI: `-drive if=virtio` and `-device virtio-blk-pci`.
 //!
-//! On entry the bus is not set up: QEMU leaves that to firmware. On leaving, the buses behind
-//! bridges have numbers; an opened block device has addresses for its registers, its memory
-//! accesses and DMA are enabled, and the bridges on the path to it forward them. Everything else is
-//! unchanged; Linux renumbers the buses and reassigns the addresses.
+//! On entry the bus is not set up: QEMU leaves that to firmware. On leaving, the buses scanned on
+//! the way to the disk have numbers; an opened block device has addresses for its registers, its
+//! memory accesses and DMA are enabled, and the bridges on the path to it forward them. Everything
+//! else is unchanged; Linux renumbers the buses and reassigns the addresses.
 //!
 //! Source: VIRTIO 1.2, section 4.1; little_loader_core's `disk/pci_plan` names the sources for
 //! buses and addresses.
@@ -37,23 +37,21 @@ impl From<VirtioPciError> for PciError {
     }
 }
 
-/// A PCI host bridge with numbered buses.
+/// A PCI host bridge, scanned up to the last disk that was opened.
 pub(crate) struct PciBus {
     ecam: Ecam<'static>,
     window: HostWindow,
-    /// The buses and the block devices on them.
+    /// The buses that have been scanned.
     pub(crate) buses: Buses,
 }
 
 impl PciBus {
-    /// Maps the host bridge's memory, numbers the buses and finds the block devices. `None` when
-    /// the memory cannot be mapped.
+    /// Maps the host bridge's memory. `None` when it cannot be mapped.
     #[inline(never)]
     pub(crate) fn open(host: &PciHost) -> Option<Self> {
-        let mut ecam = Ecam::new(mmu::map_device(host.configuration)?)?;
+        let ecam = Ecam::new(mmu::map_device(host.configuration)?)?;
         let window = mmu::map_device(host.window)?.region();
-        let room = ecam.buses();
-        let buses = Buses::number(&mut ecam, room);
+        let buses = Buses::new(ecam.buses());
         Some(Self {
             ecam,
             window: HostWindow::new(window),
@@ -61,11 +59,16 @@ impl PciBus {
         })
     }
 
+    /// Scans on to the next block device, and assigns numbers to the buses on the way.
+    pub(crate) fn next_disk(&mut self) -> Option<PciFunction> {
+        self.buses.next_disk(&mut self.ecam)
+    }
+
     /// Assigns addresses to a device's registers and enables the device.
     #[inline(never)]
     pub(super) fn transport(&mut self, device: PciFunction) -> Result<PciTransport, PciError> {
-        self.window.turn_on(&mut self.ecam, &self.buses, device)?;
-        let mut root = PciRoot::new(self.ecam.lend());
+        let placed = self.window.turn_on(&mut self.ecam, &self.buses, device)?;
+        let mut root = PciRoot::new(self.ecam.for_driver(placed));
         Ok(PciTransport::new::<LoaderHal, _>(
             &mut root,
             of_driver(device),

@@ -42,7 +42,7 @@ const CAPACITY: usize = 0;
 const CAPACITY_HIGH: usize = 4;
 const SIZE_MAX_FIELD: usize = 8;
 const BLK_SIZE_FIELD: usize = 20;
-/// The maximum number of attempts to read both halves of the capacity from the same configuration.
+/// The maximum number of attempts to read both halves of the same capacity.
 const CAPACITY_READS: u32 = 100;
 
 /// Request types.
@@ -178,11 +178,13 @@ impl VirtioBlk {
         transport.set_status(found);
         let features = transport.read_device_features() & KNOWN_FEATURES;
         transport.write_driver_features(features);
-        let agreed = found | DeviceStatus::FEATURES_OK;
-        transport.set_status(agreed);
-        let is_legacy = transport.requires_legacy_layout();
-        if !is_legacy && !transport.get_status().contains(agreed) {
-            return Err(SetUpError::Features);
+        // The legacy interface has no FEATURES_OK (VIRTIO 1.2, 3.1.2).
+        if !transport.requires_legacy_layout() {
+            let agreed = found | DeviceStatus::FEATURES_OK;
+            transport.set_status(agreed);
+            if !transport.get_status().contains(agreed) {
+                return Err(SetUpError::Features);
+            }
         }
         transport.set_guest_page_size(PAGE_SIZE as u32);
 
@@ -299,19 +301,16 @@ fn read_field(transport: &SomeTransport<'_>, offset: usize) -> Result<u32, SetUp
         .map_err(|_| SetUpError::Configuration)
 }
 
-/// Reads the capacity, with both halves from the same generation of the configuration. The legacy
-/// interface has no generations.
+/// Reads the capacity. The lower half belongs to the upper one if that is the same before and
+/// after: one access less than with the configuration's generation, which the legacy interface
+/// lacks.
 fn read_capacity(transport: &SomeTransport<'_>) -> Result<Lba, SetUpError> {
-    let is_legacy = transport.requires_legacy_layout();
-    let generation = || match is_legacy {
-        true => 0,
-        false => transport.read_config_generation(),
-    };
+    let mut high = read_field(transport, CAPACITY_HIGH)?;
     for _ in 0..CAPACITY_READS {
-        let before = generation();
         let low = read_field(transport, CAPACITY)?;
-        let high = read_field(transport, CAPACITY_HIGH)?;
-        if generation() == before {
+        let before = high;
+        high = read_field(transport, CAPACITY_HIGH)?;
+        if high == before {
             return Ok(Lba(u64::from(low) | u64::from(high) << 32));
         }
     }

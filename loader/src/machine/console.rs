@@ -3,14 +3,14 @@
 //! The console: the PL011 that the DTB's stdout-path names.
 //!
 //! Each access is a VM exit under KVM, so the flag register is read once for as many bytes as the
-//! FIFO holds, not once per byte. Before the DTB is read, and if there is none, the console is the
-//! PL011 that every virt machine has.
+//! FIFO holds, not once per byte, and a good boot prints three lines. Before the DTB is read, and
+//! if there is none, the console is the PL011 that every virt machine has.
 //!
 //! Source: Arm PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3.
 
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use safe_mmio::fields::{ReadPure, WriteOnly};
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
@@ -24,26 +24,33 @@ const DEFAULT_PL011: usize = 0x0900_0000;
 
 /// FR: the transmit FIFO is empty.
 const FR_TXFE: u32 = 1 << 7;
-/// IBRD and FBRD, the baud rate divisor in 64ths: 115200 baud from the virt machine's 24 MHz (QEMU,
-/// `hw/arm/virt.c`, `/apb-pclk`). QEMU transmits with any divisor, but Linux divides by it if it
-/// finds the UART enabled.
-const BAUD_DIVISOR_64THS: u32 = (24_000_000 * 4 + 115_200 / 2) / 115_200;
+/// IBRD, the baud rate divisor: from the virt machine's 24 MHz (QEMU, `hw/arm/virt.c`,
+/// `/apb-pclk`), 115385 baud, which Linux rounds to 115200. The fractional divisor, FBRD, would
+/// make up for the difference; it is 0 after a reset. QEMU transmits with any divisor, but Linux
+/// divides by it if it finds the UART enabled.
+const BAUD_DIVISOR: u32 = 24_000_000 / (16 * 115_200);
 /// LCR_H: 8 data bits, FIFOs on.
 const LCR_H_8_BITS_FIFO: u32 = 0b11 << 5 | 1 << 4;
 /// CR: UART, transmitter and receiver enabled.
 const CR_ON: u32 = 1 << 0 | 1 << 8 | 1 << 9;
 
-/// The size of the transmit FIFO in bytes.
+/// The size of the transmit FIFO in bytes; the PL011 has 32 from r1p5 on.
 const FIFO_DEPTH: u8 = 16;
+/// With FIFOs off, which is the state after a reset, the PL011 holds one byte.
+const NO_FIFO_DEPTH: u8 = 1;
 /// The time in seconds after which the loader gives up a UART that does not transmit, and continues
 /// without output. A full FIFO takes 1.4 ms at 115200 baud.
 const TIMEOUT_SECONDS: u64 = 1;
 
 /// The address of the registers; 0 if no PL011 can be used as the console.
 static PL011: AtomicUsize = AtomicUsize::new(DEFAULT_PL011);
-/// The number of bytes that are certain to fit in the FIFO.
+/// The number of bytes that fit once FR shows that there is nothing left to transmit.
+static DEPTH: AtomicU8 = AtomicU8::new(NO_FIFO_DEPTH);
+/// The number of bytes that are certain to fit now.
 #[unsafe(link_section = ".data")]
 static ROOM: AtomicU8 = AtomicU8::new(0);
+/// Whether only warnings and errors are printed.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
 
 /// The registers up to the control register.
 #[repr(C)]
@@ -53,7 +60,7 @@ struct Pl011 {
     flags: ReadPure<u32>,
     unused_2: [u32; 2],
     integer_divisor: WriteOnly<u32>,
-    fractional_divisor: WriteOnly<u32>,
+    unused_3: u32,
     line_control: WriteOnly<u32>,
     control: WriteOnly<u32>,
 }
@@ -65,18 +72,24 @@ pub(crate) fn open(registers: Option<DeviceMemory>) {
     let address = registers.map_or(0, |mut registers| registers.ptr_mut().addr());
     PL011.store(address, Ordering::Relaxed);
     if let Some(mut uart) = uart() {
-        field!(uart, integer_divisor).write(BAUD_DIVISOR_64THS / 64);
-        field!(uart, fractional_divisor).write(BAUD_DIVISOR_64THS % 64);
+        field!(uart, integer_divisor).write(BAUD_DIVISOR);
         // The write to LCR_H makes the divisor take effect (PL011 TRM, 3.3.6).
         field!(uart, line_control).write(LCR_H_8_BITS_FIFO);
         field!(uart, control).write(CR_ON);
+        DEPTH.store(FIFO_DEPTH, Ordering::Relaxed);
     }
 }
 
 /// Falls back to the PL011 that every virt machine has, since the one in the DTB cannot be used.
 pub(crate) fn use_default() {
     PL011.store(DEFAULT_PL011, Ordering::Relaxed);
+    DEPTH.store(NO_FIFO_DEPTH, Ordering::Relaxed);
     ROOM.store(0, Ordering::Relaxed);
+}
+
+/// Sets whether only warnings and errors are printed.
+pub(crate) fn set_quiet(is_quiet: bool) {
+    IS_QUIET.store(is_quiet, Ordering::Relaxed);
 }
 
 fn uart() -> Option<UniqueMmioPointer<'static, Pl011>> {
@@ -90,7 +103,8 @@ fn uart() -> Option<UniqueMmioPointer<'static, Pl011>> {
 struct Console(UniqueMmioPointer<'static, Pl011>);
 
 impl Console {
-    /// Waits until the transmit FIFO is empty; `false` after a timeout.
+    /// Waits until the transmit FIFO, or the one byte in its place, is empty; `false` after a
+    /// timeout.
     fn wait_for_empty_fifo(&self) -> bool {
         let is_empty = || field_shared!(self.0, flags).read() & FR_TXFE != 0;
         if is_empty() {
@@ -115,7 +129,7 @@ impl Write for Console {
                     PL011.store(0, Ordering::Relaxed);
                     return Err(fmt::Error);
                 }
-                room = FIFO_DEPTH;
+                room = DEPTH.load(Ordering::Relaxed);
             }
             field!(self.0, data).write(byte.into());
             room -= 1;
@@ -125,9 +139,11 @@ impl Write for Console {
     }
 }
 
-/// Prints a line.
+/// Prints a line, unless the loader is quiet.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
-    print("", text);
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        print("", text);
+    }
 }
 
 /// Prints a line that says why the loader stops.
@@ -151,7 +167,7 @@ fn print(prefix: &str, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Prints a line.
+/// Prints a line, unless the loader is quiet.
 macro_rules! say {
     ($($arguments:tt)*) => { $crate::machine::console::line(format_args!($($arguments)*)) };
 }

@@ -51,7 +51,9 @@ pub(crate) struct Overrides {
     pub(crate) slot: Option<Slot>,
     /// The environment's first block.
     pub(crate) env_lba: Option<Lba>,
-    append: Value,
+    /// Whether to print only warnings and errors.
+    pub(crate) quiet: Option<bool>,
+    append: Option<Value>,
 }
 
 /// The value of an override.
@@ -76,8 +78,7 @@ impl Value {
 }
 
 impl Overrides {
-    /// Reads the overrides from the device with these registers, if the machine has one, and prints
-    /// them.
+    /// Reads the overrides from the device with these registers, if the machine has one.
     ///
     /// # Errors
     ///
@@ -94,26 +95,38 @@ impl Overrides {
         }
         let files = Files::find(&directory)?;
         if let Some(file) = files.slot {
-            let slot = overrides::slot(device.value(file).as_bytes())?;
-            say!("override: slot {slot}");
-            all.slot = Some(slot);
+            all.slot = Some(overrides::slot(device.value(file).as_bytes())?);
         }
         if let Some(file) = files.env_lba {
-            let lba = overrides::env_lba(device.value(file).as_bytes())?;
-            say!("override: environment at block {lba}");
-            all.env_lba = Some(lba);
+            all.env_lba = Some(overrides::env_lba(device.value(file).as_bytes())?);
+        }
+        if let Some(file) = files.quiet {
+            all.quiet = Some(overrides::quiet(device.value(file).as_bytes())?);
         }
         if let Some(file) = files.append {
-            all.append = device.value(file);
-            all.append.length = overrides::append(all.append.as_bytes())?.len();
-            say!("override: append {} bytes", Count::from(all.append.length));
+            let mut value = device.value(file);
+            value.length = overrides::append(value.as_bytes())?.len();
+            all.append = Some(value);
         }
         Ok(all)
     }
 
+    /// Prints the overrides.
+    pub(crate) fn announce(&self) {
+        if let Some(slot) = self.slot {
+            say!("override: slot {slot}");
+        }
+        if let Some(lba) = self.env_lba {
+            say!("override: environment at block {lba}");
+        }
+        if let Some(append) = &self.append {
+            say!("override: append {} bytes", Count::from(append.length));
+        }
+    }
+
     /// Returns the text to add to the kernel's command line.
     pub(crate) fn append(&self) -> &[u8] {
-        self.append.as_bytes()
+        self.append.as_ref().map_or(&[], Value::as_bytes)
     }
 }
 

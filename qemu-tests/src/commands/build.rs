@@ -41,6 +41,9 @@ pub(crate) struct Settings {
     /// auto is EL1 with one CPU and EL2 with several [default: auto]
     #[arg(long, value_name = "POLICY", value_parser = ["auto", "keep", "drop"])]
     el2: Option<String>,
+    /// Make the loader print only warnings and errors
+    #[arg(long, conflicts_with = "trace")]
+    quiet: bool,
     /// Make the loader print every step on the console
     #[arg(long)]
     trace: bool,
@@ -80,6 +83,7 @@ pub(crate) fn loader(settings: &Settings) -> Result<Loader> {
         env_size: settings.env_size,
         env_redundant_lba: settings.env_redundant_lba,
         el2: settings.el2.clone(),
+        quiet: settings.quiet,
         trace: settings.trace,
         lines: false,
     };

@@ -77,7 +77,7 @@ fn earlycon(context: &Context) -> Result<()> {
         .memory_mib(256)
         .disk(Disk::new(&image))
         .start()?;
-    guest.expect("entering the kernel at EL1")?;
+    guest.expect("kernel at EL1")?;
     guest.expect("Booting Linux on physical CPU")?;
     guest.expect("earlycon: pl11 at MMIO 0x0000000009000000")?;
     guest.expect("bootconsole [pl11")?;

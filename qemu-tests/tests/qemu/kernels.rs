@@ -55,7 +55,7 @@ pub(crate) fn boot(kernel: DebianKernel, context: &Context) -> Result<()> {
         machine = machine.cpu("max,pauth-impdef=on");
     }
     let mut guest = machine.start()?;
-    guest.expect("slot a: entering the kernel at EL1")?;
+    guest.expect("kernel at EL1")?;
     guest.expect("booted from slot a (active) by Little Loader.")?;
     guest.expect(PROMPT)?;
     guest.type_line("cat /proc/version; echo CPUs: $(grep -c ^processor /proc/cpuinfo)")?;
@@ -96,7 +96,7 @@ fn installer(context: &Context) -> Result<()> {
         .disk(Disk::new(image))
         .time_limit(INSTALLER)
         .start()?;
-    guest.expect("slot a: entering the kernel at EL1")?;
+    guest.expect("kernel at EL1")?;
     guest.expect("Select a language")?;
     guest.expect("Choose the language to be used for the installation process.")?;
     guest.expect("English [*]")?;

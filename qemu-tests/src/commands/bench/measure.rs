@@ -90,7 +90,7 @@ fn loader(bench: &Bench) -> Result<Vec<Row>> {
         )
         .how("the same; 128 KiB with a wrong CRC that no torn write of the loader explains"),
         c(
-            Row::at_most("MMIO accesses, disk on the last transport", last.others, 60)
+            Row::at_most("MMIO accesses, disk on the last transport", last.others, 45)
                 .how("QEMU's trace of memory_region_ops, without bytes printed; the least of 3"),
             c_accesses,
         ),
@@ -98,15 +98,15 @@ fn loader(bench: &Bench) -> Result<Vec<Row>> {
             Row::at_most(
                 "MMIO accesses, disk on the first transport",
                 first.others,
-                130,
+                80,
             )
             .how("the same; the C loader looks at one transport only"),
             c_accesses,
         ),
-        Row::at_most("MMIO accesses, disk by PCI", pci.others, 260)
+        Row::at_most("MMIO accesses, disk by PCI", pci.others, 140)
             .how("the same; the C loader has no PCI"),
         c(
-            Row::at_most("bytes printed", last.printed, 250).how("the same trace"),
+            Row::at_most("bytes printed", last.printed, 80).how("the same trace"),
             (Amount::Count(129), Amount::Count(177)),
         ),
         Row::at_most(

@@ -199,7 +199,7 @@ impl Row {
         say_what_is_left_out();
         let mut guest = self.machine(context, image(context)?).start()?;
         let expected = self.expected();
-        guest.expect(&format!("entering the kernel at {}", expected.level))?;
+        guest.expect(&format!("kernel at {}", expected.level))?;
         guest.expect(PROMPT)?;
         guest.type_line(QUESTION)?;
         guest.expect(ANSWERED)?;

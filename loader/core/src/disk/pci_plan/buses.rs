@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Assigns bus numbers and finds the block devices on the buses. The scan is depth first: the disks
-//! are in the order of QEMU's command line, those behind a bridge in the bridge's place.
+//! are in the order of QEMU's command line, those behind a bridge in the bridge's place. It stops
+//! at each disk, since under a hypervisor each access to a device is an exit, and most machines
+//! boot from the first disk.
+
+#[cfg(test)]
+extern crate std;
 
 use arrayvec::ArrayVec;
 
@@ -9,8 +14,6 @@ use super::configuration::{ConfigurationSpace, NO_FUNCTION, PciFunction, any_cap
 
 /// The maximum number of buses that get a number, including bus 0.
 pub const MAX_BUSES: usize = 64;
-/// The maximum number of block devices that are kept.
-pub const MAX_DISKS: usize = 64;
 
 /// Device and vendor: 0x1001 (transitional) or 0x1042 of 0x1af4 (VIRTIO 1.2, section 4.1.2).
 const VIRTIO_BLK: [u32; 2] = [0x1001_1af4, 0x1042_1af4];
@@ -41,23 +44,26 @@ fn leads_to_one_device(capability: u32) -> bool {
         && [ROOT_PORT, DOWNSTREAM_PORT].contains(&(capability >> PORT_TYPE_SHIFT & 0xf))
 }
 
-/// The numbered buses behind a host bridge, and the block devices on them.
-#[derive(Clone, Debug, Default)]
+/// The numbered buses behind a host bridge, and the state of the scan.
+#[derive(Clone, Debug)]
 pub struct Buses {
+    /// The highest bus number that the configuration space has room for.
+    highest: u8,
     /// The bridge that leads to bus 1, the one that leads to bus 2, and so on.
     bridges: ArrayVec<PciFunction, { MAX_BUSES - 1 }>,
-    disks: ArrayVec<PciFunction, MAX_DISKS>,
+    /// The bridges on the path to the current bus.
+    above: ArrayVec<Position, MAX_BUSES>,
+    /// The next function to scan.
+    at: Position,
     /// The number of bridges that got no bus number.
     pub bridges_left_out: usize,
-    /// The number of block devices beyond [`MAX_DISKS`].
-    pub disks_left_out: usize,
     /// The number of QEMU's expander bridges (`pxb-pcie`). Each has a root bus whose number only
     /// ACPI reports; a kernel started with a device tree does not find it.
     pub expanders: usize,
 }
 
-/// The next function to scan.
-#[derive(Clone, Copy)]
+/// A function on a bus, to scan or to return to.
+#[derive(Clone, Copy, Debug)]
 struct Position {
     function: PciFunction,
     /// The number of devices to scan on the bus, and of functions in the device.
@@ -89,74 +95,93 @@ impl Position {
     }
 }
 
+/// What the scan found at a position.
+enum Found {
+    Bridge,
+    Disk,
+    Other,
+}
+
 impl Buses {
-    /// Numbers the buses and finds the block devices. The configuration space has room for `buses`
-    /// buses; bus 0 is scanned in any case.
-    pub fn number(space: &mut impl ConfigurationSpace, buses: u64) -> Self {
-        let highest = buses.clamp(1, MAX_BUSES as u64) as u8 - 1;
-        let mut found = Self::default();
-        // The bridges on the path to the current bus.
-        let mut above: ArrayVec<Position, MAX_BUSES> = ArrayVec::new();
-        let mut at = Position::start_of(0, DEVICES_OF_A_BUS);
-        loop {
-            if at.function.device == at.devices {
-                let Some(bridge) = above.pop() else {
-                    return found;
-                };
-                found.set_numbers(space, bridge.function, at.function.bus, found.last());
-                at = bridge;
-            } else if found.look_at(space, &mut at) {
-                if found.last() < highest {
-                    let _ = found.bridges.try_push(at.function);
-                    let bus = found.last();
-                    // The bridge's last bus is not known yet: it forwards all buses from this one
-                    // on.
-                    found.set_numbers(space, at.function, bus, highest);
-                    let devices = match any_capability(space, at.function, leads_to_one_device) {
-                        Ok(true) => 1,
-                        _ => DEVICES_OF_A_BUS,
-                    };
-                    let _ = above.try_push(at);
-                    at = Position::start_of(bus, devices);
-                    continue;
-                }
-                found.bridges_left_out += 1;
-            }
-            at.advance();
+    /// Starts the scan. The configuration space has room for `buses` buses; bus 0 is scanned in any
+    /// case.
+    #[must_use]
+    pub fn new(buses: u64) -> Self {
+        Self {
+            highest: buses.clamp(1, MAX_BUSES as u64) as u8 - 1,
+            bridges: ArrayVec::new(),
+            above: ArrayVec::new(),
+            at: Position::start_of(0, DEVICES_OF_A_BUS),
+            bridges_left_out: 0,
+            expanders: 0,
         }
     }
 
-    /// Scans a function and keeps it if it is a block device. Returns whether it is a bridge.
-    fn look_at(&mut self, space: &impl ConfigurationSpace, at: &mut Position) -> bool {
-        let id = space.read(at.function, DEVICE_AND_VENDOR);
-        if id == NO_FUNCTION {
-            return false;
+    /// Scans on to the next block device, and assigns numbers to the buses on the way. Returns
+    /// `None` when all buses have been scanned.
+    pub fn next_disk(&mut self, space: &mut impl ConfigurationSpace) -> Option<PciFunction> {
+        loop {
+            let here = self.at.function;
+            if here.device == self.at.devices {
+                self.at = self.above.pop()?;
+                self.at.advance();
+                continue;
+            }
+            match self.look_at(space) {
+                Found::Bridge if self.last() < self.highest => {
+                    let _ = self.bridges.try_push(here);
+                    let _ = self.above.try_push(self.at);
+                    let bus = self.last();
+                    self.forward(space, bus);
+                    let devices = match any_capability(space, here, leads_to_one_device) {
+                        Ok(true) => 1,
+                        _ => DEVICES_OF_A_BUS,
+                    };
+                    self.at = Position::start_of(bus, devices);
+                    continue;
+                }
+                Found::Bridge => self.bridges_left_out += 1,
+                Found::Disk => {
+                    self.at.advance();
+                    return Some(here);
+                }
+                Found::Other => {}
+            }
+            self.at.advance();
         }
-        let header = space.read(at.function, HEADER);
-        if at.function.function == 0 && header & MULTI_FUNCTION != 0 {
-            at.functions = FUNCTIONS_OF_A_DEVICE;
+    }
+
+    fn look_at(&mut self, space: &impl ConfigurationSpace) -> Found {
+        let here = self.at.function;
+        let id = space.read(here, DEVICE_AND_VENDOR);
+        if id == NO_FUNCTION {
+            return Found::Other;
+        }
+        let header = space.read(here, HEADER);
+        if here.function == 0 && header & MULTI_FUNCTION != 0 {
+            self.at.functions = FUNCTIONS_OF_A_DEVICE;
         }
         if header & HEADER_TYPE == BRIDGE {
-            return true;
+            return Found::Bridge;
         }
         if id == EXPANDER {
             self.expanders += 1;
         }
-        if VIRTIO_BLK.contains(&id) && self.disks.try_push(at.function).is_err() {
-            self.disks_left_out += 1;
+        if VIRTIO_BLK.contains(&id) {
+            return Found::Disk;
         }
-        false
+        Found::Other
     }
 
-    fn set_numbers(
-        &self,
-        space: &mut impl ConfigurationSpace,
-        bridge: PciFunction,
-        bus: u8,
-        highest: u8,
-    ) {
-        let numbers = u32::from_le_bytes([bridge.bus, bus, highest, 0]);
-        space.write(bridge, BUS_NUMBERS, numbers);
+    /// Makes the bridges on the path forward `last`, the bus behind the nearest one. Other bridges
+    /// keep their numbers, so the numbers are consistent wherever the scan stops.
+    fn forward(&self, space: &mut impl ConfigurationSpace, last: u8) {
+        let mut behind = last;
+        for bridge in self.bridges_to(last) {
+            let numbers = u32::from_le_bytes([bridge.bus, behind, last, 0]);
+            space.write(bridge, BUS_NUMBERS, numbers);
+            behind = bridge.bus;
+        }
     }
 
     /// Returns the highest bus number in use.
@@ -164,23 +189,24 @@ impl Buses {
         self.bridges.len() as u8
     }
 
-    /// Returns the block devices in the order of the scan.
-    #[must_use]
-    pub fn disks(&self) -> &[PciFunction] {
-        &self.disks
-    }
-
     /// Returns the bridges on the path to a bus, the nearest one first.
     pub fn bridges_to(&self, bus: u8) -> impl Iterator<Item = PciFunction> + '_ {
         let before = |bus: u8| self.bridges.get(usize::from(bus).checked_sub(1)?).copied();
         core::iter::successors(before(bus), move |bridge| before(bridge.bus))
     }
+
+    /// Scans all buses. Returns the block devices in the order of the scan.
+    #[cfg(test)]
+    pub(super) fn all_disks(
+        &mut self,
+        space: &mut impl ConfigurationSpace,
+    ) -> std::vec::Vec<PciFunction> {
+        core::iter::from_fn(|| self.next_disk(space)).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-
     use std::string::{String, ToString};
     use std::vec::Vec;
 
@@ -189,8 +215,14 @@ mod tests {
     use super::super::simulated::{Part, SimulatedMachine, bus, parts};
     use super::*;
 
-    fn names(buses: &Buses) -> Vec<String> {
-        buses.disks().iter().map(ToString::to_string).collect()
+    fn scanned(machine: &mut SimulatedMachine, room: u64) -> (Buses, Vec<PciFunction>) {
+        let mut buses = Buses::new(room);
+        let disks = buses.all_disks(machine);
+        (buses, disks)
+    }
+
+    fn names(disks: &[PciFunction]) -> Vec<String> {
+        disks.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -206,8 +238,8 @@ mod tests {
             Part::disk(),
             Part::Port(bus([Part::Bridge(bus([Part::Other, Part::disk()]))])),
         ]));
-        let buses = Buses::number(&mut machine, 256);
-        assert_eq!(names(&buses), ["00:00.0", "04:00.0", "00:02.0", "06:01.0"]);
+        let (buses, disks) = scanned(&mut machine, 256);
+        assert_eq!(names(&disks), ["00:00.0", "04:00.0", "00:02.0", "06:01.0"]);
         let before: Vec<_> = buses
             .bridges_to(4)
             .map(|bridge| bridge.to_string())
@@ -221,42 +253,49 @@ mod tests {
     fn functions_other_than_the_first_are_looked_at_where_there_are_some() {
         let functions = Vec::from([Part::Other, Part::disk(), Part::Port(bus([Part::disk()]))]);
         let mut machine = SimulatedMachine::new(Vec::from([(3, functions)]));
-        let buses = Buses::number(&mut machine, 256);
-        assert_eq!(names(&buses), ["00:03.1", "01:00.0"]);
+        let (_, disks) = scanned(&mut machine, 256);
+        assert_eq!(names(&disks), ["00:03.1", "01:00.0"]);
         // Reads of the ID: 32 devices, 7 more functions, the device behind the port. A read of the
-        // header: the 4 functions present. Two writes of bus numbers. The port's capability: reads
-        // of status, pointer, and capability.
-        assert_eq!(machine.accesses.get(), 32 + 7 + 1 + 4 + 2 + 3);
+        // header: the 4 functions present. A write of bus numbers. The port's capability: reads of
+        // status, pointer, and capability.
+        assert_eq!(machine.accesses.get(), 32 + 7 + 1 + 4 + 1 + 3);
     }
 
     #[test]
     fn what_is_left_out_is_counted() {
         let ports = |count| bus((0..count).map(|_| Part::Port(bus([Part::disk()]))));
-        let mut machine = SimulatedMachine::new(ports(16));
-        let buses = Buses::number(&mut machine, 16);
-        assert_eq!((buses.disks().len(), buses.bridges_left_out), (15, 1));
+        let (buses, disks) = scanned(&mut SimulatedMachine::new(ports(16)), 16);
+        assert_eq!((disks.len(), buses.bridges_left_out), (15, 1));
         // Bus 0 is scanned even if the configuration space has room for no bus.
-        let buses = Buses::number(&mut SimulatedMachine::new(ports(2)), 0);
-        assert_eq!((buses.disks().len(), buses.bridges_left_out), (0, 2));
+        let (buses, disks) = scanned(&mut SimulatedMachine::new(ports(2)), 0);
+        assert_eq!((disks.len(), buses.bridges_left_out), (0, 2));
+        let mut machine = SimulatedMachine::new(bus([Part::Expander, Part::Expander]));
+        let (buses, disks) = scanned(&mut machine, 256);
+        assert_eq!((disks.len(), buses.expanders), (0, 2));
+    }
 
-        let eight = || Vec::from([(); 8].map(|()| Part::disk()));
-        let mut machine = SimulatedMachine::new((0..9).map(|device| (device, eight())).collect());
-        let buses = Buses::number(&mut machine, 256);
-        assert_eq!((buses.disks().len(), buses.disks_left_out), (MAX_DISKS, 8));
-
-        let buses = Buses::number(
-            &mut SimulatedMachine::new(bus([Part::Expander, Part::Expander])),
-            256,
-        );
-        assert_eq!((buses.expanders, buses.disks().len()), (2, 0));
+    #[test]
+    fn the_scan_reads_no_further_than_to_the_next_disk() {
+        let mut machine = SimulatedMachine::new(bus([Part::Other, Part::disk(), Part::disk()]));
+        let mut buses = Buses::new(256);
+        let mut next = |reads| {
+            machine.accesses.set(0);
+            let disk = buses.next_disk(&mut machine);
+            assert_eq!(machine.accesses.get(), reads);
+            disk.map(|disk| disk.to_string())
+        };
+        // The ID and the header of each function.
+        assert_eq!(next(4).as_deref(), Some("00:01.0"));
+        assert_eq!(next(2).as_deref(), Some("00:02.0"));
+        assert_eq!(next(29), None);
+        assert_eq!(next(0), None);
     }
 
     #[test]
     fn a_chain_of_bridges_ends_with_the_numbers() {
         let chain = (0..80).fold(bus([Part::disk()]), |below, _| bus([Part::Bridge(below)]));
-        let mut machine = SimulatedMachine::new(chain);
-        let buses = Buses::number(&mut machine, 256);
-        assert_eq!((buses.disks().len(), buses.bridges_left_out), (0, 1));
+        let (buses, disks) = scanned(&mut SimulatedMachine::new(chain), 256);
+        assert_eq!((disks.len(), buses.bridges_left_out), (0, 1));
         assert_eq!(buses.bridges_to(63).count(), 63);
     }
 
@@ -269,19 +308,26 @@ mod tests {
             function: 0,
         };
         machine.make_capabilities_circular(first);
-        let buses = Buses::number(&mut machine, 256);
-        assert_eq!(names(&buses), ["01:00.0"]);
+        let (_, disks) = scanned(&mut machine, 256);
+        assert_eq!(names(&disks), ["01:00.0"]);
     }
 
     proptest! {
         #[test]
         fn every_disk_is_found_and_bus_numbers_are_nested(parts in parts(), room in 0_u64..80) {
             let mut machine = SimulatedMachine::new(parts);
-            let buses = Buses::number(&mut machine, room);
+            let mut buses = Buses::new(room);
+            let mut disks = Vec::new();
+            while let Some(disk) = buses.next_disk(&mut machine) {
+                disks.push(disk);
+                // No bridge forwards a bus that has no number yet.
+                let last = buses.last();
+                prop_assert!(machine.numbered_bridges().iter().all(|range| range[2] <= last));
+            }
             prop_assert_eq!(machine.lost_writes, 0);
             // If nothing is left out, the disks are those of the machine, in its order.
-            let disks: Vec<_> = buses.disks().iter().map(|disk| machine.part_at(*disk)).collect();
-            if buses.bridges_left_out == 0 && buses.disks_left_out == 0 {
+            let disks: Vec<_> = disks.iter().map(|disk| machine.part_at(*disk)).collect();
+            if buses.bridges_left_out == 0 {
                 prop_assert_eq!(&disks, &machine.disks().map(Some).collect::<Vec<_>>());
             }
             prop_assert!(disks.iter().all(Option::is_some));

@@ -59,7 +59,18 @@ pub(crate) fn any_capability(
     function: PciFunction,
     condition: impl Fn(u32) -> bool,
 ) -> Result<bool, EndlessList> {
-    if space.read(function, COMMAND) & CAPABILITY_LIST == 0 {
+    let status = space.read(function, COMMAND);
+    any_capability_after(status, space, function, condition)
+}
+
+/// Like [`any_capability`], after a read of the status.
+pub(crate) fn any_capability_after(
+    status: u32,
+    space: &impl ConfigurationSpace,
+    function: PciFunction,
+    condition: impl Fn(u32) -> bool,
+) -> Result<bool, EndlessList> {
+    if status & CAPABILITY_LIST == 0 {
         return Ok(false);
     }
     let mut next = space.read(function, CAPABILITY_POINTER);

@@ -9,6 +9,7 @@
 
 pub mod buses;
 pub mod configuration;
+pub mod placed;
 #[cfg(test)]
 mod simulated;
 pub mod windows;

@@ -284,7 +284,7 @@ pub(super) fn parts() -> impl Strategy<Value = Vec<(u8, Vec<Part>)>> {
     let size = |bits: std::ops::Range<u32>| bits.prop_map(|bits| 1_u32 << bits);
     let bar = prop_oneof![
         2 => Just(Bar::Unused),
-        1 => size(4..8).prop_map(Bar::Io),
+        1 => size(2..8).prop_map(Bar::Io),
         2 => size(7..22).prop_map(Bar::Memory32),
     ];
     let bars = [

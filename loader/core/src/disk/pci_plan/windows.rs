@@ -6,12 +6,12 @@
 use thiserror::Error;
 
 use super::buses::Buses;
-use super::configuration::{COMMAND, ConfigurationSpace, EndlessList, PciFunction, any_capability};
+use super::configuration::{
+    COMMAND, ConfigurationSpace, EndlessList, PciFunction, any_capability_after,
+};
+use super::placed::{BAR_0, BARS, Placed};
 use crate::units::{Addr, Bytes, Region};
 
-/// The first of six base address registers (BARs) of 4 bytes.
-const BAR_0: u8 = 0x10;
-const BARS: u8 = 6;
 /// BAR, bit 0: I/O. Otherwise bits 2 and 1: 0 for a 32-bit address, 2 for a 64-bit one, whose upper
 /// half is in the next register. The address starts at bit 4.
 const BAR_IO: u32 = 1;
@@ -28,6 +28,8 @@ const WINDOW_UNIT: u64 = 1 << 20;
 /// The first address that does not fit 32 bits.
 const END: u64 = 1 << 32;
 
+/// Command: accesses to I/O and memory.
+const MEMORY_AND_IO: u32 = 1 << 0 | 1 << 1;
 /// Command: memory accesses and DMA.
 const MEMORY_AND_DMA: u32 = 1 << 1 | 1 << 2;
 
@@ -73,7 +75,8 @@ impl HostWindow {
 
     /// Assigns addresses to the registers of a device that is off, sets the windows of the bridges
     /// on the path to it, and turns on its memory accesses and DMA. These windows then forward the
-    /// registers of this device and no others: one disk is in use at a time.
+    /// registers of this device and no others: one disk is in use at a time. Returns the device's
+    /// registers for its driver.
     ///
     /// # Errors
     ///
@@ -84,21 +87,25 @@ impl HostWindow {
         space: &mut impl ConfigurationSpace,
         buses: &Buses,
         device: PciFunction,
-    ) -> Result<(), BarError> {
+    ) -> Result<Placed, BarError> {
         let has_bridges = buses.bridges_to(device.bus).next().is_some();
         if has_bridges {
             // A bridge forwards whole units: no two bridges may share one.
             self.next = self.next.next_multiple_of(WINDOW_UNIT);
         }
         let start = self.next;
+        let mut placed = Placed {
+            status: space.read(device, COMMAND) & !MEMORY_AND_IO,
+            ..Placed::default()
+        };
         let no_match = |_| false;
-        if any_capability(space, device, no_match) == Err(EndlessList) {
+        if any_capability_after(placed.status, space, device, no_match) == Err(EndlessList) {
             return Err(BarError::Capabilities);
         }
         space.write(device, COMMAND, 0);
         let mut index = 0;
         while index < BARS {
-            index += self.place_bar(space, device, index)?;
+            index += self.place_bar(space, device, index, &mut placed)?;
         }
         if has_bridges && self.next > start {
             // Below 4 GiB, since all BARs are.
@@ -112,7 +119,7 @@ impl HostWindow {
             self.next = self.next.next_multiple_of(WINDOW_UNIT);
         }
         space.write(device, COMMAND, MEMORY_AND_DMA);
-        Ok(())
+        Ok(placed)
     }
 
     /// Sizes and sets the BAR at `index`. Returns the number of its registers.
@@ -120,13 +127,16 @@ impl HostWindow {
         &mut self,
         space: &mut impl ConfigurationSpace,
         device: PciFunction,
-        index: u8,
-    ) -> Result<u8, BarError> {
+        index: usize,
+        placed: &mut Placed,
+    ) -> Result<usize, BarError> {
+        let offset = |index: usize| BAR_0 + 4 * index as u8;
         // Address bits that the device does not decode read as 0.
-        let mut sized = |index: u8| {
-            let offset = BAR_0 + 4 * index;
-            space.write(device, offset, u32::MAX);
-            space.read(device, offset)
+        let mut sized = |index: usize| {
+            space.write(device, offset(index), u32::MAX);
+            let size = space.read(device, offset(index));
+            placed.sizes[index] = size;
+            size
         };
         let low = sized(index);
         if low == 0 {
@@ -144,15 +154,20 @@ impl HostWindow {
         let address = if low & BAR_IO != 0 {
             Ok(0)
         } else if low & BAR_TYPE != 0 && !(is_64_bit && has_next) || !size.is_power_of_two() {
-            Err(BarError::Size { index })
+            Err(BarError::Size { index: index as u8 })
         } else {
             self.take(Bytes(size))
         };
         // An I/O BAR, or one without room in the window, gets back its value after a reset.
+        let flags = match low & BAR_IO {
+            0 => low & BAR_FLAGS as u32,
+            _ => BAR_IO,
+        };
         let low = *address.as_ref().unwrap_or(&0) as u32;
-        space.write(device, BAR_0 + 4 * index, low);
+        space.write(device, offset(index), low);
+        placed.bars[index] = low | flags;
         if is_64_bit && has_next {
-            space.write(device, BAR_0 + 4 * (index + 1), 0);
+            space.write(device, offset(index + 1), 0);
         }
         address.map(|_| if is_64_bit { 2 } else { 1 })
     }
@@ -188,10 +203,11 @@ mod tests {
         HostWindow::new(Region::new(Addr(start), Bytes(length)).unwrap())
     }
 
-    fn found(parts: Vec<(u8, Vec<Part>)>) -> (SimulatedMachine, Buses) {
+    fn found(parts: Vec<(u8, Vec<Part>)>) -> (SimulatedMachine, Buses, Vec<PciFunction>) {
         let mut machine = SimulatedMachine::new(parts);
-        let buses = Buses::number(&mut machine, 256);
-        (machine, buses)
+        let mut buses = Buses::new(256);
+        let disks = buses.all_disks(&mut machine);
+        (machine, buses, disks)
     }
 
     #[test]
@@ -204,9 +220,9 @@ mod tests {
             Bar::Memory64(0x4000),
             Bar::Unused,
         ]);
-        let (mut machine, buses) = found(Vec::from([(1, Vec::from([disk]))]));
+        let (mut machine, buses, disks) = found(Vec::from([(1, Vec::from([disk]))]));
         let mut window = window(0x1000_0000, 0x10_0000);
-        let device = buses.disks()[0];
+        let device = disks[0];
         window.turn_on(&mut machine, &buses, device).unwrap();
         let registers = [0, 1, 2, 3, 4, 5].map(|index| machine.read(device, BAR_0 + 4 * index));
         assert_eq!(registers, [1, 0x1000_0000, 0, 0, 0x1000_4004, 0]);
@@ -216,31 +232,25 @@ mod tests {
     #[test]
     fn a_bridge_lets_through_whole_units() {
         let parts = bus([Part::disk(), Part::Port(bus([Part::disk()])), Part::disk()]);
-        let (mut machine, buses) = found(parts);
+        let (mut machine, buses, disks) = found(parts);
         let mut window = window(0x1000_0000, 0x1000_0000);
-        for disk in buses.disks() {
+        for disk in &disks {
             window.turn_on(&mut machine, &buses, *disk).unwrap();
         }
         let bridge = buses.bridges_to(1).next().unwrap();
         assert_eq!(machine.read(bridge, MEMORY_WINDOW), 0x1010_1010);
-        assert_eq!(
-            machine.memory_of(buses.disks()[1])[0].start().0,
-            0x1010_0000
-        );
-        assert_eq!(
-            machine.memory_of(buses.disks()[2])[0].start().0,
-            0x1020_0000
-        );
+        assert_eq!(machine.memory_of(disks[1])[0].start().0, 0x1010_0000);
+        assert_eq!(machine.memory_of(disks[2])[0].start().0, 0x1020_0000);
     }
 
     #[test]
     fn a_bridge_lets_through_no_more_than_the_units_in_use() {
         let mut bars = [Bar::Unused; 6];
         bars[0] = Bar::Memory32(0x10_0000);
-        let (mut machine, buses) = found(bus([Part::Port(bus([Part::Disk(bars)]))]));
+        let (mut machine, buses, disks) = found(bus([Part::Port(bus([Part::Disk(bars)]))]));
         // The last unit below 4 GiB.
         let mut window = window(0xfff0_0000, 0x10_0000);
-        let disk = buses.disks()[0];
+        let disk = disks[0];
         window.turn_on(&mut machine, &buses, disk).unwrap();
         let bridge = buses.bridges_to(1).next().unwrap();
         assert_eq!(machine.read(bridge, MEMORY_WINDOW), 0xfff0_fff0);
@@ -257,13 +267,11 @@ mod tests {
                 Bar::Unused,
                 Bar::Unused,
             ];
-            let (mut machine, buses) = found(bus([Part::Disk(bars)]));
-            let error = window
-                .turn_on(&mut machine, &buses, buses.disks()[0])
-                .unwrap_err();
+            let (mut machine, buses, disks) = found(bus([Part::Disk(bars)]));
+            let error = window.turn_on(&mut machine, &buses, disks[0]).unwrap_err();
             // The device is as before the attempt.
-            assert_eq!(machine.read(buses.disks()[0], COMMAND) & 7, 0);
-            assert_eq!(machine.read(buses.disks()[0], BAR_0) & !0xf, 0);
+            assert_eq!(machine.read(disks[0], COMMAND) & 7, 0);
+            assert_eq!(machine.read(disks[0], BAR_0) & !0xf, 0);
             error.to_string()
         };
         assert_eq!(
@@ -286,8 +294,8 @@ mod tests {
 
     #[test]
     fn capabilities_without_an_end_are_refused() {
-        let (mut machine, buses) = found(bus([Part::disk()]));
-        let disk = buses.disks()[0];
+        let (mut machine, buses, disks) = found(bus([Part::disk()]));
+        let disk = disks[0];
         machine.make_capabilities_circular(disk);
         let error = window(0x1000_0000, 0x10_0000)
             .turn_on(&mut machine, &buses, disk)
@@ -299,9 +307,9 @@ mod tests {
     fn a_64_bit_address_does_not_fit_the_last_register() {
         let mut bars = [Bar::Unused; 6];
         bars[5] = Bar::Memory64(0x4000);
-        let (mut machine, buses) = found(bus([Part::Disk(bars)]));
+        let (mut machine, buses, disks) = found(bus([Part::Disk(bars)]));
         let error = window(0x1000_0000, 0x10_0000)
-            .turn_on(&mut machine, &buses, buses.disks()[0])
+            .turn_on(&mut machine, &buses, disks[0])
             .unwrap_err();
         assert_eq!(error, BarError::Size { index: 5 });
     }
@@ -313,13 +321,13 @@ mod tests {
             start in 0x10_u64..0x1000,
             mebibytes in 1_u64..64,
         ) {
-            let (mut machine, buses) = found(parts);
+            let (mut machine, buses, disks) = found(parts);
             let range = Region::new(Addr(start << 16), Bytes(mebibytes << 20)).unwrap();
             let mut window = HostWindow::new(range);
             let mut given: Vec<Region> = Vec::new();
-            for disk in buses.disks() {
+            for disk in &disks {
                 match window.turn_on(&mut machine, &buses, *disk) {
-                    Ok(()) => {
+                    Ok(_) => {
                         for piece in machine.memory_of(*disk) {
                             prop_assert!(range.contains(piece));
                             prop_assert!(piece.start().0.is_multiple_of(piece.length().0));
