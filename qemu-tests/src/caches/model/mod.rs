@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A model of the caches that QEMU does not have.
+
+mod checker;
+mod devices;
+mod lines;
+mod maintenance;
+mod order;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod translation;
+
+pub use checker::{Layout, Outcome, replay};
+pub use rules::{Finding, Findings, Rule};

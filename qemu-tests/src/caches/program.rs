@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The loader's code and layout, from its ELF.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use goblin::elf::Elf;
+
+use super::instruction::{Instruction, decode};
+use super::record::RecordError;
+use crate::bench::symbols::Symbols;
+
+/// The size of an instruction in bytes.
+const INSTRUCTION: u64 = 4;
+
+/// One past the highest address that a machine uses.
+const END_OF_ADDRESSES: u64 = 1 << 48;
+
+/// A loader: its instructions that matter to caches, and the places of its memory.
+#[derive(Clone, Debug)]
+pub struct Program {
+    symbols: Symbols,
+    instructions: BTreeMap<u64, Instruction>,
+    pub(super) code: Range<u64>,
+    /// All of the loader's memory, with its buffers.
+    pub(super) image: Range<u64>,
+    /// The rings of its virtqueue.
+    pub(super) rings: u64,
+}
+
+fn instructions(start: u64, words: impl IntoIterator<Item = u32>) -> BTreeMap<u64, Instruction> {
+    let addresses = (start..).step_by(INSTRUCTION as usize);
+    let decoded = addresses.zip(words.into_iter().map(decode));
+    decoded
+        .filter_map(|(address, instruction)| Some((address, instruction?)))
+        .collect()
+}
+
+impl Program {
+    /// Reads the loader's ELF. The flat binary has the same addresses.
+    ///
+    /// # Errors
+    /// When the file is not an ELF, or lacks a symbol of the linker script.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        let elf = Elf::parse(bytes)?;
+        let symbol = |name: &'static str| {
+            let mut symbols = elf.syms.iter();
+            let found = symbols.find(|symbol| elf.strtab.get_at(symbol.st_name) == Some(name));
+            found
+                .map(|symbol| symbol.st_value)
+                .ok_or(RecordError::Symbol(name))
+        };
+        let code = elf.program_headers.iter().find(|it| it.is_executable());
+        let code = code.ok_or(RecordError::Symbol("code"))?;
+        let words = bytes.get(code.file_range()).unwrap_or_default();
+        let words = words.as_chunks().0.iter().copied().map(u32::from_le_bytes);
+        let instructions = instructions(code.p_vaddr, words);
+        Ok(Self {
+            symbols: Symbols::parse(bytes)?,
+            instructions,
+            code: code.vm_range().start as u64..code.vm_range().end as u64,
+            image: symbol("__image_start")?..symbol("__image_end")?,
+            rings: symbol("__dma_start")?,
+        })
+    }
+
+    pub(super) fn instruction(&self, address: u64) -> Option<Instruction> {
+        self.instructions.get(&address).copied()
+    }
+
+    /// Returns a name for an address in the code: its function, and the offset in bytes.
+    #[must_use]
+    pub fn place(&self, address: u64) -> String {
+        match self.symbols.at(address) {
+            Some(symbol) => format!("{}+{:#x}", symbol.name, address - symbol.address),
+            None => format!("{address:#x}"),
+        }
+    }
+
+    /// The addresses that QEMU has to log, as an argument of its `-dfilter`: everything except the
+    /// loader's instructions that do not matter, which are most of them.
+    pub(super) fn filter(&self) -> String {
+        let mut logged = vec![0..self.code.start];
+        let ends = [self.code.end..END_OF_ADDRESSES];
+        let ours = self.instructions.keys();
+        let ours = ours.map(|address| *address..address + INSTRUCTION);
+        for range in ours.chain(ends) {
+            match logged.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => logged.push(range),
+            }
+        }
+        let arguments = logged
+            .iter()
+            .map(|range| format!("{:#x}+{:#x}", range.start, range.end - range.start));
+        arguments.collect::<Vec<_>>().join(",")
+    }
+}
+
+#[cfg(test)]
+impl Program {
+    /// A program of these instructions alone.
+    pub(super) fn of_words(start: u64, words: &[u32]) -> Self {
+        let code = start..start + INSTRUCTION * words.len() as u64;
+        Self {
+            symbols: Symbols::new(start, code.clone(), Vec::new()),
+            instructions: instructions(start, words.iter().copied()),
+            image: code.clone(),
+            code,
+            rings: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_leaves_out_what_does_not_matter() {
+        // add x0, x1, x2; isb; dsb sy; add; isb
+        let words = [
+            0x8b02_0020,
+            0xd503_3fdf,
+            0xd503_3f9f,
+            0x8b02_0020,
+            0xd503_3fdf,
+        ];
+        let program = Program::of_words(0x1000, &words);
+        assert_eq!(
+            program.filter(),
+            "0x0+0x1000,0x1004+0x8,0x1010+0xffffffffeff0"
+        );
+        assert_eq!(program.place(0x1010), "0x1010");
+    }
+}
