@@ -67,6 +67,26 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Returns the name of an instruction that maintains caches or is a barrier, `None` for others.
+    #[must_use]
+    pub fn maintenance(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::DataCache { operation, .. } => match operation {
+                DataCache::Clean => "dc cvac",
+                DataCache::Invalidate => "dc ivac",
+                DataCache::CleanAndInvalidate => "dc civac",
+            },
+            Self::InvalidateInstructions => "ic",
+            Self::InvalidateTranslations => "tlbi",
+            Self::Barrier(barrier) if barrier.waits => "dsb",
+            Self::Barrier(_) => "dmb",
+            Self::Synchronize => "isb",
+            _ => return None,
+        })
+    }
+}
+
 /// An operation on a data cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataCache {

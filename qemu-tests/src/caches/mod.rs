@@ -31,7 +31,7 @@ impl Program {
     pub fn layout(&self, memory_mib: u32) -> Layout {
         Layout {
             ram: RAM_BASE..RAM_BASE + (u64::from(memory_mib) << 20),
-            loader: self.image.clone(),
+            unread: vec![self.image.clone()],
             rings: self.rings,
         }
     }

@@ -69,6 +69,13 @@ impl Program {
         self.instructions.get(&address).copied()
     }
 
+    /// Returns the name of the function at an address in the code.
+    #[must_use]
+    pub fn function(&self, address: u64) -> String {
+        let symbol = self.symbols.at(address);
+        symbol.map_or_else(String::new, |symbol| symbol.name.clone())
+    }
+
     /// Returns a name for an address in the code: its function, and the offset in bytes.
     #[must_use]
     pub fn place(&self, address: u64) -> String {

@@ -2,6 +2,7 @@
 
 //! Replays the events of a boot and checks them against the rules.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::devices::{At, Devices};
@@ -19,11 +20,14 @@ use crate::caches::event::{Action, Barrier, Event, Orders, Register};
 pub struct Layout {
     /// The machine's RAM.
     pub ram: Range<u64>,
-    /// The loader's own memory, which the kernel does not read.
-    pub loader: Range<u64>,
+    /// Memory that the kernel does not read before it turns on the caches: the loader's own.
+    pub unread: Vec<Range<u64>>,
     /// The start of the virtqueue's rings.
     pub rings: u64,
 }
+
+/// The size of the smallest page.
+const PAGE: u64 = 4096;
 
 /// The result of a replay.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub struct Outcome {
     /// The loads and stores that went to devices: whether it was a store, the address and the
     /// length in bytes.
     pub device_accesses: Vec<(bool, u64, u64)>,
+    /// The memory that the disk has written, one range for each of the loader's buffers.
+    pub disk_reads: Vec<Range<u64>>,
     lines: Lines,
 }
 
@@ -43,12 +49,6 @@ impl Outcome {
     #[must_use]
     pub fn is_maintained(&self, address: u64, length: u64) -> bool {
         self.lines.is_maintained(address, length)
-    }
-
-    /// Returns the number of lines that were written.
-    #[must_use]
-    pub fn written_lines(&self) -> usize {
-        self.lines.written().count()
     }
 
     /// Returns a big-endian word that the loader wrote to memory.
@@ -72,6 +72,7 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>, layout: &Layout) 
         translation: Translation::default(),
         new_descriptors: NewDescriptors::default(),
         tables: Vec::new(),
+        walked: HashMap::new(),
         control: 0,
         new_control: None,
         new_translation: false,
@@ -88,6 +89,7 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>, layout: &Layout) 
         findings: replay.findings,
         entered: replay.entered,
         device_accesses: replay.device_accesses,
+        disk_reads: replay.devices.disk_reads,
         lines: replay.lines,
     }
 }
@@ -104,6 +106,8 @@ struct Replay<'a> {
     new_descriptors: NewDescriptors,
     /// The addresses of the translation tables' descriptors that were used.
     tables: Vec<Range<u64>>,
+    /// The kind of memory of each page, since the last event that can change it.
+    walked: HashMap<u64, Memory>,
     /// SCTLR_EL1 as it is in force, and its new value if that is not synchronized yet.
     control: u64,
     new_control: Option<u64>,
@@ -126,6 +130,9 @@ enum Target {
 
 impl Replay<'_> {
     fn event(&mut self, event: &Event) {
+        if !matches!(event.action, Action::Load { .. } | Action::Store { .. }) {
+            self.walked.clear();
+        }
         if event.level == 1 && self.control & INSTRUCTION_CACHE != 0 {
             self.maintenance.fetch(event.at, &mut self.findings);
         }
@@ -181,9 +188,22 @@ impl Replay<'_> {
                 Target::Device
             };
         }
+        let memory = match self.walked.get(&(address / PAGE)) {
+            Some(memory) => *memory,
+            None => self.walk(event, address),
+        };
+        match memory {
+            Memory::Device => Target::Device,
+            Memory::Cached if self.control & DATA_CACHE == 0 => Target::Uncached,
+            Memory::Cached => Target::Cached,
+        }
+    }
+
+    /// Reads the translation tables as the table walker does.
+    fn walk(&mut self, event: &Event, address: u64) -> Memory {
         let Some(walk) = self.translation.walk(address, &self.lines) else {
             self.found(Rule::Unknown, event, address);
-            return Target::Cached;
+            return Memory::Cached;
         };
         for descriptor in walk.descriptors {
             if self.new_descriptors.has(descriptor) {
@@ -196,11 +216,8 @@ impl Replay<'_> {
                     .push(descriptor & !0xfff..(descriptor | 0xfff) + 1);
             }
         }
-        match walk.memory {
-            Memory::Device => Target::Device,
-            Memory::Cached if self.control & DATA_CACHE == 0 => Target::Uncached,
-            Memory::Cached => Target::Cached,
-        }
+        self.walked.insert(address / PAGE, walk.memory);
+        walk.memory
     }
 
     fn found_stale(&mut self, rule: Rule, stale: Option<Stale>, event: &Event, address: u64) {
@@ -260,6 +277,7 @@ impl Replay<'_> {
             .store(address..address + length, is_release, &mut at);
         self.unordered.store(address, length, is_release);
         if self.control & MMU != 0 && self.tables.iter().any(|table| table.contains(&address)) {
+            self.walked.clear();
             for descriptor in (address..address + length).step_by(DESCRIPTOR as usize) {
                 self.new_descriptors.write(descriptor);
             }
@@ -341,7 +359,12 @@ impl Replay<'_> {
         let mut latest = 0;
         let mut dirty = Vec::new();
         for (line, changed) in self.lines.written() {
-            if self.layout.loader.contains(&line) {
+            if self
+                .layout
+                .unread
+                .iter()
+                .any(|unread| unread.contains(&line))
+            {
                 continue;
             }
             latest = latest.max(changed);

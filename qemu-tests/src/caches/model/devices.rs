@@ -45,6 +45,8 @@ pub(super) struct Devices {
     rings: u64,
     /// The available ring's index that the device has seen.
     seen: u64,
+    /// What the disk has written, except the rings.
+    pub(super) disk_reads: Vec<Range<u64>>,
     /// What a device may still write, or has written without the CPU knowing.
     in_progress: Vec<Range<u64>>,
     /// The disk's are complete when the used ring says so, fw_cfg's when the register is written.
@@ -67,6 +69,7 @@ impl Devices {
         Self {
             rings,
             seen: 0,
+            disk_reads: Vec::new(),
             in_progress: Vec::new(),
             is_polled: false,
             index_written: false,
@@ -91,7 +94,10 @@ impl Devices {
         self.index_written = true;
         while self.seen != new {
             match self.descriptors(self.seen, at.lines) {
-                Some(request) => self.start(&request, is_release, at),
+                Some(request) => {
+                    self.start(&request, is_release, at);
+                    self.disk_reads.extend(request.writes.into_iter().skip(1));
+                }
                 None => at.findings.add(Rule::Unknown, at.at, index),
             }
             self.seen = (self.seen + 1) & 0xffff;
@@ -171,6 +177,7 @@ impl Devices {
     fn descriptors(&self, entry: u64, lines: &Lines) -> Option<Request> {
         let used = self.rings + USED;
         let mut request = Request::default();
+        // The first, for `disk_reads`.
         request.writes.push(used..used + USED_LENGTH);
         let entry = self.rings + AVAILABLE + ENTRIES + entry % QUEUE_SIZE * 2;
         request.reads.push(entry..entry + 2);

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use crate::caches::event::{Barrier, Orders};
 
 /// Addresses are tracked in units of this many bytes.
-const UNIT: u64 = 2;
+const UNIT: u64 = 8;
 
 /// The stores that are not ordered before a later store.
 #[derive(Debug, Default)]

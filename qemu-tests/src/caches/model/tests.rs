@@ -178,7 +178,7 @@ impl Boot {
     fn replayed(&self) -> Outcome {
         let layout = Layout {
             ram: 0x4000_0000..0x4800_0000,
-            loader: 0x4010_0000..0x4016_0000,
+            unread: vec![0x4010_0000..0x4016_0000],
             rings: RINGS,
         };
         replay(self.steps.iter().map(|(_, event)| event), &layout)
@@ -199,6 +199,10 @@ fn a_good_boot_breaks_no_rule() {
     assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
     assert_eq!(outcome.entered.map(|(_, dtb)| dtb), Some(DTB));
     assert_eq!(outcome.device_accesses, [(true, NOTIFY, 4)]);
+    assert_eq!(
+        outcome.disk_reads,
+        [KERNEL..KERNEL + 128, STATUS..STATUS + 1]
+    );
     assert!(outcome.is_maintained(KERNEL, 128) && !outcome.is_maintained(KERNEL, 129));
     assert_eq!(outcome.word(DTB + 4), Some(0x10));
 }
@@ -324,7 +328,8 @@ fn release_and_acquire_order_a_request_too() {
         .without("order the reply")
         .instead("order the notification", acquire(USED))
         .instead("poll", acquire(USED + 2));
-    assert_eq!(boot.broken(), [Rule::RequestUnordered]);
+    let unordered = [Rule::RequestUnordered, Rule::NotificationUnordered];
+    assert_eq!(boot.broken(), unordered);
     for (_, event) in &mut boot.steps {
         if let Action::Store {
             address,
