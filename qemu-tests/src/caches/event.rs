@@ -87,6 +87,17 @@ impl Action {
     }
 }
 
+/// An access to a device's registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceAccess {
+    /// True for a store.
+    pub is_write: bool,
+    /// The address.
+    pub address: u64,
+    /// The length in bytes.
+    pub length: u64,
+}
+
 /// An operation on a data cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataCache {

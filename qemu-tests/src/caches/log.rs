@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 
 use thiserror::Error;
 
-use super::record::DeviceAccess;
+use super::event::DeviceAccess;
 
 /// The general registers and the stack pointer.
 const REGISTERS: usize = 32;

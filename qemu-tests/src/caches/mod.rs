@@ -9,6 +9,7 @@
 //! guarantees. It assumes that the hypervisor hands over memory clean to the point of coherency,
 //! that devices see the CPU's caches, and that one CPU runs.
 
+mod effect;
 pub mod event;
 mod instruction;
 mod log;
@@ -17,22 +18,5 @@ mod program;
 mod record;
 
 pub use log::LogError;
-pub use program::Program;
-pub use record::{DeviceAccess, RecordError, Recording, record};
-
-use model::Layout;
-
-/// The start of RAM of a `virt` machine (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
-const RAM_BASE: u64 = 0x4000_0000;
-
-impl Program {
-    /// Returns what the model has to know of a machine with `memory_mib` MiB of RAM.
-    #[must_use]
-    pub fn layout(&self, memory_mib: u32) -> Layout {
-        Layout {
-            ram: RAM_BASE..RAM_BASE + (u64::from(memory_mib) << 20),
-            unread: vec![self.image.clone()],
-            rings: self.rings,
-        }
-    }
-}
+pub use program::{Program, ProgramError};
+pub use record::{RecordError, Recording, record};

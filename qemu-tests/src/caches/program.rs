@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use goblin::elf::Elf;
+use thiserror::Error;
 
 use super::instruction::{Instruction, decode};
-use super::record::RecordError;
+use super::model::Layout;
 use crate::bench::symbols::Symbols;
 
 /// The size of an instruction in bytes.
@@ -17,6 +18,20 @@ const INSTRUCTION: u64 = 4;
 /// One past the highest address that a machine uses.
 const END_OF_ADDRESSES: u64 = 1 << 48;
 
+/// The start of RAM of a `virt` machine (QEMU, `hw/arm/virt.c`, `VIRT_MEM`).
+const RAM_BASE: u64 = 0x4000_0000;
+
+/// The reason that a loader cannot be used.
+#[derive(Debug, Error)]
+pub enum ProgramError {
+    /// The file is not an ELF.
+    #[error("the loader is not an ELF")]
+    Elf(#[from] goblin::error::Error),
+    /// The ELF lacks its code, or a symbol of the linker script.
+    #[error("the loader's ELF has no {0}")]
+    Missing(&'static str),
+}
+
 /// A loader: its instructions that matter to caches, and the places of its memory.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -24,9 +39,9 @@ pub struct Program {
     instructions: BTreeMap<u64, Instruction>,
     pub(super) code: Range<u64>,
     /// All of the loader's memory, with its buffers.
-    pub(super) image: Range<u64>,
+    image: Range<u64>,
     /// The rings of its virtqueue.
-    pub(super) rings: u64,
+    rings: u64,
 }
 
 fn instructions(start: u64, words: impl IntoIterator<Item = u32>) -> BTreeMap<u64, Instruction> {
@@ -42,17 +57,17 @@ impl Program {
     ///
     /// # Errors
     /// When the file is not an ELF, or lacks a symbol of the linker script.
-    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProgramError> {
         let elf = Elf::parse(bytes)?;
         let symbol = |name: &'static str| {
             let mut symbols = elf.syms.iter();
             let found = symbols.find(|symbol| elf.strtab.get_at(symbol.st_name) == Some(name));
             found
                 .map(|symbol| symbol.st_value)
-                .ok_or(RecordError::Symbol(name))
+                .ok_or(ProgramError::Missing(name))
         };
         let code = elf.program_headers.iter().find(|it| it.is_executable());
-        let code = code.ok_or(RecordError::Symbol("code"))?;
+        let code = code.ok_or(ProgramError::Missing("code"))?;
         let words = bytes.get(code.file_range()).unwrap_or_default();
         let words = words.as_chunks().0.iter().copied().map(u32::from_le_bytes);
         let instructions = instructions(code.p_vaddr, words);
@@ -63,6 +78,16 @@ impl Program {
             image: symbol("__image_start")?..symbol("__image_end")?,
             rings: symbol("__dma_start")?,
         })
+    }
+
+    /// Returns what the model has to know of a machine with `memory_mib` MiB of RAM.
+    #[must_use]
+    pub fn layout(&self, memory_mib: u32) -> Layout {
+        Layout {
+            ram: RAM_BASE..RAM_BASE + (u64::from(memory_mib) << 20),
+            unread: vec![self.image.clone()],
+            rings: self.rings,
+        }
     }
 
     pub(super) fn instruction(&self, address: u64) -> Option<Instruction> {

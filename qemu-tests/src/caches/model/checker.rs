@@ -6,58 +6,18 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::devices::{At, Devices};
-use super::lines::{Ineffective, Lines, Stale, View};
+use super::lines::{Ineffective, LINE, Lines, Stale, View};
 use super::maintenance::Maintenance;
 use super::order::Unordered;
+use super::outcome::{Layout, Outcome};
 use super::rules::{Findings, Rule};
 use super::translation::{
     DATA_CACHE, DESCRIPTOR, INSTRUCTION_CACHE, MMU, Memory, NewDescriptors, Translation,
 };
-use crate::caches::event::{Action, Barrier, Event, Orders, Register};
-
-/// What the model has to know of a machine and a loader.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    /// The machine's RAM.
-    pub ram: Range<u64>,
-    /// Memory that the kernel does not read before it turns on the caches: the loader's own.
-    pub unread: Vec<Range<u64>>,
-    /// The start of the virtqueue's rings.
-    pub rings: u64,
-}
+use crate::caches::event::{Action, Barrier, DeviceAccess, Event, Orders, Register};
 
 /// The size of the smallest page.
 const PAGE: u64 = 4096;
-
-/// The result of a replay.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The broken rules.
-    pub findings: Findings,
-    /// The kernel's first instruction and the DTB, if the kernel was entered.
-    pub entered: Option<(u64, u64)>,
-    /// The loads and stores that went to devices: whether it was a store, the address and the
-    /// length in bytes.
-    pub device_accesses: Vec<(bool, u64, u64)>,
-    /// The memory that the disk has written, one range for each of the loader's buffers.
-    pub disk_reads: Vec<Range<u64>>,
-    lines: Lines,
-}
-
-impl Outcome {
-    /// Returns whether every line of these bytes was maintained.
-    #[must_use]
-    pub fn is_maintained(&self, address: u64, length: u64) -> bool {
-        self.lines.is_maintained(address, length)
-    }
-
-    /// Returns a big-endian word that the loader wrote to memory.
-    #[must_use]
-    pub fn word(&self, address: u64) -> Option<u32> {
-        let value = self.lines.value(address, 4)?;
-        u32::try_from(value).ok().map(u32::swap_bytes)
-    }
-}
 
 /// Replays the events of a boot.
 #[must_use]
@@ -116,7 +76,7 @@ struct Replay<'a> {
     new_registers: bool,
     findings: Findings,
     entered: Option<(u64, u64)>,
-    device_accesses: Vec<(bool, u64, u64)>,
+    device_accesses: Vec<DeviceAccess>,
 }
 
 /// The target of an access.
@@ -172,6 +132,14 @@ impl Replay<'_> {
             Action::WriteRegister { register, value } => self.write(event, register, value),
             Action::EnterKernel { dtb } => self.enter(event, dtb),
         }
+    }
+
+    fn access_device(&mut self, is_write: bool, address: u64, length: u64) {
+        self.device_accesses.push(DeviceAccess {
+            is_write,
+            address,
+            length,
+        });
     }
 
     fn found(&mut self, rule: Rule, event: &Event, address: u64) {
@@ -232,7 +200,7 @@ impl Replay<'_> {
         let length = loaded.end - loaded.start;
         let (view, rule) = match self.target(event, loaded.start) {
             Target::Device => {
-                self.device_accesses.push((false, loaded.start, length));
+                self.access_device(false, loaded.start, length);
                 return;
             }
             Target::Cached => (View::Cache, Rule::StaleCacheRead),
@@ -257,7 +225,7 @@ impl Replay<'_> {
         let target = self.target(event, address);
         let length = bytes.len() as u64;
         match target {
-            Target::Device => {}
+            Target::Device => self.access_device(true, address, length),
             Target::Cached => self.lines.store_cached(address, bytes, self.now),
             Target::Uncached => self.lines.store_uncached(address, bytes, self.now),
         }
@@ -269,7 +237,6 @@ impl Replay<'_> {
             findings: &mut self.findings,
         };
         if target == Target::Device {
-            self.device_accesses.push((true, address, length));
             self.devices.store_to_device(address, bytes, &mut at);
             return;
         }
@@ -368,7 +335,7 @@ impl Replay<'_> {
                 continue;
             }
             latest = latest.max(changed);
-            let stale = self.lines.stale(line, super::lines::LINE, View::Memory);
+            let stale = self.lines.stale(line, LINE, View::Memory);
             dirty.extend(stale.map(|stale| (line, stale)));
         }
         dirty.sort_unstable_by_key(|(line, _)| *line);

@@ -7,10 +7,12 @@ mod devices;
 mod lines;
 mod maintenance;
 mod order;
+mod outcome;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod translation;
 
-pub use checker::{Layout, Outcome, replay};
+pub use checker::replay;
+pub use outcome::{Layout, Outcome};
 pub use rules::{Finding, Findings, Rule};

@@ -3,7 +3,7 @@
 //! A hand-made boot that keeps all rules, and what each omission breaks.
 
 use super::*;
-use crate::caches::event::{Action, Barrier, DataCache, Event, Orders, Register};
+use crate::caches::event::{Action, Barrier, DataCache, DeviceAccess, Event, Orders, Register};
 
 const TABLES: u64 = 0x4014_0000;
 const RINGS: u64 = 0x4014_4000;
@@ -198,7 +198,12 @@ fn a_good_boot_breaks_no_rule() {
     let outcome = Boot::good().replayed();
     assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
     assert_eq!(outcome.entered.map(|(_, dtb)| dtb), Some(DTB));
-    assert_eq!(outcome.device_accesses, [(true, NOTIFY, 4)]);
+    let notification = DeviceAccess {
+        is_write: true,
+        address: NOTIFY,
+        length: 4,
+    };
+    assert_eq!(outcome.device_accesses, [notification]);
     assert_eq!(
         outcome.disk_reads,
         [KERNEL..KERNEL + 128, STATUS..STATUS + 1]

@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use little_loader_core::units::BLOCK_SIZE;
 use qemu_tests::artifacts::Artifacts;
 use qemu_tests::build::OPT_LEVELS;
+use qemu_tests::caches::event::DeviceAccess;
 use qemu_tests::caches::model::{Findings, Layout, Outcome, Rule, replay};
-use qemu_tests::caches::{DeviceAccess, Program, Recording, record};
+use qemu_tests::caches::{Program, Recording, record};
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
 use qemu_tests::harness::payload::pattern;
 use qemu_tests::scratch::Scratch;
@@ -253,19 +254,13 @@ impl Recorded {
 
     /// Checks that what the loader did, as decoded from its instructions, is what QEMU did.
     fn check_decoding(&self, outcome: &Outcome) -> Result<()> {
-        let decoded = outcome.device_accesses.iter();
-        let decoded = decoded.map(|&(is_write, address, length)| DeviceAccess {
-            is_write,
-            address: address & PAGE_OFFSET,
-            length,
-        });
-        let decoded: Vec<DeviceAccess> = decoded.collect();
-        let traced = self.recording.device_accesses.iter();
-        let traced = traced.map(|access| DeviceAccess {
+        let in_page = |access: &DeviceAccess| DeviceAccess {
             address: access.address & PAGE_OFFSET,
             ..*access
-        });
-        let traced: Vec<DeviceAccess> = traced.collect();
+        };
+        let decoded: Vec<_> = outcome.device_accesses.iter().map(in_page).collect();
+        let traced = self.recording.device_accesses.iter();
+        let traced: Vec<_> = traced.map(in_page).collect();
         let differs = decoded.iter().zip(&traced).find(|(a, b)| a != b);
         ensure!(
             decoded.len() > 100 && decoded.len() == traced.len() && differs.is_none(),
