@@ -15,6 +15,9 @@ use crate::bench::symbols::Symbols;
 /// The size of an instruction in bytes.
 const INSTRUCTION: u64 = 4;
 
+/// The maximum length of an argument; Linux's is 128 KiB (`MAX_ARG_STRLEN`).
+const LONGEST_FILTER: usize = 100_000;
+
 /// One past the highest address that a machine uses.
 const END_OF_ADDRESSES: u64 = 1 << 48;
 
@@ -113,13 +116,25 @@ impl Program {
     /// The addresses that QEMU has to log, as an argument of its `-dfilter`: everything except the
     /// loader's instructions that do not matter, which are most of them.
     pub(super) fn filter(&self) -> String {
+        // More than needed is logged rather than too long an argument made.
+        let mut filter = self.filter_with_gaps(0);
+        let mut gap = INSTRUCTION;
+        while filter.len() > LONGEST_FILTER {
+            filter = self.filter_with_gaps(gap);
+            gap *= 2;
+        }
+        filter
+    }
+
+    /// Leaves out only what is longer than `gap` bytes.
+    fn filter_with_gaps(&self, gap: u64) -> String {
         let mut logged = vec![0..self.code.start];
         let ends = [self.code.end..END_OF_ADDRESSES];
         let ours = self.instructions.keys();
         let ours = ours.map(|address| *address..address + INSTRUCTION);
         for range in ours.chain(ends) {
             match logged.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
+                Some(last) if last.end + gap >= range.start => last.end = range.end,
                 _ => logged.push(range),
             }
         }
@@ -163,6 +178,11 @@ mod tests {
         assert_eq!(
             program.filter(),
             "0x0+0x1000,0x1004+0x8,0x1010+0xffffffffeff0"
+        );
+        assert_eq!(
+            program.filter_with_gaps(4),
+            "0x0+0x1000000000000",
+            "the gaps have one instruction"
         );
         assert_eq!(program.place(0x1010), "0x1010");
     }

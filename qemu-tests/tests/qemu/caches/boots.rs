@@ -26,7 +26,7 @@ const INITRD_LENGTH: u64 = 20_001;
 /// The size of a cache line in bytes.
 const LINE: u64 = 64;
 
-/// QEMU traces some addresses relative to the start of their region, which is page-aligned.
+const WORD: usize = 4;
 const PAGE_OFFSET: u64 = 0xfff;
 
 /// A way to boot.
@@ -172,6 +172,8 @@ impl Boot {
             &loader.elf
         };
         let machine = machine(started).memory_mib(self.memory_mib);
+        // Without this, notifications by PCI do not reach the code that QEMU traces.
+        let machine = machine.arguments(["-global", "virtio-pci.ioeventfd=off"]);
         let machine = (self.change)(machine, Disk::new(path));
         let recording = record(&machine, &program)?;
         let mut recorded = Recorded {
@@ -198,6 +200,19 @@ pub(super) fn recorded(number: usize, context: &Context) -> Result<&'static Reco
     });
     let recorded = recorded.as_ref();
     recorded.map_err(|error| anyhow!("{}: {error}", BOOTS[number].name))
+}
+
+/// Splits accesses into words, because some of QEMU's devices have only registers of that size.
+/// QEMU traces some addresses relative to the start of their region, which is page-aligned.
+fn in_words(accesses: &[DeviceAccess]) -> Vec<DeviceAccess> {
+    let words = accesses.iter().flat_map(|access| {
+        (0..access.length).step_by(WORD).map(|offset| DeviceAccess {
+            address: (access.address + offset) & PAGE_OFFSET,
+            length: access.length.min(WORD as u64),
+            ..*access
+        })
+    });
+    words.collect()
 }
 
 /// The trial makes the loader write to the disk.
@@ -254,13 +269,8 @@ impl Recorded {
 
     /// Checks that what the loader did, as decoded from its instructions, is what QEMU did.
     fn check_decoding(&self, outcome: &Outcome) -> Result<()> {
-        let in_page = |access: &DeviceAccess| DeviceAccess {
-            address: access.address & PAGE_OFFSET,
-            ..*access
-        };
-        let decoded: Vec<_> = outcome.device_accesses.iter().map(in_page).collect();
-        let traced = self.recording.device_accesses.iter();
-        let traced: Vec<_> = traced.map(in_page).collect();
+        let decoded = in_words(&outcome.device_accesses);
+        let traced = in_words(&self.recording.device_accesses);
         let differs = decoded.iter().zip(&traced).find(|(a, b)| a != b);
         ensure!(
             decoded.len() > 100 && decoded.len() == traced.len() && differs.is_none(),

@@ -16,7 +16,7 @@ use crate::context::Context;
 
 /// What each instruction of a function is needed for: the end of the function's name, the
 /// instruction, and the rule that is broken without it.
-const NEEDED: [(&str, &str, Rule); 22] = [
+const NEEDED: [(&str, &str, Rule); 21] = [
     ("mmu::enable", "dmb", Rule::MaintenanceUnordered),
     ("mmu::enable", "dc ivac", Rule::StaleTableRead),
     ("mmu::enable", "tlbi", Rule::TranslationsNotInvalidated),
@@ -39,7 +39,6 @@ const NEEDED: [(&str, &str, Rule); 22] = [
     ("el2::handler", "ic", Rule::StaleInstructions),
     ("el2::handler", "dsb", Rule::StaleInstructions),
     ("el2::handler", "isb", Rule::EntryNotSynchronized),
-    ("el2::handler", "isb", Rule::StaleInstructions),
 ];
 
 /// Instructions whose absence the model does not notice.
