@@ -128,11 +128,11 @@ impl Program {
 
     /// Leaves out only what is longer than `gap` bytes.
     fn filter_with_gaps(&self, gap: u64) -> String {
-        let mut logged = vec![0..self.code.start];
-        let ends = [self.code.end..END_OF_ADDRESSES];
+        let (before, after) = (0..self.code.start, self.code.end..END_OF_ADDRESSES);
+        let mut logged = vec![before];
         let ours = self.instructions.keys();
         let ours = ours.map(|address| *address..address + INSTRUCTION);
-        for range in ours.chain(ends) {
+        for range in ours.chain([after]) {
             match logged.last_mut() {
                 Some(last) if last.end + gap >= range.start => last.end = range.end,
                 _ => logged.push(range),

@@ -213,9 +213,10 @@ fn fw_cfg(request: u64, lines: &Lines) -> Option<Request> {
     let start = big_endian(request + 8, 8)?;
     let answer = request..request + 4;
     let data = start..start.checked_add(length)?;
+    let read = request..request + FW_CFG_REQUEST;
     let is_read = control & FW_CFG_READ != 0;
     Some(Request {
-        reads: vec![request..request + FW_CFG_REQUEST],
+        reads: vec![read],
         writes: if is_read {
             vec![answer, data]
         } else {

@@ -176,9 +176,10 @@ impl Boot {
     }
 
     fn replayed(&self) -> Outcome {
+        let loader = 0x4010_0000..0x4016_0000;
         let layout = Layout {
             ram: 0x4000_0000..0x4800_0000,
-            unread: vec![0x4010_0000..0x4016_0000],
+            unread: vec![loader],
             rings: RINGS,
         };
         replay(self.steps.iter().map(|(_, event)| event), &layout)
