@@ -21,9 +21,6 @@ use crate::harness::emulator::{self, EmulatorError, Version};
 use crate::harness::machine::Machine;
 use crate::harness::process::{self, ProcessError};
 
-/// The first version with `one-insn-per-tb` instead of `-singlestep`.
-const ONE_INSN: Version = Version::new(8, 1, 0);
-
 /// The time limit of one run.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -75,7 +72,7 @@ pub fn record(machine: &Machine, program: &Program) -> Result<Recording, RecordE
         .arguments(["-dfilter", &program.filter()])
         .arguments(["-trace", "enable=memory_region_ops_read"])
         .arguments(["-trace", "enable=memory_region_ops_write"]);
-    let machine = if emulator::version()? < ONE_INSN {
+    let machine = if emulator::version()? < Version::ONE_INSN_PER_TB {
         machine.arguments(["-singlestep"])
     } else {
         machine.accelerator_option("one-insn-per-tb=on")

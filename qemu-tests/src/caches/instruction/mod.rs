@@ -3,8 +3,7 @@
 //! The instructions that access memory or maintain caches, and their operands.
 //!
 //! The disassembler tells the class of a load or store; the operands are fields at fixed places in
-//! each class (Arm ARM, C4.1.94 "Loads and Stores" and C4.1.93 "Branches, Exception Generating and
-//! System instructions").
+//! each class (Arm ARM, C4.1, "A64 instruction set encoding").
 
 use disarm64::InsnOpcode;
 use disarm64::decoder;

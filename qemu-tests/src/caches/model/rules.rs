@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-/// A rule that a boot must keep. Sources: Arm ARM (DDI 0487), D7.5 "Cache support", D8.17 "TLB
-/// maintenance", B2.3 "Definition of the Arm memory model", D1.4.1.3 "Context synchronization";
-/// Linux, `Documentation/arch/arm64/booting.rst`.
+/// A rule that a boot must keep.
+///
+/// Sources: Arm ARM (DDI 0487), B2.3 (memory model), D7.5 (caches), D8.16 (TLB), and the glossary's
+/// "Context synchronization event"; Linux, `Documentation/arch/arm64/booting.rst`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
     /// What was written with the MMU off is invalidated before the CPU reads it through the caches.

@@ -255,6 +255,12 @@ impl Recorded {
         let Some((kernel, dtb)) = outcome.entered else {
             bail!("the kernel was not entered");
         };
+        let mut reads = outcome.disk_reads.iter();
+        ensure!(
+            reads.any(|read| read.start == kernel && read.end - read.start >= self.kernel),
+            "no request reads the kernel to {kernel:#x}: {:x?}",
+            outcome.disk_reads
+        );
         ensure!(
             outcome.is_maintained(kernel, self.kernel),
             "not all of the kernel at {kernel:#x} was cleaned"

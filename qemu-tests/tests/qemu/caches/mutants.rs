@@ -60,7 +60,8 @@ const UNNOTICED: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// The instructions that the short tests remove from the loader itself: one of each kind.
+/// The instructions that the short test removes from the loader itself: a maintenance instruction
+/// and a barrier.
 pub(super) const PATCHED: &[(&str, &str)] =
     &[("mmu::enable", "dc ivac"), ("handoff::enter", "dsb")];
 
