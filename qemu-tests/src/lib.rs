@@ -8,6 +8,7 @@
 pub mod artifacts;
 pub mod bench;
 pub mod build;
+pub mod caches;
 pub mod demo;
 pub mod harness;
 pub mod output;

@@ -67,7 +67,6 @@ pub(crate) unsafe extern "C" fn handler() -> ! {
         "   cmp    x2, x3",
         "   b.ne   1f",
         "   msr    hcr_el2, xzr",
-        "   tlbi   alle1",
         "   ic     iallu",
         "   dsb    sy",
         "   isb",

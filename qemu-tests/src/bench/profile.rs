@@ -24,9 +24,6 @@ use crate::harness::emulator::{self, Version};
 use crate::harness::machine::Machine;
 use crate::harness::process;
 
-/// The first version with `one-insn-per-tb` instead of `-singlestep`.
-const ONE_INSN: Version = Version::new(8, 1, 0);
-
 /// The time limit of one run.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -133,7 +130,7 @@ pub fn measure(
 
 fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
     let machine = machine.clone().arguments(["-d", "exec,nochain"]);
-    let machine = if emulator::version()? < ONE_INSN {
+    let machine = if emulator::version()? < Version::ONE_INSN_PER_TB {
         machine.arguments(["-singlestep"])
     } else {
         machine.accelerator_option("one-insn-per-tb=on")

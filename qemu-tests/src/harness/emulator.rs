@@ -43,6 +43,9 @@ impl Version {
     /// check when translation disabled").
     pub const CHECKS_ALIGNMENT: Self = Self::new(9, 0, 0);
 
+    /// The first version with `-accel tcg,one-insn-per-tb=on` instead of `-singlestep`.
+    pub const ONE_INSN_PER_TB: Self = Self::new(8, 1, 0);
+
     /// Creates a version from its three numbers.
     #[must_use]
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod caches;
 mod command_lines;
 mod consoles;
 mod context;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     // time limit.
     arguments.test_threads.get_or_insert(2);
     let mut tests = payload::tests();
+    tests.extend(caches::tests());
     tests.extend(errors::tests());
     tests.extend(device_trees::tests());
     tests.extend(disks::tests());
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
     tests.extend(static_checks::tests());
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(payload::long_tests());
+        tests.extend(caches::long_tests());
     }
     let rows = match matrix::rows() {
         Ok(rows) => rows,
