@@ -109,12 +109,16 @@ pub fn ensure_kernels(kernels: &[DebianKernel]) -> Vec<(DebianKernel, AssetError
 /// Returns the files from Debian's packages that `purpose` needs.
 fn assets(purpose: Purpose) -> Vec<Asset> {
     let boot = [Asset::Busybox, Asset::Kernel(DebianKernel::STOCK)];
-    let test = [Asset::Kernel(DebianKernel::CLOUD), Asset::Installer];
+    let test = [
+        Asset::Kernel(DebianKernel::CLOUD),
+        Asset::Installer,
+        Asset::ArmQemu,
+    ];
     match purpose {
         Purpose::Build | Purpose::BootOwn | Purpose::Inspect => Vec::new(),
         Purpose::Boot => boot.to_vec(),
         Purpose::Compare => [boot, [Asset::UBoot, Asset::Edk2]].concat(),
-        Purpose::Test | Purpose::Everything => [boot, test].concat(),
+        Purpose::Test | Purpose::Everything => [&boot[..], &test].concat(),
     }
 }
 

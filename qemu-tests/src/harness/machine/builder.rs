@@ -26,6 +26,8 @@ pub enum Console {
 /// The configuration of a `virt` machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
+    /// QEMU, if not the one of [`emulator::program`].
+    program: Option<PathBuf>,
     /// `-kernel` or `-bios`.
     started_by: &'static str,
     started: PathBuf,
@@ -52,6 +54,7 @@ impl Machine {
     #[must_use]
     pub fn new(kernel: impl Into<PathBuf>) -> Self {
         Self {
+            program: None,
             started_by: "-kernel",
             started: kernel.into(),
             cpu: "cortex-a57".to_owned(),
@@ -78,6 +81,15 @@ impl Machine {
         Self {
             started_by: "-bios",
             ..Self::new(path)
+        }
+    }
+
+    /// Sets the QEMU to start, in place of [`emulator::program`].
+    #[must_use]
+    pub fn program(self, program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: Some(program.into()),
+            ..self
         }
     }
 
@@ -230,10 +242,32 @@ impl Machine {
         Self { limit, ..self }
     }
 
+    /// Returns the total time that the machine may run.
+    pub(in crate::harness) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Replaces the paths of the kernel, the initrd and the device tree.
+    pub(in crate::harness) fn map_files(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
+        self.started = map(&self.started);
+        for path in [&mut self.initrd, &mut self.dtb].into_iter().flatten() {
+            *path = map(path);
+        }
+        self
+    }
+
+    /// Replaces the paths of the disks.
+    pub(in crate::harness) fn map_disks(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
+        for disk in &mut self.disks {
+            disk.path = map(&disk.path);
+        }
+        self
+    }
+
     /// Returns the command that starts QEMU.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(emulator::program());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(emulator::program));
         let options: String = self
             .machine_options
             .iter()

@@ -24,12 +24,13 @@ pub enum Bus {
 /// A raw disk image.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     bus: Bus,
     snapshot: bool,
     read_only: bool,
     options: String,
     block_size: Option<u32>,
+    serial: Option<String>,
 }
 
 impl Disk {
@@ -44,6 +45,7 @@ impl Disk {
             read_only: false,
             options: String::new(),
             block_size: None,
+            serial: None,
         }
     }
 
@@ -89,6 +91,15 @@ impl Disk {
         }
     }
 
+    /// Sets the serial number that the guest sees, of at most 20 characters.
+    #[must_use]
+    pub fn serial(self, serial: &str) -> Self {
+        Self {
+            serial: Some(serial.to_owned()),
+            ..self
+        }
+    }
+
     pub(super) fn arguments(&self, index: usize) -> Vec<OsString> {
         let mut drive = OsString::from(format!("if=none,id=disk{index},format=raw,file="));
         drive.push(option_value(&self.path));
@@ -127,6 +138,9 @@ impl Disk {
             device.push_str(&format!(
                 ",logical_block_size={bytes},physical_block_size={bytes}"
             ));
+        }
+        if let Some(serial) = &self.serial {
+            device.push_str(&format!(",serial={serial}"));
         }
         for device in before.into_iter().chain([device]) {
             arguments.extend(["-device".into(), device.into()]);

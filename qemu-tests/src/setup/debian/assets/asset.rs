@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::contents::{CONTENTS, Contents};
 use super::error::AssetError;
+use crate::harness::emulator::PROGRAM;
 use crate::setup::debian::kernels::DebianKernel;
 use crate::setup::debian::mirrors::Mirrors;
 use crate::setup::debian::sources::Source;
@@ -30,6 +31,8 @@ pub enum Asset {
     Edk2,
     /// Kernel and initrd of the network installer, with the text interface.
     Installer,
+    /// QEMU for an emulated arm64 host, with the libraries that it needs.
+    ArmQemu,
 }
 
 impl Asset {
@@ -42,6 +45,7 @@ impl Asset {
             Self::UBoot => "U-Boot".to_owned(),
             Self::Edk2 => "EDK2".to_owned(),
             Self::Installer => "Debian 12's installer".to_owned(),
+            Self::ArmQemu => "QEMU for arm64 hosts".to_owned(),
         }
     }
 
@@ -54,6 +58,7 @@ impl Asset {
             Self::UBoot => "u-boot".to_owned(),
             Self::Edk2 => "edk2".to_owned(),
             Self::Installer => "installer-12".to_owned(),
+            Self::ArmQemu => "arm-qemu".to_owned(),
         };
         cache.join(FOLDER).join(name)
     }
@@ -90,13 +95,15 @@ impl Asset {
             Self::UBoot => &["u-boot.bin"],
             Self::Edk2 => &["QEMU_EFI.fd"],
             Self::Installer => &["linux", "initrd.gz"],
+            Self::ArmQemu => &[PROGRAM],
         };
         let modules = contents.modules.iter().chain(&contents.on_demand);
+        let listed = modules.chain(&contents.libraries);
         let folder = self.folder(cache);
         files
             .iter()
             .copied()
-            .chain(modules.map(String::as_str))
+            .chain(listed.map(String::as_str))
             .all(|name| folder.join(name).is_file())
             .then_some(contents)
     }
@@ -104,7 +111,7 @@ impl Asset {
     /// Returns the sources whose package lists to search.
     pub(super) fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, AssetError> {
         let suite = match self {
-            Self::Busybox | Self::UBoot | Self::Edk2 => None,
+            Self::Busybox | Self::UBoot | Self::Edk2 | Self::ArmQemu => None,
             Self::Kernel(kernel) => kernel.suite,
             Self::Installer => Some(INSTALLER_SUITE)
                 .filter(|suite| !mirrors.all().iter().any(|source| source.suite == *suite)),

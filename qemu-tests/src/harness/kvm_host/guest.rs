@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A guest of a host with KVM, and what is done to it while it runs.
+
+use std::time::Duration;
+
+use crate::harness::machine::{Accelerator, Machine};
+
+/// The time that a guest may take, on an emulated host that shares a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A guest of a host with KVM.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    pub(super) name: String,
+    pub(super) machine: Machine,
+    pub(super) steps: Vec<Step>,
+    pub(super) traced: bool,
+}
+
+/// An action while the guest runs.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Expect(String),
+    Type(String),
+    Monitor(String),
+    Pause(Duration),
+}
+
+impl Guest {
+    /// Returns a guest that runs `machine` on the host's CPU, under KVM: QEMU does not start it
+    /// where it cannot have KVM. Its limit is a minute.
+    #[must_use]
+    pub fn new(name: impl Into<String>, machine: Machine) -> Self {
+        let machine = machine
+            .accelerator(Accelerator::Kvm)
+            .cpu("host")
+            .machine_option("gic-version=host");
+        Self::as_given(name, machine.time_limit(LIMIT))
+    }
+
+    /// Like [`Guest::new`], but changes neither accelerator nor CPU nor the time limit.
+    #[must_use]
+    pub fn as_given(name: impl Into<String>, machine: Machine) -> Self {
+        Self {
+            name: name.into(),
+            machine,
+            steps: Vec::new(),
+            traced: false,
+        }
+    }
+
+    /// Waits until `text` is on the console, after the text of earlier steps.
+    #[must_use]
+    pub fn expect(self, text: &str) -> Self {
+        self.step(Step::Expect(text.to_owned()))
+    }
+
+    /// Types `line` and a carriage return.
+    #[must_use]
+    pub fn type_line(self, line: &str) -> Self {
+        self.step(Step::Type(line.to_owned()))
+    }
+
+    /// Gives a command to QEMU's monitor.
+    #[must_use]
+    pub fn monitor(self, command: &str) -> Self {
+        self.step(Step::Monitor(command.to_owned()))
+    }
+
+    /// Waits for this time of the host, in whole microseconds.
+    #[must_use]
+    pub fn pause(self, time: Duration) -> Self {
+        self.step(Step::Pause(time))
+    }
+
+    /// Records each exit to the host's kernel.
+    #[must_use]
+    pub fn traced(self) -> Self {
+        Self {
+            traced: true,
+            ..self
+        }
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+}
