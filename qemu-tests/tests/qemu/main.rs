@@ -13,6 +13,7 @@ mod disks;
 mod errors;
 mod firmware;
 mod kernels;
+mod kvm;
 mod levels;
 mod linux;
 mod matrix;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     tests.extend(consoles::tests());
     tests.extend(firmware::tests());
     tests.extend(kernels::tests());
+    tests.extend(kvm::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
     tests.extend(watch::tests());

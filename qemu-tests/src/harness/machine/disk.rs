@@ -31,6 +31,7 @@ pub struct Disk {
     options: String,
     block_size: Option<u32>,
     serial: Option<String>,
+    device_options: String,
 }
 
 impl Disk {
@@ -46,6 +47,7 @@ impl Disk {
             options: String::new(),
             block_size: None,
             serial: None,
+            device_options: String::new(),
         }
     }
 
@@ -78,6 +80,15 @@ impl Disk {
     pub fn drive_options(self, options: &str) -> Self {
         Self {
             options: options.to_owned(),
+            ..self
+        }
+    }
+
+    /// Sets further options of the device, as `name=value,…`.
+    #[must_use]
+    pub fn device_options(self, options: &str) -> Self {
+        Self {
+            device_options: options.to_owned(),
             ..self
         }
     }
@@ -141,6 +152,10 @@ impl Disk {
         }
         if let Some(serial) = &self.serial {
             device.push_str(&format!(",serial={serial}"));
+        }
+        if !self.device_options.is_empty() {
+            device.push(',');
+            device.push_str(&self.device_options);
         }
         for device in before.into_iter().chain([device]) {
             arguments.extend(["-device".into(), device.into()]);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The payload booted on all kinds of machines.
+
+use anyhow::{Result, ensure};
+
+use qemu_tests::build::OPT_LEVELS;
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
+use qemu_tests::harness::report::Report;
+
+use super::cases::{Cases, bootable, host};
+use crate::Scenario;
+use crate::context::{Context, machine};
+
+pub(crate) const TESTS: &[(&str, Scenario)] = &[
+    ("transports", transports),
+    ("pci", pci),
+    ("cpus_and_memory", cpus_and_memory),
+    ("opt_levels", opt_levels),
+];
+
+fn slot_a(report: &Report) -> Result<()> {
+    let args = report.get("bootargs")?;
+    ensure!(args.starts_with("test.slot=a "), "{args}");
+    ensure!(report.number("el")? == 1, "{report:?}");
+    Ok(())
+}
+
+/// Both forms of the loader, each kind of MMIO transport, and both sizes of sectors.
+fn transports(context: &Context) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let flat = machine(&context.artifacts.flat_loader());
+    let elf = context.machine();
+    let mut cases = Cases::default();
+    for (name, machine) in [
+        ("elf", elf.clone().disk(disk.clone())),
+        ("flat binary", flat.disk(disk.clone())),
+        ("modern", elf.clone().modern_transports().disk(disk.clone())),
+        ("first transport", first(&elf, &disk)),
+        (
+            "first transport, modern",
+            first(&elf, &disk).modern_transports(),
+        ),
+        ("sectors of 4096", elf.disk(disk.block_size(4096))),
+    ] {
+        cases.boots(name, machine, slot_a);
+    }
+    cases.run(&host()?, context)
+}
+
+fn first(machine: &Machine, disk: &Disk) -> Machine {
+    machine.clone().disk(disk.clone().bus(Bus::MmioAt(0)))
+}
+
+fn pci(context: &Context) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let on = |bus| context.machine().disk(disk.clone().bus(bus));
+    let modern = disk
+        .clone()
+        .bus(Bus::Pci)
+        .device_options("disable-legacy=on");
+    let mut cases = Cases::default();
+    for (name, machine) in [
+        ("transitional", on(Bus::Pci)),
+        ("modern only", context.machine().disk(modern)),
+        ("root port", on(Bus::PciRootPort)),
+        ("bridge", on(Bus::PciBridge)),
+        ("highmem=off", on(Bus::Pci).machine_option("highmem=off")),
+    ] {
+        cases.boots(name, machine, |report| {
+            ensure!(report.number("pci_disks")? == 1, "{report:?}");
+            ensure!(report.number("pci_running_disks")? == 0, "{report:?}");
+            slot_a(report)
+        });
+    }
+    cases.run(&host()?, context)
+}
+
+fn cpus_and_memory(context: &Context) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let machine = context.machine().disk(disk);
+    let mut cases = Cases::default();
+    for cpus in [2, 4] {
+        let machine = machine.clone().cpus(cpus);
+        cases.boots(format!("{cpus} CPUs"), machine, move |report| {
+            ensure!(report.number("cpus")? == u64::from(cpus), "{report:?}");
+            slot_a(report)
+        });
+    }
+    for mib in [64, 110, 2048] {
+        let machine = machine.clone().memory_mib(mib);
+        cases.boots(format!("{mib} MiB"), machine, move |report| {
+            ensure!(report.number("ram")? == u64::from(mib) << 20, "{report:?}");
+            slot_a(report)
+        });
+    }
+    cases.run(&host()?, context)
+}
+
+fn opt_levels(context: &Context) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let mut cases = Cases::default();
+    for level in OPT_LEVELS {
+        let machine = machine(&context.artifacts.loader_at(level)).disk(disk.clone());
+        cases.boots(format!("opt-level {level}"), machine, slot_a);
+    }
+    let dev = machine(&context.artifacts.dev_loader()).disk(disk);
+    cases.boots("dev profile", dev, slot_a);
+    cases.run(&host()?, context)
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The loader under a real KVM, on an emulated host: KVM decodes each access to a device as on
+//! hardware, and cannot emulate one without a syndrome.
+//!
+//! A host takes seconds to start, so each test is one host that runs many guests. Every guest that
+//! reaches the payload proves that KVM ran it: the payload tries accesses that emulation performs
+//! and KVM must abort.
+
+mod boots;
+mod cases;
+
+use crate::{Scenario, Test};
+
+pub(crate) fn tests() -> Vec<Test> {
+    let tests: Vec<(&str, Scenario)> = [boots::TESTS].concat();
+    tests
+        .into_iter()
+        .map(|(name, test)| (format!("kvm::{name}"), test))
+        .collect()
+}
