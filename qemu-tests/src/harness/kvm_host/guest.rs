@@ -25,6 +25,7 @@ pub(super) enum Step {
     Type(String),
     Monitor(String),
     Pause(Duration),
+    Resets { last: String, moments: Vec<u32> },
 }
 
 impl Guest {
@@ -72,6 +73,17 @@ impl Guest {
     #[must_use]
     pub fn pause(self, time: Duration) -> Self {
         self.step(Step::Pause(time))
+    }
+
+    /// Waits for `last`, the last text of a boot, twice, with a reset in between, to measure a boot;
+    /// then resets the guest once at each of `moments`, which are in thousandths of the measured
+    /// time. What is on the console until then counts as past.
+    #[must_use]
+    pub fn resets(self, last: &str, moments: &[u32]) -> Self {
+        self.step(Step::Resets {
+            last: last.to_owned(),
+            moments: moments.to_owned(),
+        })
     }
 
     /// Records each exit to the host's kernel.

@@ -12,7 +12,6 @@ use super::results::{self, Ended};
 use super::script::{Script, serial};
 use super::userland::Userland;
 use crate::harness::machine::{Console, Disk, Machine};
-use crate::harness::process;
 
 /// The host's memory in MiB: its system, QEMU, and the touched part of a guest's memory.
 const MEMORY: u32 = 1024;
@@ -95,7 +94,9 @@ impl KvmHost {
         let mut log = running.log();
         log.serial = running.wait_for_exit()?.serial;
         let mut files = results::read(&results).map_err(failed(&results))?;
-        let ended = guests.iter().enumerate().map(|(index, guest)| {
+        let commands = script.commands.into_iter();
+        let ended = guests.iter().zip(commands).enumerate();
+        let ended = ended.map(|(index, (guest, command))| {
             let mut text = |what: &'static str| {
                 let bytes = files.remove(&format!("{index}/{what}"));
                 bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -114,7 +115,7 @@ impl KvmHost {
                 serial: text("console").ok_or_else(|| missing("console"))?,
                 messages: text("messages").unwrap_or_default(),
                 trace: text("trace").unwrap_or_default(),
-                command: process::shell_line(&guest.machine.command()),
+                command,
             })
         });
         ended.collect()

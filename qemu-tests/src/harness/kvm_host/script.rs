@@ -17,6 +17,8 @@ pub(super) struct Script {
     pub(super) files: Vec<PathBuf>,
     /// Disk images.
     pub(super) disks: Vec<PathBuf>,
+    /// The command of each guest inside the host.
+    pub(super) commands: Vec<String>,
 }
 
 impl Script {
@@ -51,6 +53,7 @@ impl Script {
         }
         lines.extend(guest.steps.iter().map(line));
         lines.push("finish".to_owned());
+        self.commands.push(command);
         if guest.traced {
             lines.push("traced".to_owned());
         }
@@ -91,6 +94,10 @@ fn line(step: &Step) -> String {
         Step::Type(text) => with("enter", text),
         Step::Monitor(command) => with("monitor", command),
         Step::Pause(time) => format!("usleep {}", time.as_micros()),
+        Step::Resets { last, moments } => {
+            let moments: String = moments.iter().map(|moment| format!(" {moment}")).collect();
+            with("resets", last) + &moments
+        }
     }
 }
 

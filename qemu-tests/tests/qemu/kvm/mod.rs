@@ -9,11 +9,25 @@
 
 mod boots;
 mod cases;
+mod controls;
+mod fatal;
+mod hosts;
+mod linux;
+mod mutant;
+mod power;
 
 use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: Vec<(&str, Scenario)> = [boots::TESTS].concat();
+    let tests: Vec<(&str, Scenario)> = [
+        boots::TESTS,
+        controls::TESTS,
+        fatal::TESTS,
+        hosts::TESTS,
+        linux::TESTS,
+        power::TESTS,
+    ]
+    .concat();
     tests
         .into_iter()
         .map(|(name, test)| (format!("kvm::{name}"), test))

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What must fail under KVM does: loaders in which one access to a device has no syndrome. Under
+//! emulation each of them boots.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use qemu_tests::harness::gdb::{self, Access, Stub};
+use qemu_tests::harness::kvm_host::{Ended, Guest};
+use qemu_tests::harness::machine::{Bus, Machine};
+use qemu_tests::harness::report::{DONE, Report};
+
+use super::cases::{Cases, bootable, host, ran_by_kvm, report};
+use super::mutant;
+use crate::Scenario;
+use crate::context::{Context, console_text, machine};
+
+pub(crate) const TESTS: &[(&str, Scenario)] = &[
+    ("mutated_loaders_are_caught", mutated),
+    ("emulation_performs_every_access", emulated),
+];
+
+/// An access of the loader to a device.
+struct Site {
+    name: &'static str,
+    access: Access,
+    address: u64,
+    bus: Bus,
+}
+
+const SITES: [Site; 7] = [
+    Site {
+        name: "a character of the console",
+        access: Access::Write,
+        address: 0x0900_0000,
+        bus: Bus::Mmio,
+    },
+    Site {
+        name: "the flags of the console",
+        access: Access::Read,
+        address: 0x0900_0018,
+        bus: Bus::Mmio,
+    },
+    Site {
+        name: "a read of a transport",
+        access: Access::Read,
+        address: 0x0a00_3e00,
+        bus: Bus::Mmio,
+    },
+    Site {
+        name: "a write to a transport's status",
+        access: Access::Write,
+        address: 0x0a00_3e70,
+        bus: Bus::Mmio,
+    },
+    Site {
+        name: "the notification of a queue",
+        access: Access::Write,
+        address: 0x0a00_3e50,
+        bus: Bus::Mmio,
+    },
+    Site {
+        name: "a read of PCI configuration space",
+        access: Access::Read,
+        address: 0x40_1000_8000,
+        bus: Bus::Pci,
+    },
+    Site {
+        name: "a write to PCI configuration space",
+        access: Access::Write,
+        address: 0x40_1000_8004,
+        bus: Bus::Pci,
+    },
+];
+
+/// Each mutant differs in one instruction, which does the same except that it writes its base
+/// register back, unchanged. So emulation boots it, and KVM must not.
+fn mutated(context: &Context) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let mut cases = Cases::default();
+    let on = |loader: &Path, bus| machine(loader).disk(disk.clone().bus(bus));
+    for (index, site) in SITES.iter().enumerate() {
+        let original = on(&context.artifacts.loader(), site.bus);
+        let mutant = make(context, index, site, &original).context(site.name)?;
+        let machine = on(&mutant, site.bus);
+        let emulated = console_text(&machine)?;
+        Report::parse(&emulated).context(site.name)?;
+        cases.guest(Guest::new(site.name, machine), |ended| {
+            let booted = ended.serial.contains("payload: ");
+            ensure!(!booted, "KVM boots a loader whose access it cannot decode");
+            Ok(())
+        });
+    }
+    // The same machines with the loader as it is.
+    for bus in [Bus::Mmio, Bus::Pci] {
+        let original = on(&context.artifacts.loader(), bus);
+        cases.boots(format!("not mutated, {bus:?}"), original, |_| Ok(()));
+    }
+    cases.run(&host()?, context)
+}
+
+/// Makes the mutant of an access that the loader makes on `machine`.
+fn make(context: &Context, index: usize, site: &Site, machine: &Machine) -> Result<PathBuf> {
+    let loader = context.artifacts.loader();
+    let socket = context.path(&format!("gdb{index}"));
+    let running = machine.clone().arguments(gdb::arguments(&socket)).start()?;
+    let mut stub = Stub::connect(&socket)?;
+    let next = stub.next_after_access(site.access, site.address)?;
+    drop(running);
+    let address = next - 4;
+    let plain = mutant::read(&loader, address)?;
+    let mutant = context.path(&format!("mutant{index}.elf"));
+    let changed = with_writeback(plain).with_context(|| format!("at {address:#x}"))?;
+    mutant::write(&loader, &mutant, address, changed)?;
+    Ok(mutant)
+}
+
+/// Returns a load or store of one register without an offset in its post-indexed form, with an
+/// index of 0 (Arm ARM, C4.1, "Load/store register (unsigned immediate)" and "(immediate
+/// post-indexed)").
+fn with_writeback(word: u32) -> Result<u32> {
+    if word & 0x3f7f_fc00 != 0x3900_0000 && word & 0x3f7f_fc00 != 0x3940_0000 {
+        bail!("{word:#010x} is not a plain load or store without an offset");
+    }
+    let (base, target) = (word >> 5 & 31, word & 31);
+    // Such an instruction is unpredictable.
+    ensure!(base != target, "{word:#010x} loads its own base register");
+    Ok(word & !(1 << 24) | 1 << 10)
+}
+
+/// The accesses that show which guests KVM runs are all performed by an emulated guest of the
+/// same host.
+fn emulated(context: &Context) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let machine = context.machine().cpu("cortex-a57").disk(disk);
+    let mut cases = Cases::default();
+    cases.guest(
+        Guest::as_given("emulated", machine.clone()),
+        |ended: &Ended| {
+            ensure!(ended.serial.contains(DONE), "no report");
+            let report = Report::parse(&ended.serial)?;
+            let error = ran_by_kvm(&report)
+                .err()
+                .context("it counts as run by KVM")?;
+            let text = error.to_string();
+            ensure!(
+                text.starts_with("writeback_load is done, not aborted"),
+                "{text}"
+            );
+            Ok(())
+        },
+    );
+    cases.guest(Guest::new("by KVM", machine), |ended| {
+        report(ended).map(drop)
+    });
+    cases.run(&host()?, context)
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Hosts of other kinds: with and without VHE, with both versions of the GIC, and with a protected
+//! hypervisor.
+
+use anyhow::{Context as _, Result, ensure};
+
+use qemu_tests::harness::kvm_host::KvmHost;
+use qemu_tests::harness::machine::Bus;
+
+use super::cases::{Cases, bootable, host};
+use crate::Scenario;
+use crate::context::Context;
+
+pub(crate) const TESTS: &[(&str, Scenario)] = &[
+    ("host_with_all_features", |context| {
+        boots(context, host()?.cpu("max,pauth-impdef=on"))
+    }),
+    ("host_without_vhe_gicv2", |context| {
+        boots(context, host()?.cpu("cortex-a72").gic(2))
+    }),
+    ("host_without_vhe_gicv3", |context| {
+        boots(context, host()?.cpu("cortex-a72"))
+    }),
+    ("host_with_a_protected_hypervisor", |context| {
+        boots(context, host()?.append("kvm-arm.mode=protected"))
+    }),
+];
+
+/// Disks on MMIO and PCI, one CPU and several, and memory that stays as it is.
+fn boots(context: &Context, host: KvmHost) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let machine = context.machine();
+    let mut cases = Cases::default();
+    for (name, machine) in [
+        ("MMIO", machine.clone().disk(disk.clone())),
+        ("PCI", machine.clone().disk(disk.clone().bus(Bus::Pci))),
+        ("2 CPUs", machine.clone().cpus(2).disk(disk.clone())),
+        (
+            "modern, 64 MiB, watched",
+            machine
+                .modern_transports()
+                .memory_mib(64)
+                .append("payload.watch=1")
+                .disk(disk),
+        ),
+    ] {
+        let is_watched = name.ends_with("watched");
+        cases.boots(name, machine, move |report| {
+            ensure!(report.number("el")? == 1, "{report:?}");
+            if is_watched {
+                let watched = report.number("watched").context("not watched")?;
+                ensure!(watched > 60 << 20, "{watched} bytes watched");
+                ensure!(report.get("changed_words")? == "0 from 0x0", "{report:?}");
+            }
+            Ok(())
+        });
+    }
+    cases.run(&host, context)
+}
