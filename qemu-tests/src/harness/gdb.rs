@@ -107,11 +107,12 @@ impl Stub {
     }
 
     /// Runs the machine until it accesses the four bytes at the virtual `address`, and returns the
-    /// address of the instruction after the access. The machine stays stopped.
+    /// PC: that of the access, or of the next instruction (QEMU's choice). The machine stays
+    /// stopped.
     ///
     /// # Errors
     /// When the stub refuses, no such access happens within 20 s, or the connection breaks.
-    pub fn next_after_access(&mut self, access: Access, address: u64) -> io::Result<u64> {
+    pub fn run_to_access(&mut self, access: Access, address: u64) -> io::Result<u64> {
         let kind = match access {
             Access::Write => 2,
             Access::Read => 3,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::harness::machine::{Accelerator, Machine};
 
 /// The time that a guest may take, on an emulated host that shares a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A guest of a host with KVM.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(super) enum Step {
 
 impl Guest {
     /// Returns a guest that runs `machine` on the host's CPU, under KVM: QEMU does not start it
-    /// where it cannot have KVM. Its limit is a minute.
+    /// where it cannot have KVM. Its time limit is two minutes.
     #[must_use]
     pub fn new(name: impl Into<String>, machine: Machine) -> Self {
         let machine = machine
@@ -91,6 +91,15 @@ impl Guest {
     pub fn traced(self) -> Self {
         Self {
             traced: true,
+            ..self
+        }
+    }
+
+    /// Sets the total time that the guest may run.
+    #[must_use]
+    pub fn time_limit(self, limit: Duration) -> Self {
+        Self {
+            machine: self.machine.time_limit(limit),
             ..self
         }
     }

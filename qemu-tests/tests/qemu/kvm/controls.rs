@@ -107,27 +107,30 @@ fn make(context: &Context, index: usize, site: &Site, machine: &Machine) -> Resu
     let socket = context.path(&format!("gdb{index}"));
     let running = machine.clone().arguments(gdb::arguments(&socket)).start()?;
     let mut stub = Stub::connect(&socket)?;
-    let next = stub.next_after_access(site.access, site.address)?;
+    let counter = stub.run_to_access(site.access, site.address)?;
     drop(running);
-    let address = next - 4;
-    let plain = mutant::read(&loader, address)?;
-    let mutant = context.path(&format!("mutant{index}.elf"));
-    let changed = with_writeback(plain).with_context(|| format!("at {address:#x}"))?;
-    mutant::write(&loader, &mutant, address, changed)?;
-    Ok(mutant)
+    for address in [counter, counter - 4] {
+        if let Some(changed) = with_writeback(mutant::read(&loader, address)?, site.access) {
+            let mutant = context.path(&format!("mutant{index}.elf"));
+            mutant::write(&loader, &mutant, address, changed)?;
+            return Ok(mutant);
+        }
+    }
+    bail!("no plain access without an offset at {counter:#x}")
 }
 
 /// Returns a load or store of one register without an offset in its post-indexed form, with an
 /// index of 0 (Arm ARM, C4.1, "Load/store register (unsigned immediate)" and "(immediate
-/// post-indexed)").
-fn with_writeback(word: u32) -> Result<u32> {
-    if word & 0x3f7f_fc00 != 0x3900_0000 && word & 0x3f7f_fc00 != 0x3940_0000 {
-        bail!("{word:#010x} is not a plain load or store without an offset");
-    }
+/// post-indexed)"); `None` for other instructions.
+fn with_writeback(word: u32, access: Access) -> Option<u32> {
+    let plain = match access {
+        Access::Read => 0x3940_0000,
+        Access::Write => 0x3900_0000,
+    };
     let (base, target) = (word >> 5 & 31, word & 31);
-    // Such an instruction is unpredictable.
-    ensure!(base != target, "{word:#010x} loads its own base register");
-    Ok(word & !(1 << 24) | 1 << 10)
+    // With the same register twice, the instruction is unpredictable.
+    let is_plain = word & 0x3fff_fc00 == plain && base != target;
+    is_plain.then_some(word & !(1 << 24) | 1 << 10)
 }
 
 /// The accesses that show which guests KVM runs are all performed by an emulated guest of the

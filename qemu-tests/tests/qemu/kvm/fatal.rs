@@ -114,7 +114,11 @@ fn of_slots(context: &Context) -> Result<()> {
             .set(&format!("b.{name}"), value))
     };
     let content = |bytes: &[u8]| -> Result<Scratch> {
-        Ok(both("kernel_lba", KERNEL_A.to_string())?.write(KERNEL_A, bytes))
+        Ok(Scratch::empty()
+            .set("nerves_fw_active", "a")
+            .set("a.kernel_lba", KERNEL_A)
+            .set("b.kernel_lba", KERNEL_A)
+            .write(KERNEL_A, bytes))
     };
     let kernel = context.payload()?;
     let with_initrd = |lba: u64, size: u64| -> Result<Scratch> {

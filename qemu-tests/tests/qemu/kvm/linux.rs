@@ -24,12 +24,11 @@ fn shell(context: &Context) -> Result<()> {
     let guest = Guest::new("Debian", machine)
         .expect("booted from slot a (active) by Little Loader.")
         .expect("/ # ")
-        // KVM's guests find its services by name.
         .type_line("grep ' / ' /proc/mounts; dmesg | grep 'KVM'; poweroff");
     let mut cases = Cases::default();
     cases.guest(guest, |ended| {
         powered_off(ended)?;
-        for text in [" / squashfs ro", "arm_smccc: KVM"] {
+        for text in [" / squashfs ro", "KVM: hypervisor services detected"] {
             ensure!(ended.serial.contains(text), "no {text:?}");
         }
         Ok(())
