@@ -117,6 +117,7 @@ fn assets(purpose: Purpose) -> Vec<Asset> {
     match purpose {
         Purpose::Build | Purpose::BootOwn | Purpose::Inspect => Vec::new(),
         Purpose::Boot => boot.to_vec(),
+        Purpose::KvmHost => [&boot[..], &[Asset::ArmQemu]].concat(),
         Purpose::Compare => [boot, [Asset::UBoot, Asset::Edk2]].concat(),
         Purpose::Test | Purpose::Everything => [&boot[..], &test].concat(),
     }

@@ -13,8 +13,11 @@ use super::script::{Script, serial};
 use super::userland::Userland;
 use crate::harness::machine::{Console, Disk, Machine};
 
-/// The host's memory in MiB: its system, QEMU, and the touched part of a guest's memory.
+/// The host's memory in MiB: its system, QEMU, and what a guest of tests touches of its memory.
 const MEMORY: u32 = 1024;
+
+/// The host's memory beside that of a guest that may touch all of its own, in MiB.
+const SYSTEM: u32 = 512;
 
 /// The number of disks that a host takes, besides the one for the results: QEMU's machine has 32
 /// virtio transports.
@@ -33,6 +36,7 @@ pub struct KvmHost {
     cpu: String,
     gic: u8,
     append: String,
+    memory_mib: u32,
 }
 
 impl KvmHost {
@@ -44,6 +48,7 @@ impl KvmHost {
             cpu: "neoverse-n1".to_owned(),
             gic: 3,
             append: String::new(),
+            memory_mib: MEMORY,
         }
     }
 
@@ -67,6 +72,15 @@ impl KvmHost {
     pub fn append(self, append: &str) -> Self {
         Self {
             append: append.to_owned(),
+            ..self
+        }
+    }
+
+    /// Makes the memory large enough for a guest that uses all of its own, in MiB.
+    #[must_use]
+    pub fn memory_for(self, guest_mib: u32) -> Self {
+        Self {
+            memory_mib: MEMORY.max(guest_mib.saturating_add(SYSTEM)),
             ..self
         }
     }
@@ -141,7 +155,7 @@ impl KvmHost {
             .machine_option("virtualization=on")
             .machine_option(&format!("gic-version={}", self.gic))
             .cpu(&self.cpu)
-            .memory_mib(MEMORY)
+            .memory_mib(self.memory_mib)
             .initrd(initrd)
             .append(arguments.trim_end())
             .arguments(["-no-reboot"]);
