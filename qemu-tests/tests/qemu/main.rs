@@ -74,6 +74,7 @@ fn main() -> ExitCode {
     tests.extend(static_checks::tests());
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(payload::long_tests());
+        tests.extend(kvm::long_tests());
     }
     let rows = match matrix::rows() {
         Ok(rows) => rows,

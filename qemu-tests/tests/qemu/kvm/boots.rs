@@ -5,6 +5,7 @@
 use anyhow::{Result, ensure};
 
 use qemu_tests::build::OPT_LEVELS;
+use qemu_tests::harness::kvm_host::KvmHost;
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
 use qemu_tests::harness::report::Report;
 
@@ -13,11 +14,31 @@ use crate::Scenario;
 use crate::context::{Context, machine};
 
 pub(crate) const TESTS: &[(&str, Scenario)] = &[
-    ("transports", transports),
-    ("pci", pci),
-    ("cpus_and_memory", cpus_and_memory),
-    ("opt_levels", opt_levels),
+    ("transports", |context| run(context, transports)),
+    ("pci", |context| run(context, pci)),
+    ("cpus_and_memory", |context| run(context, cpus_and_memory)),
+    ("opt_levels", |context| run(context, opt_levels)),
 ];
+
+/// Adds cases with a bootable disk.
+type Add = fn(&mut Cases<'_>, &Context, &Disk);
+
+fn run(context: &Context, add: Add) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let mut cases = Cases::default();
+    add(&mut cases, context, &disk);
+    cases.run(&host()?, context)
+}
+
+/// All cases, on one host.
+pub(super) fn all(context: &Context, host: &KvmHost) -> Result<()> {
+    let disk = context.disk(&bootable(context)?)?;
+    let mut cases = Cases::default();
+    for add in [transports, pci, cpus_and_memory, opt_levels] {
+        add(&mut cases, context, &disk);
+    }
+    cases.run(host, context)
+}
 
 fn slot_a(report: &Report) -> Result<()> {
     let args = report.get("bootargs")?;
@@ -27,39 +48,34 @@ fn slot_a(report: &Report) -> Result<()> {
 }
 
 /// Both forms of the loader, each kind of MMIO transport, and both sizes of sectors.
-fn transports(context: &Context) -> Result<()> {
-    let disk = context.disk(&bootable(context)?)?;
+fn transports(cases: &mut Cases<'_>, context: &Context, disk: &Disk) {
     let flat = machine(&context.artifacts.flat_loader());
     let elf = context.machine();
-    let mut cases = Cases::default();
     for (name, machine) in [
         ("elf", elf.clone().disk(disk.clone())),
         ("flat binary", flat.disk(disk.clone())),
         ("modern", elf.clone().modern_transports().disk(disk.clone())),
-        ("first transport", first(&elf, &disk)),
+        ("first transport", first(&elf, disk)),
         (
             "first transport, modern",
-            first(&elf, &disk).modern_transports(),
+            first(&elf, disk).modern_transports(),
         ),
-        ("sectors of 4096", elf.disk(disk.block_size(4096))),
+        ("sectors of 4096", elf.disk(disk.clone().block_size(4096))),
     ] {
         cases.boots(name, machine, slot_a);
     }
-    cases.run(&host()?, context)
 }
 
 fn first(machine: &Machine, disk: &Disk) -> Machine {
     machine.clone().disk(disk.clone().bus(Bus::MmioAt(0)))
 }
 
-fn pci(context: &Context) -> Result<()> {
-    let disk = context.disk(&bootable(context)?)?;
+fn pci(cases: &mut Cases<'_>, context: &Context, disk: &Disk) {
     let on = |bus| context.machine().disk(disk.clone().bus(bus));
     let modern = disk
         .clone()
         .bus(Bus::Pci)
         .device_options("disable-legacy=on");
-    let mut cases = Cases::default();
     for (name, machine) in [
         ("transitional", on(Bus::Pci)),
         ("modern only", context.machine().disk(modern)),
@@ -73,13 +89,10 @@ fn pci(context: &Context) -> Result<()> {
             slot_a(report)
         });
     }
-    cases.run(&host()?, context)
 }
 
-fn cpus_and_memory(context: &Context) -> Result<()> {
-    let disk = context.disk(&bootable(context)?)?;
-    let machine = context.machine().disk(disk);
-    let mut cases = Cases::default();
+fn cpus_and_memory(cases: &mut Cases<'_>, context: &Context, disk: &Disk) {
+    let machine = context.machine().disk(disk.clone());
     for cpus in [2, 4] {
         let machine = machine.clone().cpus(cpus);
         cases.boots(format!("{cpus} CPUs"), machine, move |report| {
@@ -94,17 +107,13 @@ fn cpus_and_memory(context: &Context) -> Result<()> {
             slot_a(report)
         });
     }
-    cases.run(&host()?, context)
 }
 
-fn opt_levels(context: &Context) -> Result<()> {
-    let disk = context.disk(&bootable(context)?)?;
-    let mut cases = Cases::default();
+fn opt_levels(cases: &mut Cases<'_>, context: &Context, disk: &Disk) {
     for level in OPT_LEVELS {
         let machine = machine(&context.artifacts.loader_at(level)).disk(disk.clone());
         cases.boots(format!("opt-level {level}"), machine, slot_a);
     }
-    let dev = machine(&context.artifacts.dev_loader()).disk(disk);
+    let dev = machine(&context.artifacts.dev_loader()).disk(disk.clone());
     cases.boots("dev profile", dev, slot_a);
-    cases.run(&host()?, context)
 }

@@ -8,27 +8,57 @@ use anyhow::{Context as _, Result, ensure};
 use qemu_tests::harness::kvm_host::KvmHost;
 use qemu_tests::harness::machine::Bus;
 
+use super::boots;
 use super::cases::{Cases, bootable, host};
 use crate::Scenario;
 use crate::context::Context;
 
 pub(crate) const TESTS: &[(&str, Scenario)] = &[
     ("host_with_all_features", |context| {
-        boots(context, host()?.cpu("max,pauth-impdef=on"))
+        boots(context, &all_features()?)
     }),
     ("host_without_vhe_gicv2", |context| {
-        boots(context, host()?.cpu("cortex-a72").gic(2))
+        boots(context, &without_vhe(2)?)
     }),
     ("host_without_vhe_gicv3", |context| {
-        boots(context, host()?.cpu("cortex-a72"))
+        boots(context, &without_vhe(3)?)
     }),
     ("host_with_a_protected_hypervisor", |context| {
-        boots(context, host()?.append("kvm-arm.mode=protected"))
+        boots(context, &protected()?)
     }),
 ];
 
+/// Every case of `boots.rs` on each of these hosts.
+pub(crate) const LONG_TESTS: &[(&str, Scenario)] = &[
+    ("every_machine_on_a_host_with_all_features", |context| {
+        boots::all(context, &all_features()?)
+    }),
+    ("every_machine_on_a_host_without_vhe_gicv2", |context| {
+        boots::all(context, &without_vhe(2)?)
+    }),
+    ("every_machine_on_a_host_without_vhe_gicv3", |context| {
+        boots::all(context, &without_vhe(3)?)
+    }),
+    ("every_machine_on_a_protected_hypervisor", |context| {
+        boots::all(context, &protected()?)
+    }),
+];
+
+fn all_features() -> Result<KvmHost> {
+    Ok(host()?.cpu("max,pauth-impdef=on"))
+}
+
+/// A Cortex-A72, whose hypervisor at EL2 is apart from the kernel at EL1.
+fn without_vhe(gic: u8) -> Result<KvmHost> {
+    Ok(host()?.cpu("cortex-a72").gic(gic))
+}
+
+fn protected() -> Result<KvmHost> {
+    Ok(host()?.append("kvm-arm.mode=protected"))
+}
+
 /// Disks on MMIO and PCI, one CPU and several, and memory that stays as it is.
-fn boots(context: &Context, host: KvmHost) -> Result<()> {
+fn boots(context: &Context, host: &KvmHost) -> Result<()> {
     let disk = context.disk(&bootable(context)?)?;
     let machine = context.machine();
     let mut cases = Cases::default();
@@ -56,5 +86,5 @@ fn boots(context: &Context, host: KvmHost) -> Result<()> {
             Ok(())
         });
     }
-    cases.run(&host, context)
+    cases.run(host, context)
 }

@@ -19,17 +19,24 @@ mod power;
 use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: Vec<(&str, Scenario)> = [
+    named(&[
         boots::TESTS,
         controls::TESTS,
         fatal::TESTS,
         hosts::TESTS,
         linux::TESTS,
         power::TESTS,
-    ]
-    .concat();
+    ])
+}
+
+/// Tests on hosts of every kind.
+pub(crate) fn long_tests() -> Vec<Test> {
+    named(&[hosts::LONG_TESTS])
+}
+
+fn named(tests: &[&[(&str, Scenario)]]) -> Vec<Test> {
+    let tests = tests.iter().copied().flatten();
     tests
-        .into_iter()
-        .map(|(name, test)| (format!("kvm::{name}"), test))
+        .map(|(name, test)| (format!("kvm::{name}"), *test))
         .collect()
 }
