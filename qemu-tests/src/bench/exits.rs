@@ -56,7 +56,7 @@ impl Exits {
 /// # Errors
 /// When the host does not run, or a machine does not boot the payload.
 pub fn exits(machines: &[(&str, Machine)], folder: &Path) -> Result<Vec<Exits>, BenchError> {
-    let host = KvmHost::new(kvm_host::userland()?);
+    let host = KvmHost::new(kvm_host::userland(None)?);
     let guests: Vec<Guest> = machines
         .iter()
         .map(|(name, machine)| Guest::new(*name, machine.clone()).traced())

@@ -200,7 +200,7 @@ fn in_emulated_host(arguments: &Arguments, guest: Machine) -> Result<Machine> {
     }
     let folder = paths::target().join("kvm-host");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let host = KvmHost::new(kvm_host::userland()?).memory_for(arguments.memory);
+    let host = KvmHost::new(kvm_host::userland(None)?).memory_for(arguments.memory);
     Ok(host.interactive(&Guest::new("boot", guest), &folder)?)
 }
 

@@ -13,14 +13,14 @@ use crate::paths;
 use crate::setup::debian::assets::arm_qemu::ArmQemu;
 use crate::setup::debian::assets::kit::Kit;
 
-/// Returns the host's files. QEMU starts only raw kernels, so a packed one is unpacked into the
+/// Returns the host's files, with the QEMU of `suite` or of the system's own suites. QEMU starts only raw kernels, so a packed one is unpacked into the
 /// target folder.
 ///
 /// # Errors
 /// When Debian's files are not in the cache or cannot be used.
-pub fn userland() -> Result<Userland, DemoError> {
+pub fn userland(suite: Option<&'static str>) -> Result<Userland, DemoError> {
     let kit = Kit::find(&paths::cache()).ok_or(DemoError::NoKit)?;
-    let qemu = ArmQemu::find(&paths::cache()).ok_or(DemoError::NoQemu)?;
+    let qemu = ArmQemu::find(suite, &paths::cache()).ok_or(DemoError::NoQemu)?;
     let path = kit.kernel();
     let packed = fs::read(&path).map_err(failed(&path))?;
     let unpacked = Kernel::unpack(packed).map_err(|source| DemoError::Kernel {

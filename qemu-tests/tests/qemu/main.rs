@@ -91,6 +91,7 @@ fn main() -> ExitCode {
         let name = row.name();
         trial(name, &folder, move |context| row.boot(context))
     }));
+    trials.extend(kvm::with_other_qemus().map(|(name, test)| trial(name, &folder, test)));
     let mut booted = kernels::KERNELS.to_vec();
     if env::var_os(artifacts::ALL_KERNELS).is_some() {
         booted.extend(DebianKernel::of_all_suites());

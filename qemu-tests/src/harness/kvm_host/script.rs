@@ -108,6 +108,10 @@ mod tests {
     use super::*;
     use crate::harness::machine::{Disk, Machine};
 
+    fn unquoted(line: &str) -> String {
+        shell_words::split(line).unwrap().join(" ")
+    }
+
     #[test]
     fn files_and_disks_are_shared_and_steps_are_lines() {
         let machine = Machine::new("a/loader.elf").disk(Disk::new("b/disk.img"));
@@ -127,7 +131,7 @@ mod tests {
             ["a/loader.elf", "c/initrd"].map(PathBuf::from)
         );
         assert_eq!(script.disks, ["b/disk.img", "d.img"].map(PathBuf::from));
-        let lines: Vec<&str> = script.text.lines().collect();
+        let lines: Vec<String> = script.text.lines().map(unquoted).collect();
         let one = "plain 0 120 qemu-system-aarch64 -M virt,gic-version=host -accel kvm -cpu host ";
         assert!(lines[0].starts_with(one), "{}", lines[0]);
         for part in ["-kernel /files/0 ", "file=/disks/disk0 "] {
@@ -139,7 +143,7 @@ mod tests {
         assert_eq!(
             lines[4..10],
             [
-                "expect 'it'\\''s up'",
+                "expect it's up",
                 "enter ls",
                 "usleep 2000",
                 "monitor system_reset",

@@ -243,12 +243,12 @@ impl Machine {
     }
 
     /// Returns the total time that the machine may run.
-    pub(in crate::harness) fn limit(&self) -> Duration {
+    pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 
     /// Replaces the paths of the kernel, the initrd and the device tree.
-    pub(in crate::harness) fn map_files(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
+    pub(crate) fn map_files(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
         self.started = map(&self.started);
         for path in [&mut self.initrd, &mut self.dtb].into_iter().flatten() {
             *path = map(path);
@@ -257,7 +257,7 @@ impl Machine {
     }
 
     /// Replaces the paths of the disks.
-    pub(in crate::harness) fn map_disks(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
+    pub(crate) fn map_disks(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
         for disk in &mut self.disks {
             disk.path = map(&disk.path);
         }

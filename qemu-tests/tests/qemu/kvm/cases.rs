@@ -77,7 +77,7 @@ impl<'a> Cases<'a> {
 
 /// Returns a host with a Neoverse N1, whose kernel runs at EL2.
 pub(crate) fn host() -> Result<KvmHost> {
-    Ok(KvmHost::new(kvm_host::userland()?))
+    Ok(KvmHost::new(kvm_host::userland(None)?))
 }
 
 /// Returns a disk with the payload in both slots, which tries accesses to a device.

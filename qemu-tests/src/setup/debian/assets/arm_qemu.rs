@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::asset::Asset;
 use super::contents::Contents;
 use crate::harness::emulator::PROGRAM;
+use crate::setup::debian::kernels::SUITES;
 
 /// QEMU's emulator for arm64 hosts, and the libraries that it needs.
 #[derive(Clone, Debug)]
@@ -16,13 +17,23 @@ pub struct ArmQemu {
 }
 
 impl ArmQemu {
-    /// Returns it, if it is complete in `cache`.
+    /// Returns the one of `suite`, or of the system's own suites, if it is complete in `cache`.
     #[must_use]
-    pub fn find(cache: &Path) -> Option<Self> {
+    pub fn find(suite: Option<&'static str>, cache: &Path) -> Option<Self> {
+        let asset = Asset::ArmQemu(suite);
         Some(Self {
-            folder: Asset::ArmQemu.folder(cache),
-            contents: Asset::ArmQemu.find(cache)?,
+            folder: asset.folder(cache),
+            contents: asset.find(cache)?,
         })
+    }
+
+    /// Returns the suites of which `cache` has one, apart from the system's own.
+    #[must_use]
+    pub fn suites(cache: &Path) -> Vec<&'static str> {
+        let suites = SUITES.into_iter();
+        suites
+            .filter(|suite| Self::find(Some(suite), cache).is_some())
+            .collect()
     }
 
     /// Returns the program.

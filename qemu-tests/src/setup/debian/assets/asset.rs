@@ -31,8 +31,9 @@ pub enum Asset {
     Edk2,
     /// Kernel and initrd of the network installer, with the text interface.
     Installer,
-    /// QEMU for an emulated arm64 host, with the libraries that it needs.
-    ArmQemu,
+    /// QEMU for an emulated arm64 host, with the libraries that it needs, of one suite or of all of
+    /// the system's own.
+    ArmQemu(Option<&'static str>),
 }
 
 impl Asset {
@@ -45,7 +46,8 @@ impl Asset {
             Self::UBoot => "U-Boot".to_owned(),
             Self::Edk2 => "EDK2".to_owned(),
             Self::Installer => "Debian 12's installer".to_owned(),
-            Self::ArmQemu => "QEMU for arm64 hosts".to_owned(),
+            Self::ArmQemu(None) => "QEMU for arm64 hosts".to_owned(),
+            Self::ArmQemu(Some(suite)) => format!("QEMU for arm64 hosts, {suite}"),
         }
     }
 
@@ -58,7 +60,8 @@ impl Asset {
             Self::UBoot => "u-boot".to_owned(),
             Self::Edk2 => "edk2".to_owned(),
             Self::Installer => "installer-12".to_owned(),
-            Self::ArmQemu => "arm-qemu".to_owned(),
+            Self::ArmQemu(None) => "arm-qemu".to_owned(),
+            Self::ArmQemu(Some(suite)) => format!("arm-qemu-{suite}"),
         };
         cache.join(FOLDER).join(name)
     }
@@ -95,7 +98,7 @@ impl Asset {
             Self::UBoot => &["u-boot.bin"],
             Self::Edk2 => &["QEMU_EFI.fd"],
             Self::Installer => &["linux", "initrd.gz"],
-            Self::ArmQemu => &[PROGRAM],
+            Self::ArmQemu(_) => &[PROGRAM],
         };
         let modules = contents.modules.iter().chain(&contents.on_demand);
         let listed = modules.chain(&contents.libraries);
@@ -111,7 +114,8 @@ impl Asset {
     /// Returns the sources whose package lists to search.
     pub(super) fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, AssetError> {
         let suite = match self {
-            Self::Busybox | Self::UBoot | Self::Edk2 | Self::ArmQemu => None,
+            Self::Busybox | Self::UBoot | Self::Edk2 => None,
+            Self::ArmQemu(suite) => *suite,
             Self::Kernel(kernel) => kernel.suite,
             Self::Installer => Some(INSTALLER_SUITE)
                 .filter(|suite| !mirrors.all().iter().any(|source| source.suite == *suite)),
@@ -120,7 +124,13 @@ impl Asset {
             None => Ok(mirrors.all().to_vec()),
             Some(suite) => {
                 let mirror = mirrors.debian().ok_or(AssetError::NoArchive)?;
-                Ok(vec![mirror.with_suite(suite)])
+                // Backports depend on packages of the suite that they are based on.
+                let base = match self {
+                    Self::ArmQemu(_) => suite.strip_suffix("-backports"),
+                    _ => None,
+                };
+                let suites = std::iter::once(suite).chain(base);
+                Ok(suites.map(|suite| mirror.with_suite(suite)).collect())
             }
         }
     }

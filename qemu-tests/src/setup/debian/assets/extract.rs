@@ -46,9 +46,9 @@ pub(super) fn extract(
             "QEMU_EFI.fd",
         ),
         Asset::Kernel(kernel) => kernel::extract(kernel, lists, tree, folder),
-        Asset::ArmQemu => {
+        Asset::ArmQemu(suite) => {
             let package = lists.newest("qemu-system-arm")?;
-            lists.unpack_with_dependencies(&package, tree)?;
+            lists.unpack_with_dependencies(&package, suite, tree)?;
             Ok(Contents {
                 packages: vec![package],
                 libraries: libraries::collect(tree, PROGRAM, folder)?,
