@@ -169,14 +169,6 @@ fn machine(arguments: &Arguments, machine: Machine) -> Machine {
         .accelerator(accelerator)
         .memory_mib(arguments.memory)
         .cpus(arguments.smp);
-    if accelerator != Accelerator::Tcg {
-        // A hypervisor can only offer the host's CPU.
-        machine = machine.cpu("host");
-    }
-    if accelerator == Accelerator::Kvm {
-        // Likewise, only the version that the host can virtualise.
-        machine = machine.machine_option("gic-version=host");
-    }
     if let Some(append) = &arguments.append {
         machine = machine.append(append);
     }

@@ -36,6 +36,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use context::Context;
 use qemu_tests::artifacts;
+use qemu_tests::bench::BenchError;
+use qemu_tests::harness::machine::Accelerator;
+use qemu_tests::harness::running::RunError;
 use qemu_tests::setup::debian::kernels::DebianKernel;
 
 /// The body of a test.
@@ -109,8 +112,48 @@ fn trial(
     test: impl FnOnce(&Context) -> anyhow::Result<()> + Send + 'static,
 ) -> Trial {
     let folder = PathBuf::from(folder);
-    Trial::test(name, move || {
+    Trial::test(name.clone(), move || {
+        if let Some((_, reason)) = emulated_cpu(&name) {
+            println!("not run: {name}: {reason}");
+            return Ok(());
+        }
         let context = Context::new(folder)?;
-        test(&context).map_err(|error| Failed::from(format!("{error:#}")))
+        match test(&context) {
+            Err(error) if only_emulated(&error) => {
+                println!("not run: {name}: {error:#}");
+                Ok(())
+            }
+            ended => ended.map_err(|error| Failed::from(format!("{error:#}"))),
+        }
+    })
+}
+
+/// The tests of what an emulated CPU lacks, or of the emulation itself, with the reason.
+const OF_EMULATED_CPUS: [(&str, &str); 2] = [
+    (
+        "errors::kernel_of_16_kib_pages",
+        "the CPU of this host may offer such pages",
+    ),
+    (
+        "static_checks::alignment_with_the_mmu_off",
+        "it is about the version of QEMU's emulation",
+    ),
+];
+
+/// Returns the entry of [`OF_EMULATED_CPUS`] for a test that a hypervisor would run.
+fn emulated_cpu(name: &str) -> Option<(&'static str, &'static str)> {
+    let mut tests = OF_EMULATED_CPUS.into_iter();
+    let listed = tests.find(|(test, _)| *test == name);
+    listed.filter(|_| context::accelerator() != Accelerator::Tcg)
+}
+
+/// Whether a test ended because its machine exists only under emulation.
+fn only_emulated(error: &anyhow::Error) -> bool {
+    let is_it = |error: &RunError| matches!(error, RunError::OnlyEmulated { .. });
+    error.chain().any(|cause| {
+        let of_bench = cause
+            .downcast_ref()
+            .is_some_and(|error| matches!(error, BenchError::Run(error) if is_it(error)));
+        of_bench || cause.downcast_ref().is_some_and(is_it)
     })
 }

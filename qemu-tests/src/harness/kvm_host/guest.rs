@@ -33,14 +33,11 @@ impl Guest {
     /// where it cannot have KVM. Its time limit is two minutes.
     #[must_use]
     pub fn new(name: impl Into<String>, machine: Machine) -> Self {
-        let machine = machine
-            .accelerator(Accelerator::Kvm)
-            .cpu("host")
-            .machine_option("gic-version=host");
+        let machine = machine.accelerator(Accelerator::Kvm);
         Self::as_given(name, machine.time_limit(LIMIT))
     }
 
-    /// Like [`Guest::new`], but changes neither accelerator nor CPU nor the time limit.
+    /// Like [`Guest::new`], but changes neither the accelerator nor the time limit.
     #[must_use]
     pub fn as_given(name: impl Into<String>, machine: Machine) -> Self {
         Self {

@@ -269,16 +269,20 @@ impl Machine {
     pub fn command(&self) -> Command {
         let mut command = Command::new(self.program.clone().unwrap_or_else(emulator::program));
         let options: String = self
-            .machine_options
-            .iter()
+            .effective_options()
             .map(|option| format!(",{option}"))
             .collect();
+        // A hypervisor can only offer the host's CPU.
+        let cpu = match self.accelerator {
+            Accelerator::Tcg => &self.cpu,
+            Accelerator::Kvm | Accelerator::Hvf => "host",
+        };
         command.arg("-M").arg(format!("virt{options}"));
         let accelerator = format!("{}{}", self.accelerator, self.accelerator_options);
         command.arg("-accel").arg(accelerator);
         command.args([
             "-cpu",
-            &self.cpu,
+            cpu,
             "-m",
             &self.memory_mib.to_string(),
             "-smp",
@@ -319,6 +323,35 @@ impl Machine {
         command
     }
 
+    /// Returns the properties of `-M virt`. KVM offers only the GIC of the host's version.
+    fn effective_options(&self) -> impl Iterator<Item = &str> {
+        let is_kvm = self.accelerator == Accelerator::Kvm;
+        let given = self.machine_options.iter().map(String::as_str);
+        given
+            .filter(move |option| !(is_kvm && option.starts_with("gic-version=")))
+            .chain(is_kvm.then_some("gic-version=host"))
+    }
+
+    /// Returns the option that only emulation offers, if the machine has one and its accelerator
+    /// is a hypervisor.
+    fn only_emulated(&self) -> Option<String> {
+        if self.accelerator == Accelerator::Tcg {
+            return None;
+        }
+        let levels = ["virtualization=on", "secure=on"];
+        let mut options = self.machine_options.iter();
+        let option = options.find(|option| levels.contains(&option.as_str()));
+        let accelerator = Some(&self.accelerator_options).filter(|options| !options.is_empty());
+        let others = self
+            .more
+            .iter()
+            .find(|word| *word == "-icount" || *word == "-d");
+        option
+            .or(accelerator)
+            .cloned()
+            .or_else(|| Some(others?.to_string_lossy().into_owned()))
+    }
+
     /// Returns the command as a line for a shell.
     #[must_use]
     pub fn shell_line(&self) -> String {
@@ -328,8 +361,16 @@ impl Machine {
     /// Starts the machine.
     ///
     /// # Errors
-    /// When QEMU cannot be started.
+    /// When QEMU cannot be started, or the machine needs emulation and has a hypervisor as its
+    /// accelerator.
     pub fn start(&self) -> Result<Running, RunError> {
+        if let Some(option) = self.only_emulated() {
+            let accelerator = self.accelerator.to_string();
+            return Err(RunError::OnlyEmulated {
+                option,
+                accelerator,
+            });
+        }
         Running::start(self.command(), self.limit)
     }
 }
@@ -370,6 +411,26 @@ mod tests {
             assert!(joined.contains(part), "{part:?} is not in {joined:?}");
         }
         assert!(machine.shell_line().contains("-append 'one two'"));
+        let command = machine
+            .accelerator(Accelerator::Kvm)
+            .machine_option("gic-version=2")
+            .shell_line();
+        for part in ["gic-version=host' -accel kvm", " -cpu host -m 64 "] {
+            assert!(command.contains(part), "{part:?} is not in {command:?}");
+        }
+        assert!(!command.contains("gic-version=2"), "{command}");
+        let kvm = Machine::new("x").accelerator(Accelerator::Kvm);
+        for (machine, option) in [
+            (kvm.clone().machine_option("secure=on"), "secure=on"),
+            (kvm.clone().count_instructions(), "-icount"),
+        ] {
+            let error = machine.start().unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("{option} exists only under emulation, not with -accel kvm")
+            );
+        }
+        assert_eq!(kvm.machine_option("highmem=off").only_emulated(), None);
         let firmware = Machine::with_firmware("u-boot.bin").shell_line();
         assert!(firmware.contains(" -bios u-boot.bin ") && !firmware.contains("-kernel"));
     }

@@ -6,6 +6,6 @@ mod accelerator;
 mod builder;
 mod disk;
 
-pub use accelerator::Accelerator;
+pub use accelerator::{Accelerator, UnknownAccelerator};
 pub use builder::{Console, Machine};
 pub use disk::{Bus, Disk};

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use qemu_tests::harness::gdb::{self, Access, Stub};
 use qemu_tests::harness::kvm_host::{Ended, Guest};
-use qemu_tests::harness::machine::{Bus, Machine};
+use qemu_tests::harness::machine::{Accelerator, Bus, Machine};
 use qemu_tests::harness::report::{DONE, Report};
 
 use super::cases::{Cases, bootable, host, powered_off, ran_by_kvm, report};
@@ -94,7 +94,7 @@ fn mutated(context: &Context) -> Result<()> {
         let original = on(&context.artifacts.loader(), site.bus);
         let (mutant, address) = make(context, index, site, &original).context(site.name)?;
         let machine = on(&mutant, site.bus);
-        let emulated = console_text(&machine)?;
+        let emulated = console_text(&machine.clone().accelerator(Accelerator::Tcg))?;
         Report::parse(&emulated).context(site.name)?;
         cases.guest(Guest::new(site.name, machine), move |ended| {
             caught(ended, site, address)
@@ -128,7 +128,8 @@ fn caught(ended: &Ended, site: &Site, address: u64) -> Result<()> {
 fn make(context: &Context, index: usize, site: &Site, machine: &Machine) -> Result<(PathBuf, u64)> {
     let loader = context.artifacts.loader();
     let socket = context.path(&format!("gdb{index}"));
-    let running = machine.clone().arguments(gdb::arguments(&socket)).start()?;
+    let machine = machine.clone().accelerator(Accelerator::Tcg);
+    let running = machine.arguments(gdb::arguments(&socket)).start()?;
     let mut stub = Stub::connect(&socket)?;
     let counter = stub.run_to_access(site.access, site.address)?;
     drop(running);
@@ -160,7 +161,7 @@ fn with_writeback(word: u32, access: Access) -> Option<u32> {
 /// same host.
 fn emulated(context: &Context) -> Result<()> {
     let disk = context.disk(&bootable(context)?)?;
-    let machine = context.machine().cpu("cortex-a57").disk(disk);
+    let machine = context.machine().accelerator(Accelerator::Tcg).disk(disk);
     let mut cases = Cases::default();
     cases.guest(
         Guest::as_given("emulated", machine.clone()),
