@@ -4,6 +4,7 @@
 
 mod accelerator;
 mod builder;
+mod command_line;
 mod disk;
 
 pub use accelerator::{Accelerator, UnknownAccelerator};
