@@ -24,7 +24,6 @@ pub(super) enum Step {
     Expect(String),
     Type(String),
     Monitor(String),
-    Pause(Duration),
     Resets { last: String, moments: Vec<u32> },
 }
 
@@ -64,12 +63,6 @@ impl Guest {
     #[must_use]
     pub fn monitor(self, command: &str) -> Self {
         self.step(Step::Monitor(command.to_owned()))
-    }
-
-    /// Waits for this time of the host, in whole microseconds.
-    #[must_use]
-    pub fn pause(self, time: Duration) -> Self {
-        self.step(Step::Pause(time))
     }
 
     /// Waits for `last`, the last text of a boot, twice, with a reset in between, to measure a boot;

@@ -93,7 +93,6 @@ fn line(step: &Step) -> String {
         Step::Expect(text) => with("expect", text),
         Step::Type(text) => with("enter", text),
         Step::Monitor(command) => with("monitor", command),
-        Step::Pause(time) => format!("usleep {}", time.as_micros()),
         Step::Resets { last, moments } => {
             let moments: String = moments.iter().map(|moment| format!(" {moment}")).collect();
             with("resets", last) + &moments
@@ -103,8 +102,6 @@ fn line(step: &Step) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::harness::machine::{Disk, Machine};
 
@@ -121,7 +118,7 @@ mod tests {
                 .traced()
                 .expect("it's up")
                 .type_line("ls")
-                .pause(Duration::from_millis(2))
+                .resets("done", &[20, 500])
                 .monitor("system_reset"),
             Guest::new("three", machine.disk(Disk::new("d.img"))),
         ];
@@ -145,7 +142,7 @@ mod tests {
             [
                 "expect it's up",
                 "enter ls",
-                "usleep 2000",
+                "resets done 20 500",
                 "monitor system_reset",
                 "finish",
                 "traced"

@@ -71,6 +71,11 @@ fn of_the_machine(context: &Context) -> Result<()> {
             "slot is \"c\", neither a nor b",
         ),
         (
+            "long -append",
+            good().append(&"x".repeat(2036)),
+            "the command line has 2048 bytes",
+        ),
+        (
             "unknown override",
             overridden("serial,string=1"),
             "\"serial\" is not known",
