@@ -92,17 +92,11 @@ fn pci(cases: &mut Cases<'_>, context: &Context, disk: &Disk) {
 }
 
 fn cpus_and_memory(cases: &mut Cases<'_>, context: &Context, disk: &Disk) {
-    let machine = context.machine().disk(disk.clone());
-    for cpus in [2, 4] {
-        let machine = machine.clone().cpus(cpus);
-        cases.boots(format!("{cpus} CPUs"), machine, move |report| {
+    for (cpus, mib) in [(2, 110), (4, 64), (1, 2048)] {
+        let machine = context.machine().cpus(cpus).memory_mib(mib);
+        let name = format!("{cpus} CPUs, {mib} MiB");
+        cases.boots(name, machine.disk(disk.clone()), move |report| {
             ensure!(report.number("cpus")? == u64::from(cpus), "{report:?}");
-            slot_a(report)
-        });
-    }
-    for mib in [64, 110, 2048] {
-        let machine = machine.clone().memory_mib(mib);
-        cases.boots(format!("{mib} MiB"), machine, move |report| {
             ensure!(report.number("ram")? == u64::from(mib) << 20, "{report:?}");
             slot_a(report)
         });

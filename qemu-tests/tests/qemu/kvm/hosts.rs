@@ -3,10 +3,11 @@
 //! Hosts of other kinds: with and without VHE, with both versions of the GIC, and with a protected
 //! hypervisor.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use qemu_tests::harness::kvm_host::KvmHost;
 use qemu_tests::harness::machine::Bus;
+use qemu_tests::harness::report::Report;
 
 use super::boots;
 use super::cases::{Cases, bootable, host};
@@ -14,6 +15,7 @@ use crate::Scenario;
 use crate::context::Context;
 
 pub(crate) const TESTS: &[(&str, Scenario)] = &[
+    ("host_with_vhe", |context| boots(context, &host()?)),
     ("host_with_all_features", |context| {
         boots(context, &all_features()?)
     }),
@@ -57,34 +59,31 @@ fn protected() -> Result<KvmHost> {
     Ok(host()?.append("kvm-arm.mode=protected"))
 }
 
-/// Disks on MMIO and PCI, one CPU and several, and memory that stays as it is.
+/// Disks on MMIO and PCI, and memory that stays as it is.
 fn boots(context: &Context, host: &KvmHost) -> Result<()> {
     let disk = context.disk(&bootable(context)?)?;
     let machine = context.machine();
+    let watched = machine.clone().memory_mib(64).append("payload.watch=1");
     let mut cases = Cases::default();
-    for (name, machine) in [
-        ("MMIO", machine.clone().disk(disk.clone())),
-        ("PCI", machine.clone().disk(disk.clone().bus(Bus::Pci))),
-        ("2 CPUs", machine.clone().cpus(2).disk(disk.clone())),
-        (
-            "modern, 64 MiB, watched",
-            machine
-                .modern_transports()
-                .memory_mib(64)
-                .append("payload.watch=1")
-                .disk(disk),
-        ),
-    ] {
-        let is_watched = name.ends_with("watched");
-        cases.boots(name, machine, move |report| {
-            ensure!(report.number("el")? == 1, "{report:?}");
-            if is_watched {
-                let watched = report.number("watched").context("not watched")?;
-                ensure!(watched > 60 << 20, "{watched} bytes watched");
-                ensure!(report.get("changed_words")? == "0 from 0x0", "{report:?}");
-            }
-            Ok(())
+    let two = machine.cpus(2).disk(disk.clone());
+    cases.boots("MMIO, 2 CPUs", two, |report| {
+        ensure!(report.number("cpus")? == 2, "{report:?}");
+        at_el1(report)
+    });
+    for bus in [Bus::Mmio, Bus::Pci] {
+        let machine = watched.clone().modern_transports();
+        let machine = machine.disk(disk.clone().bus(bus));
+        cases.boots(format!("{bus:?}, watched"), machine, |report| {
+            let watched = report.number("watched")?;
+            ensure!(watched > 60 << 20, "{watched} bytes watched");
+            ensure!(report.get("changed_words")? == "0 from 0x0", "{report:?}");
+            at_el1(report)
         });
     }
     cases.run(host, context)
+}
+
+fn at_el1(report: &Report) -> Result<()> {
+    ensure!(report.number("el")? == 1, "{report:?}");
+    Ok(())
 }
