@@ -15,6 +15,9 @@ pub const VARIABLE: &str = "LITTLE_LOADER_TEST_ARTIFACTS";
 /// If set, slow tests run as well.
 pub const ALL: &str = "LITTLE_LOADER_TEST_ALL";
 
+/// If set, the accelerator of the tests' machines, `kvm` or `hvf`; else they are emulated.
+pub const ACCELERATOR: &str = "LITTLE_LOADER_TEST_ACCEL";
+
 /// If set, the tests with the kernels of every suite run as well.
 pub const ALL_KERNELS: &str = "LITTLE_LOADER_TEST_ALL_KERNELS";
 

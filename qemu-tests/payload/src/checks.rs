@@ -21,7 +21,7 @@ use smccc::{Call, Hvc, Smc};
 use crate::console::say;
 use crate::start::Entry;
 use crate::watch::watch;
-use crate::{alignment, pci};
+use crate::{accesses, alignment, pci};
 
 /// The action after the report.
 pub(crate) enum End {
@@ -180,6 +180,12 @@ fn report_tree(entry: &Entry, fdt: Fdt<'_>) -> End {
     if option(b"payload.unaligned").is_some() {
         let faults = alignment::unaligned_load_faults();
         check("unaligned_load_faults", faults, true, "");
+    }
+    if option(b"payload.accesses").is_some() {
+        for (kind, aborted) in accesses::tried() {
+            let outcome = if aborted { "aborted" } else { "done" };
+            check(kind, outcome, true, "");
+        }
     }
     let end = match option(b"payload.end") {
         Some(b"wait") => End::Wait,

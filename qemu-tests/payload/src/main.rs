@@ -10,16 +10,21 @@
 //! | --- | --- |
 //! | `payload.watch=1` | fills all free memory, waits, and checks that it has not changed; `tamper`: changes a word itself |
 //! | `payload.unaligned=1` | reports whether an unaligned load faults |
+//! | `payload.accesses=1` | reports which kinds of instructions can access a device |
 //! | `payload.end=off` | the action at the end: power-off (the default), `reset` or `wait` |
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+#[cfg(target_os = "none")]
+mod accesses;
 #[cfg(target_os = "none")]
 mod alignment;
 #[cfg(target_os = "none")]
 mod checks;
 #[cfg(target_os = "none")]
 mod console;
+#[cfg(target_os = "none")]
+mod faults;
 #[cfg(target_os = "none")]
 mod pci;
 #[cfg(target_os = "none")]

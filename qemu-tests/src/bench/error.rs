@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::demo::DemoError;
 use crate::harness::emulator::EmulatorError;
+use crate::harness::kvm_host::{Ended, HostError};
 use crate::harness::process::ProcessError;
 use crate::harness::report::ReportError;
 use crate::harness::running::RunError;
@@ -20,6 +22,15 @@ pub enum BenchError {
     /// A machine did not run as expected.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// The emulated host did not run its guests.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The files of the emulated host could not be used.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// A guest of the emulated host did not boot the payload.
+    #[error("the payload did not boot, or the host did not trace it: {0}")]
+    Guest(Box<Ended>),
     /// The payload reported an error, so its figures are invalid.
     #[error(transparent)]
     Report(#[from] ReportError),

@@ -8,6 +8,7 @@ pub mod budget;
 pub mod disks;
 mod error;
 mod execution;
+pub mod exits;
 pub mod firmware;
 pub mod fit;
 pub mod host;

@@ -18,14 +18,16 @@ pub(crate) struct Arguments {
     /// Only report what is there and what is missing; exit with status 1 if anything is missing
     #[arg(long)]
     check: bool,
-    /// Only download the QEMU of a Debian suite, such as trixie-backports, into the cache. To use
-    /// it, set the environment variable QEMU as printed
+    /// Only download the QEMU of a Debian suite, such as trixie-backports, into the cache, and the
+    /// same for arm64 hosts, which `cargo qemu test kvm` uses then, too. To use the former, set the
+    /// environment variable QEMU as printed
     #[arg(long, value_name = "SUITE", conflicts_with = "check")]
     qemu: Option<String>,
 }
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(suite) = &arguments.qemu {
+        setup::ensure_arm_qemu(suite)?;
         let qemu = private_qemu::install(suite, &Mirrors::of_system(), &paths::cache())?;
         eprintln!("setup: {}", qemu.version);
         let program = qemu.program.to_string_lossy();

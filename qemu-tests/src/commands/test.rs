@@ -4,10 +4,11 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
-use clap::Args;
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
 
 use qemu_tests::artifacts::{self, Artifacts};
+use qemu_tests::harness::machine::Accelerator;
 use qemu_tests::setup::debian::kernels::DebianKernel;
 use qemu_tests::setup::{self, Purpose};
 use qemu_tests::toolchain;
@@ -26,12 +27,43 @@ pub(crate) struct Arguments {
     /// Run the slow tests as well, and each fuzz body for 30 s
     #[arg(long)]
     all: bool,
+    /// Run the machines by the hypervisor of this host, kvm or hvf, which must be an arm64 one. Tests
+    /// of what only emulation offers, such as EL2 and EL3, are named and not run
+    #[arg(long, value_enum)]
+    accel: Option<Hypervisor>,
     /// Test the kernels of Debian's other suites as well; each downloads about 80 MB
     #[arg(long)]
     all_kernels: bool,
 }
 
+/// A hypervisor for the machines of tests.
+#[derive(Clone, Copy, ValueEnum)]
+enum Hypervisor {
+    Kvm,
+    Hvf,
+}
+
+impl Hypervisor {
+    /// Returns the accelerator, if this host has it.
+    fn accelerator(self) -> Result<Accelerator> {
+        let (accelerator, needed) = match self {
+            Self::Kvm => (
+                Accelerator::Kvm,
+                "arm64 Linux, and /dev/kvm that you may open",
+            ),
+            Self::Hvf => (Accelerator::Hvf, "a Mac with an Apple processor"),
+        };
+        let here = Accelerator::of_host();
+        ensure!(
+            here == accelerator,
+            "--accel {accelerator} needs {needed}; `cargo qemu test kvm` tests KVM on any machine"
+        );
+        Ok(accelerator)
+    }
+}
+
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let accelerator = arguments.accel.map(Hypervisor::accelerator).transpose()?;
     setup::ensure(Purpose::Test)?;
     if arguments.all_kernels {
         get_kernels(arguments.filter.as_deref().unwrap_or_default());
@@ -62,6 +94,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     qemu.env(artifacts::VARIABLE, artifacts.folder());
     if arguments.all {
         qemu.env(artifacts::ALL, "1");
+    }
+    if let Some(accelerator) = accelerator {
+        qemu.env(artifacts::ACCELERATOR, accelerator.to_string());
     }
     if arguments.all_kernels {
         qemu.env(artifacts::ALL_KERNELS, "1");

@@ -4,6 +4,7 @@
 //! busybox, or the user's replacements of these, in both slots.
 
 pub mod initrd;
+pub mod kvm_host;
 pub mod rootfs;
 
 use std::env;
@@ -31,6 +32,9 @@ pub enum DemoError {
     /// Debian's parts are needed, but not in the cache.
     #[error("Debian's kernel and busybox are not in the cache; `cargo qemu setup` installs them")]
     NoKit,
+    /// QEMU for arm64 hosts is needed, but not in the cache.
+    #[error("QEMU for arm64 hosts is not in the cache; `cargo qemu setup` installs it")]
+    NoQemu,
     /// A file could not be read or written.
     #[error("cannot use {path}")]
     Io {

@@ -17,6 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The maximum number of bytes in one packet; QEMU's buffer holds 4 KiB of text.
 const CHUNK: usize = 1024;
 
+/// The kind of an access to memory or a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+}
+
 /// A connection to a machine that was started with [`arguments`] and waits for [`Stub::go`].
 #[derive(Debug)]
 pub struct Stub {
@@ -95,6 +104,36 @@ impl Stub {
             }
         }
         Ok(())
+    }
+
+    /// Runs the machine until it accesses the four bytes at the virtual `address`, and returns the
+    /// PC: that of the access, or of the next instruction (QEMU's choice). The machine stays
+    /// stopped.
+    ///
+    /// # Errors
+    /// When the stub refuses, no such access happens within 20 s, or the connection breaks.
+    pub fn run_to_access(&mut self, access: Access, address: u64) -> io::Result<u64> {
+        let kind = match access {
+            Access::Write => 2,
+            Access::Read => 3,
+        };
+        let set = self.ask(&format!("Z{kind},{address:x},4"))?;
+        if set != "OK" {
+            let text = format!("the stub does not watch {address:#x}: {set:?}");
+            return Err(io::Error::other(text));
+        }
+        let stopped = self.ask("c")?;
+        if !stopped.starts_with("T05") {
+            let text = format!("no access to {address:#x}: {stopped:?}");
+            return Err(io::Error::other(text));
+        }
+        // x0 to x30, SP and PC, each of 8 bytes.
+        let registers = self.ask("g")?;
+        let counter = registers.get(32 * 16..33 * 16);
+        counter
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+            .map(u64::swap_bytes)
+            .ok_or_else(|| io::Error::other(format!("no PC in {registers:?}")))
     }
 
     /// Detaches from the machine, which then runs without a debugger.

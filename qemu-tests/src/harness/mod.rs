@@ -21,7 +21,9 @@
 pub mod combinations;
 pub mod emulator;
 pub mod gdb;
+pub mod kvm_host;
 pub mod machine;
+pub mod newc;
 pub mod payload;
 pub mod process;
 pub mod report;

@@ -15,4 +15,4 @@ mod requirements;
 pub mod rust_std;
 
 pub use purpose::Purpose;
-pub use requirements::{Item, SetupError, check, ensure, ensure_kernels};
+pub use requirements::{Item, SetupError, check, ensure, ensure_arm_qemu, ensure_kernels};

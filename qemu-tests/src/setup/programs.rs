@@ -138,7 +138,7 @@ pub enum ProgramsError {
 pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
     match purpose {
         Purpose::Build => Vec::new(),
-        Purpose::BootOwn | Purpose::Boot | Purpose::Compare => vec![&QEMU],
+        Purpose::BootOwn | Purpose::Boot | Purpose::KvmHost | Purpose::Compare => vec![&QEMU],
         Purpose::Test => std::iter::once(&QEMU).chain(JUDGES).collect(),
         Purpose::Inspect => vec![&LLVM],
         Purpose::Everything => std::iter::once(&QEMU)

@@ -5,7 +5,7 @@
 use thiserror::Error;
 
 use super::debian::assets::{self, Asset, AssetError};
-use super::debian::kernels::DebianKernel;
+use super::debian::kernels::{DebianKernel, SUITES};
 use super::debian::mirrors::Mirrors;
 use super::programs::{self, Program, ProgramsError};
 use super::purpose::Purpose;
@@ -106,15 +106,33 @@ pub fn ensure_kernels(kernels: &[DebianKernel]) -> Vec<(DebianKernel, AssetError
     failed.collect()
 }
 
+/// Downloads QEMU for arm64 hosts of one of [`SUITES`] if it is missing; other suites are ignored.
+///
+/// # Errors
+/// When it is not available.
+pub fn ensure_arm_qemu(suite: &str) -> Result<(), SetupError> {
+    let known = SUITES.into_iter().filter(|known| *known == suite);
+    let assets: Vec<Asset> = known.map(|suite| Asset::ArmQemu(Some(suite))).collect();
+    for (_, installed) in assets::install(&assets, &Mirrors::of_system(), &paths::cache()) {
+        installed?;
+    }
+    Ok(())
+}
+
 /// Returns the files from Debian's packages that `purpose` needs.
 fn assets(purpose: Purpose) -> Vec<Asset> {
     let boot = [Asset::Busybox, Asset::Kernel(DebianKernel::STOCK)];
-    let test = [Asset::Kernel(DebianKernel::CLOUD), Asset::Installer];
+    let test = [
+        Asset::Kernel(DebianKernel::CLOUD),
+        Asset::Installer,
+        Asset::ArmQemu(None),
+    ];
     match purpose {
         Purpose::Build | Purpose::BootOwn | Purpose::Inspect => Vec::new(),
         Purpose::Boot => boot.to_vec(),
+        Purpose::KvmHost => [&boot[..], &[Asset::ArmQemu(None)]].concat(),
         Purpose::Compare => [boot, [Asset::UBoot, Asset::Edk2]].concat(),
-        Purpose::Test | Purpose::Everything => [boot, test].concat(),
+        Purpose::Test | Purpose::Everything => [&boot[..], &test].concat(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The resources of a test: the built loaders, and a temporary folder that is deleted when the test
 //! ends.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +11,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-use qemu_tests::artifacts::Artifacts;
+use qemu_tests::artifacts::{self, Artifacts};
 use qemu_tests::harness::gdb::{self, Stub};
-use qemu_tests::harness::machine::{Disk, Machine};
+use qemu_tests::harness::machine::{Accelerator, Disk, Machine};
 use qemu_tests::harness::payload::Payload;
 use qemu_tests::harness::report::Report;
 use qemu_tests::harness::running::Running;
@@ -112,9 +113,18 @@ impl Context {
     }
 }
 
-/// Returns a machine with one of the loaders.
+/// Returns a machine with one of the loaders, and with the accelerator that `cargo qemu test` was
+/// given.
 pub(crate) fn machine(loader: &Path) -> Machine {
-    Machine::new(loader).time_limit(BOOT)
+    Machine::new(loader)
+        .accelerator(accelerator())
+        .time_limit(BOOT)
+}
+
+/// Returns the accelerator of the tests' machines.
+pub(crate) fn accelerator() -> Accelerator {
+    let name = env::var(artifacts::ACCELERATOR).ok();
+    name.and_then(|name| name.parse().ok()).unwrap_or_default()
 }
 
 /// Runs a machine until it powers off, and returns the console's text.

@@ -14,6 +14,7 @@ mod disks;
 mod errors;
 mod firmware;
 mod kernels;
+mod kvm;
 mod levels;
 mod linux;
 mod matrix;
@@ -36,6 +37,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use context::Context;
 use qemu_tests::artifacts;
+use qemu_tests::bench::BenchError;
+use qemu_tests::harness::machine::Accelerator;
+use qemu_tests::harness::running::RunError;
 use qemu_tests::setup::debian::kernels::DebianKernel;
 
 /// The body of a test.
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
     tests.extend(consoles::tests());
     tests.extend(firmware::tests());
     tests.extend(kernels::tests());
+    tests.extend(kvm::tests());
     tests.extend(linux::tests());
     tests.extend(power::tests());
     tests.extend(watch::tests());
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(payload::long_tests());
         tests.extend(caches::long_tests());
+        tests.extend(kvm::long_tests());
     }
     let rows = match matrix::rows() {
         Ok(rows) => rows,
@@ -91,6 +97,7 @@ fn main() -> ExitCode {
         let name = row.name();
         trial(name, &folder, move |context| row.boot(context))
     }));
+    trials.extend(kvm::with_other_qemus().map(|(name, test)| trial(name, &folder, test)));
     let mut booted = kernels::KERNELS.to_vec();
     if env::var_os(artifacts::ALL_KERNELS).is_some() {
         booted.extend(DebianKernel::of_all_suites());
@@ -108,8 +115,48 @@ fn trial(
     test: impl FnOnce(&Context) -> anyhow::Result<()> + Send + 'static,
 ) -> Trial {
     let folder = PathBuf::from(folder);
-    Trial::test(name, move || {
+    Trial::test(name.clone(), move || {
+        if let Some((_, reason)) = emulated_cpu(&name) {
+            println!("not run: {name}: {reason}");
+            return Ok(());
+        }
         let context = Context::new(folder)?;
-        test(&context).map_err(|error| Failed::from(format!("{error:#}")))
+        match test(&context) {
+            Err(error) if only_emulated(&error) => {
+                println!("not run: {name}: {error:#}");
+                Ok(())
+            }
+            ended => ended.map_err(|error| Failed::from(format!("{error:#}"))),
+        }
+    })
+}
+
+/// The tests of what an emulated CPU lacks, or of the emulation itself, with the reason.
+const OF_EMULATED_CPUS: [(&str, &str); 2] = [
+    (
+        "errors::kernel_of_16_kib_pages",
+        "the CPU of this host may offer such pages",
+    ),
+    (
+        "static_checks::alignment_with_the_mmu_off",
+        "it is about the version of QEMU's emulation",
+    ),
+];
+
+/// Returns the entry of [`OF_EMULATED_CPUS`] for a test that a hypervisor would run.
+fn emulated_cpu(name: &str) -> Option<(&'static str, &'static str)> {
+    let mut tests = OF_EMULATED_CPUS.into_iter();
+    let listed = tests.find(|(test, _)| *test == name);
+    listed.filter(|_| context::accelerator() != Accelerator::Tcg)
+}
+
+/// Whether a test ended because its machine exists only under emulation.
+fn only_emulated(error: &anyhow::Error) -> bool {
+    let is_it = |error: &RunError| matches!(error, RunError::OnlyEmulated { .. });
+    error.chain().any(|cause| {
+        let of_bench = cause
+            .downcast_ref()
+            .is_some_and(|error| matches!(error, BenchError::Run(error) if is_it(error)));
+        of_bench || cause.downcast_ref().is_some_and(is_it)
     })
 }

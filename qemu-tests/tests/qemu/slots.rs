@@ -120,7 +120,7 @@ fn boots_on(machine: &Machine, wanted: &str) -> Result<()> {
 }
 
 /// Checks `nerves_fw_active`, `upgrade_available` and `bootcount` on the image.
-fn holds(image: &Path, wanted: [&str; 3]) -> Result<()> {
+pub(crate) fn holds(image: &Path, wanted: [&str; 3]) -> Result<()> {
     for (name, wanted) in ["nerves_fw_active", "upgrade_available", "bootcount"]
         .into_iter()
         .zip(wanted)

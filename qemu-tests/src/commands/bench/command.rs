@@ -11,7 +11,7 @@ use qemu_tests::setup::{self, Purpose};
 
 use super::results::{keep, keep_image};
 use super::workbench::Bench;
-use super::{against, growth, measure, profile, size};
+use super::{against, exits, growth, measure, profile, size};
 
 /// Measure the cost of a boot against its limits: prints a table and writes target/bench.json
 #[derive(Args)]
@@ -47,8 +47,13 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["check", "profile", "growth", "against"])]
     size: bool,
 
+    /// Show the exits to KVM by kind instead; the environment variable C_LOADER adds the C loader,
+    /// whose ELF it names
+    #[arg(long, conflicts_with_all = ["check", "profile", "growth", "against", "size"])]
+    exits: bool,
+
     /// Also update the tables and pictures of docs/src/benchmarks.md
-    #[arg(long, conflicts_with_all = ["check", "profile"])]
+    #[arg(long, conflicts_with_all = ["check", "profile", "exits"])]
     draw: bool,
 }
 
@@ -74,7 +79,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         setup::ensure(Purpose::Build)?;
         return size::main(arguments.json, arguments.draw);
     }
-    setup::ensure(Purpose::Boot)?;
+    setup::ensure(Purpose::KvmHost)?;
+    if arguments.exits {
+        return exits::main(&Bench::new()?, arguments.json);
+    }
     let rows = measure::rows(&Bench::new()?, arguments.check)?;
     let json = keep("bench.json", &rows)?;
     if arguments.json {

@@ -21,6 +21,7 @@ use qemu_tests::build::read_elf;
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
 
+use super::exits;
 use super::workbench::Bench;
 
 /// The limit of the ELF's loaded size, in bytes.
@@ -45,6 +46,7 @@ const ROUNDS: usize = 15;
 /// Measures all figures; `gates_only` omits those that depend on the host.
 pub(super) fn rows(bench: &Bench, gates_only: bool) -> Result<Vec<Row>> {
     let mut rows = loader(bench)?;
+    rows.extend(exits::rows(bench)?);
     let demo = Demo::make(&Parts::default())?;
     rows.push(memory(bench, &demo)?);
     rows.extend(firmware(bench, &demo, gates_only)?);

@@ -4,6 +4,7 @@
 
 mod against;
 mod command;
+mod exits;
 mod growth;
 mod measure;
 mod profile;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use qemu_tests::bench::disks;
 use qemu_tests::build::{self, Loader, LoaderBuild};
-use qemu_tests::harness::machine::{Bus, Machine};
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
 use qemu_tests::harness::payload::Payload;
 use qemu_tests::paths;
 
@@ -41,9 +41,13 @@ impl Bench {
         self.folder.path()
     }
 
+    /// Returns a disk with the payload.
+    pub(super) fn disk(&self, bus: Bus) -> Result<Disk> {
+        Ok(disks::bootable(self.payload.bytes(), self.folder())?.bus(bus))
+    }
+
     /// Returns a machine with the payload on a disk.
     pub(super) fn machine(&self, bus: Bus) -> Result<Machine> {
-        let disk = disks::bootable(self.payload.bytes(), self.folder())?;
-        Ok(Machine::new(&self.loader.elf).disk(disk.bus(bus)))
+        Ok(Machine::new(&self.loader.elf).disk(self.disk(bus)?))
     }
 }

@@ -4,6 +4,9 @@
 
 use std::fmt;
 use std::fs::OpenOptions;
+use std::str::FromStr;
+
+use thiserror::Error;
 
 /// The accelerator, which executes the guest's instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,22 @@ impl Accelerator {
         }
     }
 }
+
+impl FromStr for Accelerator {
+    type Err = UnknownAccelerator;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::Tcg, Self::Kvm, Self::Hvf]
+            .into_iter()
+            .find(|accelerator| accelerator.to_string() == name)
+            .ok_or_else(|| UnknownAccelerator(name.to_owned()))
+    }
+}
+
+/// A name that is not an accelerator's.
+#[derive(Debug, Error)]
+#[error("{0:?} is not an accelerator: tcg, kvm and hvf are")]
+pub struct UnknownAccelerator(String);
 
 impl fmt::Display for Accelerator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,14 +4,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use super::accelerator::Accelerator;
 use super::disk::{self, Disk};
-use crate::harness::emulator;
-use crate::harness::process;
-use crate::harness::running::{RunError, Running};
 
 /// The destination of the guest's serial port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,24 +22,26 @@ pub enum Console {
 /// The configuration of a `virt` machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
+    /// QEMU, if not the one of `emulator::program`.
+    pub(super) program: Option<PathBuf>,
     /// `-kernel` or `-bios`.
-    started_by: &'static str,
-    started: PathBuf,
-    cpu: String,
-    machine_options: Vec<String>,
-    memory_mib: u32,
-    cpus: u8,
-    accelerator: Accelerator,
-    accelerator_options: String,
-    console: Console,
-    disks: Vec<Disk>,
-    modern: bool,
-    append: Option<String>,
-    initrd: Option<PathBuf>,
-    dtb: Option<PathBuf>,
-    network: bool,
-    more: Vec<OsString>,
-    limit: Duration,
+    pub(super) started_by: &'static str,
+    pub(super) started: PathBuf,
+    pub(super) cpu: String,
+    pub(super) machine_options: Vec<String>,
+    pub(super) memory_mib: u32,
+    pub(super) cpus: u8,
+    pub(super) accelerator: Accelerator,
+    pub(super) accelerator_options: String,
+    pub(super) console: Console,
+    pub(super) disks: Vec<Disk>,
+    pub(super) modern: bool,
+    pub(super) append: Option<String>,
+    pub(super) initrd: Option<PathBuf>,
+    pub(super) dtb: Option<PathBuf>,
+    pub(super) network: bool,
+    pub(super) more: Vec<OsString>,
+    pub(super) limit: Duration,
 }
 
 impl Machine {
@@ -52,6 +50,7 @@ impl Machine {
     #[must_use]
     pub fn new(kernel: impl Into<PathBuf>) -> Self {
         Self {
+            program: None,
             started_by: "-kernel",
             started: kernel.into(),
             cpu: "cortex-a57".to_owned(),
@@ -78,6 +77,15 @@ impl Machine {
         Self {
             started_by: "-bios",
             ..Self::new(path)
+        }
+    }
+
+    /// Sets the QEMU to start, in place of `emulator::program`.
+    #[must_use]
+    pub fn program(self, program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: Some(program.into()),
+            ..self
         }
     }
 
@@ -230,113 +238,25 @@ impl Machine {
         Self { limit, ..self }
     }
 
-    /// Returns the command that starts QEMU.
-    #[must_use]
-    pub fn command(&self) -> Command {
-        let mut command = Command::new(emulator::program());
-        let options: String = self
-            .machine_options
-            .iter()
-            .map(|option| format!(",{option}"))
-            .collect();
-        command.arg("-M").arg(format!("virt{options}"));
-        let accelerator = format!("{}{}", self.accelerator, self.accelerator_options);
-        command.arg("-accel").arg(accelerator);
-        command.args([
-            "-cpu",
-            &self.cpu,
-            "-m",
-            &self.memory_mib.to_string(),
-            "-smp",
-            &self.cpus.to_string(),
-        ]);
-        match self.console {
-            Console::Stdio => {
-                command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
-            }
-            Console::Terminal => command.arg("-nographic"),
-        };
-        command.arg(self.started_by).arg(&self.started);
-        for (option, path) in [("-initrd", &self.initrd), ("-dtb", &self.dtb)] {
-            if let Some(path) = path {
-                command.arg(option).arg(path);
-            }
-        }
-        if let Some(append) = &self.append {
-            command.args(["-append", append]);
-        }
-        if self.modern {
-            command.args(["-global", "virtio-mmio.force-legacy=false"]);
-        }
-        for (index, disk) in self.disks.iter().enumerate() {
-            command.args(disk.arguments(index));
-        }
-        if self.network {
-            command.args([
-                "-netdev",
-                "user,id=net0",
-                "-device",
-                "virtio-net-device,netdev=net0",
-            ]);
-        } else {
-            command.args(["-nic", "none"]);
-        }
-        command.args(&self.more);
-        command
+    /// Returns the total time that the machine may run.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
     }
 
-    /// Returns the command as a line for a shell.
-    #[must_use]
-    pub fn shell_line(&self) -> String {
-        process::shell_line(&self.command())
-    }
-
-    /// Starts the machine.
-    ///
-    /// # Errors
-    /// When QEMU cannot be started.
-    pub fn start(&self) -> Result<Running, RunError> {
-        Running::start(self.command(), self.limit)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Bus;
-    use super::*;
-
-    #[test]
-    fn a_machine_is_one_command_line() {
-        let machine = Machine::new("loader.elf")
-            .cpu("max")
-            .accelerator_option("thread=single")
-            .memory_mib(64)
-            .cpus(4)
-            .machine_option("highmem=off")
-            .modern_transports()
-            .disk(Disk::new("a,b c.img").snapshot().bus(Bus::MmioAt(0)))
-            .disk(Disk::new("d.img").read_only().bus(Bus::Pci))
-            .disk(Disk::new("e.img").bus(Bus::PciRootPort).block_size(4096))
-            .memory_file(Path::new("ram,1"))
-            .append("one two");
-        let words: Vec<_> = machine
-            .command()
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect();
-        let joined = words.join(" ");
-        for part in [
-            "-M virt,highmem=off,memory-backend=ram -accel tcg,thread=single -cpu max -m 64 -smp 4",
-            "-kernel loader.elf -append one two -global virtio-mmio.force-legacy=false",
-            "file=a,,b c.img,snapshot=on -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0",
-            "file=d.img,readonly=on -device virtio-blk-pci,drive=disk1",
-            "-device pcie-root-port,id=port2,chassis=3 -device virtio-blk-pci,drive=disk2,bus=port2,logical_block_size=4096",
-            "-nic none -object memory-backend-file,id=ram,share=on,size=64M,mem-path=ram,,1",
-        ] {
-            assert!(joined.contains(part), "{part:?} is not in {joined:?}");
+    /// Replaces the paths of the kernel, the initrd and the device tree.
+    pub(crate) fn map_files(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
+        self.started = map(&self.started);
+        for path in [&mut self.initrd, &mut self.dtb].into_iter().flatten() {
+            *path = map(path);
         }
-        assert!(machine.shell_line().contains("-append 'one two'"));
-        let firmware = Machine::with_firmware("u-boot.bin").shell_line();
-        assert!(firmware.contains(" -bios u-boot.bin ") && !firmware.contains("-kernel"));
+        self
+    }
+
+    /// Replaces the paths of the disks.
+    pub(crate) fn map_disks(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
+        for disk in &mut self.disks {
+            disk.path = map(&disk.path);
+        }
+        self
     }
 }

@@ -24,12 +24,14 @@ pub enum Bus {
 /// A raw disk image.
 #[derive(Clone, Debug)]
 pub struct Disk {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     bus: Bus,
     snapshot: bool,
     read_only: bool,
     options: String,
     block_size: Option<u32>,
+    serial: Option<String>,
+    device_options: String,
 }
 
 impl Disk {
@@ -44,6 +46,8 @@ impl Disk {
             read_only: false,
             options: String::new(),
             block_size: None,
+            serial: None,
+            device_options: String::new(),
         }
     }
 
@@ -80,11 +84,29 @@ impl Disk {
         }
     }
 
+    /// Sets further options of the device, as `name=value,…`.
+    #[must_use]
+    pub fn device_options(self, options: &str) -> Self {
+        Self {
+            device_options: options.to_owned(),
+            ..self
+        }
+    }
+
     /// Sets the logical and physical block size in bytes, instead of 512.
     #[must_use]
     pub fn block_size(self, bytes: u32) -> Self {
         Self {
             block_size: Some(bytes),
+            ..self
+        }
+    }
+
+    /// Sets the serial number that the guest sees, of at most 20 characters.
+    #[must_use]
+    pub fn serial(self, serial: &str) -> Self {
+        Self {
+            serial: Some(serial.to_owned()),
             ..self
         }
     }
@@ -127,6 +149,13 @@ impl Disk {
             device.push_str(&format!(
                 ",logical_block_size={bytes},physical_block_size={bytes}"
             ));
+        }
+        if let Some(serial) = &self.serial {
+            device.push_str(&format!(",serial={serial}"));
+        }
+        if !self.device_options.is_empty() {
+            device.push(',');
+            device.push_str(&self.device_options);
         }
         for device in before.into_iter().chain([device]) {
             arguments.extend(["-device".into(), device.into()]);

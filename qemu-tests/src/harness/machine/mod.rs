@@ -4,8 +4,9 @@
 
 mod accelerator;
 mod builder;
+mod command_line;
 mod disk;
 
-pub use accelerator::Accelerator;
+pub use accelerator::{Accelerator, UnknownAccelerator};
 pub use builder::{Console, Machine};
 pub use disk::{Bus, Disk};

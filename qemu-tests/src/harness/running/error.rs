@@ -18,6 +18,14 @@ pub enum RunError {
     /// QEMU could not be started.
     #[error(transparent)]
     Start(#[from] ProcessError),
+    /// The machine has an option that its accelerator does not offer.
+    #[error("{option} exists only under emulation, not with -accel {accelerator}")]
+    OnlyEmulated {
+        /// The option.
+        option: String,
+        /// The accelerator's name.
+        accelerator: String,
+    },
     /// The text did not appear within the time limit.
     #[error("no {text:?} within {} s{log}", .limit.as_secs_f32())]
     Missing {

@@ -124,21 +124,24 @@ impl Archive {
             .collect())
     }
 
-    /// Downloads a package of one suite and all of its dependencies, including the C library;
-    /// returns the package files. They are deleted with `self`.
+    /// Downloads a package, of one suite if given, and all of its dependencies, including the C
+    /// library; returns the package files. They are deleted with `self`.
     ///
     /// # Errors
     /// When apt cannot download them.
     pub fn download_with_dependencies(
         &self,
         package: &str,
-        suite: &str,
+        suite: Option<&str>,
     ) -> Result<Vec<PathBuf>, ArchiveError> {
         let folder = self.folder.path().join("cache/archives");
         // This apt's status file is empty, so apt assumes no dependency to be installed already.
         let mut command = self.apt("apt-get");
         command.args(["-qq", "--yes", "--no-install-recommends", "--download-only"]);
-        command.args(["--target-release", suite, "install", package]);
+        if let Some(suite) = suite {
+            command.args(["--target-release", suite]);
+        }
+        command.args(["install", package]);
         process::capture(&mut command, DOWNLOAD)?;
         let failed = |source| ArchiveError::Folder {
             path: folder.clone(),

@@ -2,8 +2,8 @@
 
 //! Debian's kernels for arm64.
 
-/// The suites whose kernels are tested on request, oldest first.
-const SUITES: [&str; 6] = [
+/// The suites that are tested on request, oldest first.
+pub const SUITES: [&str; 6] = [
     "bookworm",
     "bookworm-backports",
     "trixie",

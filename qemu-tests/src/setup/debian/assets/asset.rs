@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::contents::{CONTENTS, Contents};
 use super::error::AssetError;
+use crate::harness::emulator::PROGRAM;
 use crate::setup::debian::kernels::DebianKernel;
 use crate::setup::debian::mirrors::Mirrors;
 use crate::setup::debian::sources::Source;
@@ -30,6 +31,9 @@ pub enum Asset {
     Edk2,
     /// Kernel and initrd of the network installer, with the text interface.
     Installer,
+    /// QEMU for an emulated arm64 host, with the libraries that it needs, of one suite or of all of
+    /// the system's own.
+    ArmQemu(Option<&'static str>),
 }
 
 impl Asset {
@@ -42,6 +46,8 @@ impl Asset {
             Self::UBoot => "U-Boot".to_owned(),
             Self::Edk2 => "EDK2".to_owned(),
             Self::Installer => "Debian 12's installer".to_owned(),
+            Self::ArmQemu(None) => "QEMU for arm64 hosts".to_owned(),
+            Self::ArmQemu(Some(suite)) => format!("QEMU for arm64 hosts, {suite}"),
         }
     }
 
@@ -54,6 +60,8 @@ impl Asset {
             Self::UBoot => "u-boot".to_owned(),
             Self::Edk2 => "edk2".to_owned(),
             Self::Installer => "installer-12".to_owned(),
+            Self::ArmQemu(None) => "arm-qemu".to_owned(),
+            Self::ArmQemu(Some(suite)) => format!("arm-qemu-{suite}"),
         };
         cache.join(FOLDER).join(name)
     }
@@ -90,13 +98,15 @@ impl Asset {
             Self::UBoot => &["u-boot.bin"],
             Self::Edk2 => &["QEMU_EFI.fd"],
             Self::Installer => &["linux", "initrd.gz"],
+            Self::ArmQemu(_) => &[PROGRAM],
         };
         let modules = contents.modules.iter().chain(&contents.on_demand);
+        let listed = modules.chain(&contents.libraries);
         let folder = self.folder(cache);
         files
             .iter()
             .copied()
-            .chain(modules.map(String::as_str))
+            .chain(listed.map(String::as_str))
             .all(|name| folder.join(name).is_file())
             .then_some(contents)
     }
@@ -105,6 +115,7 @@ impl Asset {
     pub(super) fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, AssetError> {
         let suite = match self {
             Self::Busybox | Self::UBoot | Self::Edk2 => None,
+            Self::ArmQemu(suite) => *suite,
             Self::Kernel(kernel) => kernel.suite,
             Self::Installer => Some(INSTALLER_SUITE)
                 .filter(|suite| !mirrors.all().iter().any(|source| source.suite == *suite)),
@@ -113,7 +124,13 @@ impl Asset {
             None => Ok(mirrors.all().to_vec()),
             Some(suite) => {
                 let mirror = mirrors.debian().ok_or(AssetError::NoArchive)?;
-                Ok(vec![mirror.with_suite(suite)])
+                // Backports depend on packages of the suite that they are based on.
+                let base = match self {
+                    Self::ArmQemu(_) => suite.strip_suffix("-backports"),
+                    _ => None,
+                };
+                let suites = std::iter::once(suite).chain(base);
+                Ok(suites.map(|suite| mirror.with_suite(suite)).collect())
             }
         }
     }

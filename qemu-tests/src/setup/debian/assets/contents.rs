@@ -19,6 +19,9 @@ pub(in crate::setup) struct Contents {
     /// order in which they load.
     #[serde(default)]
     pub(in crate::setup) on_demand: Vec<String>,
+    /// The libraries that a program needs, including the dynamic linker.
+    #[serde(default)]
+    pub(in crate::setup) libraries: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::libraries::LibrariesError;
 use super::modules::ModulesError;
 use crate::setup::debian::archive::ArchiveError;
 
@@ -38,6 +39,9 @@ pub enum AssetError {
     /// The kernel package is not as expected.
     #[error(transparent)]
     Modules(#[from] ModulesError),
+    /// A program or a library that it needs is missing.
+    #[error(transparent)]
+    Libraries(#[from] LibrariesError),
     /// The cache could not be written.
     #[error("cannot use {path}")]
     Io {

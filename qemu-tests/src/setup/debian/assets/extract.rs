@@ -9,8 +9,10 @@ use super::asset::Asset;
 use super::contents::Contents;
 use super::error::{AssetError, failed};
 use super::kernel;
+use super::libraries;
 use super::modules;
 use super::package_lists::PackageLists;
+use crate::harness::emulator::PROGRAM;
 
 const INSTALLER: &str = "debian-installer-12-netboot-arm64";
 
@@ -44,6 +46,15 @@ pub(super) fn extract(
             "QEMU_EFI.fd",
         ),
         Asset::Kernel(kernel) => kernel::extract(kernel, lists, tree, folder),
+        Asset::ArmQemu(suite) => {
+            let package = lists.newest("qemu-system-arm")?;
+            lists.unpack_with_dependencies(&package, suite, tree)?;
+            Ok(Contents {
+                packages: vec![package],
+                libraries: libraries::collect(tree, PROGRAM, folder)?,
+                ..Contents::default()
+            })
+        }
         Asset::Installer => {
             let package = lists.newest(INSTALLER)?;
             // The package also contains the graphical installer.

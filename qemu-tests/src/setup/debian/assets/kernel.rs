@@ -64,6 +64,7 @@ pub(super) fn extract(
         packages,
         modules: loaded,
         on_demand: in_store,
+        ..Contents::default()
     })
 }
 

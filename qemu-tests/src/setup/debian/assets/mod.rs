@@ -3,6 +3,7 @@
 //! Files from Debian's packages for arm64: the guest's kernels and busybox, other firmware, and the
 //! installer. The cache has a folder for each asset, with only the files that are used.
 
+pub mod arm_qemu;
 mod asset;
 mod contents;
 mod error;
@@ -10,6 +11,7 @@ mod extract;
 mod install;
 mod kernel;
 pub mod kit;
+mod libraries;
 mod modules;
 mod package_lists;
 

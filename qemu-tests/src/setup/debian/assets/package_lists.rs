@@ -65,6 +65,23 @@ impl PackageLists {
         fs::remove_file(&file).map_err(failed(&file))
     }
 
+    /// Downloads a package, preferably of `suite`, and all of its dependencies, and unpacks them.
+    pub(super) fn unpack_with_dependencies(
+        &self,
+        package: &Package,
+        suite: Option<&str>,
+        tree: &Path,
+    ) -> Result<(), AssetError> {
+        let (name, version) = (&package.name, &package.version);
+        announce(&format!("downloading {name} {version} and what it needs"));
+        let files = self.archive.download_with_dependencies(name, suite)?;
+        announce(&format!("unpacking {} packages", files.len()));
+        for file in files {
+            unpack::all_files(&file, tree)?;
+        }
+        Ok(())
+    }
+
     /// Returns the error for a package that is not in the lists.
     pub(super) fn lacks(&self, package: &str) -> AssetError {
         let uri = self
