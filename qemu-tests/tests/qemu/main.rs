@@ -33,7 +33,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use context::Context;
 use qemu_tests::artifacts;
@@ -115,18 +115,18 @@ fn trial(
     test: impl FnOnce(&Context) -> anyhow::Result<()> + Send + 'static,
 ) -> Trial {
     let folder = PathBuf::from(folder);
-    Trial::test(name.clone(), move || {
+    Trial::ignorable_test(name.clone(), move || {
         if let Some((_, reason)) = emulated_cpu(&name) {
-            println!("not run: {name}: {reason}");
-            return Ok(());
+            return Ok(Completion::ignored_with(reason));
         }
         let context = Context::new(folder)?;
         match test(&context) {
             Err(error) if only_emulated(&error) => {
-                println!("not run: {name}: {error:#}");
-                Ok(())
+                Ok(Completion::ignored_with(format!("{error:#}")))
             }
-            ended => ended.map_err(|error| Failed::from(format!("{error:#}"))),
+            ended => ended
+                .map(|()| Completion::Completed)
+                .map_err(|error| Failed::from(format!("{error:#}"))),
         }
     })
 }
