@@ -430,6 +430,32 @@ fn sgdisk_reads_the_backup_of_a_guid_partition_table() {
     assert!(table.contains("16349"), "{table}");
 }
 
+/// Only the device knows where the partitions are.
+#[test]
+fn overlapping_partitions_of_a_device_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let text = gpt_configuration().replace("block-offset = 2048", r#"block-offset = "\${AT}""#);
+    let archive = pack(&text);
+    let apply_at = |at: &str| {
+        fs::write(&image, vec![0; 8 << 20]).unwrap();
+        let mut definitions = Definitions::empty();
+        definitions.set("AT", at);
+        let heard = &mut Heard::default();
+        let applied = apply_to(&archive[..], &image, "complete", &mut definitions, heard);
+        let is_empty = fs::read(&image).unwrap().iter().all(|byte| *byte == 0);
+        (applied.map_err(|error| error.to_string()), is_empty)
+    };
+    let (applied, is_empty) = apply_at("128");
+    assert!(applied.is_ok() && !is_empty, "{applied:?}");
+    let (applied, is_empty) = apply_at("127");
+    assert_eq!(
+        applied.unwrap_err(),
+        "gpt \"g\": partitions 0 (blocks 64 to 128) and 5 (blocks 127 to 191) overlap"
+    );
+    assert!(is_empty);
+}
+
 /// Quotes a text for a configuration.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))

@@ -41,8 +41,10 @@ pub enum ApplyError {
     #[error(transparent)]
     Environment(#[from] UbootEnvError),
     /// The layout of a partition table is invalid.
-    #[error("mbr \"{title}\": {what}")]
+    #[error("{kind} \"{title}\": {what}")]
     PartitionTable {
+        /// `mbr` or `gpt`.
+        kind: &'static str,
         /// The section's title.
         title: String,
         /// The error.

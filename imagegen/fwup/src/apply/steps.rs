@@ -83,6 +83,13 @@ impl<'a> Steps<'a> {
                     }
                 }
                 Action::GptWrite(gpt) => {
+                    // Places that only the device knows were not checked when the archive was made.
+                    gpt.check_overlaps()
+                        .map_err(|what| ApplyError::PartitionTable {
+                            kind: "gpt",
+                            title: gpt.title.to_owned(),
+                            what,
+                        })?;
                     for (offset, bytes) in gpt_tables(gpt, blocks).parts() {
                         device.check_end(offset, bytes.len() as u64)?;
                     }
@@ -147,6 +154,7 @@ impl<'a> Steps<'a> {
 /// Returns the boot records of a partition table on a destination of `blocks` blocks.
 pub(super) fn records(mbr: &Mbr<'_>, blocks: u64) -> Result<Vec<BootRecord>, ApplyError> {
     boot_records(mbr, blocks).map_err(|what| ApplyError::PartitionTable {
+        kind: "mbr",
         title: mbr.title.to_owned(),
         what,
     })

@@ -185,10 +185,13 @@ fn print_result(options: &Options, text: &str) -> anyhow::Result<()> {
 }
 
 fn create(options: &Options, keys: &Keys) -> anyhow::Result<()> {
-    let output = options
-        .output
-        .as_deref()
-        .context("specify the archive to make: -o FILE, or -o - for stdout")?;
+    let output = match options.output.as_deref() {
+        Some(output) => output,
+        None if stdout().is_terminal() => {
+            bail!("specify the archive to make: -o FILE, or -o - for stdout")
+        }
+        None => "-",
+    };
     let packing = Packing {
         level: options.level.and_then(Level::new).unwrap_or_default(),
         key: keys.private.as_ref(),

@@ -58,7 +58,7 @@ impl<'a> Gpt<'a> {
     ///
     /// # Errors
     ///
-    /// Invalid values. [`check_overlaps`](Self::check_overlaps) checks the layout.
+    /// Invalid values. [`check_layout`](Self::check_layout) checks the layout.
     pub(crate) fn parse(section: &'a Section, stage: Stage) -> Result<Self, GptError> {
         Self::read(section, stage).map_err(|what| GptError {
             title: section.title.clone(),
@@ -92,9 +92,20 @@ impl<'a> Gpt<'a> {
         })
     }
 
+    /// Checks that no two partitions overlap whose places are known.
+    pub(crate) fn check_overlaps(&self) -> Result<(), String> {
+        for (index, partition) in self.partitions.iter().enumerate() {
+            let mut others = self.partitions[index + 1..].iter();
+            if let Some(other) = others.find(|other| partition.overlaps(other)) {
+                return Err(format!("partitions {partition} and {other} overlap"));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that no two partitions overlap, that none overlaps the first copy of the table, and
     /// that only the last one expands.
-    pub(crate) fn check_overlaps(&self) -> Result<(), String> {
+    pub(crate) fn check_layout(&self) -> Result<(), String> {
         for partition in &self.partitions {
             let number = partition.number;
             let Some(start) = partition.start else {
@@ -116,9 +127,6 @@ impl<'a> Gpt<'a> {
                         other.number
                     ));
                 }
-                if other.number > number && partition.overlaps(other) {
-                    return Err(format!("partitions {partition} and {other} overlap"));
-                }
                 let follows = other.start.is_some_and(|other| other > start);
                 if partition.grows && follows {
                     return Err(format!(
@@ -128,7 +136,7 @@ impl<'a> Gpt<'a> {
                 }
             }
         }
-        Ok(())
+        self.check_overlaps()
     }
 }
 
@@ -165,10 +173,15 @@ impl GptPartition {
         u64::from(self.start.unwrap_or(0)) + u64::from(self.blocks)
     }
 
+    /// Returns the first block that cannot belong to the partition once it has expanded.
+    fn reach(&self) -> u64 {
+        if self.grows { u64::MAX } else { self.end() }
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         match (self.start, other.start) {
             (Some(start), Some(other_start)) => {
-                self.end() > u64::from(other_start) && other.end() > u64::from(start)
+                self.reach() > u64::from(other_start) && other.reach() > u64::from(start)
             }
             _ => false,
         }

@@ -12,7 +12,7 @@ use crate::firmware::model::{Section, Stage, Value};
 ///
 /// # Errors
 ///
-/// Those of [`Gpt::parse`] and [`Gpt::check_overlaps`].
+/// Those of [`Gpt::parse`] and [`Gpt::check_layout`].
 pub(super) fn gpt(entry: &'static Entry, title: &str, tree: &mut Tree) -> Result<Section, String> {
     if let Kind::Titled(schema) = entry.kind {
         for (at, title, partition) in &mut tree.sections {
@@ -21,7 +21,7 @@ pub(super) fn gpt(entry: &'static Entry, title: &str, tree: &mut Tree) -> Result
     }
     let section = convert::section(entry, title, tree);
     let gpt = Gpt::parse(&section, Stage::Create).map_err(|error| error.what)?;
-    gpt.check_overlaps()?;
+    gpt.check_layout()?;
     Ok(section)
 }
 
