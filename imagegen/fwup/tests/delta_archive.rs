@@ -130,7 +130,7 @@ fn a_delta_archive_upgrades_the_old_version_to_the_new_one() {
     assert!(resource.starts_with(&expected), "{said}");
     assert_eq!(
         task,
-        "task complete: needs the full archive, it has no delta source for system"
+        "task complete: needs the full archive, it has no usable delta source for system"
     );
     assert!(delta.starts_with(&[0xd6, 0xc3, 0xc4]) && delta.len() < 1000);
     for name in ["meta.conf", "meta.conf.ed25519", "data/notes"] {
@@ -203,6 +203,44 @@ fn what_has_no_delta_is_named() {
         assert!(error.contains(expected), "{line}: {error}");
         assert!(!versions.path("delta.fw").exists(), "{line}");
     }
+}
+
+#[test]
+fn a_new_archive_that_is_incomplete_is_refused() {
+    let versions = Versions::new(TASKS);
+    let zip = |arguments: &[&str]| {
+        let mut command = Command::new("zip");
+        let output = command
+            .args(arguments)
+            .current_dir(versions.folder.path())
+            .output()
+            .expect("this test needs the package zip");
+        assert!(output.status.success(), "{output:?}");
+    };
+    zip(&["-q", "-d", "new.fw", "data/notes"]);
+    let error = versions.run("--create-delta old.fw new.fw -o delta.fw", &[]);
+    let error = error.unwrap_err();
+    assert!(
+        error.contains("the new archive has no data of file-resource 'notes'"),
+        "{error}"
+    );
+    assert!(!versions.path("delta.fw").exists());
+}
+
+#[test]
+fn a_temporary_file_that_cannot_be_written_is_named() {
+    // More than is kept in memory, and not compressible.
+    let large: Vec<u8> = (0..20).flat_map(system).collect();
+    let versions = Versions::of(TASKS, [b"old", &large]);
+    let error = versions.run(
+        "--create-delta old.fw new.fw -o delta.fw",
+        &[("TMPDIR", "/gone")],
+    );
+    let error = error.unwrap_err();
+    assert!(
+        error.contains("cannot write a temporary file: ") && error.contains("TMPDIR chooses"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -337,6 +375,30 @@ fn a_resource_that_the_old_archive_does_not_have_is_named() {
     assert_eq!(
         said,
         "other: kept, 300200 bytes: the old archive does not have it\n"
+    );
+}
+
+#[test]
+fn a_task_that_overwrites_its_source_needs_the_full_archive() {
+    let source = |offset, path| {
+        format!(
+            "task t{offset} {{ on-resource system {{
+                delta-source-fat-offset = {offset}
+                delta-source-fat-path = \"/SYSTEM\"
+                fat_write(64, {path})
+            }} on-resource notes {{ raw_write(50) }} }}\n"
+        )
+    };
+    let tasks = [TASKS, &source("0x40", "system"), &source("64", "other")].concat();
+    let versions = Versions::new(&tasks);
+    let said = versions.done("--create-delta old.fw new.fw -o delta.fw");
+    let full: Vec<_> = said.lines().skip(1).collect();
+    assert_eq!(
+        full,
+        [
+            "task complete: needs the full archive, it has no usable delta source for system",
+            "task t0x40: needs the full archive, it has no usable delta source for system",
+        ]
     );
 }
 

@@ -9,6 +9,7 @@ mod bench;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use bench::Bench;
 
@@ -122,15 +123,9 @@ fn holes_stay_holes_in_a_file_and_are_zeroes_for_a_program() {
     assert!(reader.join().unwrap() == data);
 }
 
-#[test]
-fn a_damaged_resource_is_not_written_outside() {
-    let bench = Bench::with(
-        "file-resource x { contents = \"12345\" }\n\
-         task path { on-resource x { path_write(out) } }\n\
-         task pipe { on-resource x { pipe_write(\"cat > out\") } }\n",
-    );
-    // A wrong hash in meta.conf, which is compressed, so the archive is made anew.
-    let unzip = |program: &str, arguments: &[&str]| {
+/// Makes the archive anew with a wrong hash of its resource `x` in `meta.conf`.
+fn damage(bench: &Bench) {
+    let zip = |program: &str, arguments: &[&str]| {
         let mut command = std::process::Command::new(program);
         command.current_dir(bench.at("")).args(arguments);
         let output = command.output().unwrap();
@@ -139,7 +134,7 @@ fn a_damaged_resource_is_not_written_outside() {
             "{program} {arguments:?}: {output:?}"
         );
     };
-    unzip("unzip", &["-q", "out.fw"]);
+    zip("unzip", &["-q", "out.fw"]);
     let meta_conf = fs::read_to_string(bench.at("meta.conf")).unwrap();
     let (before, hash) = meta_conf.split_once("blake2b-256=").unwrap();
     let wrong = hash
@@ -149,7 +144,17 @@ fn a_damaged_resource_is_not_written_outside() {
     let meta_conf = format!("{before}blake2b-256={}{}", wrong.unwrap(), &hash[1..]);
     fs::write(bench.at("meta.conf"), meta_conf).unwrap();
     fs::remove_file(bench.at("out.fw")).unwrap();
-    unzip("zip", &["-q", "out.fw", "meta.conf", "data/x"]);
+    zip("zip", &["-q", "out.fw", "meta.conf", "data/x"]);
+}
+
+#[test]
+fn a_damaged_resource_is_not_written_outside() {
+    let bench = Bench::with(
+        "file-resource x { contents = \"12345\" }\n\
+         task path { on-resource x { path_write(out) } }\n\
+         task pipe { on-resource x { pipe_write(\"cat > out\") } }\n",
+    );
+    damage(&bench);
     for task in ["path", "pipe"] {
         fs::write(bench.at("out"), "old").unwrap();
         let (status, out) = bench.apply(task, "--unsafe");
@@ -158,6 +163,38 @@ fn a_damaged_resource_is_not_written_outside() {
         let found = fs::read(bench.at("out")).unwrap();
         // A program may have emptied the file before it was ended.
         assert!(found == b"old" || task == "pipe" && found.is_empty());
+    }
+}
+
+#[test]
+fn programs_in_the_background_do_not_see_the_end_of_a_damaged_resource() {
+    let bench = Bench::with("task complete { }\n");
+    // More than a pipe holds, so that the programs run when the error is found.
+    fs::write(bench.at("large"), vec![7; 700_000]).unwrap();
+    fs::write(
+        bench.at("fwup.conf"),
+        "file-resource x { host-path = large }\n\
+         task waits { on-resource x { pipe_write(\"exec 3<&0; (cat <&3 > out; touch ended) & wait\") } }\n\
+         task leaves { on-resource x { pipe_write(\"exec 3<&0; (cat <&3 > out; touch ended) &\") } }\n",
+    )
+    .unwrap();
+    bench.run("-c -f fwup.conf -o out.fw");
+    for task in ["waits", "leaves"] {
+        assert_eq!(bench.apply(task, "--unsafe"), ok());
+        // The program that is left ends on its own.
+        let begun = Instant::now();
+        while let Err(error) = fs::remove_file(bench.at("ended")) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{task}: {error}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    damage(&bench);
+    for task in ["waits", "leaves"] {
+        let (status, out) = bench.apply(task, "--unsafe");
+        assert_eq!(status, Some(1));
+        assert!(out.contains("is damaged: its BLAKE2b-256"), "{out}");
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(!bench.at("ended").exists(), "{task}");
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The three functions of the C library that `fwup` needs and no safe interface offers, so that it can
-//! forbid `unsafe`.
+//! The three functions of the C library that `fwup` needs and no safe interface offers, so that it
+//! can forbid `unsafe`.
 
 mod device_numbers;
 mod ubi;

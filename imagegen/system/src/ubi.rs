@@ -14,8 +14,8 @@ const START_UPDATE: libc::Ioctl = libc::_IOW::<i64>('O' as u32, 0);
 ///
 /// # Errors
 ///
-/// The system's error: `ENOTTY` if the file is not a device with such a call, `EINVAL` if the length
-/// is more than the volume holds, or more than an `i64`.
+/// The system's error: `ENOTTY` if the file is not a device with such a call, `EINVAL` if the
+/// length is more than the volume holds, or more than an `i64`.
 pub fn start_ubi_update(volume: &File, length: u64) -> io::Result<()> {
     let length = i64::try_from(length).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: the descriptor is open as long as `volume` is borrowed. This call reads an `i64` at

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 
 /// Makes Linux start to write a part of a file to the disk now, instead of when the file is synced.
-/// `offset` and `length` are in bytes. This is a hint that changes no contents: errors are ignored.
+/// `offset` and `length` are in bytes. This is a hint that changes no contents, so errors are
+/// ignored: the next sync of the file reports data that cannot be written.
 pub fn start_writeback(file: &File, offset: u64, length: u64) {
     let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else {
         return;
     };
-    // SAFETY: the descriptor is open as long as `file` is borrowed. The call uses no memory of ours.
+    // SAFETY: the descriptor is open as long as `file` is borrowed. The call uses none of our
+    // memory.
     let _ = unsafe {
         libc::sync_file_range(
             file.as_raw_fd(),

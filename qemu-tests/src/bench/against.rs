@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::BenchError;
 use super::accesses::accesses_before;
-use super::linux::{USERSPACE, median, order, peak};
+use super::linux::{USERSPACE, median, median_of_any, order, peak};
 use super::touched::allotted_before;
 use crate::harness::machine::Machine;
 
@@ -58,8 +58,9 @@ pub struct WayCost {
     pub printed: u64,
     /// The guest's RAM touched until then, without the kernel's own, in KiB.
     pub touched_kib: u64,
-    /// QEMU's memory at its peak until the demo's shell, in KiB.
-    pub peak_kib: u64,
+    /// QEMU's memory at its peak until the demo's shell, in KiB; `None` if the system does not
+    /// report it.
+    pub peak_kib: Option<u64>,
     /// The size of the loader or firmware in bytes; 0 for QEMU itself.
     pub size: u64,
 }
@@ -89,7 +90,7 @@ pub fn measure(ways: &[Way], rounds: usize, folder: &Path) -> Result<Vec<WayCost
             linuxes[index].push(begun.elapsed());
             running.expect(USERSPACE)?;
             userspaces[index].push(begun.elapsed());
-            peaks[index].push(peak(running.process_id()));
+            peaks[index].extend(peak(running.process_id()));
         }
     }
     let milliseconds = |times: &mut [Duration]| -> u64 {
@@ -107,7 +108,7 @@ pub fn measure(ways: &[Way], rounds: usize, folder: &Path) -> Result<Vec<WayCost
             accesses: accesses.others,
             printed: accesses.printed,
             touched_kib: touched.saturating_sub(way.kernel_size) >> 10,
-            peak_kib: median(&mut peaks[index]),
+            peak_kib: median_of_any(&mut peaks[index]),
             size: way.size,
         });
     }

@@ -52,8 +52,9 @@ pub enum FirmwareError {
 pub struct FwupCost {
     /// The time from start to exit: the shortest run.
     pub time: Duration,
-    /// The highest peak memory that was read, in KiB; 0 if the system does not report it.
-    pub memory_kib: u64,
+    /// The highest peak memory that was read, in KiB; `None` if it was not: the system does not
+    /// report it, or every run ended too soon.
+    pub memory_kib: Option<u64>,
 }
 
 /// The costs of packing a kernel and of applying the archive.
@@ -163,7 +164,7 @@ fn least(
 ) -> Result<FwupCost, FirmwareError> {
     let mut least = FwupCost {
         time: Duration::MAX,
-        memory_kib: 0,
+        memory_kib: None,
     };
     for _run in 0..RUNS {
         let mut command = command()?;
@@ -175,11 +176,11 @@ fn least(
     Ok(least)
 }
 
-/// Runs a command and returns the highest peak memory that was read, in KiB; 0 if the system does
-/// not report it.
-pub(super) fn peak_memory(command: &mut Command) -> Result<u64, FirmwareError> {
+/// Runs a command and returns the highest peak memory that was read, in KiB; `None` if it ended
+/// before that.
+pub(super) fn peak_memory(command: &mut Command) -> Result<Option<u64>, FirmwareError> {
     let mut child = process::start(command)?;
-    let mut memory_kib = 0;
+    let mut memory_kib = None;
     loop {
         memory_kib = memory_kib.max(peak(child.id()));
         let ended = child.try_wait().map_err(|source| FirmwareError::Io {
@@ -200,6 +201,15 @@ pub(super) fn peak_memory(command: &mut Command) -> Result<u64, FirmwareError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_known_only_if_it_was_read() {
+        let mut sleep = Command::new("sleep");
+        let read = peak_memory(sleep.arg("0.2")).unwrap();
+        assert!(!cfg!(target_os = "linux") || read > Some(100), "{read:?}");
+        assert_ne!(peak_memory(&mut Command::new("true")).unwrap(), Some(0));
+        assert!(peak_memory(&mut Command::new("false")).is_err());
+    }
 
     #[test]
     fn gzip_is_asked() {

@@ -41,9 +41,9 @@ pub fn memory_total(machine: &Machine) -> Result<u64, BenchError> {
 pub struct Boot {
     /// From QEMU's start to the demo's last line before its shell.
     pub time: Duration,
-    /// QEMU's peak memory until then in KiB, including the guest's; 0 if the system does not report
-    /// it.
-    pub peak_kib: u64,
+    /// QEMU's peak memory until then in KiB, including the guest's; `None` if the system does not
+    /// report it.
+    pub peak_kib: Option<u64>,
 }
 
 /// Boots `machines` in turn, `rounds` times, so that other load on the host affects all of them
@@ -64,12 +64,12 @@ pub fn boots<const N: usize>(
             let mut running = machine.clone().time_limit(LIMIT).start()?;
             running.expect(USERSPACE)?;
             times[index].push(begun.elapsed());
-            peaks[index].push(peak(running.process_id()));
+            peaks[index].extend(peak(running.process_id()));
         }
     }
     Ok(std::array::from_fn(|index| Boot {
         time: median(&mut times[index]),
-        peak_kib: median(&mut peaks[index]),
+        peak_kib: median_of_any(&mut peaks[index]),
     }))
 }
 
@@ -91,20 +91,22 @@ pub(super) fn median<T: Copy + Default + Ord>(values: &mut [T]) -> T {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Returns the peak resident memory of a process in KiB (proc(5), `/proc/pid/status`, `VmHWM`); 0
-/// if unknown.
+/// Returns the median as [`median`] does; `None` for no values.
+pub(super) fn median_of_any(values: &mut [u64]) -> Option<u64> {
+    (!values.is_empty()).then(|| median(values))
+}
+
+/// Returns the peak resident memory of a process in KiB (proc(5), `/proc/pid/status`, `VmHWM`);
+/// `None` if the system does not report it, or the process has ended.
 #[must_use]
-pub fn peak(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status"));
-    status
-        .ok()
-        .and_then(|status| {
-            let line = status
-                .lines()
-                .find_map(|line| line.strip_prefix("VmHWM:"))?;
-            line.trim().strip_suffix(" kB")?.trim().parse().ok()
-        })
-        .unwrap_or(0)
+pub fn peak(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let peak = line.trim().strip_suffix(" kB")?.trim().parse().ok();
+    // A program that is just being started has none yet.
+    peak.filter(|kib| *kib > 0)
 }
 
 #[cfg(test)]
@@ -116,6 +118,8 @@ mod tests {
         assert_eq!(median(&mut [9, 1, 5]), 5);
         assert_eq!(median(&mut [4, 1]), 4);
         assert_eq!(median::<u64>(&mut []), 0);
+        assert_eq!(median_of_any(&mut []), None);
+        assert_eq!(median_of_any(&mut [4, 1]), Some(4));
     }
 
     #[test]
@@ -127,8 +131,8 @@ mod tests {
     #[test]
     fn this_process_has_memory() {
         if cfg!(target_os = "linux") {
-            assert!(peak(std::process::id()) > 100);
+            assert!(peak(std::process::id()) > Some(100));
         }
-        assert_eq!(peak(0), 0);
+        assert_eq!(peak(0), None);
     }
 }

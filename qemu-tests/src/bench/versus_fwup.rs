@@ -64,8 +64,9 @@ pub struct Versus {
     pub what: &'static str,
     /// The time from start to exit, ours divided by the original's.
     pub time: f64,
-    /// The peak memory, ours divided by the original's.
-    pub memory: f64,
+    /// The peak memory, ours divided by the original's; `None` if a program ended before it could be
+    /// read.
+    pub memory: Option<f64>,
 }
 
 /// The two programs, and a folder with their files.
@@ -241,7 +242,9 @@ impl Contest<'_> {
         Ok(Versus {
             what,
             time: least[0].as_secs_f64() / least[1].as_secs_f64(),
-            memory: ratio(ours?, original?),
+            memory: ours?
+                .zip(original?)
+                .map(|(ours, original)| ratio(ours, original)),
         })
     }
 }

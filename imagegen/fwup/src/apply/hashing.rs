@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Hashes the data of resources. That takes nearly as long as unpacking, so that large resources
-//! are hashed in a separate thread; for small ones passing the data on takes longer than hashing.
+//! Hashes the data of resources. Large ones are hashed in a separate thread, while others unpack and
+//! write; for small ones passing the data on takes longer than hashing.
 
 use std::collections::VecDeque;
 use std::mem;

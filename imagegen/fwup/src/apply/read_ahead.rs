@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The pieces of a resource's data. Unpacking takes longer than hashing and writing together, so
-//! that the data of large resources is unpacked in a thread of its own, a few pieces ahead.
+//! the data of large resources is unpacked in a thread of its own, a few pieces ahead.
 
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -70,7 +70,8 @@ pub(super) struct ReadAhead {
 }
 
 /// Runs `use_pieces` with the pieces of `data`, whose lengths are those of `lengths`, while another
-/// thread reads ahead.
+/// thread reads ahead. After an error of `use_pieces` this still waits for the piece that the thread
+/// is reading: a read from a pipe cannot be interrupted.
 pub(super) fn with_read_ahead<T>(
     data: &mut (dyn ResourceData + Send),
     lengths: impl Iterator<Item = usize> + Send,
@@ -87,7 +88,8 @@ pub(super) fn with_read_ahead<T>(
             .name("unpacking".to_owned())
             .spawn_scoped(scope, move || read(data, lengths, &memory, &output))
             .map_err(|_| UnpackingError)?;
-        // Its end of the channels is dropped before the scope waits for the thread.
+        // Dropping `ReadAhead` closes the channels, which ends the thread; only then does the scope
+        // wait for it.
         use_pieces(&mut ReadAhead { pieces, spare })
     })
 }

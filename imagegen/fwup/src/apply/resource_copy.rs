@@ -198,3 +198,159 @@ pub(super) fn checked_resource<'f>(
         .resource(&handler.resource)
         .ok_or_else(|| ResourceDataError::Undeclared(handler.resource.clone()))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::hashing::HashingError;
+    use super::super::observer::Observer;
+    use super::*;
+    use crate::blake2b;
+
+    /// The offset of the resource, which is not a multiple of pieces.
+    const START: u64 = 1000;
+
+    #[derive(Default)]
+    struct Totals(Vec<(u64, u64)>);
+
+    impl Observer for Totals {
+        fn progress(&mut self, done: u64, total: u64) {
+            self.0.push((done, total));
+        }
+
+        fn info(&mut self, _message: &str) {}
+    }
+
+    /// Receives writes, the first of which `fails_at` it or later fails.
+    struct Written {
+        pieces: Vec<(u64, Vec<u8>)>,
+        fails_at: u64,
+        end: Option<(u64, bool)>,
+    }
+
+    impl ResourceSink for Written {
+        fn start(&self) -> u64 {
+            START
+        }
+
+        fn write(&mut self, at: u64, piece: &mut [u8]) -> Result<(), ApplyError> {
+            if at >= self.fails_at {
+                return Err(HashingError.into());
+            }
+            self.pieces.push((at, piece.to_vec()));
+            Ok(())
+        }
+
+        fn finish(
+            &mut self,
+            last: Option<(u64, AlignedBytes)>,
+            end: u64,
+            ends_in_hole: bool,
+        ) -> Result<(), ApplyError> {
+            if let Some((at, mut piece)) = last {
+                self.write(at, &mut piece)?;
+            }
+            self.end = Some((end, ends_in_hole));
+            Ok(())
+        }
+    }
+
+    impl ResourceData for &[u8] {
+        fn read(&mut self, out: &mut [u8]) -> Result<usize, ApplyError> {
+            let length = out.len().min(self.len());
+            let (now, later) = self.split_at(length);
+            out[..length].copy_from_slice(now);
+            *self = later;
+            Ok(length)
+        }
+    }
+
+    /// What a copy of `data` has done: its error, the writes, the end and the progress.
+    type Done = (
+        Option<String>,
+        Vec<(u64, Vec<u8>)>,
+        Option<(u64, bool)>,
+        Vec<(u64, u64)>,
+    );
+
+    fn copied(resource: &Resource, mut data: &[u8], fails_at: u64, is_ahead: bool) -> Done {
+        let mut totals = Totals::default();
+        let mut sink = Written {
+            pieces: Vec::new(),
+            fails_at,
+            end: None,
+        };
+        let copy = ResourceCopy {
+            progress: &mut Progress::start(&mut totals, resource.data_length()),
+            hashing: &mut Hashing::default(),
+        };
+        let result = match is_ahead {
+            true => copy.run_ahead(resource, &mut data, &mut sink),
+            false => copy.run(resource, &mut data, &mut sink),
+        };
+        let error = result.err().map(|error| error.to_string());
+        (error, sink.pieces, sink.end, totals.0)
+    }
+
+    fn resource(length: Vec<u64>) -> (Resource, Vec<u8>) {
+        let mut resource = Resource {
+            length,
+            ..Resource::default()
+        };
+        let data: Vec<u8> = (0..resource.data_length())
+            .map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8)
+            .collect();
+        resource.hash = Some(blake2b::hash(&data));
+        (resource, data)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn reading_ahead_changes_nothing(
+            length in prop::collection::vec(0..3 * PIECE / 2, 1..6),
+            change in prop::option::of(any::<prop::sample::Index>()),
+            kept in prop::option::of(any::<prop::sample::Index>()),
+            more in 0..2_usize,
+            fails_at in prop_oneof![Just(u64::MAX), START..START + 4 * PIECE],
+        ) {
+            let (resource, mut data) = resource(length);
+            if let Some(at) = change.filter(|_| !data.is_empty()) {
+                let at = at.index(data.len());
+                data[at] ^= 1;
+            }
+            let kept = kept.map_or(data.len(), |kept| kept.index(data.len() + 1));
+            data.truncate(kept);
+            data.extend(vec![7; more]);
+            let now = copied(&resource, &data, fails_at, false);
+            prop_assert!(copied(&resource, &data, fails_at, true) == now);
+            let (error, pieces, end, progress) = now;
+            // Each byte has its place after the holes.
+            let mut at = START;
+            let mut expected = Vec::new();
+            for (number, length) in resource.length.iter().enumerate() {
+                if number % 2 == 0 {
+                    expected.extend(at..at + length);
+                }
+                at += length;
+            }
+            let places = pieces.iter().flat_map(|(at, piece)| *at..*at + piece.len() as u64);
+            prop_assert!(expected.starts_with(&places.collect::<Vec<_>>()));
+            let bytes: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.clone()).collect();
+            prop_assert!(data.starts_with(&bytes));
+            let is_complete = bytes.len() == expected.len();
+            if error.is_none() {
+                prop_assert!(is_complete);
+                prop_assert_eq!(end, Some((at, resource.length.len() % 2 == 0)));
+                let total = resource.data_length();
+                prop_assert_eq!(progress.last(), Some(&(total, total)));
+            } else {
+                // The last piece is written only if all data is as expected.
+                prop_assert_eq!(end, None);
+                prop_assert!(!is_complete || bytes.is_empty());
+            }
+        }
+    }
+}

@@ -20,15 +20,15 @@ use crate::destination::storage::Storage;
 use crate::destination::view::SharedDevice;
 use crate::firmware::action::Action;
 use crate::firmware::delta_source::DeltaSource;
-use crate::firmware::fat_action::{FatAction, FatPath};
+use crate::firmware::fat_action::{FatAction, FatPath, is_same_path};
 use crate::firmware::model::{Handler, Resource};
 
 /// The number of bytes that a delta may have beyond twice the length of its result. A longer one
 /// could only take time.
 const MOST_OVERHEAD: u64 = 1 << 20;
 
-/// Returns the source if an entry with so many bytes of data is a delta: it may be one by its length,
-/// and the configuration names a source.
+/// Returns the source if an entry with so many bytes of data is a delta: it may be one by its
+/// length, and the configuration names a source.
 fn delta_source<'h>(
     size: Option<u64>,
     resource: &Resource,
@@ -117,9 +117,7 @@ impl<'a, S: Storage> Execution<'a, '_, S> {
 fn is_overwritten(source: &DeltaSource<'_>, action: &Action<'_>) -> bool {
     match (source, action) {
         (DeltaSource::File(file), Action::Fat(FatAction::Write(target))) => {
-            // FAT does not distinguish capital letters.
-            let same = |path: &str| path.trim_start_matches('/').to_lowercase();
-            file.volume == target.volume && same(file.path) == same(target.path)
+            file.volume == target.volume && is_same_path(file.path, target.path)
         }
         _ => false,
     }

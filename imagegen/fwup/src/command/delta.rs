@@ -11,8 +11,8 @@ use crate::archive::write::Level;
 use crate::create::{DeltaArchive, DeltaOutcome, DeltaResource, FullTask, write_delta_archive};
 use crate::output::Output;
 
-/// Makes a delta archive, and returns the text to print. If the archive is on stdout, the text is on
-/// stderr.
+/// Makes a delta archive, and returns the text to print. If the archive is on stdout, the text is
+/// on stderr.
 pub(super) fn create_delta(options: &Options) -> anyhow::Result<String> {
     let [old, new] = options.arguments.as_slice() else {
         bail!("specify two archives, the old and the new one: --create-delta OLD NEW");
@@ -48,7 +48,9 @@ fn report(archive: &DeltaArchive) -> String {
     let tasks = archive.full_tasks.iter().map(|task| {
         let FullTask { name, resources } = task;
         let resources = resources.join(", ");
-        format!("task {name}: needs the full archive, it has no delta source for {resources}\n")
+        format!(
+            "task {name}: needs the full archive, it has no usable delta source for {resources}\n"
+        )
     });
     resources.chain(tasks).collect()
 }

@@ -14,6 +14,13 @@ pub(crate) struct FatPath<'a> {
     pub(crate) path: &'a str,
 }
 
+/// Whether two paths on the same file system are those of the same file: FAT does not distinguish
+/// capital letters.
+pub(crate) fn is_same_path(one: &str, other: &str) -> bool {
+    let plain = |path: &str| path.trim_start_matches('/').to_lowercase();
+    plain(one) == plain(other)
+}
+
 /// An action on FAT file systems.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FatAction<'a> {

@@ -173,10 +173,15 @@ impl GptPartition {
         u64::from(self.start.unwrap_or(0)) + u64::from(self.blocks)
     }
 
+    /// Returns the first block that cannot belong to the partition once it has expanded.
+    fn reach(&self) -> u64 {
+        if self.grows { u64::MAX } else { self.end() }
+    }
+
     fn overlaps(&self, other: &Self) -> bool {
         match (self.start, other.start) {
             (Some(start), Some(other_start)) => {
-                self.end() > u64::from(other_start) && other.end() > u64::from(start)
+                self.reach() > u64::from(other_start) && other.reach() > u64::from(start)
             }
             _ => false,
         }

@@ -287,6 +287,10 @@ fn errors_name_file_and_line() {
             "fwup.conf:1: gpt 'a': partition 0 is after partition 1, which expands to the end of the disk",
         ),
         (
+            "gpt a { guid = 0fc63daf-8483-4772-8e79-3d69d8477de4 partition 0 { block-offset = 64 block-count = 8 guid = 0fc63daf-8483-4772-8e79-3d69d8477de4 type = 0fc63daf-8483-4772-8e79-3d69d8477de4 } partition 1 { block-offset = 64 block-count = 0 guid = 0fc63daf-8483-4772-8e79-3d69d8477de4 type = 0fc63daf-8483-4772-8e79-3d69d8477de4 expand = true } }",
+            "fwup.conf:1: gpt 'a': partitions 0 (blocks 64 to 72) and 1 (blocks 64 to 64) overlap",
+        ),
+        (
             "mbr a { include-osip = true }",
             "fwup.conf:1: mbr 'a': include-osip needs at least one osii section",
         ),

@@ -203,7 +203,7 @@ const COLUMNS: [Column; 7] = [
     ("to userspace, ms", |cost| Some(cost.userspace_ms)),
     ("MMIO accesses", |cost| Some(cost.accesses)),
     ("RAM touched, KiB", |cost| Some(cost.touched_kib)),
-    ("QEMU's peak memory, KiB", |cost| Some(cost.peak_kib)),
+    ("QEMU's peak memory, KiB", |cost| cost.peak_kib),
     ("size, bytes", |cost| Some(cost.size)),
 ];
 

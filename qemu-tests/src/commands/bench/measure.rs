@@ -169,23 +169,28 @@ pub(super) fn guests(bench: &Bench, demo: &Demo, memory_mib: u32, append: &str) 
     clippy::cast_precision_loss,
     reason = "KiB of a process are far below 2^52"
 )]
-fn linux(bench: &Bench, demo: &Demo) -> Result<[Row; 2]> {
+fn linux(bench: &Bench, demo: &Demo) -> Result<Vec<Row>> {
     let [loaded, direct] = guests(bench, demo, 256, "");
     let [loaded, direct] = linux::boots([&loaded, &direct], ROUNDS)?;
     let time = loaded.time.as_secs_f64() / direct.time.as_secs_f64();
-    let memory = loaded.peak_kib as f64 / direct.peak_kib.max(1) as f64;
-    Ok([
+    let mut rows = vec![
         Row::ratio("time to userspace, relative to -kernel Image", time, 1.03)
             .how("Debian in 256 MiB, to the demo's shell; medians of 15, in turn")
             .c_loader(Amount::Ratio(1.0), Amount::Ratio(1.11)),
-        Row::ratio(
-            "QEMU's peak memory, relative to -kernel Image",
-            memory,
-            0.94,
-        )
-        .how("VmHWM then, the same runs")
-        .c_loader(Amount::Ratio(0.94), Amount::Ratio(0.94)),
-    ])
+    ];
+    if let (Some(loaded), Some(direct)) = (loaded.peak_kib, direct.peak_kib) {
+        let memory = loaded as f64 / direct.max(1) as f64;
+        rows.push(
+            Row::ratio(
+                "QEMU's peak memory, relative to -kernel Image",
+                memory,
+                0.94,
+            )
+            .how("VmHWM then, the same runs")
+            .c_loader(Amount::Ratio(0.94), Amount::Ratio(0.94)),
+        );
+    }
+    Ok(rows)
 }
 
 /// Measures firmware archives. The limits hold for a release build on two cores of an x86-64
@@ -215,17 +220,19 @@ fn firmware(bench: &Bench, demo: &Demo, gates_only: bool) -> Result<Vec<Row>> {
             .shown_only()
     };
     let memory = |what, cost: firmware::FwupCost| {
-        Row::at_most(what, cost.memory_kib, 96 << 10)
-            .unit("KiB")
-            .how("its VmHWM, read each millisecond")
-            .shown_only()
+        cost.memory_kib.map(|found| {
+            Row::at_most(what, found, 96 << 10)
+                .unit("KiB")
+                .how("its VmHWM, read each millisecond")
+                .shown_only()
+        })
     };
     rows.extend([
         time("imagegen pack, that kernel", costs.pack, 1000),
         time("imagegen apply, that archive", costs.apply, 120),
-        memory("peak memory of imagegen pack", costs.pack),
-        memory("peak memory of imagegen apply", costs.apply),
     ]);
+    rows.extend(memory("peak memory of imagegen pack", costs.pack));
+    rows.extend(memory("peak memory of imagegen apply", costs.apply));
     Ok(rows)
 }
 
@@ -257,10 +264,10 @@ fn versus_fwup(bench: &Bench, demo: &Demo) -> Result<Vec<Row>> {
                 Row::ratio(what, figure.time, time)
                     .how("fwup: time relative to the original, the least of 5, in turn"),
             );
-            rows.push(
-                Row::ratio(what, figure.memory, memory)
-                    .how("fwup: peak memory relative to the original, VmHWM read each millisecond"),
-            );
+            rows.extend(figure.memory.map(|found| {
+                Row::ratio(what, found, memory)
+                    .how("fwup: peak memory relative to the original, VmHWM read each millisecond")
+            }));
         }
     }
     Ok(rows)

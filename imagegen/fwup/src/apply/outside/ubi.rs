@@ -12,12 +12,12 @@ use crate::apply::error::ApplyError;
 use crate::apply::resource_copy::ResourceSink;
 use crate::destination::aligned::AlignedBytes;
 
-/// A UBI volume on raw flash, whose contents are replaced. It keeps its old contents until the first
-/// write, and has the new ones only after all of them have been written.
+/// A UBI volume on raw flash, whose contents are replaced. It keeps its old contents until the
+/// first write, and has the new ones only after all of them have been written.
 pub(super) struct UbiVolume<'a> {
     path: &'a str,
     out: Sequential<File>,
-    /// How to start the update, and the length of the new contents in bytes; `None` after the start.
+    /// How to start the update, and the length of the new contents in bytes; `None` after that.
     start: Option<(Start, u64)>,
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::error::OutsideError;
 use super::path::PathOutput;
@@ -54,9 +57,9 @@ fn pipe_write(command: &str, may_print: bool, copy: CopyTo<'_>) -> Result<(), Ap
     if let Err(error) = &written
         && !matches!(error, ApplyError::Outside(_))
     {
-        // The end of its input must not look like the end of valid data. This ends the shell
-        // and what replaced it, and not what it started in the background.
-        let _ = child.kill();
+        // The end of its input must not look like the end of valid data. The group exists even if
+        // the shell has ended, because nobody has waited for it yet.
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
     }
     drop(input);
     let ended = shell::check(ACTION, command, child.wait());
@@ -67,9 +70,11 @@ fn pipe_write(command: &str, may_print: bool, copy: CopyTo<'_>) -> Result<(), Ap
     }
 }
 
+/// Starts a shell in a process group of its own, which also has what it starts in the background.
 fn start(command: &str, may_print: bool) -> Result<Child, OutsideError> {
     let started = shell::shell(command, may_print)
         .stdin(Stdio::piped())
+        .process_group(0)
         .spawn();
     started.map_err(|error| OutsideError::Run {
         action: ACTION,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Read, Write};
 
 use vcdiff_stream::encode::{EncodeOptions, encode};
@@ -62,8 +63,8 @@ pub enum DeltaOutcome {
     NotInOld,
 }
 
-/// Writes the delta archive of two archives to `out`. `old` and `new` open them; the old one is read
-/// once for each resource.
+/// Writes the delta archive of two archives to `out`. `old` and `new` open them; the old one is
+/// read once for each resource.
 ///
 /// A delta copies only from what every task that has a source for the resource can read. Of each
 /// old resource, at most 2 GiB are used, which are in memory; the new data is not.
@@ -77,7 +78,8 @@ pub fn write_delta_archive<R: Read>(
     out: impl Write,
     level: Level,
 ) -> Result<DeltaArchive, DeltaArchiveError> {
-    let firmware = read(new()?, "new")?.firmware;
+    let file = |which| move |error| DeltaArchiveError::File { which, error };
+    let firmware = read(new().map_err(file("new"))?, "new")?.firmware;
     let replaced = replaceable(&firmware);
     if replaced.is_empty() {
         return Err(DeltaArchiveError::NoSource);
@@ -86,9 +88,14 @@ pub fn write_delta_archive<R: Read>(
         which: "new",
         error,
     };
-    let mut archive = Archive::new(new()?);
+    let mut archive = Archive::new(new().map_err(file("new"))?);
     let mut writer = Writer::new(BufWriter::new(out), level);
     let mut resources = Vec::new();
+    let mut missing: BTreeSet<_> = firmware
+        .resources
+        .iter()
+        .map(|resource| resource.name.as_str())
+        .collect();
     while let Some(header) = archive.next_entry().map_err(unread)? {
         match header.name.as_str() {
             SIGNATURE_ENTRY => {
@@ -108,12 +115,15 @@ pub fn write_delta_archive<R: Read>(
         let Some(resource) = firmware.resource(&name) else {
             continue;
         };
+        if !missing.remove(name.as_str()) {
+            return Err(DeltaArchiveError::Twice(name));
+        }
         let data = ResourceReader::new(&mut archive, resource, "new");
         let Some(readable) = replaced.get(name.as_str()) else {
             keep(&mut writer, &header.name, resource, data)?;
             continue;
         };
-        let outcome = match old_data(old()?, &name, *readable)? {
+        let outcome = match old_data(old().map_err(file("old"))?, &name, *readable)? {
             Some(source) => {
                 let (delta, data) = pack(&source, data, level)?;
                 let (packed, packed_data) = (delta.length, data.length);
@@ -143,6 +153,9 @@ pub fn write_delta_archive<R: Read>(
             length: resource.data_length(),
             outcome,
         });
+    }
+    if let Some(name) = missing.first() {
+        return Err(DeltaArchiveError::Missing((*name).to_owned()));
     }
     writer.finish()?;
     let deltas = resources
@@ -178,7 +191,8 @@ fn pack<R: Read>(
         copy: Packer::new(level),
     };
     encode(source, &mut data, &mut delta, EncodeOptions::default())?;
-    Ok((delta.finish()?, data.copy.finish()?))
+    let finish = |packer: Packer| packer.finish().map_err(DeltaArchiveError::Temporary);
+    Ok((finish(delta)?, finish(data.copy)?))
 }
 
 /// Adds the data of a resource unchanged.
@@ -232,4 +246,60 @@ fn old_data(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blake2b;
+    use crate::hex;
+
+    /// An archive with these resources, all of which contain `hello`.
+    fn archive(names: &[&str]) -> Vec<u8> {
+        let hash = hex::encode(&blake2b::hash(b"hello"));
+        let meta_conf = format!(
+            "file-resource \"a\" {{\nlength=5\nblake2b-256={hash}\n}}\ntask t {{\non-resource a {{\ndelta-source-raw-offset=0\nfunlist={{\"2\", \"raw_write\", \"0\"}}\n}}\n}}\n"
+        );
+        let mut writer = Writer::new(Vec::new(), Level::default());
+        let mut put = |name: &str, data: &[u8]| {
+            let size = data.len() as u64;
+            let added = writer.entry::<io::Error>(name, None, size, |take| take(data));
+            added.unwrap();
+        };
+        put(META_CONF, meta_conf.as_bytes());
+        for name in names {
+            put(name, b"hello");
+        }
+        writer.finish().unwrap()
+    }
+
+    fn error(old: Result<&[&str], io::ErrorKind>, new: &[&str]) -> String {
+        let old = || {
+            old.map(|old| io::Cursor::new(archive(old)))
+                .map_err(io::Error::from)
+        };
+        let new = || Ok(io::Cursor::new(archive(new)));
+        let made = write_delta_archive(old, new, io::sink(), Level::default());
+        made.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_resource_must_be_there_once() {
+        assert_eq!(
+            error(Ok(&["data/a"]), &[]),
+            "the new archive has no data of file-resource 'a'; make it again, or copy it again"
+        );
+        assert_eq!(
+            error(Ok(&["data/a"]), &["data/a", "data/a"]),
+            "the new archive has data of file-resource 'a' twice; make it again"
+        );
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_opened_is_named() {
+        assert_eq!(
+            error(Err(io::ErrorKind::PermissionDenied), &["data/a"]),
+            "the old archive cannot be opened: permission denied"
+        );
+    }
 }

@@ -18,6 +18,14 @@ pub enum DeltaArchiveError {
         /// The error.
         error: Box<OpenError>,
     },
+    /// The file of an archive cannot be opened.
+    #[error("the {which} archive cannot be opened: {error}")]
+    File {
+        /// `old` or `new`.
+        which: &'static str,
+        /// The system's error.
+        error: io::Error,
+    },
     /// An archive cannot be read.
     #[error("the {which} archive: {error}")]
     Read {
@@ -41,6 +49,15 @@ pub enum DeltaArchiveError {
         /// The resource.
         resource: String,
     },
+    /// The new archive has not all resources of its `meta.conf`.
+    #[error("the new archive has no data of file-resource '{0}'; make it again, or copy it again")]
+    Missing(String),
+    /// An entry of the new archive occurs twice.
+    #[error("the new archive has data of file-resource '{0}' twice; make it again")]
+    Twice(String),
+    /// A temporary file cannot be written.
+    #[error("cannot write a temporary file: {0}; TMPDIR chooses a folder with more room")]
+    Temporary(io::Error),
     /// A delta cannot be made.
     #[error(transparent)]
     Encode(EncodeError),
@@ -50,14 +67,14 @@ pub enum DeltaArchiveError {
 }
 
 impl From<EncodeError> for DeltaArchiveError {
-    /// The encoder reads the new archive; its errors are not the encoder's.
+    /// The encoder reads the new archive and writes a temporary file, whose errors are not its own.
     fn from(error: EncodeError) -> Self {
         match error {
             EncodeError::Target { offset, error } => match error.downcast() {
                 Ok(error) => error,
                 Err(error) => Self::Encode(EncodeError::Target { offset, error }),
             },
-            EncodeError::Sink(error) => Self::Output(error),
+            EncodeError::Sink(error) => Self::Temporary(error),
             error => Self::Encode(error),
         }
     }

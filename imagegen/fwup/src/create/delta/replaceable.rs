@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use vcdiff_stream::encode::LONGEST_SOURCE;
 
 use crate::firmware::delta_source::SourceKind;
-use crate::firmware::model::{Firmware, Resource};
+use crate::firmware::fat_action::is_same_path;
+use crate::firmware::integer;
+use crate::firmware::model::{Firmware, Handler, Resource};
 
 /// A task that cannot be applied with the delta archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FullTask {
     /// The task's name.
     pub name: String,
-    /// The resources that are deltas, and for which the task has no source.
+    /// The resources that are deltas, and for which the task has no source that it can use.
     pub resources: Vec<String>,
 }
 
@@ -25,7 +27,7 @@ pub(super) fn replaceable(firmware: &Firmware) -> BTreeMap<&str, usize> {
     let mut found = BTreeMap::new();
     for handler in firmware.tasks.iter().flat_map(|task| &task.on_resource) {
         let resource = firmware.resource(&handler.resource);
-        let Some(source) = SourceKind::of(&handler.options) else {
+        let Some(source) = usable_source(handler) else {
             continue;
         };
         if resource.is_none_or(|resource| !resource.has_no_holes()) {
@@ -43,14 +45,39 @@ pub(super) fn replaceable(firmware: &Firmware) -> BTreeMap<&str, usize> {
     found
 }
 
+/// Returns the source of an `on-resource` section, unless the section overwrites it.
+fn usable_source(handler: &Handler) -> Option<SourceKind> {
+    SourceKind::of(&handler.options)
+        .filter(|kind| *kind != SourceKind::File || !overwrites_file(handler))
+}
+
+/// Whether a section writes to the file that is its source. Offsets with variables are the same if
+/// their texts are.
+fn overwrites_file(handler: &Handler) -> bool {
+    let text = |name| handler.options.text(name).unwrap_or_default();
+    let (volume, path) = (
+        text("delta-source-fat-offset"),
+        text("delta-source-fat-path"),
+    );
+    let number = |text: &str| integer::parse(text).ok_or_else(|| text.to_owned());
+    handler.actions.iter().any(|call| {
+        let [target, target_path] = call.arguments.as_slice() else {
+            return false;
+        };
+        call.name == "fat_write"
+            && number(target) == number(volume)
+            && is_same_path(target_path, path)
+    })
+}
+
 /// Returns the number of bytes at the start of an old resource that a device has in one piece.
 pub(super) fn first_run(resource: &Resource) -> usize {
     let first = resource.length.first().copied().unwrap_or(0);
     usize::try_from(first).unwrap_or(usize::MAX)
 }
 
-/// Returns the tasks that have no source for a resource that is a delta, such as those that make a
-/// new disk.
+/// Returns the tasks that have no source that they can use for a resource that is a delta, such as
+/// those that make a new disk.
 pub(super) fn full_tasks(firmware: &Firmware, deltas: &BTreeSet<&str>) -> Vec<FullTask> {
     let tasks = firmware.tasks.iter().map(|task| FullTask {
         name: task.name.clone(),
@@ -58,7 +85,7 @@ pub(super) fn full_tasks(firmware: &Firmware, deltas: &BTreeSet<&str>) -> Vec<Fu
             .on_resource
             .iter()
             .filter(|handler| deltas.contains(handler.resource.as_str()))
-            .filter(|handler| SourceKind::of(&handler.options).is_none())
+            .filter(|handler| usable_source(handler).is_none())
             .map(|handler| handler.resource.clone())
             .collect(),
     });

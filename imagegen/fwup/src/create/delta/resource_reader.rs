@@ -71,7 +71,7 @@ impl<R: Read, W: Write> Read for Tee<'_, R, W> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let length = self.input.read(out).map_err(io::Error::other)?;
         let copied = self.copy.write_all(&out[..length]);
-        copied.map_err(|error| io::Error::other(DeltaArchiveError::Output(error)))?;
+        copied.map_err(|error| io::Error::other(DeltaArchiveError::Temporary(error)))?;
         Ok(length)
     }
 }
