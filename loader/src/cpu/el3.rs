@@ -9,8 +9,8 @@
 //! registers. After that nothing returns to EL3, whose code is gone with the loader.
 //!
 //! Only QEMU's emulation has an EL3, and it has no caches, so it does not matter that secure and
-//! non-secure accesses to one address may have separate cache lines. In other respects the caches
-//! are maintained: the call runs on a stack that is only used with the MMU off.
+//! non-secure accesses to one address may have separate cache lines. Apart from that the caches are
+//! respected: the call runs on a stack that is only used with the MMU off.
 
 use core::arch::naked_asm;
 
