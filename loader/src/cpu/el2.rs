@@ -24,13 +24,13 @@ pub(crate) const HVC_ENTER: u64 = 0x4c4c;
 ///
 /// # Safety
 ///
-/// The CPU is at EL2 with its MMU off, and nothing else uses the stack, on which the set-up runs.
-/// Clobbers SP_EL2 and the registers that AAPCS64 lets a call change.
+/// The CPU is at EL2 with its MMU off, and nothing else uses the stack for the MMU off, on which the
+/// set-up runs. Clobbers SP_EL2 and the registers that AAPCS64 lets a call change.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn drop_to_el1() {
     naked_asm!(
         "   msr    vbar_el2, x0",
-        "   adr    x1, __stack_top",
+        "   adr    x1, __mmu_off_stack_top",
         "   mov    sp, x1",
         "   stp    x30, xzr, [sp, #-16]!",
         "   bl     {set_up}",

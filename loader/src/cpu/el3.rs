@@ -9,7 +9,8 @@
 //! registers. After that nothing returns to EL3, whose code is gone with the loader.
 //!
 //! Only QEMU's emulation has an EL3, and it has no caches, so it does not matter that secure and
-//! non-secure accesses to one address may have separate cache lines.
+//! non-secure accesses to one address may have separate cache lines. Apart from that the caches are
+//! respected: the call runs on a stack that is only used with the MMU off.
 
 use core::arch::naked_asm;
 
@@ -96,7 +97,7 @@ pub(crate) unsafe extern "C" fn handler() -> ! {
         "   mov    x19, x0",
         "   mov    x20, x1",
         "   mrs    x21, vbar_el3",
-        "   adr    x2, __stack_top",
+        "   adr    x2, __mmu_off_stack_top",
         "   mov    sp, x2",
         "   bl     {set_up}",
 

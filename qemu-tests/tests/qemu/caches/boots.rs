@@ -58,8 +58,8 @@ const fn boot(name: &'static str, change: fn(Machine, Disk) -> Machine) -> Boot 
     }
 }
 
-/// Together they execute all maintenance of a good boot, except at EL3.
-pub(super) const BOOTS: [Boot; 5] = [
+/// Together they execute all maintenance of a good boot.
+pub(super) const BOOTS: [Boot; 6] = [
     ELF,
     boot("pci", |machine, disk| machine.disk(disk.bus(Bus::Pci))),
     Boot {
@@ -76,10 +76,15 @@ pub(super) const BOOTS: [Boot; 5] = [
         let machine = machine.machine_option("virtualization=on");
         machine.cpus(4).disk(disk)
     }),
+    boot("el3_and_el2", |machine, disk| {
+        let machine = machine.machine_option("secure=on");
+        machine.machine_option("virtualization=on").disk(disk)
+    }),
 ];
 
-/// Further machines.
-pub(super) const MORE: [Boot; 10] = [
+/// Further machines. Those entered at EL3 have one CPU: several start at once there, and mix up
+/// QEMU's log.
+pub(super) const MORE: [Boot; 12] = [
     boot("first_transport", |machine, disk| {
         machine.disk(disk.bus(Bus::MmioAt(0)))
     }),
@@ -97,6 +102,14 @@ pub(super) const MORE: [Boot; 10] = [
         machine.cpu("neoverse-n1").disk(disk)
     }),
     boot("max_at_el2", |machine, disk| {
+        let machine = machine.machine_option("virtualization=on");
+        machine.cpu("max,pauth-impdef=on").disk(disk)
+    }),
+    boot("el3_without_el2", |machine, disk| {
+        machine.machine_option("secure=on").disk(disk)
+    }),
+    boot("max_at_el3", |machine, disk| {
+        let machine = machine.machine_option("secure=on");
         let machine = machine.machine_option("virtualization=on");
         machine.cpu("max,pauth-impdef=on").disk(disk)
     }),

@@ -13,7 +13,7 @@ use crate::{Scenario, Test};
 use boots::{ELF, Loader, MORE, other_loaders, recorded};
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 7] = [
+    let tests: [(&str, Scenario); 8] = [
         ("maintained_by_elf", |context| recorded(0, context)?.check()),
         ("maintained_on_pci", |context| recorded(1, context)?.check()),
         (
@@ -25,6 +25,9 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         ("maintained_at_el2_with_several_cpus", |context| {
             recorded(4, context)?.check()
+        }),
+        ("maintained_at_el3_and_el2", |context| {
+            recorded(5, context)?.check()
         }),
         ("each_instruction_is_needed", mutants::each_is_needed),
         ("a_loader_without_an_instruction_is_caught", |context| {

@@ -43,7 +43,7 @@ const NEEDED: [(&str, &str, Rule); 21] = [
 ];
 
 /// Instructions whose absence the model does not notice.
-const UNNOTICED: [(&str, &str, &str); 3] = [
+const UNNOTICED: [(&str, &str, &str); 6] = [
     (
         "el2::drop_to_el1",
         "isb",
@@ -54,6 +54,9 @@ const UNNOTICED: [(&str, &str, &str); 3] = [
         "isb",
         "it makes a register's new value readable, and has nothing to do with memory",
     ),
+    ("el3::drop_to_secure_el1", "isb", "as in `el2::drop_to_el1`"),
+    ("el3::handler", "isb", "as in `el2::drop_to_el1`"),
+    ("el3::set_up", "isb", "as in `el2::set_up`"),
     (
         "::virtio_blk::",
         "dmb",
