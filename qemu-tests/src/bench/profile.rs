@@ -2,17 +2,12 @@
 
 //! The loader's executed instructions by symbol and by stretch of code.
 //!
-//! QEMU translates single instructions, does not chain them, and logs each one it executes. The
-//! counts are exact from QEMU 7.2 on. The log goes through a pipe because it has about 100 bytes
-//! per instruction.
+//! QEMU does not chain instructions, and logs each one it executes. The counts are exact from QEMU
+//! 7.2 on.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::BufReader;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,9 +15,8 @@ use serde::Serialize;
 use super::BenchError;
 use super::execution::{Counts, INSTRUCTION, count};
 use super::symbols::Symbols;
-use crate::harness::emulator::{self, Version};
+use crate::harness::execution_log;
 use crate::harness::machine::Machine;
-use crate::harness::process;
 
 /// The time limit of one run.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -129,35 +123,15 @@ pub fn measure(
 }
 
 fn run(machine: &Machine, symbols: &Symbols) -> Result<Counts, BenchError> {
-    let machine = machine.clone().arguments(["-d", "exec,nochain"]);
-    let machine = if emulator::version()? < Version::ONE_INSN_PER_TB {
-        machine.arguments(["-singlestep"])
-    } else {
-        machine.accelerator_option("one-insn-per-tb=on")
-    };
-    let mut command = machine.command();
-    command.stdin(Stdio::null()).stdout(Stdio::null());
     // Without `-D`, QEMU logs to stderr.
-    command.stderr(Stdio::piped());
-    let mut child = process::start(&mut command)?;
-    let stderr = child.stderr.take();
-    let (sender, receiver) = mpsc::channel();
+    let machine = machine.clone().arguments(["-d", "exec,nochain"]);
+    let command = machine.shell_line();
     let known = symbols.clone();
-    let reader = thread::spawn(move || {
-        let counted = stderr.map(|log| count(BufReader::with_capacity(1 << 20, log), &known));
-        // The receiver may have timed out.
-        let _ = sender.send(counted);
-    });
-    let counted = receiver.recv_timeout(LIMIT);
-    // The log is complete, or the time is up.
-    let _ = child.kill();
-    let _ = child.wait();
-    let _ = reader.join();
-    match counted {
-        Ok(Some(Ok(counts))) if counts.total() > 0 => Ok(counts),
-        _ => Err(BenchError::ExecutionLog {
-            command: process::shell_line(&command),
-        }),
+    let counted =
+        execution_log::read::<_, BenchError>(machine, LIMIT, move |log| count(log, &known));
+    match counted? {
+        Some(Ok(counts)) if counts.total() > 0 => Ok(counts),
+        _ => Err(BenchError::ExecutionLog { command }),
     }
 }
 

@@ -2,13 +2,9 @@
 
 //! The events of a boot, from QEMU's log of executed instructions and registers.
 //!
-//! QEMU translates single instructions and logs the registers before each. The log goes through a
-//! pipe because it has about 1 KB per instruction; QEMU's filter leaves out what does not matter.
+//! QEMU logs the registers before each instruction; its filter leaves out what does not matter.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::sync::mpsc;
-use std::thread;
+use std::io::BufRead;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -17,9 +13,10 @@ use super::effect::effect;
 use super::event::{Action, DeviceAccess, Event};
 use super::log::{Item, Log, LogError};
 use super::program::Program;
-use crate::harness::emulator::{self, EmulatorError, Version};
+use crate::harness::emulator::EmulatorError;
+use crate::harness::execution_log;
 use crate::harness::machine::Machine;
-use crate::harness::process::{self, ProcessError};
+use crate::harness::process::ProcessError;
 
 /// The time limit of one run.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -64,7 +61,7 @@ pub struct Recording {
 /// When QEMU does not run, or its log does not reach the kernel.
 pub fn record(machine: &Machine, program: &Program) -> Result<Recording, RecordError> {
     // The whole command has a filter of some 40 KB.
-    let shown = machine.shell_line();
+    let command = machine.shell_line();
     // QEMU buffers lines only of a file that it opens itself.
     let machine = machine
         .clone()
@@ -72,33 +69,12 @@ pub fn record(machine: &Machine, program: &Program) -> Result<Recording, RecordE
         .arguments(["-dfilter", &program.filter()])
         .arguments(["-trace", "enable=memory_region_ops_read"])
         .arguments(["-trace", "enable=memory_region_ops_write"]);
-    let machine = if emulator::version()? < Version::ONE_INSN_PER_TB {
-        machine.arguments(["-singlestep"])
-    } else {
-        machine.accelerator_option("one-insn-per-tb=on")
-    };
-    let mut command = machine.command();
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(Stdio::piped());
-    let mut child = process::start(&mut command)?;
-    let stderr = child.stderr.take();
-    let (sender, receiver) = mpsc::channel();
     let known = program.clone();
-    let reader = thread::spawn(move || {
-        let read = stderr.map(|log| read(BufReader::with_capacity(1 << 20, log), &known));
-        // The receiver may have timed out.
-        let _ = sender.send(read);
-    });
-    let read = receiver.recv_timeout(LIMIT);
-    // The log is complete, or the time is up.
-    let _ = child.kill();
-    let _ = child.wait();
-    let _ = reader.join();
-    let command = shown;
-    match read {
-        Ok(Some(Ok(recording))) => Ok(recording),
-        Ok(Some(Err(source))) => Err(RecordError::Log { command, source }),
-        Ok(None) | Err(_) => Err(RecordError::TimeUp { command }),
+    let found = execution_log::read::<_, RecordError>(machine, LIMIT, move |log| read(log, &known));
+    match found? {
+        Some(Ok(recording)) => Ok(recording),
+        Some(Err(source)) => Err(RecordError::Log { command, source }),
+        None => Err(RecordError::TimeUp { command }),
     }
 }
 

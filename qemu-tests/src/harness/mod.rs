@@ -20,6 +20,7 @@
 
 pub mod combinations;
 pub mod emulator;
+pub mod execution_log;
 pub mod gdb;
 pub mod kvm_host;
 pub mod machine;
