@@ -8,13 +8,15 @@ use super::BenchError;
 use crate::harness::machine::Disk;
 use crate::scratch::{KERNEL_A, KERNEL_B, Scratch};
 
-/// A disk in `folder` that has `payload` in both slots.
+/// A disk in `folder` that has `payload` in both slots. No upgrade is on trial, which the C loader
+/// must be told.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn bootable(payload: &[u8], folder: &Path) -> Result<Disk, BenchError> {
     let path = folder.join("bench.img");
-    Scratch::bootable(payload).create(&path)?;
+    let scratch = Scratch::bootable(payload).set("upgrade_available", 0);
+    scratch.create(&path)?;
     Ok(Disk::new(path))
 }
 
