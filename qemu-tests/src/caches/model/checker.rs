@@ -196,6 +196,18 @@ impl Replay<'_> {
         }
     }
 
+    /// Returns the devices, and the state for their checks of an event.
+    fn devices(&mut self, event: &Event) -> (&mut Devices, At<'_>) {
+        let at = At {
+            at: event.at,
+            now: self.now,
+            lines: &mut self.lines,
+            unordered: &self.unordered,
+            findings: &mut self.findings,
+        };
+        (&mut self.devices, at)
+    }
+
     fn load(&mut self, event: &Event, loaded: Range<u64>, is_acquire: bool) {
         let length = loaded.end - loaded.start;
         let (view, rule) = match self.target(event, loaded.start) {
@@ -208,14 +220,8 @@ impl Replay<'_> {
         };
         let stale = self.lines.stale(loaded.start, length, view);
         self.found_stale(rule, stale, event, loaded.start);
-        let mut at = At {
-            at: event.at,
-            now: self.now,
-            lines: &mut self.lines,
-            unordered: &self.unordered,
-            findings: &mut self.findings,
-        };
-        self.devices.load(&loaded, is_acquire, &mut at);
+        let (devices, mut at) = self.devices(event);
+        devices.load(&loaded, is_acquire, &mut at);
         if is_acquire {
             self.unordered.load_acquire();
         }
@@ -229,19 +235,12 @@ impl Replay<'_> {
             Target::Cached => self.lines.store_cached(address, bytes, self.now),
             Target::Uncached => self.lines.store_uncached(address, bytes, self.now),
         }
-        let mut at = At {
-            at: event.at,
-            now: self.now,
-            lines: &mut self.lines,
-            unordered: &self.unordered,
-            findings: &mut self.findings,
-        };
+        let (devices, mut at) = self.devices(event);
         if target == Target::Device {
-            self.devices.store_to_device(address, bytes, &mut at);
+            devices.store_to_device(address, bytes, &mut at);
             return;
         }
-        self.devices
-            .store(address..address + length, is_release, &mut at);
+        devices.store(address..address + length, is_release, &mut at);
         self.unordered.store(address, length, is_release);
         if self.control & MMU != 0 && self.tables.iter().any(|table| table.contains(&address)) {
             self.walked.clear();

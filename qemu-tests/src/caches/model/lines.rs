@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::caches::event::DataCache;
 
 /// The size of a cache line in bytes, on all CPUs that QEMU emulates with a `virt` machine.
-pub(super) const LINE: u64 = 64;
+pub const LINE: u64 = 64;
 
 /// The copies of one line; each mask has a bit for each byte.
 #[derive(Clone, Copy, Debug)]

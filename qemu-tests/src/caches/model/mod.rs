@@ -14,5 +14,6 @@ mod tests;
 mod translation;
 
 pub use checker::replay;
+pub use lines::LINE;
 pub use outcome::{Layout, Outcome};
 pub use rules::{Finding, Findings, Rule};

@@ -11,7 +11,7 @@ use little_loader_core::units::BLOCK_SIZE;
 use qemu_tests::artifacts::Artifacts;
 use qemu_tests::build::OPT_LEVELS;
 use qemu_tests::caches::event::DeviceAccess;
-use qemu_tests::caches::model::{Findings, Layout, Outcome, Rule, replay};
+use qemu_tests::caches::model::{Findings, LINE, Layout, Outcome, Rule, replay};
 use qemu_tests::caches::{Program, Recording, record};
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
 use qemu_tests::harness::payload::pattern;
@@ -22,9 +22,6 @@ use crate::context::{Context, machine};
 /// The first block of the initrd, and its length in bytes.
 const INITRD: u64 = 100_000;
 const INITRD_LENGTH: u64 = 20_001;
-
-/// The size of a cache line in bytes.
-const LINE: u64 = 64;
 
 /// Every boot sets up a disk and prints lines, which takes more than this.
 const MIN_DEVICE_ACCESSES: usize = 30;
