@@ -8,3 +8,5 @@
 #![forbid(unsafe_code)]
 
 pub mod model;
+pub mod placement;
+pub mod rollout;
