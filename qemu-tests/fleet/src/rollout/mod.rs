@@ -238,7 +238,7 @@ impl Rollout {
             Stage::Canary => true,
             Stage::All => false,
         };
-        let busy = self.count(|step| step.is_busy());
+        let busy = self.count(Step::is_busy);
         let free = self.options.concurrency.max(1).saturating_sub(busy);
         let canaries = &self.canaries;
         let next = self
