@@ -9,11 +9,13 @@
 
 pub mod disk;
 pub mod env_file;
+pub mod image;
 pub mod inspect;
 pub mod kernel;
 pub mod layout;
 pub mod loader_elf;
 pub mod mbr;
+pub mod overlay;
 pub mod rootfs;
 pub mod size;
 pub mod slots;
