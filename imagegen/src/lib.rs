@@ -7,10 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod disk;
 pub mod env_file;
 pub mod image;
 pub mod inspect;
+pub mod install;
 pub mod kernel;
 pub mod layout;
 pub mod loader_elf;
