@@ -3,10 +3,31 @@
 //! Fleets of virtual devices: many QEMU machines that boot from one read-only disk image, each with
 //! an overlay, an identity and a console of its own.
 //!
-//! [`model`] is what is known about a fleet, which all commands show.
+//! [`model`] is what is known about a fleet, which all commands show. A [`supervisor::Supervisor`]
+//! runs the guests of one state [`folder`]; within its process a [`supervisor::Handle`] leads to
+//! them, from other processes the protocol of [`control`]. [`cli`] is the command line.
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
+pub mod cli;
+pub mod console;
+pub mod control;
+pub mod error;
+pub mod folder;
+pub mod host;
+pub mod identity;
+pub mod launch;
+pub mod limits;
+pub mod machine;
 pub mod model;
+pub mod overlay;
+pub mod pace;
 pub mod placement;
+pub mod qmp;
 pub mod rollout;
+pub mod settings;
+pub mod summary;
+pub mod supervisor;
+pub mod update;
+pub mod watch;

@@ -54,6 +54,15 @@ impl State {
         Self::Gone,
     ];
 
+    /// Returns whether the guest will leave this state by itself, in whichever direction.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        matches!(
+            self,
+            Self::Waiting | Self::Starting | Self::Loader | Self::Kernel | Self::Updating
+        )
+    }
+
     /// Returns whether the guest does its work in this state.
     #[must_use]
     pub fn is_up(self) -> bool {
@@ -187,6 +196,9 @@ pub struct Status {
     pub supervisor_rss: u64,
     /// Why starting is slowed down or has ended, if it is.
     pub held: Option<String>,
+    /// Whether guests that were asked for are still to be started.
+    #[serde(default)]
+    pub starting: bool,
     /// The update that is running, or the last one.
     pub update: Option<Update>,
     /// The guests, by number.

@@ -17,6 +17,18 @@ pub enum Console {
     Stdio,
     /// The terminal, shared with QEMU's monitor (Ctrl-A C switches, Ctrl-A X quits).
     Terminal,
+    /// The socket `console.sock` in QEMU's working directory, for one client at a time. Everything
+    /// that the guest writes is appended to `console.log` beside it, whether or not a client is
+    /// connected.
+    Socket,
+}
+
+/// A network card on QEMU's user-mode network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Network {
+    /// A port of the host's loopback interface, and the guest's port to which it leads.
+    pub(super) forward: Option<(u16, u16)>,
+    pub(super) mac: Option<String>,
 }
 
 /// The configuration of a `virt` machine.
@@ -39,7 +51,9 @@ pub struct Machine {
     pub(super) append: Option<String>,
     pub(super) initrd: Option<PathBuf>,
     pub(super) dtb: Option<PathBuf>,
-    pub(super) network: bool,
+    pub(super) network: Option<Network>,
+    /// Leaves out QEMU's default devices.
+    pub(super) bare: bool,
     pub(super) more: Vec<OsString>,
     pub(super) limit: Duration,
 }
@@ -65,7 +79,8 @@ impl Machine {
             append: None,
             initrd: None,
             dtb: None,
-            network: false,
+            network: None,
+            bare: false,
             more: Vec::new(),
             limit: Duration::from_secs(60),
         }
@@ -188,9 +203,47 @@ impl Machine {
     #[must_use]
     pub fn network(self) -> Self {
         Self {
-            network: true,
+            network: Some(Network::default()),
             ..self
         }
+    }
+
+    /// Adds a network card like [`Self::network`], with the address `mac`, and forwards `host_port`
+    /// of the loopback interface to the guest's `guest_port` (both TCP).
+    #[must_use]
+    pub fn forwarded_network(self, host_port: u16, guest_port: u16, mac: &str) -> Self {
+        Self {
+            network: Some(Network {
+                forward: Some((host_port, guest_port)),
+                mac: Some(mac.to_owned()),
+            }),
+            ..self
+        }
+    }
+
+    /// Leaves out the devices and configuration files that QEMU adds by default.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        Self { bare: true, ..self }
+    }
+
+    /// Adds a file with the content `value` to QEMU's fw_cfg device.
+    #[must_use]
+    pub fn fw_cfg(self, name: &str, value: &str) -> Self {
+        let value = value.replace(',', ",,");
+        self.arguments(["-fw_cfg", &format!("name={name},string={value}")])
+    }
+
+    /// Adds a source of entropy.
+    #[must_use]
+    pub fn entropy(self) -> Self {
+        self.arguments(["-device", "virtio-rng-device"])
+    }
+
+    /// Listens for QMP connections, one at a time, at the Unix socket `path`.
+    #[must_use]
+    pub fn qmp(self, path: &str) -> Self {
+        self.arguments(["-qmp", &format!("unix:{path},server=on,wait=off")])
     }
 
     /// Adds further arguments, unchanged.

@@ -24,6 +24,9 @@ impl Machine {
             Accelerator::Tcg => &self.cpu,
             Accelerator::Kvm | Accelerator::Hvf => "host",
         };
+        if self.bare {
+            command.args(["-nodefaults", "-no-user-config"]);
+        }
         command.arg("-M").arg(format!("virt{options}"));
         let accelerator = format!("{}{}", self.accelerator, self.accelerator_options);
         command.arg("-accel").arg(accelerator);
@@ -40,6 +43,16 @@ impl Machine {
                 command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
             }
             Console::Terminal => command.arg("-nographic"),
+            Console::Socket => command.args([
+                "-display",
+                "none",
+                "-monitor",
+                "none",
+                "-chardev",
+                "socket,id=console,path=console.sock,server=on,wait=off,logfile=console.log,logappend=on",
+                "-serial",
+                "chardev:console",
+            ]),
         };
         command.arg(self.started_by).arg(&self.started);
         for (option, path) in [("-initrd", &self.initrd), ("-dtb", &self.dtb)] {
@@ -56,18 +69,26 @@ impl Machine {
         for (index, disk) in self.disks.iter().enumerate() {
             command.args(disk.arguments(index));
         }
-        if self.network {
-            command.args([
-                "-netdev",
-                "user,id=net0",
-                "-device",
-                "virtio-net-device,netdev=net0",
-            ]);
-        } else {
-            command.args(["-nic", "none"]);
-        }
+        command.args(self.network_arguments());
         command.args(&self.more);
         command
+    }
+
+    fn network_arguments(&self) -> Vec<String> {
+        let Some(network) = &self.network else {
+            return ["-nic", "none"].map(str::to_owned).into();
+        };
+        let forward = network.forward.map_or_else(String::new, |(host, guest)| {
+            format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}")
+        });
+        let mac = network.mac.as_ref();
+        let mac = mac.map_or_else(String::new, |mac| format!(",mac={mac}"));
+        vec![
+            "-netdev".to_owned(),
+            format!("user,id=net0{forward}"),
+            "-device".to_owned(),
+            format!("virtio-net-device,netdev=net0{mac}"),
+        ]
     }
 
     /// Returns the properties of `-M virt`. KVM offers only the GIC of the host's version.
@@ -181,5 +202,30 @@ mod tests {
         assert_eq!(kvm.machine_option("highmem=off").only_emulated(), None);
         let firmware = Machine::with_firmware("u-boot.bin").shell_line();
         assert!(firmware.contains(" -bios u-boot.bin ") && !firmware.contains("-kernel"));
+    }
+
+    #[test]
+    fn a_guest_of_a_fleet_has_its_files_beside_it() {
+        let line = Machine::new("loader.elf")
+            .bare()
+            .console(Console::Socket)
+            .disk(Disk::new("disk.qcow2").qcow2())
+            .forwarded_network(20007, 4000, "52:54:4c:00:00:07")
+            .entropy()
+            .fw_cfg("opt/org.example/words", "one,two")
+            .qmp("qmp.sock")
+            .shell_line();
+        for part in [
+            "-nodefaults -no-user-config -M virt ",
+            "path=console.sock,server=on,wait=off,logfile=console.log,logappend=on",
+            "format=qcow2,file=disk.qcow2",
+            "user,id=net0,hostfwd=tcp:127.0.0.1:20007-:4000",
+            "virtio-net-device,netdev=net0,mac=52:54:4c:00:00:07",
+            "-device virtio-rng-device",
+            "name=opt/org.example/words,string=one,,two",
+            "-qmp unix:qmp.sock,server=on,wait=off",
+        ] {
+            assert!(line.contains(part), "{part:?} is not in {line:?}");
+        }
     }
 }

@@ -21,11 +21,12 @@ pub enum Bus {
     PciBridge,
 }
 
-/// A raw disk image.
+/// A disk image, raw unless [`Disk::qcow2`] says otherwise.
 #[derive(Clone, Debug)]
 pub struct Disk {
     pub(super) path: PathBuf,
     bus: Bus,
+    format: &'static str,
     snapshot: bool,
     read_only: bool,
     options: String,
@@ -42,6 +43,7 @@ impl Disk {
         Self {
             path: path.into(),
             bus: Bus::Mmio,
+            format: "raw",
             snapshot: false,
             read_only: false,
             options: String::new(),
@@ -55,6 +57,15 @@ impl Disk {
     #[must_use]
     pub fn bus(self, bus: Bus) -> Self {
         Self { bus, ..self }
+    }
+
+    /// Says that the image is in QEMU's own format.
+    #[must_use]
+    pub fn qcow2(self) -> Self {
+        Self {
+            format: "qcow2",
+            ..self
+        }
     }
 
     /// Discards the guest's writes when QEMU ends, so that several machines can share the file.
@@ -112,7 +123,10 @@ impl Disk {
     }
 
     pub(super) fn arguments(&self, index: usize) -> Vec<OsString> {
-        let mut drive = OsString::from(format!("if=none,id=disk{index},format=raw,file="));
+        let mut drive = OsString::from(format!(
+            "if=none,id=disk{index},format={},file=",
+            self.format
+        ));
         drive.push(option_value(&self.path));
         for (wanted, option) in [
             (self.snapshot, ",snapshot=on"),

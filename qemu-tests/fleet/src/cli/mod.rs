@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command line, as a library: the command `fleet` and `cargo qemu fleet` are thin layers over
+//! it.
+
+mod console;
+mod exec;
+mod guests;
+mod images;
+mod logs;
+mod progress;
+mod settings;
+mod start;
+mod status;
+mod stop;
+mod supervise;
+
+pub use images::{GuestImage, GuestKind, Images, NoImages};
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::folder::Folder;
+use crate::launch;
+
+/// Run, watch and update a fleet of virtual devices that boot from one disk image
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// The folder with the fleet's disks, consoles and sockets
+    #[arg(long, global = true, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Start(Box<start::Arguments>),
+    Status(status::Arguments),
+    Stop(stop::Arguments),
+    Restart(stop::RestartArguments),
+    Logs(logs::Arguments),
+    Console(console::Arguments),
+    Exec(exec::Arguments),
+    #[command(hide = true)]
+    Launch(launch::Arguments),
+    #[command(hide = true)]
+    Supervise(supervise::Arguments),
+}
+
+/// Executes a command of the fleet.
+///
+/// # Errors
+/// What went wrong, for people.
+pub fn main(arguments: &Arguments, images: &dyn Images) -> Result<ExitCode> {
+    let state = arguments.state.clone();
+    let folder = Folder::new(&state.unwrap_or_else(|| images.state()))?;
+    match &arguments.command {
+        Command::Start(arguments) => start::main(arguments, &folder, images),
+        Command::Status(arguments) => status::main(arguments, &folder),
+        Command::Stop(arguments) => stop::main(arguments, &folder),
+        Command::Restart(arguments) => stop::restart(arguments, &folder),
+        Command::Logs(arguments) => logs::main(arguments, &folder),
+        Command::Console(arguments) => console::main(arguments, &folder),
+        Command::Exec(arguments) => exec::main(arguments, &folder),
+        Command::Launch(arguments) => launch::main(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Supervise(arguments) => supervise::main(arguments, &folder, images),
+    }
+}

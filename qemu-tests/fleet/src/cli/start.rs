@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `start`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::images::Images;
+use super::progress::{self, Goal};
+use super::settings::{self, Options};
+use super::supervise;
+use crate::control::{Client, Request, Response, StartRequest};
+use crate::folder::Folder;
+use crate::host;
+
+/// Start guests, and supervise them until Ctrl-C, which stops them; with a supervisor that runs
+/// already, add guests to its fleet
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// How many guests [default: 1; with --fill: as many as fit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// How many are started at once [default: one for each CPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    chunk: Option<u32>,
+    /// The seconds between two chunks
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    delay: f64,
+    /// Start guests until the memory is full, and say how many fitted
+    #[arg(long)]
+    fill: bool,
+    /// The memory that all guests may take [default: what --reserve leaves]
+    #[arg(long, value_name = "SIZE", value_parser = settings::mebibytes)]
+    limit: Option<u64>,
+    /// Leave the supervisor in the background, and return when every guest is up or has failed
+    #[arg(long)]
+    detach: bool,
+    /// The seconds to wait for the guests with --detach or a supervisor that runs already
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    timeout: u64,
+    /// Discard what guests have written to their disks, and their consoles' logs
+    #[arg(long)]
+    fresh: bool,
+    #[command(flatten)]
+    options: Options,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok();
+    seconds
+        .filter(|seconds: &f64| (0.0..=86_400.0).contains(seconds))
+        .ok_or_else(|| "not a number of seconds".to_owned())
+}
+
+pub(super) fn main(
+    arguments: &Arguments,
+    folder: &Folder,
+    images: &dyn Images,
+) -> Result<ExitCode> {
+    let request = arguments.request();
+    if folder.is_locked() {
+        if arguments.fresh {
+            bail!(
+                "--fresh cannot discard the disks of guests that run; `stop` ends the supervisor of {} first",
+                folder.root().display()
+            );
+        }
+        return arguments.ask(&mut Client::connect(folder)?, request);
+    }
+    let settings = arguments.options.settings(images)?;
+    crate::limits::check(if arguments.fill { 1 } else { request.count })?;
+    if arguments.detach {
+        supervise::detach(folder, &settings, arguments.fresh, images.words())?;
+        return arguments.ask(&mut Client::connect(folder)?, request);
+    }
+    let supervisor = supervise::supervisor(folder, settings, arguments.fresh, images.words())?;
+    let handle = supervisor.handle();
+    let (first, last) = handle.start(request)?;
+    supervisor.spawn(progress::show(handle.clone(), Goal { first, last }));
+    supervisor.run()?;
+    eprintln!("all guests are stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    fn request(&self) -> StartRequest {
+        // As many as there could be: a tenth of a guest's usual memory each.
+        let most = u32::try_from(host::measure().memory / 1024 / 8).unwrap_or(u32::MAX);
+        let usual = if self.fill { most.clamp(1, 100_000) } else { 1 };
+        StartRequest {
+            count: self.count.unwrap_or(usual),
+            chunk: self.chunk.unwrap_or_else(|| host::measure().cpus),
+            delay: self.delay,
+            fill: self.fill,
+            limit_mib: self.limit,
+        }
+    }
+
+    /// Asks a supervisor in another process for guests, and waits for them.
+    fn ask(&self, client: &mut Client, request: StartRequest) -> Result<ExitCode> {
+        let response = client.ask(&Request::Start(request))?;
+        let Response::Started { first, last } = response else {
+            bail!(
+                "the supervisor answered something else: {response:?}; is it of another version?"
+            );
+        };
+        let limit = Duration::from_secs(self.timeout);
+        progress::wait(client, Goal { first, last }, limit)
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the supervisor's tasks share.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, broadcast, oneshot, watch};
+
+use super::history::History;
+use super::ports::Ports;
+use crate::console::tail::Tail;
+use crate::control::StartRequest;
+use crate::error::FleetError;
+use crate::folder::Folder;
+use crate::identity;
+use crate::model::{Event, EventKind, Guest, Host, State, Update};
+use crate::qmp;
+use crate::settings::Settings;
+use crate::watch::Watch;
+
+/// The changes that a slow receiver may fall behind.
+const CHANGES: usize = 8192;
+
+/// A guest has entered a state, or another slot became known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The guest.
+    pub id: u32,
+    /// Its state before.
+    pub previous: State,
+    /// Its state.
+    pub state: State,
+    /// Its slot.
+    pub slot: Option<String>,
+    /// The loader's reason for the slot.
+    pub reason: Option<String>,
+    /// How often the loader has started.
+    pub boots: u32,
+}
+
+/// What the supervisor knows and does.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) folder: Folder,
+    pub(super) settings: Settings,
+    /// The words that begin a launcher's command line.
+    pub(super) launcher: Vec<OsString>,
+    pub(super) began: Instant,
+    pub(super) started: u64,
+    pub(super) changes: broadcast::Sender<Change>,
+    pub(super) ending: watch::Sender<bool>,
+    /// A batch was added.
+    pub(super) batch_added: Notify,
+    inner: Mutex<Inner>,
+}
+
+/// The part that changes.
+#[derive(Debug)]
+pub(super) struct Inner {
+    /// The guests by number, from 1.
+    pub(super) entries: Vec<Entry>,
+    pub(super) held: Option<String>,
+    pub(super) update: Option<Update>,
+    pub(super) host: Host,
+    pub(super) batches: VecDeque<Batch>,
+    /// Whether a batch is being started.
+    pub(super) is_starting: bool,
+    pub(super) ports: Ports,
+    history: History,
+}
+
+/// Guests that are started together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    /// The first guest.
+    pub(super) first: u32,
+    pub(super) request: StartRequest,
+}
+
+/// A guest, and what only the supervisor has to know about it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) guest: Guest,
+    pub(super) watch: Watch,
+    pub(super) tail: Tail,
+    /// The start of QEMU, or its last reset.
+    pub(super) booted: Instant,
+    pub(super) qmp: Option<qmp::Client>,
+    /// Whether its end was asked for.
+    pub(super) is_stopping: bool,
+    /// Whether a task runs it.
+    pub(super) has_runner: bool,
+    /// Kills QEMU.
+    pub(super) kill: Arc<Notify>,
+    /// Those who wait for its end.
+    pub(super) waiters: Vec<oneshot::Sender<()>>,
+    /// CPU time in ticks, and when it was measured.
+    pub(super) cpu_time: Option<(u64, Instant)>,
+}
+
+impl Entry {
+    fn new(id: u32) -> Self {
+        Self {
+            guest: Guest {
+                id,
+                serial: identity::serial(id),
+                host: identity::host(id),
+                ..Guest::default()
+            },
+            watch: Watch::default(),
+            tail: Tail::default(),
+            booted: Instant::now(),
+            qmp: None,
+            is_stopping: false,
+            has_runner: false,
+            kill: Arc::default(),
+            waiters: Vec::new(),
+            cpu_time: None,
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        folder: &Folder,
+        settings: Settings,
+        launcher: Vec<OsString>,
+    ) -> Result<Self, FleetError> {
+        Ok(Self {
+            folder: folder.clone(),
+            settings,
+            launcher,
+            began: Instant::now(),
+            started: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |age| age.as_secs()),
+            changes: broadcast::channel(CHANGES).0,
+            ending: watch::channel(false).0,
+            batch_added: Notify::new(),
+            inner: Mutex::new(Inner {
+                entries: Vec::new(),
+                held: None,
+                update: None,
+                host: crate::host::measure(),
+                batches: VecDeque::new(),
+                is_starting: false,
+                ports: Ports::default(),
+                history: History::begin(folder)?,
+            }),
+        })
+    }
+
+    /// Locks what changes. No task may wait for anything while it has it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds since the fleet's start.
+    pub(super) fn elapsed(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// Changes guest `id` by `change`, and tells everyone if its state or slot is another then.
+    /// Returns `None` if there is no such guest.
+    pub(super) fn change<T>(&self, id: u32, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        let at = self.elapsed();
+        let mut inner = self.lock();
+        let entry = inner.entry(id)?;
+        let before = (
+            entry.guest.state,
+            entry.guest.slot.clone(),
+            entry.guest.boots,
+        );
+        let result = change(entry);
+        let guest = &mut entry.guest;
+        if before == (guest.state, guest.slot.clone(), guest.boots) {
+            return Some(result);
+        }
+        if before.0 != guest.state {
+            guest.since = at;
+        }
+        // Nobody need listen.
+        let _ = self.changes.send(Change {
+            id,
+            previous: before.0,
+            state: guest.state,
+            slot: guest.slot.clone(),
+            reason: guest.reason.clone(),
+            boots: guest.boots,
+        });
+        let kind = EventKind::State {
+            id,
+            state: guest.state,
+            slot: guest.slot.clone(),
+            boot_seconds: guest.boot_seconds,
+        };
+        inner.record(at, kind);
+        Some(result)
+    }
+}
+
+impl Inner {
+    /// Returns guest `id`.
+    pub(super) fn entry(&mut self, id: u32) -> Option<&mut Entry> {
+        let index = usize::try_from(id).ok()?.checked_sub(1)?;
+        self.entries.get_mut(index)
+    }
+
+    /// Adds `count` guests, and returns the number of the first.
+    pub(super) fn add(&mut self, count: u32) -> u32 {
+        let first = u32::try_from(self.entries.len()).unwrap_or(u32::MAX) + 1;
+        self.entries.extend((first..first + count).map(Entry::new));
+        first
+    }
+
+    /// Adds an event to the history.
+    pub(super) fn record(&mut self, at: f64, kind: EventKind) {
+        if let Err(error) = self.history.record(&Event { at, kind }) {
+            self.complain(&error);
+        }
+    }
+
+    /// Writes the history to its file.
+    pub(super) fn flush(&mut self) {
+        if let Err(error) = self.history.flush() {
+            self.complain(&error);
+        }
+    }
+
+    fn complain(&mut self, error: &std::io::Error) {
+        self.held = Some(format!("the history cannot be written: {error}"));
+    }
+}
