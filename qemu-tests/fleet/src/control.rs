@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::error::FleetError;
 use crate::folder::Folder;
 use crate::model::Status;
+use crate::update::plan::Plan;
 
 /// What a supervisor can be asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +36,10 @@ pub enum Request {
         /// The guests; without any: all that run.
         guests: Vec<u32>,
     },
+    /// Update guests; answered by [`Response::Done`] once the update has begun.
+    Update(Plan),
+    /// Begin with no further guest of the update that is under way; answered by [`Response::Done`].
+    StopUpdate,
     /// Execute a command of QMP; answered by [`Response::Value`].
     Qmp {
         /// The guest.

@@ -164,6 +164,15 @@ pub struct Update {
     pub lost: u32,
 }
 
+impl Update {
+    /// Returns whether guests are still to be updated, or on their way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let is_stopped = self.stage.starts_with("stopped");
+        self.writing + self.trying > 0 || (self.pending > 0 && !is_stopped)
+    }
+}
+
 /// The host's resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {

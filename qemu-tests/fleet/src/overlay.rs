@@ -3,24 +3,17 @@
 //! The disks of the guests: overlays of one image.
 
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
-use qemu_harness::process;
+use imagegen::overlay::OverlayBuilder;
 
 use crate::error::FleetError;
 
-/// Creates the overlay `disk` of the raw image at `image`.
+/// Creates the overlay `disk` of the image at `image`, which stays as it is.
 ///
 /// # Errors
-/// When it cannot be written.
+///
+/// When the image cannot be read, or the overlay cannot be written.
 pub fn create(disk: &Path, image: &Path) -> Result<(), FleetError> {
-    let mut command = Command::new("qemu-img");
-    command
-        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
-        .arg(image)
-        .arg(disk);
-    process::capture(&mut command, Duration::from_secs(60))
-        .map(drop)
-        .map_err(|error| FleetError::Refused(error.to_string()))
+    let overlay = OverlayBuilder::new(image).and_then(|overlay| overlay.create(disk));
+    overlay.map_err(|error| FleetError::Refused(error.to_string()))
 }

@@ -6,6 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use imagegen::env_file::DEFAULT_PLACE;
+use imagegen::loader_elf::LoaderElf;
+use little_loader_core::env::place::EnvPlace;
 use qemu_harness::machine::Accelerator;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +52,15 @@ impl Settings {
     #[must_use]
     pub fn accelerator(&self) -> Accelerator {
         self.accelerator.parse().unwrap_or_default()
+    }
+
+    /// Returns where the loader looks for the environment: its built-in settings, or the defaults for
+    /// a flat binary, which has none that can be read.
+    #[must_use]
+    pub fn env_place(&self) -> EnvPlace {
+        let elf = fs::read(&self.loader).ok().map(LoaderElf::parse);
+        let settings = elf.and_then(|elf| elf.ok()?.settings().ok());
+        settings.map_or(DEFAULT_PLACE, |settings| settings.env)
     }
 
     /// Reads `path`, unless it does not exist.

@@ -14,6 +14,7 @@ mod start;
 mod status;
 mod stop;
 mod supervise;
+mod update;
 
 pub use images::{GuestImage, GuestKind, Images, NoImages};
 
@@ -42,6 +43,8 @@ enum Command {
     Status(status::Arguments),
     Stop(stop::Arguments),
     Restart(stop::RestartArguments),
+    Update(update::Arguments),
+    Rollback(update::RollbackArguments),
     Logs(logs::Arguments),
     Console(console::Arguments),
     Exec(exec::Arguments),
@@ -63,6 +66,8 @@ pub fn main(arguments: &Arguments, images: &dyn Images) -> Result<ExitCode> {
         Command::Status(arguments) => status::main(arguments, &folder),
         Command::Stop(arguments) => stop::main(arguments, &folder),
         Command::Restart(arguments) => stop::restart(arguments, &folder),
+        Command::Update(arguments) => update::main(arguments, &folder),
+        Command::Rollback(arguments) => update::rollback(arguments, &folder),
         Command::Logs(arguments) => logs::main(arguments, &folder),
         Command::Console(arguments) => console::main(arguments, &folder),
         Command::Exec(arguments) => exec::main(arguments, &folder),

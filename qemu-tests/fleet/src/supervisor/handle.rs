@@ -285,6 +285,30 @@ impl Handle {
         }
     }
 
+    /// Has the update that is under way begin with no further guest; returns how many guests it has
+    /// not begun with.
+    pub fn stop_update(&self) -> u32 {
+        let mut inner = self.shared.lock();
+        inner.stops_update = true;
+        inner.update.as_ref().map_or(0, |update| update.pending)
+    }
+
+    /// Returns whether [`Self::stop_update`] was called since the last time.
+    pub(crate) fn update_is_to_stop(&self) -> bool {
+        std::mem::take(&mut self.shared.lock().stops_update)
+    }
+
+    /// Returns the seconds since the fleet's start.
+    #[must_use]
+    pub fn elapsed(&self) -> f64 {
+        self.shared.elapsed()
+    }
+
+    /// Expects guest `id` to end by itself, on request.
+    pub(crate) fn expect_end(&self, id: u32) {
+        self.shared.change(id, |entry| entry.is_stopping = true);
+    }
+
     /// Sets why starting is slowed down or has ended.
     pub fn hold(&self, reason: Option<String>) {
         self.shared.lock().held = reason;

@@ -12,6 +12,7 @@ use super::handle::Handle;
 use crate::control::{Request, Response};
 use crate::error::FleetError;
 use crate::folder::Folder;
+use crate::update;
 
 /// The longest request, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -107,6 +108,14 @@ async fn answer(handle: &Handle, request: Request) -> Result<Response, FleetErro
             };
             let each = async |handle: Handle, id| handle.reset(id).await;
             for_each(handle, guests, each).await
+        }
+        Request::Update(plan) => {
+            let guests = update::begin(handle, plan).await?;
+            Ok(Response::Done { guests })
+        }
+        Request::StopUpdate => {
+            let guests = handle.stop_update();
+            Ok(Response::Done { guests })
         }
         Request::Qmp {
             guest,

@@ -24,7 +24,7 @@ use crate::watch::Watch;
 /// The changes that a slow receiver may fall behind.
 const CHANGES: usize = 8192;
 
-/// A guest has entered a state, or another slot became known.
+/// A guest has entered a state, or another slot, or reason for it, became known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The guest.
@@ -64,6 +64,8 @@ pub(super) struct Inner {
     pub(super) entries: Vec<Entry>,
     pub(super) held: Option<String>,
     pub(super) update: Option<Update>,
+    /// Whether the update has to begin with no further guest.
+    pub(super) stops_update: bool,
     pub(super) host: Host,
     pub(super) batches: VecDeque<Batch>,
     /// Whether a batch is being started.
@@ -144,6 +146,7 @@ impl Shared {
                 entries: Vec::new(),
                 held: None,
                 update: None,
+                stops_update: false,
                 host: crate::host::measure(),
                 batches: VecDeque::new(),
                 is_starting: false,
@@ -172,11 +175,18 @@ impl Shared {
         let before = (
             entry.guest.state,
             entry.guest.slot.clone(),
+            entry.guest.reason.clone(),
             entry.guest.boots,
         );
         let result = change(entry);
         let guest = &mut entry.guest;
-        if before == (guest.state, guest.slot.clone(), guest.boots) {
+        let after = (
+            guest.state,
+            guest.slot.clone(),
+            guest.reason.clone(),
+            guest.boots,
+        );
+        if before == after {
             return Some(result);
         }
         if before.0 != guest.state {
