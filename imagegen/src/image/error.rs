@@ -26,6 +26,24 @@ pub enum ImageError {
         /// The file.
         path: PathBuf,
         /// The reason.
-        error: io::Error,
+        error: Qcow2Error,
     },
+}
+
+/// Why a qcow2 image cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Qcow2Error {
+    /// A change of the image was interrupted.
+    #[error(
+        "a change of it was interrupted; start its guest, or run qemu-img check -r all on it, either of which repairs it"
+    )]
+    Dirty,
+    /// The image has the version 2 of the format.
+    #[error(
+        "it has version 2 of the format, which is only read; run qemu-img amend -o compat=1.1 on it"
+    )]
+    Old,
+    /// The image is damaged or has unknown features, or its backing file cannot be opened.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }

@@ -10,4 +10,4 @@ mod qcow2;
 mod raw;
 
 pub use access::{Format, Image};
-pub use error::ImageError;
+pub use error::{ImageError, Qcow2Error};
