@@ -2,11 +2,10 @@
 
 //! Examines an image: lists its contents by block, and reports errors and contradictions.
 
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use fwup::destination::Storage;
 use little_loader_core::display::decimal;
 use little_loader_core::env::place::{EnvCopy, EnvPlace};
 use little_loader_core::kernel::image::{ImageHeader, PROBE_SIZE};
@@ -14,6 +13,7 @@ use little_loader_core::slots::slot::Slot;
 use serde::Serialize;
 
 use crate::env_file::EnvFile;
+use crate::image::{Image, ImageError};
 use crate::kernel::banner;
 use crate::layout::Blocks;
 use crate::mbr::{self, Mbr};
@@ -62,10 +62,18 @@ impl Part {
 
 /// The image file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {error}", .path.display())]
-pub struct InspectError {
-    path: PathBuf,
-    error: io::Error,
+pub enum InspectError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] ImageError),
+    /// A part of it cannot be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        error: io::Error,
+    },
 }
 
 /// Examines an image and the environment expected at `place`.
@@ -74,15 +82,14 @@ pub struct InspectError {
 ///
 /// When the file cannot be read. Errors in its contents are in the report.
 pub fn inspect(path: &Path, place: EnvPlace) -> Result<Report, InspectError> {
-    let failed = |error| InspectError {
+    let failed = |error| InspectError::Read {
         path: path.to_owned(),
         error,
     };
-    let mut file = File::open(path).map_err(failed)?;
-    // The metadata of a block device does not contain its size.
-    let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
+    let image = Image::open(path, false)?;
+    let length = image.length();
     let mut look = Look {
-        file,
+        image,
         length,
         report: Report {
             blocks: length.div_ceil(512),
@@ -100,7 +107,7 @@ pub fn inspect(path: &Path, place: EnvPlace) -> Result<Report, InspectError> {
 }
 
 struct Look {
-    file: File,
+    image: Image,
     length: u64,
     report: Report,
 }
@@ -133,11 +140,11 @@ impl Look {
     }
 
     /// Reads `length` bytes from block `lba` on, fewer at the end of the image.
-    fn read(&self, lba: u64, length: u64) -> io::Result<Vec<u8>> {
+    fn read(&mut self, lba: u64, length: u64) -> io::Result<Vec<u8>> {
         let start = lba.saturating_mul(512);
         let length = length.min(self.length.saturating_sub(start));
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        self.file.read_exact_at(&mut bytes, start)?;
+        self.image.read_exact_at(start, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -165,7 +172,7 @@ impl Look {
     }
 
     /// Identifies the contents of a partition by its first bytes.
-    fn file_system(&self, lba: u64) -> io::Result<String> {
+    fn file_system(&mut self, lba: u64) -> io::Result<String> {
         let bytes = self.read(lba, 4096)?;
         let number = |at: usize| {
             bytes

@@ -7,13 +7,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod disk;
 pub mod env_file;
+pub mod image;
 pub mod inspect;
+pub mod install;
 pub mod kernel;
 pub mod layout;
 pub mod loader_elf;
 pub mod mbr;
+pub mod overlay;
 pub mod rootfs;
 pub mod size;
 pub mod slots;

@@ -110,7 +110,7 @@ pub fn attempts(variables: &Variables) -> Result<Vec<Attempt>, SlotsError> {
 }
 
 /// Passes the variables to the loader's code.
-fn with_loader_variables<T>(
+pub(crate) fn with_loader_variables<T>(
     variables: &Variables,
     look: impl FnOnce(LoaderVariables<'_>) -> T,
 ) -> Result<T, SlotsError> {

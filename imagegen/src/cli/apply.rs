@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use fwup::apply::{Observer, UnmetRequirement, apply_to, explain};
+use fwup::apply::{Observer, UnmetRequirement, explain};
 use fwup::language::Definitions;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -19,7 +19,7 @@ use super::print::{show, show_json};
 pub(crate) struct Apply {
     /// The firmware archive, as created by fwup; - for stdin
     archive: PathBuf,
-    /// The image or block device to write to; a missing image is created
+    /// The image, raw or qcow2, or block device to write to; a missing image is created
     #[arg(short, long, value_name = "IMAGE")]
     destination: PathBuf,
     /// The task, or a prefix of its name: the first match whose requirements hold is applied
@@ -64,7 +64,7 @@ impl Apply {
             messages: Vec::new(),
             unmet: Vec::new(),
         };
-        let result = apply_to(
+        let result = imagegen::apply::apply_to(
             input,
             &self.destination,
             &self.task,

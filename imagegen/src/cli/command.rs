@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{apply, disk, env, firmware, inspect, loader, pack, slot};
+use super::{apply, disk, env, firmware, inspect, loader, overlay, pack, slot};
 
 /// A subcommand.
 #[derive(Debug, Subcommand)]
@@ -29,9 +29,11 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     /// Show a built loader, change its settings, create its flat binary.
     Loader(loader::Loader),
+    /// Create qcow2 images that store only what differs from a backing file.
+    Overlay(overlay::Overlay),
     /// Create a firmware archive from a configuration, as fwup does.
     Pack(pack::Pack),
-    /// Change the slots of an image as firmware does: activate, validate, revert.
+    /// Change the slots of an image as firmware does: activate, validate, revert, install.
     Slot(slot::SlotCommand),
     /// Show the tasks of a firmware archive.
     Tasks(firmware::Tasks),
@@ -48,6 +50,7 @@ impl Command {
             Self::Info(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Loader(command) => command.run(),
+            Self::Overlay(command) => command.run(),
             Self::Pack(command) => command.run(),
             Self::Slot(command) => command.run(),
             Self::Tasks(command) => command.run(),

@@ -10,6 +10,7 @@ mod env_repair;
 mod firmware;
 mod inspect;
 mod loader;
+mod overlay;
 mod pack;
 mod place;
 mod print;

@@ -2,14 +2,16 @@
 
 //! `imagegen slot`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use imagegen::env_file::EnvFile;
+use imagegen::install::Update;
 use imagegen::slots;
 use imagegen::variables::Variables;
+use little_loader_core::env::place::EnvPlace;
 use little_loader_core::slots::policy::Attempt;
 use little_loader_core::slots::slot::Slot;
 use serde_json::json;
@@ -47,12 +49,34 @@ enum SlotAction {
     Validate,
     /// Make the other slot active, without a trial
     Revert,
+    /// Copy a slot of a new image into the inactive slot, and put it on trial; an interruption leaves
+    /// the image bootable in its active slot
+    Install {
+        /// The new image, raw or qcow2, with its environment at the same place
+        #[arg(long, value_name = "IMAGE")]
+        from: PathBuf,
+        /// The slot to write, which must not be the active one; by default the other one
+        #[arg(long)]
+        slot: Option<Name>,
+        /// The slot of the new image to copy; by default its active one
+        #[arg(long)]
+        from_slot: Option<Name>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Name {
     A,
     B,
+}
+
+impl Name {
+    fn slot(self) -> Slot {
+        match self {
+            Self::A => Slot::A,
+            Self::B => Slot::B,
+        }
+    }
 }
 
 impl SlotCommand {
@@ -65,20 +89,53 @@ impl SlotCommand {
         match self.action {
             SlotAction::Status { json } => return status(&variables, json),
             SlotAction::Activate { slot, no_trial } => {
-                let slot = match slot {
-                    Name::A => Slot::A,
-                    Name::B => Slot::B,
-                };
-                slots::activate(&mut variables, slot, !no_trial).with_context(context)?;
+                slots::activate(&mut variables, slot.slot(), !no_trial).with_context(context)?;
             }
             SlotAction::Validate => slots::validate(&mut variables),
             SlotAction::Revert => {
                 slots::revert(&mut variables).with_context(context)?;
             }
+            SlotAction::Install {
+                from,
+                slot,
+                from_slot,
+            } => {
+                let mut update = Update::new();
+                if let Some(slot) = slot {
+                    update = update.slot(slot.slot());
+                }
+                if let Some(slot) = from_slot {
+                    update = update.from_slot(slot.slot());
+                }
+                return install(&update, &from, &mut file, self.place.place());
+            }
         }
         file.store(&variables).with_context(context)?;
         status(&variables, false)
     }
+}
+
+/// Installs an update from an image with its environment at the same place.
+fn install(
+    update: &Update,
+    from: &Path,
+    image: &mut EnvFile,
+    place: EnvPlace,
+) -> anyhow::Result<ExitCode> {
+    let name = image.image().path().display().to_string();
+    let mut new = EnvFile::open(from, place, false).with_context(|| from.display().to_string())?;
+    let installed = update
+        .install(&mut new, image)
+        .with_context(|| format!("installing {} into {name}", from.display()))?;
+    show(format!(
+        "slot {} of {} is in slot {}: {} of {} bytes written, the others were there\n",
+        installed.from,
+        from.display(),
+        installed.slot,
+        installed.written,
+        installed.bytes,
+    ))?;
+    status(&image.variables(), false)
 }
 
 fn status(variables: &Variables, as_json: bool) -> anyhow::Result<ExitCode> {

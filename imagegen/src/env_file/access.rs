@@ -8,9 +8,10 @@ use little_loader_core::units::Lba;
 
 use super::blocks::EnvBlocks;
 use super::error::EnvFileError;
+use crate::image::Image;
 use crate::variables::Variables;
 
-/// A valid environment in a file.
+/// A valid environment in an image.
 #[derive(Debug)]
 pub struct EnvFile {
     blocks: EnvBlocks,
@@ -20,14 +21,24 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    /// Reads the environment of an image. [`store`](Self::store) needs `is_writable`.
+    /// Opens an image and reads its environment. [`store`](Self::store) needs `is_writable`.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or has no valid environment at `place`. If the CRC fits
+    /// When the image cannot be opened or read, or has no valid environment at `place`. If the CRC fits
     /// another size or layout, the error names it.
     pub fn open(path: &Path, place: EnvPlace, is_writable: bool) -> Result<Self, EnvFileError> {
-        let blocks = EnvBlocks::read(path, place, is_writable)?;
+        Self::of(Image::open(path, is_writable)?, place)
+    }
+
+    /// Reads the environment of an open image. [`store`](Self::store) needs one open for writing.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be read, or has no valid environment at `place`. If the CRC fits
+    /// another size or layout, the error names it.
+    pub fn of(image: Image, place: EnvPlace) -> Result<Self, EnvFileError> {
+        let mut blocks = EnvBlocks::read(image, place)?;
         let flags = |copy| {
             Env::parse(blocks.copy(copy), place.format()).map(|env| env.flags().unwrap_or_default())
         };
@@ -78,7 +89,28 @@ impl EnvFile {
         Some((self.blocks.place().lba_of(self.active.other()), error))
     }
 
-    /// Writes the variables to the file: only the sectors that change, then a sync. Of a redundant
+    /// Returns the image, to read and write its other blocks.
+    pub fn image(&mut self) -> &mut Image {
+        self.blocks.image()
+    }
+
+    /// Returns the place of the environment.
+    #[must_use]
+    pub fn place(&self) -> &EnvPlace {
+        self.blocks.place()
+    }
+
+    /// Checks that the environment has room for these variables.
+    ///
+    /// # Errors
+    ///
+    /// When the variables do not fit, or a name or value cannot be stored.
+    pub fn check(&self, variables: &Variables) -> Result<(), EnvFileError> {
+        variables.to_block(self.blocks.size(), self.blocks.place().format(), 0)?;
+        Ok(())
+    }
+
+    /// Writes the variables to the image: only the sectors that change, then a sync. Of a redundant
     /// pair, only the inactive copy is written, so that the active one survives an interruption. A
     /// single copy is at risk while more than one of its sectors changes; the variables that the
     /// loader and `imagegen slot` change are in the first sector. Returns the number of sectors

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 
+use fwup::destination::Storage;
 use little_loader_core::env::place::{EnvCopy, EnvPlace};
 use little_loader_core::env::writer::SECTOR;
 
 use super::error::EnvFileError;
 use super::size_hint::{OtherSize, SEARCHED};
+use crate::image::Image;
 
-/// The blocks of an environment in a file.
+/// The blocks of an environment in an image.
 #[derive(Debug)]
 pub(super) struct EnvBlocks {
-    file: File,
-    path: PathBuf,
+    image: Image,
     place: EnvPlace,
     size: usize,
     /// The copies as they are on the disk.
@@ -24,24 +22,11 @@ pub(super) struct EnvBlocks {
 
 impl EnvBlocks {
     /// Checks the place and reads its copies. Their size is not limited to a loader's buffer.
-    pub(super) fn read(
-        path: &Path,
-        place: EnvPlace,
-        is_writable: bool,
-    ) -> Result<Self, EnvFileError> {
+    pub(super) fn read(image: Image, place: EnvPlace) -> Result<Self, EnvFileError> {
         place.check()?;
         let size = u32::try_from(place.size.0).map_err(|_| EnvFileError::TooLarge(place.size))?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(is_writable)
-            .open(path)
-            .map_err(|error| EnvFileError::Open {
-                path: path.to_owned(),
-                error,
-            })?;
         let mut blocks = Self {
-            file,
-            path: path.to_owned(),
+            image,
             place,
             size: size as usize,
             copies: Vec::new(),
@@ -67,80 +52,67 @@ impl EnvBlocks {
         &self.copies[self.index(copy)]
     }
 
-    /// Iterates over the copies.
-    pub(super) fn copies(&self) -> impl Iterator<Item = (EnvCopy, &[u8])> {
-        [EnvCopy::First, EnvCopy::Second]
-            .into_iter()
-            .zip(self.copies.iter().map(Vec::as_slice))
-    }
-
     /// Returns the size and layout that the CRC of an invalid copy fits, if any.
-    pub(super) fn other_size(&self, copy: EnvCopy) -> Option<OtherSize> {
+    pub(super) fn other_size(&mut self, copy: EnvCopy) -> Option<OtherSize> {
         let mut bytes = vec![0; SEARCHED.max(self.size)];
-        let mut length = 0;
-        let start = self.offset(copy);
-        while length < bytes.len() {
-            match self
-                .file
-                .read_at(&mut bytes[length..], start + length as u64)
-            {
-                Ok(0) => break,
-                Ok(read) => length += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
+        let length = self.image.read_at(self.offset(copy), &mut bytes).ok()?;
         OtherSize::find(&bytes[..length], &self.place)
     }
 
-    /// Writes the sectors of a copy that differ from the disk, then syncs. Returns the number of
-    /// sectors written.
+    /// Returns the image, for its other blocks.
+    pub(super) fn image(&mut self) -> &mut Image {
+        &mut self.image
+    }
+
+    /// Writes the sectors of a copy from the first to the last that differs from the disk, at once,
+    /// then syncs. Returns the number of sectors written.
     pub(super) fn write(&mut self, copy: EnvCopy, new: Vec<u8>) -> Result<usize, EnvFileError> {
         let start = self.offset(copy);
         let index = self.index(copy);
-        let failed = |action, offset, error| EnvFileError::File {
-            action,
-            path: self.path.clone(),
-            offset,
-            error,
-        };
-        let mut written = 0;
-        let sectors = self.copies[index].chunks(SECTOR).zip(new.chunks(SECTOR));
-        for (number, (old, new)) in sectors.enumerate() {
-            if old != new {
-                let offset = start + (number * SECTOR) as u64;
-                self.file
-                    .write_all_at(new, offset)
-                    .map_err(|error| failed("cannot write", offset, error))?;
-                written += 1;
+        let old = self.copies[index].chunks(SECTOR);
+        let mut differs = old.zip(new.chunks(SECTOR)).map(|(old, new)| old != new);
+        let sectors = match differs.position(|differs| differs) {
+            None => 0..0,
+            Some(first) => {
+                let after = differs.rposition(|differs| differs);
+                first..after.map_or(first + 1, |last| first + last + 2)
             }
-        }
-        self.file
-            .sync_all()
-            .map_err(|error| failed("cannot sync", start, error))?;
+        };
+        let bytes = &new[sectors.start * SECTOR..new.len().min(sectors.end * SECTOR)];
+        let offset = start + (sectors.start * SECTOR) as u64;
+        self.image
+            .write_at(offset, bytes)
+            .map_err(|error| self.failed("cannot write", offset, error))?;
+        self.image
+            .sync()
+            .map_err(|error| self.failed("cannot sync", start, error))?;
         self.copies[index] = new;
-        Ok(written)
+        Ok(sectors.len())
     }
 
-    fn read_copy(&self, copy: EnvCopy) -> Result<Vec<u8>, EnvFileError> {
+    fn read_copy(&mut self, copy: EnvCopy) -> Result<Vec<u8>, EnvFileError> {
         let mut block = vec![0; self.size];
         let offset = self.offset(copy);
-        match self.file.read_exact_at(&mut block, offset) {
+        match self.image.read_exact_at(offset, &mut block) {
             Ok(()) => Ok(block),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(EnvFileError::Short {
-                    path: self.path.clone(),
+                    path: self.image.path().to_owned(),
                     lba: self.place.lba_of(copy),
                     size: self.place.size,
                     hint: self.other_size(copy),
                 })
             }
-            Err(error) => Err(EnvFileError::File {
-                action: "cannot read",
-                path: self.path.clone(),
-                offset,
-                error,
-            }),
+            Err(error) => Err(self.failed("cannot read", offset, error)),
+        }
+    }
+
+    fn failed(&self, action: &'static str, offset: u64, error: io::Error) -> EnvFileError {
+        EnvFileError::File {
+            action,
+            path: self.image.path().to_owned(),
+            offset,
+            error,
         }
     }
 

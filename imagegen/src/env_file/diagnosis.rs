@@ -31,10 +31,11 @@ pub struct CopyDiagnosis {
 }
 
 impl CopyDiagnosis {
-    pub(super) fn new(blocks: &EnvBlocks, copy: EnvCopy) -> Self {
+    pub(super) fn new(blocks: &mut EnvBlocks, copy: EnvCopy) -> Self {
         let format = blocks.place().format();
+        let error = Env::parse(blocks.copy(copy), format).err();
+        let other_size = error.and_then(|_| blocks.other_size(copy));
         let block = blocks.copy(copy);
-        let error = Env::parse(block, format).err();
         let read = read(block, format);
         Self {
             copy,
@@ -44,7 +45,7 @@ impl CopyDiagnosis {
                 Format::Redundant => block.get(4).copied(),
             },
             error,
-            other_size: error.and_then(|_| blocks.other_size(copy)),
+            other_size,
             padding: read
                 .as_ref()
                 .ok()

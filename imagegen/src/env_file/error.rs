@@ -8,6 +8,7 @@ use little_loader_core::env::place::EnvPlaceError;
 use little_loader_core::units::{Bytes, Lba};
 
 use super::size_hint::{OtherSize, suffix};
+use crate::image::ImageError;
 use crate::variables::VariablesError;
 
 /// Why an environment cannot be read or written.
@@ -19,14 +20,9 @@ pub enum EnvFileError {
     /// The place is invalid: copies that overlap, or a size that is not a multiple of 512.
     #[error(transparent)]
     Place(#[from] EnvPlaceError),
-    /// The file cannot be opened.
-    #[error("cannot open {}: {error}", .path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        error: io::Error,
-    },
+    /// The image cannot be opened.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// The file ends before the end of the environment.
     #[error(
         "{} is too short for the environment of {} bytes at block {lba} (--lba, --size, --redundant-lba){}",

@@ -11,6 +11,7 @@ use super::blocks::EnvBlocks;
 use super::diagnosis::{CopyDiagnosis, Unreadable};
 use super::error::EnvFileError;
 use super::size_hint::OtherSize;
+use crate::image::Image;
 
 /// The write that repairs an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +89,12 @@ impl Repair {
         place: EnvPlace,
         chosen: Option<EnvCopy>,
     ) -> Result<Self, EnvFileError> {
-        let blocks = EnvBlocks::read(path, place, true)?;
-        let copies: Vec<_> = blocks
-            .copies()
-            .map(|(copy, _)| CopyDiagnosis::new(&blocks, copy))
+        let mut blocks = EnvBlocks::read(Image::open(path, true)?, place)?;
+        let second = place.redundant_lba.map(|_| EnvCopy::Second);
+        let copies: Vec<_> = [Some(EnvCopy::First), second]
+            .into_iter()
+            .flatten()
+            .map(|copy| CopyDiagnosis::new(&mut blocks, copy))
             .collect();
         let mut is_ambiguous = false;
         let remedy = match &*copies {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Locks a destination while it is written, so that two updaters cannot write it at once. The lock
-//! is that of flock(2), which systemd also uses for disks; Linux releases it when the file is
-//! closed.
+//! is that of flock(2), which systemd also uses for disks; image files also get the locks that QEMU
+//! uses. Linux releases them when the file is closed.
 
 use std::fs::{self, File};
 use std::io;
@@ -36,6 +36,7 @@ pub(super) fn lock(file: &File, is_regular: bool) -> Result<(), LockError> {
     let mut left = if is_regular { 1 } else { ATTEMPTS };
     loop {
         match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if is_regular => return lock_image(file),
             Ok(()) | Err(Errno::NOSYS | Errno::NOTSUP | Errno::NOLCK) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -48,6 +49,17 @@ pub(super) fn lock(file: &File, is_regular: bool) -> Result<(), LockError> {
             Err(error) => return Err(LockError::Io(error.into())),
         }
     }
+}
+
+/// Locks an image file against QEMU.
+fn lock_image(file: &File) -> Result<(), LockError> {
+    #[cfg(target_os = "linux")]
+    if !system_calls::lock_image(file).map_err(LockError::Io)? {
+        let holder = "probably a QEMU that has the image as a disk";
+        return Err(LockError::Held(Some(holder.to_owned())));
+    }
+    let _ = file;
+    Ok(())
 }
 
 /// Describes the process that has locked a file; `None` if it is not known.
@@ -97,7 +109,9 @@ mod tests {
     #[test]
     fn a_file_is_locked_until_it_is_closed() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let open = || File::open(file.path()).unwrap();
+        let mut options = File::options();
+        let options = options.read(true).write(true);
+        let open = || options.open(file.path()).unwrap();
         let first = open();
         lock(&first, true).unwrap();
         lock(&first, true).unwrap();
@@ -109,6 +123,22 @@ mod tests {
             let own = format!("process {}", std::process::id());
             assert!(holder.ends_with(&own), "{holder}");
         }
+        drop(first);
+        lock(&open(), true).unwrap();
+    }
+
+    #[test]
+    fn an_image_that_qemu_uses_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut options = File::options();
+        let options = options.read(true).write(true);
+        let open = || options.open(file.path()).unwrap();
+        let first = open();
+        assert!(system_calls::lock_image(&first).unwrap());
+        let Err(LockError::Held(Some(holder))) = lock(&open(), true) else {
+            panic!("the file was locked twice");
+        };
+        assert!(holder.contains("QEMU"), "{holder}");
         drop(first);
         lock(&open(), true).unwrap();
     }
