@@ -21,7 +21,6 @@ pub mod launch;
 pub mod limits;
 pub mod machine;
 pub mod model;
-pub mod overlay;
 pub mod pace;
 pub mod placement;
 pub mod qmp;
