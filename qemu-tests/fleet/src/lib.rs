@@ -23,6 +23,7 @@ pub mod machine;
 pub mod model;
 pub mod pace;
 pub mod placement;
+pub mod process;
 pub mod qmp;
 pub mod rollout;
 pub mod settings;

@@ -105,8 +105,8 @@ pub(super) struct Entry {
     pub(super) kill: Arc<Notify>,
     /// Those who wait for its end.
     pub(super) waiters: Vec<oneshot::Sender<()>>,
-    /// CPU time in ticks, and when it was measured.
-    pub(super) cpu_time: Option<(u64, Instant)>,
+    /// CPU time in seconds, and when it was measured.
+    pub(super) cpu_time: Option<(f64, Instant)>,
 }
 
 impl Entry {
