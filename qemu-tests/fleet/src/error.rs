@@ -33,6 +33,9 @@ pub enum FleetError {
     /// The folder has a supervisor already.
     #[error("a supervisor already runs for {}; `status` shows its guests, `stop` ends it", .0.display())]
     Running(PathBuf),
+    /// The supervisor stops all guests.
+    #[error("the supervisor of {} ends; start a new one when it has", .0.display())]
+    Ending(PathBuf),
     /// The folder has no supervisor.
     #[error("no supervisor runs for {}{remains}; `start` starts one, --state names another folder", .folder.display())]
     NoSupervisor {
@@ -41,6 +44,12 @@ pub enum FleetError {
         /// What is there of an earlier fleet.
         remains: &'static str,
     },
+    /// The disk of a guest could not be made.
+    #[error(transparent)]
+    Overlay(#[from] imagegen::overlay::OverlayError),
+    /// The host's CPUs are not known.
+    #[error(transparent)]
+    Placement(#[from] crate::placement::PlacementError),
     /// The overlays belong to another image.
     #[error(
         "the disks in {} were made from {}{changed}; start the fleet with --fresh to discard what its guests have written, or use another --state folder",

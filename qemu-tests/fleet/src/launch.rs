@@ -21,7 +21,7 @@ pub struct Orders {
     /// The supervisor's process ID; QEMU ends with this process.
     pub parent: u32,
     /// The CPUs that QEMU may use; empty: all.
-    pub cpus: Vec<u16>,
+    pub cpus: Vec<u32>,
     /// Whether 2 MiB pages are kept from QEMU, which makes small guests smaller.
     pub no_huge_pages: bool,
     /// How much sooner than other processes the system ends QEMU when memory runs out, 0 to 1000.
@@ -93,13 +93,14 @@ fn arrange(orders: &Orders) -> Result<()> {
     if !orders.cpus.is_empty() {
         let mut set = CpuSet::new();
         for cpu in &orders.cpus {
-            if usize::from(*cpu) >= CpuSet::MAX_CPU {
+            let index = usize::try_from(*cpu).unwrap_or(usize::MAX);
+            if index >= CpuSet::MAX_CPU {
                 bail!(
-                    "CPU {cpu} is beyond the last that can be chosen, {}",
+                    "CPU {cpu} is beyond the last that can be chosen, {}; use --pin none",
                     CpuSet::MAX_CPU - 1
                 );
             }
-            set.set((*cpu).into());
+            set.set(index);
         }
         sched_setaffinity(None, &set)
             .with_context(|| format!("cannot use the CPUs {:?}", orders.cpus))?;

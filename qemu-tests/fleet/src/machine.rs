@@ -16,6 +16,8 @@ pub struct Instance {
     pub id: u32,
     /// 64 hex digits of entropy.
     pub seed: String,
+    /// The NUMA node of the host that the guest's RAM comes from.
+    pub node: Option<u32>,
     /// The port of the loopback interface that leads to the guest's agent.
     pub port: Option<u16>,
 }
@@ -36,6 +38,14 @@ pub fn machine(settings: &Settings, instance: &Instance) -> Machine {
         .qmp("qmp.sock");
     if accelerator == Accelerator::Tcg && settings.tb_size_mib > 0 {
         machine = machine.accelerator_option(&format!("tb-size={}", settings.tb_size_mib));
+    }
+    if let Some(node) = instance.node {
+        let size = settings.memory_mib;
+        let object =
+            format!("memory-backend-ram,id=ram,size={size}M,host-nodes={node},policy=bind");
+        machine = machine
+            .machine_option("memory-backend=ram")
+            .arguments(["-object", &object]);
     }
     if let Some(append) = &settings.append {
         machine = machine.append(append);

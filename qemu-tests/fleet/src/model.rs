@@ -201,6 +201,9 @@ pub struct Status {
     pub memory_mib: u32,
     /// The host.
     pub host: Host,
+    /// The supervisor's process ID.
+    #[serde(default)]
+    pub supervisor: u32,
     /// The supervisor's own resident set size, in KiB.
     pub supervisor_rss: u64,
     /// Why starting is slowed down or has ended, if it is.

@@ -9,13 +9,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The folder of sysfs that describes CPUs and NUMA nodes.
 pub const SYSFS: &str = "/sys/devices/system";
 
 /// How guests are distributed over the host's CPUs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Pin {
     /// The host's scheduler decides.
     #[default]

@@ -13,6 +13,7 @@ use qemu_harness::machine::Accelerator;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FleetError;
+use crate::placement::Pin;
 
 /// The settings of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,8 +42,8 @@ pub struct Settings {
     pub reserve_mib: u64,
     /// How many guests may boot at the same time; 0 sets no limit.
     pub max_booting: u32,
-    /// The CPUs of the guests, each guest on one of them in turn; empty: all CPUs for all guests.
-    pub cpus: Vec<u16>,
+    /// How guests are distributed over the host's CPUs.
+    pub pin: Pin,
     /// Further arguments for QEMU.
     pub qemu_arguments: Vec<String>,
 }

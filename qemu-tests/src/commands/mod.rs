@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod binutils;
 pub(crate) mod boot;
 pub(crate) mod build;
+pub(crate) mod fleet;
 pub(crate) mod fwup_suite;
 pub(crate) mod lint;
 pub(crate) mod setup;

@@ -40,7 +40,7 @@ pub(super) fn main(arguments: &Arguments, folder: &Folder) -> Result<ExitCode> {
         .with_context(|| format!("cannot attach to the console of guest {id}"))?;
     eprintln!("attached to guest {id}; Ctrl-] detaches");
     let terminal = RawTerminal::begin()?;
-    let ended = attach(console);
+    let ended = attach(&console);
     drop(terminal);
     eprintln!();
     eprintln!("{}", ended?);
@@ -64,7 +64,7 @@ fn is_taken(client: &mut Client, guest: u32) -> Result<bool> {
 }
 
 /// Connects the terminal with the console until one of them ends, and returns which.
-fn attach(console: UnixStream) -> Result<&'static str> {
+fn attach(console: &UnixStream) -> Result<&'static str> {
     let mut output = console.try_clone().context("cannot copy the connection")?;
     let printing = thread::spawn(move || -> io::Result<()> {
         let mut buffer = [0; 4096];

@@ -44,7 +44,7 @@ impl Goal {
         let count =
             |is: fn(State) -> bool| self.guests(status).filter(|guest| is(guest.state)).count();
         let waiting = count(|state| state == State::Waiting);
-        let mut line = format!("{:5.1} s: {} up", status.elapsed, count(State::is_up));
+        let mut line = format!("{} up", count(State::is_up));
         for (number, what) in [
             (count(State::is_passing) - waiting, "booting"),
             (waiting, "waiting"),
@@ -97,7 +97,7 @@ pub(super) async fn show(handle: Handle, goal: Goal) {
         }
         let line = goal.line(&status);
         if printed.elapsed() >= LINE && line != last {
-            eprintln!("{line}");
+            eprintln!("{:5.1} s: {line}", status.elapsed);
             printed = Instant::now();
             last = line;
         }
@@ -129,7 +129,7 @@ pub(super) fn wait(client: &mut Client, goal: Goal, limit: Duration) -> Result<E
         }
         let line = goal.line(&status);
         if printed.elapsed() >= LINE && line != last {
-            eprintln!("{line}");
+            eprintln!("{:5.1} s: {line}", status.elapsed);
             printed = Instant::now();
             last = line;
         }

@@ -10,6 +10,7 @@ use qemu_harness::{emulator, machine::Accelerator};
 
 use super::images::{GuestKind, Images};
 use crate::host;
+use crate::placement::Pin;
 use crate::settings::{ImageFile, Settings};
 
 #[derive(Args, Debug)]
@@ -51,6 +52,9 @@ pub(super) struct Options {
     /// How many guests may boot at the same time; 0 sets no limit [default: 4 for each CPU]
     #[arg(long, value_name = "N")]
     max_booting: Option<u32>,
+    /// The host's CPUs of a guest
+    #[arg(long, value_enum, default_value_t)]
+    pin: Pin,
     /// QEMU
     #[arg(long, value_name = "PROGRAM")]
     qemu: Option<PathBuf>,
@@ -106,7 +110,7 @@ impl Options {
                 .reserve
                 .unwrap_or_else(|| (host.memory / 1024 / 20).max(512)),
             max_booting: self.max_booting.unwrap_or(host.cpus * 4),
-            cpus: Vec::new(),
+            pin: self.pin,
             qemu_arguments: self.qemu_argument.clone(),
         })
     }

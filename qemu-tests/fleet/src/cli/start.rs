@@ -87,9 +87,7 @@ pub(super) fn main(
 
 impl Arguments {
     fn request(&self) -> StartRequest {
-        // As many as there could be: a tenth of a guest's usual memory each.
-        let most = u32::try_from(host::measure().memory / 1024 / 8).unwrap_or(u32::MAX);
-        let usual = if self.fill { most.clamp(1, 100_000) } else { 1 };
+        let usual = if self.fill { u32::MAX } else { 1 };
         StartRequest {
             count: self.count.unwrap_or(usual),
             chunk: self.chunk.unwrap_or_else(|| host::measure().cpus),

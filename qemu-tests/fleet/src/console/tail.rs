@@ -94,7 +94,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("console.log");
         let mut tail = Tail::at_end(&path).unwrap();
-        let mut read = |tail: &mut Tail| {
+        let read = |tail: &mut Tail| {
             let mut lines = Vec::new();
             tail.read(&path, &mut [0; 7], |line| lines.push(line.to_owned()))
                 .unwrap();

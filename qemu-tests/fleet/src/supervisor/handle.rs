@@ -69,6 +69,7 @@ impl Handle {
             accelerator: shared.settings.accelerator.clone(),
             memory_mib: shared.settings.memory_mib,
             host: inner.host,
+            supervisor: std::process::id(),
             supervisor_rss: host::own_rss(),
             held: inner.held.clone(),
             starting: inner.is_starting || !inner.batches.is_empty(),
@@ -105,16 +106,24 @@ impl Handle {
     }
 
     /// Asks for more guests, and returns the numbers of the first and the last. They start one
-    /// chunk after the other.
+    /// chunk after the other. When filling the memory, there may be fewer of them in the end.
     ///
     /// # Errors
-    /// When the system's limits are too small for so many.
+    /// When the system's limits are too small for so many, or the fleet ends.
     pub fn start(&self, request: StartRequest) -> Result<(u32, u32), FleetError> {
         let shared = &self.shared;
         let mut inner = shared.lock();
+        if inner.is_ending {
+            return Err(FleetError::Ending(shared.folder.root().to_owned()));
+        }
         let count = u32::try_from(inner.entries.len()).unwrap_or(u32::MAX);
-        crate::limits::check(count.saturating_add(request.count))?;
-        let first = inner.add(request.count);
+        let last = count.saturating_add(request.count);
+        let first = if request.fill {
+            count + 1
+        } else {
+            crate::limits::check(last)?;
+            inner.add(request.count)
+        };
         inner.batches.push_back(Batch { first, request });
         let kind = EventKind::Start {
             count: request.count,
@@ -124,7 +133,7 @@ impl Handle {
         inner.record(shared.elapsed(), kind);
         drop(inner);
         shared.batch_added.notify_one();
-        Ok((first, first + request.count.saturating_sub(1)))
+        Ok((first, last))
     }
 
     /// Executes a QMP command in the QEMU of guest `id`.
@@ -217,6 +226,9 @@ impl Handle {
     /// When there is no such guest, or it runs.
     pub fn launch(&self, id: u32) -> Result<(), FleetError> {
         self.guest(id)?;
+        if self.shared.lock().is_ending {
+            return Err(FleetError::Ending(self.folder().root().to_owned()));
+        }
         let is_free = self.shared.change(id, |entry| {
             entry.is_stopping = false;
             !std::mem::replace(&mut entry.has_runner, true)
@@ -230,7 +242,11 @@ impl Handle {
 
     /// Stops all guests, and starts no further ones.
     pub async fn stop_all(&self) {
-        self.shared.lock().batches.clear();
+        {
+            let mut inner = self.shared.lock();
+            inner.batches.clear();
+            inner.is_ending = true;
+        }
         let mut stopping = JoinSet::new();
         for id in self.ids() {
             if stopping.len() >= STOPPING {

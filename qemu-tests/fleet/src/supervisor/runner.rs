@@ -19,7 +19,6 @@ use crate::error::FleetError;
 use crate::identity;
 use crate::launch::Orders;
 use crate::machine::{self, Instance};
-use crate::overlay;
 use crate::qmp;
 use crate::watch::MachineEvent;
 
@@ -77,7 +76,7 @@ fn start(handle: &Handle, id: u32) -> Result<(Child, Arc<Notify>), FleetError> {
     }
     let disk = shared.folder.disk(id);
     if !disk.exists() {
-        overlay::create(&disk, &settings.image.path)?;
+        shared.overlays.create(&disk)?;
     }
     let port = if settings.net {
         shared.lock().ports.take(id)
@@ -85,13 +84,18 @@ fn start(handle: &Handle, id: u32) -> Result<(Child, Arc<Notify>), FleetError> {
         None
     };
     let seed = identity::seed().map_err(FleetError::io("read", Path::new("/dev/urandom")))?;
-    let instance = Instance { id, seed, port };
+    let place = shared.topology.as_ref();
+    let place = place.map(|topology| topology.place(settings.pin, id));
+    let place = place.unwrap_or_default();
+    let instance = Instance {
+        id,
+        seed,
+        node: place.node,
+        port,
+    };
     let orders = Orders {
         parent: std::process::id(),
-        cpus: match settings.cpus.as_slice() {
-            [] => Vec::new(),
-            cpus => vec![cpus[id as usize % cpus.len()]],
-        },
+        cpus: place.cpus,
         no_huge_pages: true,
         oom_score: 300,
     };

@@ -4,18 +4,16 @@
 
 use std::time::{Duration, Instant};
 
-use procfs::process::Process;
-
 use super::handle::Handle;
 use crate::host;
-use crate::model::{EventKind, Memory};
+use crate::model::EventKind;
+use crate::process;
 
 /// The shortest time between two samples of the same guest.
 const ROUND: Duration = Duration::from_secs(5);
 /// The time between two samples of the whole fleet.
 const FLEET: Duration = Duration::from_secs(2);
-/// How much longer the pause after a sample is than the sample: the sum of a large process's pages
-/// takes the system milliseconds.
+/// How much longer the pause after a sample is than the sample.
 const PAUSE: u32 = 20;
 
 /// Measures the guests in turn, again and again.
@@ -27,8 +25,8 @@ pub(super) async fn sample(handle: Handle) {
             fleet_at = Instant::now();
             sample_fleet(&handle);
         }
-        let (count, guest) = next_guest(&handle, &mut next);
         let begun = Instant::now();
+        let (count, guest) = next_guest(&handle, &mut next);
         if let Some((id, pid)) = guest {
             sample_guest(&handle, id, pid);
         }
@@ -41,54 +39,40 @@ pub(super) async fn sample(handle: Handle) {
 /// Returns how many guests run, and the next one of them.
 fn next_guest(handle: &Handle, next: &mut u32) -> (usize, Option<(u32, u32)>) {
     let inner = handle.shared.lock();
-    let running: Vec<_> = inner
-        .entries
-        .iter()
-        .filter_map(|entry| Some((entry.guest.id, entry.guest.pid?)))
-        .collect();
-    let following = running.iter().find(|(id, _)| id >= next);
-    let guest = following.or(running.first()).copied();
+    let guests = inner.entries.iter().map(|entry| &entry.guest);
+    let (mut count, mut first, mut following) = (0, None, None);
+    for (id, pid) in guests.filter_map(|guest| Some((guest.id, guest.pid?))) {
+        count += 1;
+        first.get_or_insert((id, pid));
+        if id >= *next {
+            following.get_or_insert((id, pid));
+        }
+    }
+    let guest = following.or(first);
     if let Some((id, _)) = guest {
         *next = id + 1;
     }
-    (running.len(), guest)
+    (count, guest)
 }
 
 /// Measures the process of one guest. One that has just ended has no measurements.
 fn sample_guest(handle: &Handle, id: u32, pid: u32) {
-    let measured = i32::try_from(pid).map(Process::new);
-    let Ok(Ok(process)) = measured else {
+    let Some(usage) = process::usage(pid) else {
         return;
     };
-    let memory = memory(&process);
-    let ticks = process.stat().ok().map(|stat| stat.utime + stat.stime);
     let now = Instant::now();
     handle.shared.change(id, |entry| {
         if entry.guest.pid != Some(pid) {
             return;
         }
-        entry.guest.memory = memory.or(entry.guest.memory);
-        let Some(ticks) = ticks else { return };
-        if let Some((before, at)) = entry.cpu_time.replace((ticks, now)) {
-            let seconds = ticks.saturating_sub(before) as f64 / procfs::ticks_per_second() as f64;
-            entry.guest.cpu = Some(seconds / (now - at).as_secs_f64());
+        entry.guest.memory = usage.memory.or(entry.guest.memory);
+        let Some(seconds) = usage.cpu_seconds else {
+            return;
+        };
+        if let Some((before, at)) = entry.cpu_time.replace((seconds, now)) {
+            entry.guest.cpu = Some((seconds - before) / (now - at).as_secs_f64());
         }
     });
-}
-
-fn memory(process: &Process) -> Option<Memory> {
-    let sums = process.smaps_rollup().ok()?;
-    let (_, map) = sums
-        .memory_map_rollup
-        .into_iter()
-        .next()
-        .map(|map| ((), map))?;
-    let kib = |name: &str| map.extension.map.get(name).map_or(0, |bytes| bytes / 1024);
-    Some(Memory {
-        pss: kib("Pss"),
-        rss: kib("Rss"),
-        private: kib("Private_Clean") + kib("Private_Dirty"),
-    })
 }
 
 /// Measures the host, and adds the sums over all guests to the history.

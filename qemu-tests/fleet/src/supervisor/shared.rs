@@ -4,9 +4,11 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use imagegen::overlay::OverlayBuilder;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::history::History;
@@ -17,6 +19,7 @@ use crate::error::FleetError;
 use crate::folder::Folder;
 use crate::identity;
 use crate::model::{Event, EventKind, Guest, Host, State, Update};
+use crate::placement::{self, Pin, Topology};
 use crate::qmp;
 use crate::settings::Settings;
 use crate::watch::Watch;
@@ -48,6 +51,9 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     /// The words that begin a launcher's command line.
     pub(super) launcher: Vec<OsString>,
+    pub(super) overlays: OverlayBuilder,
+    /// The host's CPUs, if guests are distributed over them.
+    pub(super) topology: Option<Topology>,
     pub(super) began: Instant,
     pub(super) started: u64,
     pub(super) changes: broadcast::Sender<Change>,
@@ -70,6 +76,8 @@ pub(super) struct Inner {
     pub(super) batches: VecDeque<Batch>,
     /// Whether a batch is being started.
     pub(super) is_starting: bool,
+    /// Whether all guests are being stopped, so that none may be started.
+    pub(super) is_ending: bool,
     pub(super) ports: Ports,
     history: History,
 }
@@ -99,8 +107,8 @@ pub(super) struct Entry {
     pub(super) kill: Arc<Notify>,
     /// Those who wait for its end.
     pub(super) waiters: Vec<oneshot::Sender<()>>,
-    /// CPU time in ticks, and when it was measured.
-    pub(super) cpu_time: Option<(u64, Instant)>,
+    /// CPU time in seconds, and when it was measured.
+    pub(super) cpu_time: Option<(f64, Instant)>,
 }
 
 impl Entry {
@@ -131,8 +139,14 @@ impl Shared {
         settings: Settings,
         launcher: Vec<OsString>,
     ) -> Result<Self, FleetError> {
+        let topology = match settings.pin {
+            Pin::None => None,
+            Pin::Cores | Pin::Numa => Some(Topology::read(Path::new(placement::SYSFS))?),
+        };
         Ok(Self {
             folder: folder.clone(),
+            overlays: OverlayBuilder::new(&settings.image.path)?,
+            topology,
             settings,
             launcher,
             began: Instant::now(),
@@ -150,6 +164,7 @@ impl Shared {
                 host: crate::host::measure(),
                 batches: VecDeque::new(),
                 is_starting: false,
+                is_ending: false,
                 ports: Ports::default(),
                 history: History::begin(folder)?,
             }),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::handle::Handle;
 use super::shared::Batch;
+use crate::error::FleetError;
 use crate::host;
+use crate::limits;
 use crate::model::State;
 use crate::pace::{Circumstances, Decision};
 
@@ -33,12 +35,17 @@ pub(super) async fn start(handle: Handle) {
 
 async fn start_batch(handle: &Handle, batch: Batch) {
     let request = batch.request;
-    let end = batch.first + request.count;
+    let end = batch.first.saturating_add(request.count);
     let mut next = batch.first;
-    while next < end && !*handle.shared.ending.borrow() {
+    while next < end && !handle.shared.lock().is_ending {
         let chunk = request.chunk.max(1).min(end - next);
         match circumstances(handle, chunk, request.limit_mib).decide() {
             Decision::Start(count) => {
+                if request.fill
+                    && let Err(error) = add(handle, next, count)
+                {
+                    return refuse(handle, next..end, true, &error.to_string());
+                }
                 handle.hold(None);
                 for id in next..next + count {
                     let state = handle.guest(id).map(|guest| guest.state);
@@ -65,11 +72,17 @@ async fn start_batch(handle: &Handle, batch: Batch) {
     }
 }
 
+/// Adds guests while the memory is being filled.
+fn add(handle: &Handle, first: u32, count: u32) -> Result<(), FleetError> {
+    limits::check(first - 1 + count)?;
+    handle.shared.lock().add(count);
+    Ok(())
+}
+
 /// Ends a batch because its last guests do not fit.
 fn refuse(handle: &Handle, guests: std::ops::Range<u32>, fill: bool, reason: &str) {
-    let fit = guests.start - 1;
     handle.hold(Some(if fill {
-        format!("full with {fit} guests: {reason}")
+        format!("full with {} guests: {reason}", guests.start - 1)
     } else {
         format!(
             "guests {} to {} are not started: {reason}; start fewer, or lower --memory or --reserve",
@@ -78,8 +91,6 @@ fn refuse(handle: &Handle, guests: std::ops::Range<u32>, fill: bool, reason: &st
         )
     }));
     if fill {
-        let mut inner = handle.shared.lock();
-        inner.entries.truncate(fit as usize);
         return;
     }
     for id in guests {

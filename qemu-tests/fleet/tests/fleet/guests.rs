@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Single guests: killed, stopped, restarted, updated.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+
+use fleet::model::State;
+use rustix::process::Signal;
+
+use crate::support::{Fleet, signal};
+
+#[test]
+fn a_guest_that_is_killed_can_be_restarted() {
+    let fleet = Fleet::new();
+    fleet.start(&["--count", "2"]).succeeded();
+    signal(fleet.guest(1).pid.unwrap(), Signal::KILL);
+    let gone = fleet.wait_for(1, State::Gone);
+    assert_eq!(gone.message.as_deref(), Some("QEMU was ended by signal 9"));
+    assert_eq!((gone.pid, gone.port), (None, None));
+    fleet.run(&["restart", "guest-00001"]).succeeded();
+    let up = fleet.wait_for(1, State::Up);
+    assert_eq!(up.boots, 2);
+
+    fleet.run(&["stop", "1-2"]).succeeded();
+    assert!(fleet.processes().is_empty());
+    assert_eq!(fleet.guest(2).state, State::Stopped);
+    fleet.run(&["restart", "LL00000002"]).succeeded();
+    fleet.wait_for(2, State::Up);
+    let said = fleet.run(&["stop", "3"]).failed();
+    assert!(
+        said.contains("there is no guest 3: the fleet has 2"),
+        "{said}"
+    );
+}
+
+#[test]
+fn commands_run_in_guests() {
+    let fleet = Fleet::new();
+    fleet.start(&["--count", "3"]).succeeded();
+    let ran = fleet.run(&["exec", "2", "--", "echo hello; exit 7"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(7), "hello\n"));
+    let said = fleet
+        .run(&["exec", "2", "--", "printf", "%s|", "a b", "c"])
+        .succeeded();
+    assert_eq!(said, "a b|c|");
+    let said = fleet
+        .run(&["exec", "--all", "--", "echo one; echo two"])
+        .succeeded();
+    let expected: String = (1..=3)
+        .map(|id| format!("guest-0000{id}: one\nguest-0000{id}: two\n"))
+        .collect();
+    assert_eq!(said, expected);
+    let ran = fleet.run(&["exec", "--all", "--", "test $(basename $PWD) != 00002"]);
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.stderr, "guest-00002: exit status 1\n");
+}
+
+#[test]
+fn a_guest_without_a_network_says_so() {
+    let fleet = Fleet::new();
+    fleet.start(&["--no-net"]).succeeded();
+    let said = fleet.run(&["exec", "1", "--", "true"]).failed();
+    assert!(said.contains("guest 1 has no network"), "{said}");
+}
+
+/// Sends requests to the supervisor and returns its responses.
+fn ask(fleet: &Fleet, request: &str) -> String {
+    let mut stream = UnixStream::connect(fleet.state().join("supervisor.sock")).unwrap();
+    stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+    let mut response = String::new();
+    BufReader::new(stream).read_line(&mut response).unwrap();
+    response
+}
+
+#[test]
+fn the_socket_answers_requests() {
+    let fleet = Fleet::new();
+    fleet.start(&["--count", "2"]).succeeded();
+    let qmp = |command: &str| {
+        format!("{{\"request\":\"qmp\",\"guest\":1,\"command\":\"{command}\",\"arguments\":null}}")
+    };
+    let response = ask(&fleet, &qmp("query-status"));
+    assert!(response.contains("\"running\":true"), "{response}");
+    let response = ask(&fleet, &qmp("nonsense"));
+    assert!(
+        response.contains("QEMU of guest 1 refused `nonsense`: The command"),
+        "{response}"
+    );
+    let response = ask(&fleet, "{\"request\":\"dance\"}");
+    assert!(
+        response.contains("does not understand the request"),
+        "{response}"
+    );
+    let response = ask(&fleet, "{\"request\":\"reset\",\"guests\":[]}");
+    assert_eq!(response, "{\"response\":\"done\",\"guests\":2}\n");
+    fleet.wait_for_up(2);
+    assert_eq!(fleet.guest(2).boots, 2);
+}
+
+#[test]
+fn slots_show_during_updates() {
+    let fleet = Fleet::new();
+    fleet.start(&["--count", "2"]).succeeded();
+    let agent = |id: u32, line: &str| {
+        let port = fleet.guest(id).port.unwrap();
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        answer
+    };
+    assert_eq!(
+        agent(1, "update http://10.0.2.2:1/good.fw"),
+        "updated slot=b\n"
+    );
+    assert_eq!(
+        agent(2, "update http://10.0.2.2:1/bad.fw"),
+        "updated slot=b\n"
+    );
+    agent(1, "reboot");
+    agent(2, "reboot");
+    let back = fleet.wait_for(2, State::Reverted);
+    assert_eq!(back.slot.as_deref(), Some("a"));
+    assert_eq!(back.boots, 3);
+    let on_b = crate::support::until("guest 1 has validated slot b", || {
+        let guest = fleet.guest(1);
+        let validated =
+            guest.slot.as_deref() == Some("b") && guest.reason.as_deref() == Some("active");
+        validated.then_some(guest)
+    });
+    assert_eq!((on_b.state, on_b.boots), (State::Up, 2));
+}
