@@ -21,15 +21,9 @@ pub mod launch;
 pub mod limits;
 pub mod machine;
 pub mod model;
-<<<<<<< HEAD
-pub mod overlay;
-pub mod pace;
-pub mod placement;
-=======
 pub mod pace;
 pub mod placement;
 pub mod process;
->>>>>>> core
 pub mod qmp;
 pub mod rollout;
 pub mod settings;
