@@ -7,4 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod engines;
+pub mod identity;
+pub mod metrics;
 pub mod model;
+pub mod plan;
+pub mod report;
+pub mod screen;
+pub mod summary;
+mod whole_file;
+
+use whole_file::write_whole;
