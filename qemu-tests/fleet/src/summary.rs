@@ -64,7 +64,7 @@ impl Summary {
             boot_seconds: Percentiles::of(guests.iter().filter_map(|guest| guest.boot_seconds)),
             pss: Percentiles::of(pss().map(float)),
             pss_total: pss().sum(),
-            cpu: guests.iter().filter_map(|guest| guest.cpu).sum(),
+            cpu: sum(guests.iter().filter_map(|guest| guest.cpu)),
         }
     }
 
@@ -85,6 +85,12 @@ impl Summary {
 pub fn broken(status: &Status) -> impl Iterator<Item = &Guest> {
     let guests = status.guests.iter();
     guests.filter(|guest| matches!(guest.state, State::Fatal | State::Looping | State::Gone))
+}
+
+/// Returns the sum of `values`, 0 without any; the standard one is then -0.
+#[must_use]
+pub fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(0.0, |sum, value| sum + value)
 }
 
 /// Returns `value` as a floating-point number; exact up to 2^53.
@@ -219,6 +225,8 @@ mod tests {
         assert_eq!(summary.cpu, 0.75);
         assert_eq!(summary.boot_seconds, None);
         assert_eq!(broken(&status).count(), 1);
+        let nothing = Summary::of(&Status::default());
+        assert_eq!(format!("{:.1}", nothing.cpu), "0.0");
         assert!(
             State::ALL
                 .iter()

@@ -103,7 +103,7 @@ pub fn job(arguments: &NomadArgs) -> anyhow::Result<Value> {
                     "Name": "fleet",
                     "Driver": "raw_exec",
                     "KillSignal": "SIGINT",
-                    "KillTimeout": 60_000_000_000_u64,
+                    "KillTimeout": 30_000_000_000_u64,
                     "Config": {
                         "command": "/bin/sh",
                         "args": ["-c", SCRIPT, "fleet"]

@@ -175,6 +175,8 @@ fn problems(status: &Status) -> Vec<Line<'static>> {
     let named = broken(status).take(NAMED).map(|guest| {
         let state = format!("{} {}: ", guest.host, guest.state);
         let message = guest.message.as_deref().unwrap_or("no message");
+        // The loader begins its line with the state.
+        let message = message.strip_prefix("fatal: ").unwrap_or(message);
         Line::from(vec![
             Span::styled(printable(&state), theme::BAD),
             Span::raw(printable(message)),

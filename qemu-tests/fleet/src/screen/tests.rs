@@ -83,10 +83,10 @@ fn a_screen_of_80_by_24_shows_the_fleet_and_its_guests() {
         "starting is held: free memory below 10 %",
         "update: roll-out",
         "5,000 guests: validated 1  trying 2  reverted 1  lost 0  pending 4,996",
-        "guest-00003 fatal: fatal: neither slot can be booted [2J",
+        "guest-00003 fatal: neither slot can be booted [2J",
         "guest-00004 looping: no message",
         "1 guest-00001 up       a       1.0 s",
-        "1 to 11 of 5,000",
+        "1 to 12 of 5,000",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
