@@ -23,11 +23,26 @@ const FOREGROUND: anstyle::Color = anstyle::Color::Rgb(RgbColor(0xdd, 0xdd, 0xdd
 pub fn svg(status: &Status, view: &ViewState, width: u16, height: u16) -> String {
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
     let Ok(_) = terminal.draw(|frame| render(frame, status, view));
-    anstyle_svg::Term::new()
+    let picture = anstyle_svg::Term::new()
         .bg_color(BACKGROUND)
         .fg_color(FOREGROUND)
         .min_width_px(0)
-        .render_svg(&ansi(terminal.backend().buffer()))
+        .render_svg(&ansi(terminal.backend().buffer()));
+    scalable(&picture)
+}
+
+/// Lets a page choose the size of a picture, and gives it a name.
+fn scalable(picture: &str) -> String {
+    let number = |name: &str| {
+        let (_, after) = picture.split_once(&format!("{name}=\""))?;
+        after.split_once("px\"").map(|(number, _)| number)
+    };
+    let (Some(width), Some(height)) = (number("width"), number("height")) else {
+        return picture.to_owned();
+    };
+    let opening = format!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\" ");
+    let named = picture.replacen("<svg ", &opening, 1);
+    named.replacen('>', ">\n  <title>The live table of a fleet</title>", 1)
 }
 
 /// Returns the lines of `buffer` with escape sequences for the styles.
@@ -79,7 +94,9 @@ mod tests {
             ..Status::default()
         };
         let svg = svg(&status, &ViewState::default(), 100, 20);
-        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
+        assert!(svg.starts_with("<svg viewBox=\"0 0 860 398\" role=\"img\" width=\"860px\""));
+        assert!(svg.contains("<title>The live table of a fleet</title>"));
+        assert!(svg.trim_end().ends_with("</svg>"));
         assert!(svg.contains("&lt;slot&gt; &amp; kernel"), "{svg}");
         assert!(!svg.contains('\u{1b}'));
         let mut reader = quick_xml::Reader::from_str(&svg);

@@ -10,6 +10,9 @@ use quick_xml::events::BytesText;
 
 use crate::identity::{self, AGENT_PORT, FW_CFG_PREFIX};
 
+/// The namespace of options that libvirt passes on to QEMU.
+const QEMU_NAMESPACE: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
+
 /// How libvirt's host runs a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accelerator {
@@ -48,8 +51,7 @@ pub struct Domain {
     pub emulator: Option<PathBuf>,
     /// Added to the kernel's command line.
     pub append: Option<String>,
-    /// A port of the loopback interface that leads to the guest's agent. libvirt then runs passt,
-    /// because its own user-mode network forwards no ports.
+    /// A port of the loopback interface that leads to the guest's agent.
     pub port: Option<u16>,
     /// Whether the guest gives pages that it has freed back to the host.
     pub free_page_reporting: bool,
@@ -77,7 +79,8 @@ impl Domain {
             Accelerator::Kvm => "kvm",
             Accelerator::Tcg { .. } => "qemu",
         };
-        parent(&mut xml, "domain", &[("type", kind)], |xml| {
+        let attributes = [("type", kind), ("xmlns:qemu", QEMU_NAMESPACE)];
+        parent(&mut xml, "domain", &attributes, |xml| {
             text(xml, "name", &[], &identity::host(self.id))?;
             text(
                 xml,
@@ -94,7 +97,8 @@ impl Domain {
             text(xml, "on_poweroff", &[], "destroy")?;
             text(xml, "on_reboot", &[], "restart")?;
             text(xml, "on_crash", &[], "restart")?;
-            parent(xml, "devices", &[], |xml| self.devices(xml))
+            parent(xml, "devices", &[], |xml| self.devices(xml))?;
+            self.port.map_or(Ok(()), |port| self.network(xml, port))
         })?;
         let mut text = String::from_utf8(xml.into_inner()).map_err(io::Error::other)?;
         text.push('\n');
@@ -162,9 +166,6 @@ impl Domain {
         }
         self.disk(xml)?;
         empty(xml, "controller", &[("type", "usb"), ("model", "none")])?;
-        if let Some(port) = self.port {
-            self.network(xml, port)?;
-        }
         self.console(xml)?;
         parent(xml, "rng", &[("model", "virtio")], |xml| {
             text(xml, "backend", &[("model", "random")], "/dev/urandom")?;
@@ -200,17 +201,19 @@ impl Domain {
         )
     }
 
+    /// A network card with a port that is forwarded. libvirt's own user-mode network forwards none
+    /// without a further program, so QEMU's options are passed on.
     fn network(&self, xml: &mut Xml, port: u16) -> io::Result<()> {
-        parent(xml, "interface", &[("type", "user")], |xml| {
-            empty(xml, "mac", &[("address", &identity::mac(self.id))])?;
-            let forward = [("proto", "tcp"), ("address", "127.0.0.1")];
-            parent(xml, "portForward", &forward, |xml| {
-                let (start, to) = (port.to_string(), AGENT_PORT.to_string());
-                empty(xml, "range", &[("start", &start), ("to", &to)])
-            })?;
-            empty(xml, "model", &[("type", "virtio")])?;
-            empty(xml, "backend", &[("type", "passt")])?;
-            mmio(xml)
+        let network = format!("user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:{AGENT_PORT}");
+        let card = format!(
+            "virtio-net-device,netdev=net0,mac={}",
+            identity::mac(self.id)
+        );
+        parent(xml, "qemu:commandline", &[], |xml| {
+            for word in ["-netdev", &network, "-device", &card] {
+                empty(xml, "qemu:arg", &[("value", word)])?;
+            }
+            Ok(())
         })
     }
 
@@ -236,11 +239,11 @@ impl Domain {
     }
 }
 
-/// RAM as `start` gives it: private, taken from the host when the guest touches it.
+/// RAM as `start` gives it: taken from the host when the guest touches it. With a mode of access,
+/// libvirt would put it into a file.
 fn memory_backing(xml: &mut Xml) -> io::Result<()> {
     parent(xml, "memoryBacking", &[], |xml| {
         empty(xml, "source", &[("type", "anonymous")])?;
-        empty(xml, "access", &[("mode", "private")])?;
         empty(xml, "allocation", &[("mode", "ondemand")])
     })
 }
