@@ -14,7 +14,7 @@ pub mod model;
 pub mod plan;
 pub mod report;
 pub mod screen;
-pub mod summary;
+pub mod totals;
 mod whole_file;
 
 use whole_file::write_whole;

@@ -160,8 +160,8 @@ fn resources(arguments: &NomadArgs, guests: u32) -> anyhow::Result<Value> {
     let plan = Plan::compute(&request, &measured)?;
     let mhz = f64::from(guests) * measured.rest_cores * f64::from(arguments.core_mhz);
     Ok(json!({
-        "CPU": crate::summary::whole(mhz.round()).max(100),
-        "MemoryMB": crate::summary::whole(plan.memory_mib.round()),
+        "CPU": crate::totals::whole(mhz.round()).max(100),
+        "MemoryMB": crate::totals::whole(plan.memory_mib.round()),
     }))
 }
 

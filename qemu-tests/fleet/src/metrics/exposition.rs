@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::model::{Guest, State, Status};
-use crate::summary::{Percentiles, Summary, float, sum};
+use crate::totals::{Percentiles, Summary, float, sum};
 
 /// Returns `status` as metrics. With `per_guest`, each guest has series of its own, which a Prometheus
 /// server stores one by one: too many for a fleet of thousands on a small server.

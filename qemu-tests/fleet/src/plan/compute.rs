@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::PlanError;
 use super::measured::Measured;
 use super::size::{HostSize, Size};
-use crate::summary::{duration, float, grouped, memory, whole};
+use crate::totals::{duration, float, grouped, memory, whole};
 
 /// The share of a host's memory that guests may take: the rest is for the system and its caches.
 const MEMORY_SHARE: f64 = 0.9;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PlanError;
 use crate::model::{Event, EventKind, State, Status};
-use crate::summary::{Percentiles, float};
+use crate::totals::{Percentiles, float};
 
 /// What is done once per guest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

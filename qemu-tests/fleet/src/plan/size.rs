@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::summary;
+use crate::totals;
 
 /// An amount of memory, at least 1 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,13 +30,13 @@ impl Size {
     /// Returns the amount in MiB, for computing.
     #[must_use]
     pub fn mib(self) -> f64 {
-        summary::float(self.0)
+        totals::float(self.0)
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&summary::memory(self.mib() * 1024.0))
+        formatter.pad(&totals::memory(self.mib() * 1024.0))
     }
 }
 

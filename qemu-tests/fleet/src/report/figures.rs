@@ -4,7 +4,7 @@
 
 use super::chart::{Chart, Ink, Series};
 use super::history::{Curves, Point};
-use crate::summary::{duration, grouped};
+use crate::totals::{duration, grouped};
 
 /// Returns the charts of `curves`, with the empty ones.
 pub(super) fn figures(curves: &Curves) -> [Chart; 6] {
@@ -99,7 +99,7 @@ fn line(name: &'static str, ink: Ink, points: Vec<Point>) -> Series {
     }
 }
 
-fn chunks(curves: &Curves, value: fn(&crate::summary::Percentiles) -> f64) -> Vec<Point> {
+fn chunks(curves: &Curves, value: fn(&crate::totals::Percentiles) -> f64) -> Vec<Point> {
     let chunks = curves.chunks.iter();
     chunks
         .map(|chunk| (f64::from(chunk.first), value(&chunk.seconds)))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use crate::model::{Event, EventKind, State, Update};
-use crate::summary::{Percentiles, float};
+use crate::totals::{Percentiles, float};
 
 /// A point: usually seconds since the fleet's start, and a value.
 pub(super) type Point = (f64, f64);

@@ -10,7 +10,7 @@ use super::chart::{AXIS, Chart, ChartError, GRID, Ink, SIZE, Series, TEXT};
 use super::figures::figures;
 use super::history::{Curves, thinned};
 use crate::model::{Event, Guest, State, Status};
-use crate::summary::{Percentiles, Summary, broken, duration, float, grouped, memory, printable};
+use crate::totals::{Percentiles, Summary, broken, duration, float, grouped, memory, printable};
 
 const STYLE: &str = include_str!("style.css");
 

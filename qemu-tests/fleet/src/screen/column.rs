@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use crate::model::{Guest, Memory};
-use crate::summary::{duration, float, memory, printable};
+use crate::totals::{duration, float, memory, printable};
 
 /// A column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

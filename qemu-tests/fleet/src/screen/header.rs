@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::theme;
 use crate::model::{Status, Update};
-use crate::summary::{Percentiles, Summary, broken, duration, float, grouped, memory, printable};
+use crate::totals::{Percentiles, Summary, broken, duration, float, grouped, memory, printable};
 
 /// The most broken guests that are named.
 const NAMED: usize = 3;

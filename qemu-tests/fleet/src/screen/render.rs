@@ -11,7 +11,7 @@ use super::column::Column;
 use super::view::ViewState;
 use super::{header, theme};
 use crate::model::{Guest, Status};
-use crate::summary::{grouped, printable};
+use crate::totals::{grouped, printable};
 
 /// What the help window says.
 const HELP: [&str; 11] = [
