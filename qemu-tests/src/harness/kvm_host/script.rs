@@ -13,7 +13,7 @@ use crate::harness::process;
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub(super) text: String,
-    /// Kernels, initrds and device trees.
+    /// All files except the images of disks.
     pub(super) files: Vec<PathBuf>,
     /// Disk images.
     pub(super) disks: Vec<PathBuf>,
@@ -120,12 +120,17 @@ mod tests {
                 .type_line("ls")
                 .resets("done", &[20, 500])
                 .monitor("system_reset"),
-            Guest::new("three", machine.disk(Disk::new("d.img"))),
+            Guest::new(
+                "three",
+                machine
+                    .disk(Disk::new("d.img").blkdebug("rules"))
+                    .place("tree", 0x4400_0000),
+            ),
         ];
         let script = Script::of(&guests);
         assert_eq!(
             script.files,
-            ["a/loader.elf", "c/initrd"].map(PathBuf::from)
+            ["a/loader.elf", "c/initrd", "tree", "rules"].map(PathBuf::from)
         );
         assert_eq!(script.disks, ["b/disk.img", "d.img"].map(PathBuf::from));
         let lines: Vec<String> = script.text.lines().map(unquoted).collect();
@@ -148,6 +153,11 @@ mod tests {
                 "traced"
             ]
         );
-        assert!(lines[10].contains("file=/disks/disk1 "), "{}", lines[10]);
+        for part in [
+            "loader,file=/files/2,addr=0x44000000,",
+            "file=blkdebug:/files/3:/disks/disk1 ",
+        ] {
+            assert!(lines[10].contains(part), "{}", lines[10]);
+        }
     }
 }

@@ -39,6 +39,8 @@ pub struct Machine {
     pub(super) append: Option<String>,
     pub(super) initrd: Option<PathBuf>,
     pub(super) dtb: Option<PathBuf>,
+    /// Files that QEMU puts at an address.
+    pub(super) placed: Vec<(PathBuf, u64)>,
     pub(super) network: bool,
     pub(super) more: Vec<OsString>,
     pub(super) limit: Duration,
@@ -65,6 +67,7 @@ impl Machine {
             append: None,
             initrd: None,
             dtb: None,
+            placed: Vec::new(),
             network: false,
             more: Vec::new(),
             limit: Duration::from_secs(60),
@@ -184,6 +187,13 @@ impl Machine {
         }
     }
 
+    /// Puts the bytes of a file at an address in RAM, at each reset.
+    #[must_use]
+    pub fn place(mut self, path: impl Into<PathBuf>, address: u64) -> Self {
+        self.placed.push((path.into(), address));
+        self
+    }
+
     /// Adds a network card on QEMU's user-mode network.
     #[must_use]
     pub fn network(self) -> Self {
@@ -243,10 +253,17 @@ impl Machine {
         self.limit
     }
 
-    /// Replaces the paths of the kernel, the initrd and the device tree.
+    /// Replaces the paths of all files except the images of disks.
     pub(crate) fn map_files(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
-        self.started = map(&self.started);
-        for path in [&mut self.initrd, &mut self.dtb].into_iter().flatten() {
+        let options = [&mut self.initrd, &mut self.dtb].into_iter().flatten();
+        let placed = self.placed.iter_mut().map(|(path, _)| path);
+        let rules = self.disks.iter_mut().flat_map(|disk| &mut disk.blkdebug);
+        for path in [&mut self.started]
+            .into_iter()
+            .chain(options)
+            .chain(placed)
+            .chain(rules)
+        {
             *path = map(path);
         }
         self

@@ -25,6 +25,7 @@ pub enum Bus {
 #[derive(Clone, Debug)]
 pub struct Disk {
     pub(super) path: PathBuf,
+    pub(super) blkdebug: Option<PathBuf>,
     bus: Bus,
     snapshot: bool,
     read_only: bool,
@@ -41,6 +42,7 @@ impl Disk {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            blkdebug: None,
             bus: Bus::Mmio,
             snapshot: false,
             read_only: false,
@@ -55,6 +57,16 @@ impl Disk {
     #[must_use]
     pub fn bus(self, bus: Bus) -> Self {
         Self { bus, ..self }
+    }
+
+    /// Puts QEMU's blkdebug driver between the disk and its image. The file `rules` contains its
+    /// rules, such as which reads fail (QEMU, `docs/devel/blkdebug.rst`).
+    #[must_use]
+    pub fn blkdebug(self, rules: impl Into<PathBuf>) -> Self {
+        Self {
+            blkdebug: Some(rules.into()),
+            ..self
+        }
     }
 
     /// Discards the guest's writes when QEMU ends, so that several machines can share the file.
@@ -113,6 +125,11 @@ impl Disk {
 
     pub(super) fn arguments(&self, index: usize) -> Vec<OsString> {
         let mut drive = OsString::from(format!("if=none,id=disk{index},format=raw,file="));
+        if let Some(rules) = &self.blkdebug {
+            drive.push("blkdebug:");
+            drive.push(option_value(rules));
+            drive.push(":");
+        }
         drive.push(option_value(&self.path));
         for (wanted, option) in [
             (self.snapshot, ",snapshot=on"),

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Errors of the machine, its command line and the loader itself.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use little_loader_core::settings::SYMBOL;
+
+use qemu_tests::harness::gdb::Access;
+use qemu_tests::harness::machine::{Bus, Disk, Machine};
+
+use super::super::cases::{Cases, host};
+use super::super::mutant;
+use super::fatal;
+use crate::context::{Context, machine};
+use crate::disks::loader_with_pair;
+use crate::overrides::malformed_values;
+
+pub(super) fn test(context: &Context) -> Result<()> {
+    let disk = context.disk(&context.bootable()?)?;
+    let zeroes = context.path("zeroes");
+    context.bootable()?.without_env().create(&zeroes)?;
+    let good = || context.machine().disk(disk.clone());
+    let overridden = |loader: &Path, name: &str, value: &str| {
+        let file = format!("name=opt/org.little-loader/{name},string={value}");
+        machine(loader)
+            .disk(disk.clone())
+            .arguments(["-fw_cfg", &file])
+    };
+    // An undefined instruction is all zeroes (Arm ARM, C6.2.443).
+    let undefined = context.path("undefined.elf");
+    let loader = context.artifacts.loader();
+    let start = mutant::symbol(&loader, "little_loader5start17h")?;
+    mutant::write(&loader, &undefined, start, 0)?;
+    // The size of the environment is 0 (core/settings.rs).
+    let unset = context.path("unset.elf");
+    let size = mutant::symbol(&loader, SYMBOL)? + 24;
+    mutant::write(&loader, &unset, size, 0)?;
+
+    // The magic number of the settings.
+    let foreign = context.path("foreign.elf");
+    mutant::write(&loader, &foreign, size - 24, 0)?;
+    let no_crc32 = context.path("no-crc32.elf");
+    mutant::rewrite(&loader, &no_crc32, without_features)?;
+    let panicking = panicking(context, &good())?;
+    let pair = loader_with_pair(context, 144)?;
+
+    let mut cases = Cases::default();
+    for (name, machine, text) in [
+        ("no disk", context.machine(), "no block device: add"),
+        (
+            "no environment",
+            context.machine().disk(Disk::new(&zeroes)),
+            "none of 1 block devices has a valid environment",
+        ),
+        (
+            "no environment in two copies",
+            machine(&pair).disk(Disk::new(&zeroes)),
+            "environment at block 16: bad CRC",
+        ),
+        (
+            "long -append",
+            good().append(&"x".repeat(2036)),
+            "the command line has 2048 bytes",
+        ),
+        (
+            "override of one of two copies",
+            overridden(&pair, "env-lba", "1000"),
+            "env-lba cannot move an environment with a second copy (at block 144)",
+        ),
+        (
+            "override with a huge block number",
+            overridden(&loader, "env-lba", "18446744073709551615"),
+            "would end past the largest block number",
+        ),
+        (
+            "settings",
+            machine(&unset).disk(disk.clone()),
+            "built-in settings: ",
+        ),
+        (
+            "settings of another version",
+            machine(&foreign).disk(disk.clone()),
+            "built-in settings: the settings do not start with the magic",
+        ),
+        (
+            "no CRC32",
+            machine(&no_crc32).disk(disk.clone()),
+            "this CPU has no CRC32 instructions",
+        ),
+        (
+            "panic",
+            machine(&panicking).disk(disk.clone()),
+            "bug in the loader, please report: panic at src/machine/memory.rs:",
+        ),
+        (
+            "exception",
+            machine(&undefined).disk(disk.clone()),
+            "synchronous exception at EL1, undefined instruction, at ",
+        ),
+        (
+            "PCI disk without modern registers",
+            context.machine().disk(
+                disk.clone()
+                    .bus(Bus::Pci)
+                    .device_options("disable-modern=on,disable-legacy=off"),
+            ),
+            "no virtio 1.0 registers",
+        ),
+    ] {
+        fatal(&mut cases, name, machine, text);
+    }
+    for (name, value, text) in malformed_values() {
+        fatal(&mut cases, name, overridden(&loader, name, &value), text);
+    }
+    cases.run(&host()?, context)
+}
+
+/// Returns `movz xN, #0` in place of `mrs xN, ID_AA64ISAR0_EL1` (Arm ARM, C6.2, MRS and MOVZ): a CPU
+/// without any optional instruction. QEMU has none, and KVM passes the host's features on.
+fn without_features(word: u32) -> Option<u32> {
+    const READ: u32 = 0xd538_0600;
+    const ZERO: u32 = 0xd280_0000;
+    let target = word & 31;
+    (word == READ | target).then_some(ZERO | target)
+}
+
+/// Makes a loader that takes the memory for lent already, and so panics: it reads 1 where it notes
+/// that.
+fn panicking(context: &Context, good: &Machine) -> Result<PathBuf> {
+    // `ldrb wN, [xM, #offset]` and `movz wN, #1` (Arm ARM, C6.2, LDRB and MOVZ).
+    const READ: u32 = 0x3940_0000;
+    const ONE: u32 = 0x5280_0020;
+    let loader = context.artifacts.loader();
+    let flag = mutant::symbol(&loader, "3Ram3new7IS_MADE17h")?;
+    let socket = context.path("gdb");
+    for address in mutant::find_access(good, &socket, Access::Read, flag..flag + 1)? {
+        let word = mutant::read(&loader, address)?;
+        if word & 0xffc0_0000 == READ {
+            let mutant = context.path("panicking.elf");
+            mutant::write(&loader, &mutant, address, ONE | word & 31)?;
+            return Ok(mutant);
+        }
+    }
+    bail!("no load of a byte reads the flag at {flag:#x}")
+}
