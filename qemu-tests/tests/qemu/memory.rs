@@ -301,7 +301,7 @@ fn initrd_lost(context: &Context) -> Result<()> {
 
 /// Returns the machine of [`initrd_lost`].
 pub(crate) fn losing_its_initrd(context: &Context) -> Result<Machine> {
-    let image = context.path("disk.img");
+    let image = context.path("losing.img");
     let payload = context.payload()?.append(31 << 20);
     let (initrd, other) = (KERNEL_A + (33 << 20) / 512, 200_000);
     big(context.bootable()?)

@@ -41,6 +41,8 @@ pub struct Machine {
     pub(super) dtb: Option<PathBuf>,
     /// Files that QEMU puts at an address.
     pub(super) placed: Vec<(PathBuf, u64)>,
+    /// Files of fw_cfg, by name.
+    pub(super) fw_cfg: Vec<(String, PathBuf)>,
     pub(super) network: bool,
     pub(super) more: Vec<OsString>,
     pub(super) limit: Duration,
@@ -68,6 +70,7 @@ impl Machine {
             initrd: None,
             dtb: None,
             placed: Vec::new(),
+            fw_cfg: Vec::new(),
             network: false,
             more: Vec::new(),
             limit: Duration::from_secs(60),
@@ -194,6 +197,13 @@ impl Machine {
         self
     }
 
+    /// Adds a file to fw_cfg, with the contents of `path`.
+    #[must_use]
+    pub fn fw_cfg(mut self, name: &str, path: impl Into<PathBuf>) -> Self {
+        self.fw_cfg.push((name.to_owned(), path.into()));
+        self
+    }
+
     /// Adds a network card on QEMU's user-mode network.
     #[must_use]
     pub fn network(self) -> Self {
@@ -257,13 +267,10 @@ impl Machine {
     pub(crate) fn map_files(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
         let options = [&mut self.initrd, &mut self.dtb].into_iter().flatten();
         let placed = self.placed.iter_mut().map(|(path, _)| path);
+        let fw_cfg = self.fw_cfg.iter_mut().map(|(_, path)| path);
         let rules = self.disks.iter_mut().flat_map(|disk| &mut disk.blkdebug);
-        for path in [&mut self.started]
-            .into_iter()
-            .chain(options)
-            .chain(placed)
-            .chain(rules)
-        {
+        let rest = options.chain(placed).chain(fw_cfg).chain(rules);
+        for path in [&mut self.started].into_iter().chain(rest) {
             *path = map(path);
         }
         self

@@ -55,6 +55,11 @@ impl Machine {
             device.push(format!(",addr={address:#x},force-raw=on"));
             command.args(["-device".into(), device]);
         }
+        for (name, path) in &self.fw_cfg {
+            let mut file = OsString::from(format!("name={name},file="));
+            file.push(disk::option_value(path));
+            command.args(["-fw_cfg".into(), file]);
+        }
         if let Some(append) = &self.append {
             command.args(["-append", append]);
         }
@@ -151,6 +156,7 @@ mod tests {
             .disk(Disk::new("e.img").bus(Bus::PciRootPort).block_size(4096))
             .disk(Disk::new("f.img").blkdebug("rules,1"))
             .place("tree.dtb", 0x4400_0000)
+            .fw_cfg("opt/x", "value,1")
             .memory_file(Path::new("ram,1"))
             .append("one two");
         let words: Vec<_> = machine
@@ -166,7 +172,7 @@ mod tests {
             "file=a,,b c.img,snapshot=on -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0",
             "file=d.img,readonly=on -device virtio-blk-pci,drive=disk1",
             "-device pcie-root-port,id=port2,chassis=3 -device virtio-blk-pci,drive=disk2,bus=port2,logical_block_size=4096",
-            "-device loader,file=tree.dtb,addr=0x44000000,force-raw=on -append one two",
+            "-device loader,file=tree.dtb,addr=0x44000000,force-raw=on -fw_cfg name=opt/x,file=value,,1 -append one two",
             "file=blkdebug:rules,,1:f.img -device virtio-blk-device,drive=disk3",
             "-nic none -object memory-backend-file,id=ram,share=on,size=64M,mem-path=ram,,1",
         ] {

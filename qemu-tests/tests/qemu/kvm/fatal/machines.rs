@@ -2,7 +2,8 @@
 
 //! Errors of the machine, its command line and the loader itself.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use little_loader_core::settings::SYMBOL;
@@ -10,54 +11,40 @@ use little_loader_core::settings::SYMBOL;
 use qemu_tests::harness::gdb::Access;
 use qemu_tests::harness::machine::{Bus, Disk, Machine};
 
-use super::super::cases::{Cases, host};
+use super::super::cases::Cases;
 use super::super::mutant;
 use super::fatal;
 use crate::context::{Context, machine};
 use crate::disks::loader_with_pair;
 use crate::overrides::malformed_values;
 
-pub(super) fn test(context: &Context) -> Result<()> {
+/// Adds an error of each kind.
+pub(super) fn add(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
-    let zeroes = context.path("zeroes");
-    context.bootable()?.without_env().create(&zeroes)?;
     let good = || context.machine().disk(disk.clone());
-    let overridden = |loader: &Path, name: &str, value: &str| {
-        let file = format!("name=opt/org.little-loader/{name},string={value}");
-        machine(loader)
-            .disk(disk.clone())
-            .arguments(["-fw_cfg", &file])
-    };
+    let loader = context.artifacts.loader();
     // An undefined instruction is all zeroes (Arm ARM, C6.2.443).
     let undefined = context.path("undefined.elf");
-    let loader = context.artifacts.loader();
     let start = mutant::symbol(&loader, "little_loader5start17h")?;
     mutant::write(&loader, &undefined, start, 0)?;
     // The size of the environment is 0 (core/settings.rs).
     let unset = context.path("unset.elf");
-    let size = mutant::symbol(&loader, SYMBOL)? + 24;
-    mutant::write(&loader, &unset, size, 0)?;
-
-    // The magic number of the settings.
-    let foreign = context.path("foreign.elf");
-    mutant::write(&loader, &foreign, size - 24, 0)?;
+    mutant::write(&loader, &unset, mutant::symbol(&loader, SYMBOL)? + 24, 0)?;
     let no_crc32 = context.path("no-crc32.elf");
     mutant::rewrite(&loader, &no_crc32, without_features)?;
     let panicking = panicking(context, &good())?;
-    let pair = loader_with_pair(context, 144)?;
 
-    let mut cases = Cases::default();
     for (name, machine, text) in [
         ("no disk", context.machine(), "no block device: add"),
         (
             "no environment",
-            context.machine().disk(Disk::new(&zeroes)),
+            context.machine().disk(zeroes(context)?),
             "none of 1 block devices has a valid environment",
         ),
         (
-            "no environment in two copies",
-            machine(&pair).disk(Disk::new(&zeroes)),
-            "environment at block 16: bad CRC",
+            "override of the slot",
+            overridden(good(), "slot", "c"),
+            "slot is \"c\", neither a nor b",
         ),
         (
             "long -append",
@@ -65,24 +52,9 @@ pub(super) fn test(context: &Context) -> Result<()> {
             "the command line has 2048 bytes",
         ),
         (
-            "override of one of two copies",
-            overridden(&pair, "env-lba", "1000"),
-            "env-lba cannot move an environment with a second copy (at block 144)",
-        ),
-        (
-            "override with a huge block number",
-            overridden(&loader, "env-lba", "18446744073709551615"),
-            "would end past the largest block number",
-        ),
-        (
             "settings",
             machine(&unset).disk(disk.clone()),
             "built-in settings: ",
-        ),
-        (
-            "settings of another version",
-            machine(&foreign).disk(disk.clone()),
-            "built-in settings: the settings do not start with the magic",
         ),
         (
             "no CRC32",
@@ -92,7 +64,7 @@ pub(super) fn test(context: &Context) -> Result<()> {
         (
             "panic",
             machine(&panicking).disk(disk.clone()),
-            "bug in the loader, please report: panic at src/machine/memory.rs:",
+            "bug in the loader, please report: panic at loader/src/machine/memory.rs:",
         ),
         (
             "exception",
@@ -109,12 +81,71 @@ pub(super) fn test(context: &Context) -> Result<()> {
             "no virtio 1.0 registers",
         ),
     ] {
-        fatal(&mut cases, name, machine, text);
+        fatal(cases, name, machine, text);
+    }
+    Ok(())
+}
+
+/// Adds the other reasons.
+pub(super) fn add_others(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
+    let disk = context.disk(&context.bootable()?)?;
+    let good = || context.machine().disk(disk.clone());
+    // The magic number of the settings.
+    let loader = context.artifacts.loader();
+    let foreign = context.path("foreign.elf");
+    mutant::write(&loader, &foreign, mutant::symbol(&loader, SYMBOL)?, 0)?;
+    let pair = machine(&loader_with_pair(context, 144)?);
+
+    for (name, machine, text) in [
+        (
+            "no environment in two copies",
+            pair.clone().disk(zeroes(context)?),
+            "environment at block 16: bad CRC",
+        ),
+        (
+            "override of one of two copies",
+            overridden(pair.disk(disk.clone()), "env-lba", "1000"),
+            "env-lba cannot move an environment with a second copy (at block 144)",
+        ),
+        (
+            "override with a huge block number",
+            overridden(good(), "env-lba", "18446744073709551615"),
+            "would end past the largest block number",
+        ),
+        (
+            "settings of another version",
+            machine(&foreign).disk(disk.clone()),
+            "built-in settings: the settings do not start with the magic",
+        ),
+    ] {
+        fatal(cases, name, machine, text);
     }
     for (name, value, text) in malformed_values() {
-        fatal(&mut cases, name, overridden(&loader, name, &value), text);
+        fatal(cases, name, overridden(good(), name, &value), text);
     }
-    cases.run(&host()?, context)
+    // QEMU takes the bytes of a value that is not text from a file.
+    let nul = context.path("nul");
+    fs::write(&nul, b"a\0b")?;
+    let machine = good().fw_cfg("opt/org.little-loader/append", nul);
+    fatal(
+        cases,
+        "append with a NUL",
+        machine,
+        "append has a NUL at offset 1",
+    );
+    Ok(())
+}
+
+fn overridden(machine: Machine, name: &str, value: &str) -> Machine {
+    let file = format!("name=opt/org.little-loader/{name},string={value}");
+    machine.arguments(["-fw_cfg", &file])
+}
+
+/// Returns a disk without an environment.
+fn zeroes(context: &Context) -> Result<Disk> {
+    let zeroes = context.path("zeroes");
+    context.bootable()?.without_env().create(&zeroes)?;
+    Ok(Disk::new(zeroes))
 }
 
 /// Returns `movz xN, #0` in place of `mrs xN, ID_AA64ISAR0_EL1` (Arm ARM, C6.2, MRS and MOVZ): a CPU
