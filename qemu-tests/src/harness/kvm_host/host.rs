@@ -27,7 +27,7 @@ const DISKS: usize = 31;
 const RESULTS: u64 = 256 << 20;
 
 /// The time limit of a host's start and end.
-const OVERHEAD: Duration = Duration::from_secs(60);
+const OVERHEAD: Duration = Duration::from_secs(300);
 
 /// An emulated host with KVM.
 #[derive(Clone, Debug)]

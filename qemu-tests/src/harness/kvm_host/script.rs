@@ -134,13 +134,13 @@ mod tests {
         );
         assert_eq!(script.disks, ["b/disk.img", "d.img"].map(PathBuf::from));
         let lines: Vec<String> = script.text.lines().map(unquoted).collect();
-        let one = "plain 0 120 qemu-system-aarch64 -M virt,gic-version=host -accel kvm -cpu host ";
+        let one = "plain 0 300 qemu-system-aarch64 -M virt,gic-version=host -accel kvm -cpu host ";
         assert!(lines[0].starts_with(one), "{}", lines[0]);
         for part in ["-kernel /files/0 ", "file=/disks/disk0 "] {
             assert!(lines[0].contains(part), "{}", lines[0]);
         }
         assert_eq!(lines[1..3], ["finish", "trace"]);
-        assert!(lines[3].starts_with("attended 1 120 "), "{}", lines[3]);
+        assert!(lines[3].starts_with("attended 1 300 "), "{}", lines[3]);
         assert!(lines[3].contains("-initrd /files/1 "), "{}", lines[3]);
         assert_eq!(
             lines[4..10],

@@ -60,7 +60,7 @@ impl Disk {
     }
 
     /// Puts QEMU's blkdebug driver between the disk and its image. The file `rules` contains its
-    /// rules, such as which reads fail (QEMU, `docs/devel/blkdebug.rst`).
+    /// rules, such as which reads fail (QEMU, `docs/devel/blkdebug.txt`).
     #[must_use]
     pub fn blkdebug(self, rules: impl Into<PathBuf>) -> Self {
         Self {

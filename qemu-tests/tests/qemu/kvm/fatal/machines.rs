@@ -27,9 +27,6 @@ pub(super) fn add(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
     let undefined = context.path("undefined.elf");
     let start = mutant::symbol(&loader, "little_loader5start17h")?;
     mutant::write(&loader, &undefined, start, 0)?;
-    // The size of the environment is 0 (core/settings.rs).
-    let unset = context.path("unset.elf");
-    mutant::write(&loader, &unset, mutant::symbol(&loader, SYMBOL)? + 24, 0)?;
     let no_crc32 = context.path("no-crc32.elf");
     mutant::rewrite(&loader, &no_crc32, without_features)?;
     let panicking = panicking(context, &good())?;
@@ -53,8 +50,8 @@ pub(super) fn add(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
         ),
         (
             "settings",
-            machine(&unset).disk(disk.clone()),
-            "built-in settings: ",
+            with_settings(context, "no_size", &[(ENV_SIZE, 0)])?.disk(disk.clone()),
+            "built-in settings: the environment's size is 0 bytes",
         ),
         (
             "no CRC32",
@@ -90,10 +87,6 @@ pub(super) fn add(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
 pub(super) fn add_others(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
     let disk = context.disk(&context.bootable()?)?;
     let good = || context.machine().disk(disk.clone());
-    // The magic number of the settings.
-    let loader = context.artifacts.loader();
-    let foreign = context.path("foreign.elf");
-    mutant::write(&loader, &foreign, mutant::symbol(&loader, SYMBOL)?, 0)?;
     let pair = machine(&loader_with_pair(context, 144)?);
 
     for (name, machine, text) in [
@@ -114,8 +107,22 @@ pub(super) fn add_others(cases: &mut Cases<'_>, context: &Context) -> Result<()>
         ),
         (
             "settings of another version",
-            machine(&foreign).disk(disk.clone()),
+            with_settings(context, "no_magic", &[(MAGIC, 0)])?,
             "built-in settings: the settings do not start with the magic",
+        ),
+        (
+            "settings with a large environment",
+            with_settings(context, "size", &[(ENV_SIZE, 1 << 20)])?,
+            "built-in settings: the environment needs a buffer of 1048576 bytes",
+        ),
+        (
+            "settings with copies that overlap",
+            with_settings(
+                context,
+                "overlap",
+                &[(SECOND_COPY, 17), (SECOND_COPY + 4, 0)],
+            )?,
+            "built-in settings: the copies of the environment at blocks 16 and 17 overlap",
         ),
     ] {
         fatal(cases, name, machine, text);
@@ -134,6 +141,23 @@ pub(super) fn add_others(cases: &mut Cases<'_>, context: &Context) -> Result<()>
         "append has a NUL at offset 1",
     );
     Ok(())
+}
+
+/// The offsets of settings in bytes (core/settings.rs).
+const MAGIC: u64 = 0;
+const SECOND_COPY: u64 = 16;
+const ENV_SIZE: u64 = 24;
+
+/// Returns a machine whose loader has these words in its settings, at offsets in bytes.
+fn with_settings(context: &Context, name: &str, words: &[(u64, u32)]) -> Result<Machine> {
+    let mut loader = context.artifacts.loader();
+    let settings = mutant::symbol(&loader, SYMBOL)?;
+    let path = context.path(&format!("{name}.elf"));
+    for (offset, word) in words {
+        mutant::write(&loader, &path, settings + offset, *word)?;
+        loader.clone_from(&path);
+    }
+    Ok(machine(&loader))
 }
 
 fn overridden(machine: Machine, name: &str, value: &str) -> Machine {

@@ -19,6 +19,7 @@
 //! | `LimitsError::SizeMax` | only a server of vhost-user disks can ask for it |
 //! | `BarError::Window` | only disks get addresses, of 16 KiB in at least 700 MiB |
 //! | `ImageError::TooShort` | a disk has whole blocks, which are larger than a header |
+//! | `EnvError::TooSmall` | the settings do not allow it |
 //! | `LoadError::Unmapped` | the guest would have to use all of the first TiB |
 //! | errors at EL2 and EL3 | a guest starts at EL1 |
 
