@@ -6,6 +6,7 @@
 //! Source: Debugging with GDB, appendix E, "GDB Remote Serial Protocol".
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -106,18 +107,19 @@ impl Stub {
         Ok(())
     }
 
-    /// Runs the machine until it accesses the four bytes at the virtual `address`, and returns the
+    /// Runs the machine until it accesses one of the `watched` virtual addresses, and returns the
     /// PC: that of the access, or of the next instruction (QEMU's choice). The machine stays
     /// stopped.
     ///
     /// # Errors
     /// When the stub refuses, no such access happens within 20 s, or the connection breaks.
-    pub fn run_to_access(&mut self, access: Access, address: u64) -> io::Result<u64> {
+    pub fn run_to_access(&mut self, access: Access, watched: Range<u64>) -> io::Result<u64> {
+        let (address, length) = (watched.start, watched.end - watched.start);
         let kind = match access {
             Access::Write => 2,
             Access::Read => 3,
         };
-        let set = self.ask(&format!("Z{kind},{address:x},4"))?;
+        let set = self.ask(&format!("Z{kind},{address:x},{length:x}"))?;
         if set != "OK" {
             let text = format!("the stub does not watch {address:#x}: {set:?}");
             return Err(io::Error::other(text));

@@ -18,7 +18,7 @@ use super::symbols::Symbols;
 use crate::harness::execution_log;
 use crate::harness::machine::Machine;
 
-/// The time limit of one run.
+/// The time that the log may stand still.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The name of code without a symbol.

@@ -18,7 +18,7 @@ use crate::harness::execution_log;
 use crate::harness::machine::Machine;
 use crate::harness::process::ProcessError;
 
-/// The time limit of one run.
+/// The time that the log may stand still.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The reason that a boot could not be recorded.
@@ -39,7 +39,7 @@ pub enum RecordError {
         source: LogError,
     },
     /// The log did not reach the kernel in time.
-    #[error("no kernel after {} s in the log of `{command}`", LIMIT.as_secs())]
+    #[error("the log of `{command}` does not reach the kernel, or stood still for {} s", LIMIT.as_secs())]
     TimeUp {
         /// The command.
         command: String,

@@ -67,10 +67,12 @@ impl Context {
 
     /// Returns the image through QEMU's blkdebug driver: requests that match `rule` fail with EIO.
     pub(crate) fn failing(&self, image: &Path, rule: &str) -> Result<Disk> {
-        let rules = self.path("blkdebug.conf");
+        let rules = self.path(&format!(
+            "blkdebug-{}.conf",
+            crc32fast::hash(rule.as_bytes())
+        ));
         fs::write(&rules, format!("[inject-error]\n{rule}\nerrno = \"5\"\n"))?;
-        let path = format!("blkdebug:{}:{}", rules.display(), image.display());
-        Ok(Disk::new(path))
+        Ok(Disk::new(image).blkdebug(rules))
     }
 
     /// Returns the image through blkdebug: reads of block `block` fail with EIO.

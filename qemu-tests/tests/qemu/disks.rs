@@ -421,7 +421,7 @@ fn stalled_flush(context: &Context) -> Result<()> {
 
 /// Writes the shipped loader, changed to a redundant pair of 64 KiB each with the second copy at
 /// block `second`; returns its path.
-fn loader_with_pair(context: &Context, second: u64) -> Result<std::path::PathBuf> {
+pub(crate) fn loader_with_pair(context: &Context, second: u64) -> Result<std::path::PathBuf> {
     let mut elf = LoaderElf::parse(fs::read(context.artifacts.loader())?)?;
     let mut settings = elf.settings()?;
     settings.env.size = Bytes(64 << 10);

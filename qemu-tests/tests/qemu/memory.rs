@@ -140,14 +140,10 @@ fn with_tree(context: &Context, change: impl FnOnce(Tree) -> Result<Tree>) -> Re
     let file = context.path("pattern");
     fs::write(&file, &bytes)?;
     let tree = change(context.tree()?)?;
-    let put = format!(
-        "loader,file={},addr={FIRST:#x},force-raw=on",
-        file.display()
-    );
     let machine = context
         .machine()
         .dtb(tree.write(&context.path("given.dtb"), 0)?)
-        .arguments(["-device", &put])
+        .place(file, FIRST)
         .disk(context.disk(&context.bootable()?)?);
     report(&machine)
 }
@@ -293,7 +289,19 @@ fn moved_then_failed(context: &Context) -> Result<()> {
 /// Slot a has its own initrd, and its kernel has overwritten QEMU's when the disk fails: slot b is
 /// not booted with the damaged one.
 fn initrd_lost(context: &Context) -> Result<()> {
-    let image = context.path("disk.img");
+    let lines = context.fatal(losing_its_initrd(context)?)?;
+    ensure!(
+        lines[0].starts_with("slot a: read error at block")
+            && lines[1].starts_with("slot b: QEMU's initrd at 0x42000000..")
+            && lines[1].contains(" was overwritten while the other slot was loaded"),
+        "{lines:#?}"
+    );
+    Ok(())
+}
+
+/// Returns the machine of [`initrd_lost`].
+pub(crate) fn losing_its_initrd(context: &Context) -> Result<Machine> {
+    let image = context.path("losing.img");
     let payload = context.payload()?.append(31 << 20);
     let (initrd, other) = (KERNEL_A + (33 << 20) / 512, 200_000);
     big(context.bootable()?)
@@ -304,18 +312,11 @@ fn initrd_lost(context: &Context) -> Result<()> {
         .write(other, context.payload()?.bytes())
         .create(&image)?;
     let disk = context.failing_read(&image, initrd + (9 << 20) / 512)?;
-    let lines = context.fatal(with_initrd(context, 70_000)?.disk(disk))?;
-    ensure!(
-        lines[0].starts_with("slot a: read error at block")
-            && lines[1].starts_with("slot b: QEMU's initrd at 0x42000000..")
-            && lines[1].contains(" was overwritten while the other slot was loaded"),
-        "{lines:#?}"
-    );
-    Ok(())
+    Ok(with_initrd(context, 70_000)?.disk(disk))
 }
 
 /// Returns a machine with the flat binary, 64 MiB, and `-initrd` with a file of `length` bytes.
-fn with_initrd(context: &Context, length: usize) -> Result<Machine> {
+pub(crate) fn with_initrd(context: &Context, length: usize) -> Result<Machine> {
     let file = context.path("initrd");
     fs::write(&file, pattern(length))?;
     Ok(machine(&context.artifacts.flat_loader())
@@ -385,14 +386,10 @@ fn initrd_in_the_way(context: &Context) -> Result<()> {
 }
 
 /// Initrd addresses in one or two cells, as different versions of QEMU write them. `-dtb` passes
-/// the tree, and QEMU's loader device loads the initrd.
+/// the tree.
 fn initrd_cells(context: &Context, start: &str, end: &str) -> Result<()> {
     let file = context.path("initrd");
     fs::write(&file, pattern(0x1234))?;
-    let put = format!(
-        "loader,file={},addr=0x44000000,force-raw=on",
-        file.display()
-    );
     let tree = context.tree()?.chosen(&format!(
         "linux,initrd-start = {start}; linux,initrd-end = {end};"
     ))?;
@@ -404,7 +401,7 @@ fn initrd_cells(context: &Context, start: &str, end: &str) -> Result<()> {
         .machine()
         .memory_mib(256)
         .dtb(tree.write(&context.path("given.dtb"), 0)?)
-        .arguments(["-device", &put])
+        .place(file, 0x4400_0000)
         .disk(context.disk(&scratch)?);
     let report = report(&machine)?;
     initrd_is(&report, 0x1234)?;

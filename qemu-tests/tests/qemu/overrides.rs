@@ -130,29 +130,37 @@ fn quiet_build(context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn malformed(context: &Context) -> Result<()> {
-    let machine = context.machine().disk(context.disk(&context.bootable()?)?);
-    let long = "x".repeat(2049);
-    for (name, value, message) in [
-        ("slot", "c", "slot is \"c\", neither a nor b"),
+/// The name and value of overrides that are refused, and the message.
+pub(crate) fn malformed_values() -> [(&'static str, String, &'static str); 5] {
+    [
+        ("slot", "c".to_owned(), "slot is \"c\", neither a nor b"),
         (
             "env-lba",
-            "0x10",
+            "0x10".to_owned(),
             "env-lba is \"0x10\", not a decimal number",
         ),
         (
             "serial",
-            "1",
+            "1".to_owned(),
             "\"serial\" is not known: slot, append, env-lba and quiet are",
         ),
-        ("quiet", "yes", "quiet is \"yes\", neither 0 nor 1"),
+        (
+            "quiet",
+            "yes".to_owned(),
+            "quiet is \"yes\", neither 0 nor 1",
+        ),
         (
             "append",
-            &long,
+            "x".repeat(2049),
             "append has 2049 bytes; at most 2048 are possible",
         ),
-    ] {
-        let lines = context.fatal(with(machine.clone(), name, value))?;
+    ]
+}
+
+fn malformed(context: &Context) -> Result<()> {
+    let machine = context.machine().disk(context.disk(&context.bootable()?)?);
+    for (name, value, message) in malformed_values() {
+        let lines = context.fatal(with(machine.clone(), name, &value))?;
         ensure!(
             lines[0] == format!("-fw_cfg: opt/org.little-loader/{message}"),
             "{lines:#?}"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::machine::{Accelerator, Machine};
 
 /// The time that a guest may take, on an emulated host that shares a busy machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// A guest of a host with KVM.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(super) enum Step {
 
 impl Guest {
     /// Returns a guest that runs `machine` on the host's CPU, under KVM: QEMU does not start it
-    /// where it cannot have KVM. Its time limit is two minutes.
+    /// where it cannot have KVM. Its time limit is five minutes.
     #[must_use]
     pub fn new(name: impl Into<String>, machine: Machine) -> Self {
         let machine = machine.accelerator(Accelerator::Kvm);

@@ -13,7 +13,7 @@ use crate::process;
 #[derive(Debug, Default)]
 pub(super) struct Script {
     pub(super) text: String,
-    /// Kernels, initrds and device trees.
+    /// All files except the images of disks.
     pub(super) files: Vec<PathBuf>,
     /// Disk images.
     pub(super) disks: Vec<PathBuf>,
@@ -120,22 +120,27 @@ mod tests {
                 .type_line("ls")
                 .resets("done", &[20, 500])
                 .monitor("system_reset"),
-            Guest::new("three", machine.disk(Disk::new("d.img"))),
+            Guest::new(
+                "three",
+                machine
+                    .disk(Disk::new("d.img").blkdebug("rules"))
+                    .place("tree", 0x4400_0000),
+            ),
         ];
         let script = Script::of(&guests);
         assert_eq!(
             script.files,
-            ["a/loader.elf", "c/initrd"].map(PathBuf::from)
+            ["a/loader.elf", "c/initrd", "tree", "rules"].map(PathBuf::from)
         );
         assert_eq!(script.disks, ["b/disk.img", "d.img"].map(PathBuf::from));
         let lines: Vec<String> = script.text.lines().map(unquoted).collect();
-        let one = "plain 0 120 qemu-system-aarch64 -M virt,gic-version=host -accel kvm -cpu host ";
+        let one = "plain 0 300 qemu-system-aarch64 -M virt,gic-version=host -accel kvm -cpu host ";
         assert!(lines[0].starts_with(one), "{}", lines[0]);
         for part in ["-kernel /files/0 ", "file=/disks/disk0 "] {
             assert!(lines[0].contains(part), "{}", lines[0]);
         }
         assert_eq!(lines[1..3], ["finish", "trace"]);
-        assert!(lines[3].starts_with("attended 1 120 "), "{}", lines[3]);
+        assert!(lines[3].starts_with("attended 1 300 "), "{}", lines[3]);
         assert!(lines[3].contains("-initrd /files/1 "), "{}", lines[3]);
         assert_eq!(
             lines[4..10],
@@ -148,6 +153,11 @@ mod tests {
                 "traced"
             ]
         );
-        assert!(lines[10].contains("file=/disks/disk1 "), "{}", lines[10]);
+        for part in [
+            "loader,file=/files/2,addr=0x44000000,",
+            "file=blkdebug:/files/3:/disks/disk1 ",
+        ] {
+            assert!(lines[10].contains(part), "{}", lines[10]);
+        }
     }
 }

@@ -54,6 +54,10 @@ pub struct Machine {
     pub(super) network: Option<Network>,
     /// Leaves out QEMU's default devices.
     pub(super) bare: bool,
+    /// Files that QEMU puts at an address.
+    pub(super) placed: Vec<(PathBuf, u64)>,
+    /// Files of fw_cfg, by name.
+    pub(super) fw_cfg: Vec<(String, PathBuf)>,
     pub(super) more: Vec<OsString>,
     pub(super) limit: Duration,
 }
@@ -81,6 +85,8 @@ impl Machine {
             dtb: None,
             network: None,
             bare: false,
+            placed: Vec::new(),
+            fw_cfg: Vec::new(),
             more: Vec::new(),
             limit: Duration::from_secs(60),
         }
@@ -199,6 +205,20 @@ impl Machine {
         }
     }
 
+    /// Puts the bytes of a file at an address in RAM, at each reset.
+    #[must_use]
+    pub fn place(mut self, path: impl Into<PathBuf>, address: u64) -> Self {
+        self.placed.push((path.into(), address));
+        self
+    }
+
+    /// Adds a file to fw_cfg, with the contents of `path`.
+    #[must_use]
+    pub fn fw_cfg_file(mut self, name: &str, path: impl Into<PathBuf>) -> Self {
+        self.fw_cfg.push((name.to_owned(), path.into()));
+        self
+    }
+
     /// Adds a network card on QEMU's user-mode network.
     #[must_use]
     pub fn network(self) -> Self {
@@ -296,10 +316,14 @@ impl Machine {
         self.limit
     }
 
-    /// Replaces the paths of the kernel, the initrd and the device tree.
+    /// Replaces the paths of all files except the images of disks.
     pub(crate) fn map_files(mut self, mut map: impl FnMut(&Path) -> PathBuf) -> Self {
-        self.started = map(&self.started);
-        for path in [&mut self.initrd, &mut self.dtb].into_iter().flatten() {
+        let options = [&mut self.initrd, &mut self.dtb].into_iter().flatten();
+        let placed = self.placed.iter_mut().map(|(path, _)| path);
+        let fw_cfg = self.fw_cfg.iter_mut().map(|(_, path)| path);
+        let rules = self.disks.iter_mut().flat_map(|disk| &mut disk.blkdebug);
+        let rest = options.chain(placed).chain(fw_cfg).chain(rules);
+        for path in [&mut self.started].into_iter().chain(rest) {
             *path = map(path);
         }
         self

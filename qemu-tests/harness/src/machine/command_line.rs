@@ -2,10 +2,12 @@
 
 //! The command that starts a machine.
 
+use std::ffi::OsString;
 use std::process::Command;
 
 use super::accelerator::Accelerator;
 use super::builder::{Console, Machine};
+use super::disk;
 use crate::emulator;
 use crate::process;
 use crate::running::{RunError, Running};
@@ -59,6 +61,17 @@ impl Machine {
             if let Some(path) = path {
                 command.arg(option).arg(path);
             }
+        }
+        for (path, address) in &self.placed {
+            let mut device = OsString::from("loader,file=");
+            device.push(disk::option_value(path));
+            device.push(format!(",addr={address:#x},force-raw=on"));
+            command.args(["-device".into(), device]);
+        }
+        for (name, path) in &self.fw_cfg {
+            let mut file = OsString::from(format!("name={name},file="));
+            file.push(disk::option_value(path));
+            command.args(["-fw_cfg".into(), file]);
         }
         if let Some(append) = &self.append {
             command.args(["-append", append]);
@@ -162,6 +175,9 @@ mod tests {
             .disk(Disk::new("a,b c.img").snapshot().bus(Bus::MmioAt(0)))
             .disk(Disk::new("d.img").read_only().bus(Bus::Pci))
             .disk(Disk::new("e.img").bus(Bus::PciRootPort).block_size(4096))
+            .disk(Disk::new("f.img").blkdebug("rules,1"))
+            .place("tree.dtb", 0x4400_0000)
+            .fw_cfg_file("opt/x", "value,1")
             .memory_file(Path::new("ram,1"))
             .append("one two");
         let words: Vec<_> = machine
@@ -172,10 +188,13 @@ mod tests {
         let joined = words.join(" ");
         for part in [
             "-M virt,highmem=off,memory-backend=ram -accel tcg,thread=single -cpu max -m 64 -smp 4",
-            "-kernel loader.elf -append one two -global virtio-mmio.force-legacy=false",
+            "-kernel loader.elf ",
+            "-append one two -global virtio-mmio.force-legacy=false",
             "file=a,,b c.img,snapshot=on -device virtio-blk-device,drive=disk0,bus=virtio-mmio-bus.0",
             "file=d.img,readonly=on -device virtio-blk-pci,drive=disk1",
             "-device pcie-root-port,id=port2,chassis=3 -device virtio-blk-pci,drive=disk2,bus=port2,logical_block_size=4096",
+            "-device loader,file=tree.dtb,addr=0x44000000,force-raw=on -fw_cfg name=opt/x,file=value,,1 -append one two",
+            "file=blkdebug:rules,,1:f.img -device virtio-blk-device,drive=disk3",
             "-nic none -object memory-backend-file,id=ram,share=on,size=64M,mem-path=ram,,1",
         ] {
             assert!(joined.contains(part), "{part:?} is not in {joined:?}");

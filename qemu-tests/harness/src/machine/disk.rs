@@ -25,6 +25,7 @@ pub enum Bus {
 #[derive(Clone, Debug)]
 pub struct Disk {
     pub(super) path: PathBuf,
+    pub(super) blkdebug: Option<PathBuf>,
     bus: Bus,
     format: &'static str,
     snapshot: bool,
@@ -42,6 +43,7 @@ impl Disk {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            blkdebug: None,
             bus: Bus::Mmio,
             format: "raw",
             snapshot: false,
@@ -64,6 +66,16 @@ impl Disk {
     pub fn qcow2(self) -> Self {
         Self {
             format: "qcow2",
+            ..self
+        }
+    }
+
+    /// Puts QEMU's blkdebug driver between the disk and its image. The file `rules` contains its
+    /// rules, such as which reads fail (QEMU, `docs/devel/blkdebug.txt`).
+    #[must_use]
+    pub fn blkdebug(self, rules: impl Into<PathBuf>) -> Self {
+        Self {
+            blkdebug: Some(rules.into()),
             ..self
         }
     }
@@ -127,6 +139,11 @@ impl Disk {
             "if=none,id=disk{index},format={},file=",
             self.format
         ));
+        if let Some(rules) = &self.blkdebug {
+            drive.push("blkdebug:");
+            drive.push(option_value(rules));
+            drive.push(":");
+        }
         drive.push(option_value(&self.path));
         for (wanted, option) in [
             (self.snapshot, ",snapshot=on"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use qemu_tests::harness::gdb::{self, Access, Stub};
+use qemu_tests::harness::gdb::Access;
 use qemu_tests::harness::kvm_host::{Ended, Guest};
 use qemu_tests::harness::machine::{Accelerator, Bus, Machine};
 use qemu_tests::harness::report::Report;
@@ -127,19 +127,16 @@ fn caught(ended: &Ended, site: &Site, address: u64) -> Result<()> {
 fn make(context: &Context, index: usize, site: &Site, machine: &Machine) -> Result<(PathBuf, u64)> {
     let loader = context.artifacts.loader();
     let socket = context.path(&format!("gdb{index}"));
-    let machine = machine.clone().accelerator(Accelerator::Tcg);
-    let running = machine.arguments(gdb::arguments(&socket)).start()?;
-    let mut stub = Stub::connect(&socket)?;
-    let counter = stub.run_to_access(site.access, site.address)?;
-    drop(running);
-    for address in [counter, counter - 4] {
+    let watched = site.address..site.address + 4;
+    let addresses = mutant::find_access(machine, &socket, site.access, watched)?;
+    for address in addresses {
         if let Some(changed) = with_writeback(mutant::read(&loader, address)?, site.access) {
             let mutant = context.path(&format!("mutant{index}.elf"));
             mutant::write(&loader, &mutant, address, changed)?;
             return Ok((mutant, address));
         }
     }
-    bail!("no plain access without an offset at {counter:#x}")
+    bail!("no plain access without an offset at {addresses:#x?}")
 }
 
 /// Returns a load or store of one register without an offset in its post-indexed form, with an

@@ -51,7 +51,7 @@ fn all_features() -> Result<KvmHost> {
 }
 
 /// A Cortex-A72, whose hypervisor at EL2 is apart from the kernel at EL1.
-fn without_vhe(gic: u8) -> Result<KvmHost> {
+pub(super) fn without_vhe(gic: u8) -> Result<KvmHost> {
     Ok(host()?.cpu("cortex-a72").gic(gic))
 }
 

@@ -36,9 +36,9 @@ pub(crate) fn tests() -> Vec<Test> {
     ])
 }
 
-/// Tests on hosts of every kind.
+/// Tests on hosts of every kind, and of every fatal error.
 pub(crate) fn long_tests() -> Vec<Test> {
-    named(&[hosts::LONG_TESTS])
+    named(&[fatal::LONG_TESTS, hosts::LONG_TESTS])
 }
 
 /// The test of a host with the QEMU of another suite, if the cache has it: its name and its body.

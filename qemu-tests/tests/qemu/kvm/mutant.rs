@@ -3,11 +3,15 @@
 //! Loaders with one changed instruction or value.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use goblin::elf::Elf;
-use goblin::elf::program_header::PT_LOAD;
+use goblin::elf::program_header::{PF_X, PT_LOAD};
+
+use qemu_tests::harness::gdb::{self, Access, Stub};
+use qemu_tests::harness::machine::{Accelerator, Machine};
 
 /// Returns the address of the symbol whose name contains `part`.
 pub(super) fn symbol(elf: &Path, part: &str) -> Result<u64> {
@@ -38,6 +42,41 @@ pub(super) fn read(elf: &Path, address: u64) -> Result<u32> {
     let offset = offset(&bytes, address)?;
     let word = bytes.get(offset..).and_then(|rest| rest.first_chunk());
     Ok(u32::from_le_bytes(*word.context("beyond the file")?))
+}
+
+/// Writes a copy of `elf` to `copy` in which `change` has replaced instructions, at least one.
+pub(super) fn rewrite(elf: &Path, copy: &Path, change: fn(u32) -> Option<u32>) -> Result<()> {
+    let mut bytes = fs::read(elf)?;
+    let parsed = Elf::parse(&bytes)?;
+    let mut headers = parsed.program_headers.iter();
+    let is_code = |kind: u32, flags: u32| kind == PT_LOAD && flags & PF_X != 0;
+    let code = headers.find(|header| is_code(header.p_type, header.p_flags));
+    let code = code.context("no code")?.file_range();
+    let mut changed = 0;
+    for word in bytes[code].as_chunks_mut().0 {
+        if let Some(other) = change(u32::from_le_bytes(*word)) {
+            *word = other.to_le_bytes();
+            changed += 1;
+        }
+    }
+    ensure!(changed > 0, "no instruction to change");
+    fs::write(copy, bytes)?;
+    Ok(())
+}
+
+/// Runs `machine`, emulated, until it accesses one of the `watched` addresses. Returns the two
+/// addresses of which one is that of the instruction. `socket` is a path for QEMU's GDB stub.
+pub(super) fn find_access(
+    machine: &Machine,
+    socket: &Path,
+    access: Access,
+    watched: Range<u64>,
+) -> Result<[u64; 2]> {
+    let machine = machine.clone().accelerator(Accelerator::Tcg);
+    let _running = machine.arguments(gdb::arguments(socket)).start()?;
+    let mut stub = Stub::connect(socket)?;
+    let counter = stub.run_to_access(access, watched)?;
+    Ok([counter, counter - 4])
 }
 
 fn offset(elf: &[u8], address: u64) -> Result<usize> {

@@ -111,7 +111,7 @@ fn resets(context: &Context) -> Result<()> {
     let image = image(context, "disk.img", &scratch)?;
     let machine: Machine = context.machine().disk(Disk::new(&image));
     let guest = Guest::new("resets", machine)
-        .time_limit(Duration::from_secs(300))
+        .time_limit(Duration::from_secs(900))
         .resets(ENTERED, &moments())
         .monitor("system_reset")
         .expect("little-loader")
