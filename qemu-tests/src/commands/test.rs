@@ -19,6 +19,10 @@ use super::lint;
 const FUZZ_SECONDS: &str = "LITTLE_LOADER_FUZZ_SECONDS";
 const SECONDS_PER_BODY: &str = "30";
 
+/// The numbers of guests that a test of the fleet's supervisor starts; if not set, 200.
+const FLEET_GUESTS: &str = "LITTLE_LOADER_FLEET_GUESTS";
+const FLEET_GUESTS_OF_ALL: &str = "1000,5000";
+
 /// Run the host tests, then the QEMU tests
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -72,6 +76,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     host.args(["test", "--locked"]).args(&arguments.filter);
     if arguments.all {
         host.env(FUZZ_SECONDS, SECONDS_PER_BODY);
+        host.env(FLEET_GUESTS, FLEET_GUESTS_OF_ALL);
     }
     let host_passed = passes(&mut host)?;
 
