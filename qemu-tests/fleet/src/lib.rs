@@ -32,7 +32,6 @@ pub mod report;
 pub mod rollout;
 pub mod screen;
 pub mod settings;
-pub mod summary;
 pub mod supervisor;
 pub mod totals;
 pub mod update;

@@ -24,8 +24,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::engines::libvirt::{self, LibvirtArgs};
+use crate::engines::nomad::{self, NomadArgs};
 use crate::folder::Folder;
 use crate::launch;
+use crate::metrics::MetricsArgs;
+use crate::plan::{self, PlanArgs};
+use crate::report::ReportArgs;
+use crate::screen::StatusArgs;
 
 /// Run, watch and update a fleet of virtual devices that boot from one disk image
 #[derive(Args, Debug)]
@@ -40,7 +46,7 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Command {
     Start(Box<start::Arguments>),
-    Status(status::Arguments),
+    Status(StatusArgs),
     Stop(stop::Arguments),
     Restart(stop::RestartArguments),
     Update(update::Arguments),
@@ -48,6 +54,11 @@ enum Command {
     Logs(logs::Arguments),
     Console(console::Arguments),
     Exec(exec::Arguments),
+    Report(ReportArgs),
+    Metrics(MetricsArgs),
+    Plan(PlanArgs),
+    Libvirt(LibvirtArgs),
+    Nomad(NomadArgs),
     #[command(hide = true)]
     Launch(launch::Arguments),
     #[command(hide = true)]
@@ -71,7 +82,16 @@ pub fn main(arguments: &Arguments, images: &dyn Images) -> Result<ExitCode> {
         Command::Logs(arguments) => logs::main(arguments, &folder),
         Command::Console(arguments) => console::main(arguments, &folder),
         Command::Exec(arguments) => exec::main(arguments, &folder),
-        Command::Launch(arguments) => launch::main(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Report(arguments) => status::report(arguments, &folder),
+        Command::Metrics(arguments) => status::metrics(arguments, &folder),
+        Command::Plan(arguments) => done(plan::main(arguments)),
+        Command::Libvirt(arguments) => done(libvirt::main(arguments)),
+        Command::Nomad(arguments) => done(nomad::main(arguments)),
+        Command::Launch(arguments) => done(launch::main(arguments)),
         Command::Supervise(arguments) => supervise::main(arguments, &folder, images),
     }
+}
+
+fn done(result: Result<()>) -> Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
 }

@@ -2,7 +2,9 @@
 
 //! `start`.
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -15,6 +17,7 @@ use super::supervise;
 use crate::control::{Client, Request, Response, StartRequest};
 use crate::folder::Folder;
 use crate::host;
+use crate::screen;
 
 /// Start guests, and supervise them until Ctrl-C, which stops them; with a supervisor that runs
 /// already, add guests to its fleet
@@ -44,6 +47,9 @@ pub(super) struct Arguments {
     /// Discard what guests have written to their disks, and their consoles' logs
     #[arg(long)]
     fresh: bool,
+    /// Print lines instead of the live table, as without a terminal
+    #[arg(long)]
+    plain: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -79,8 +85,23 @@ pub(super) fn main(
     let supervisor = supervise::supervisor(folder, settings, arguments.fresh, images.words())?;
     let handle = supervisor.handle();
     let (first, last) = handle.start(request)?;
-    supervisor.spawn(progress::show(handle.clone(), Goal { first, last }));
+    let goal = Goal { first, last };
+    let table = if arguments.plain || !io::stdout().is_terminal() {
+        supervisor.spawn(progress::show(handle, goal));
+        None
+    } else {
+        // The supervisor needs this thread: its guests end with it.
+        Some(thread::spawn(move || {
+            let source = handle.clone();
+            let shown = screen::watch(move || Ok(source.status()));
+            handle.end();
+            shown
+        }))
+    };
     supervisor.run()?;
+    if let Some(Ok(shown)) = table.map(thread::JoinHandle::join) {
+        shown?;
+    }
     eprintln!("all guests are stopped");
     Ok(ExitCode::SUCCESS)
 }
