@@ -72,7 +72,8 @@ pub(super) fn extract(
 fn wanted(kernel: DebianKernel) -> Vec<&'static str> {
     let mut modules = MODULES.to_vec();
     if kernel == DebianKernel::STOCK {
-        modules.push("f2fs");
+        // What the guests of a fleet need: the data partition, random numbers and an identity.
+        modules.extend(["f2fs", "virtio_rng", "qemu_fw_cfg"]);
     }
     modules
 }
