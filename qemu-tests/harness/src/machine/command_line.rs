@@ -6,9 +6,9 @@ use std::process::Command;
 
 use super::accelerator::Accelerator;
 use super::builder::{Console, Machine};
-use crate::harness::emulator;
-use crate::harness::process;
-use crate::harness::running::{RunError, Running};
+use crate::emulator;
+use crate::process;
+use crate::running::{RunError, Running};
 
 impl Machine {
     /// Returns the command that starts QEMU.

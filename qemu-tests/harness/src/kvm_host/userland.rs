@@ -6,10 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::harness::emulator::PROGRAM;
-use crate::harness::newc::Archive;
+use crate::emulator::PROGRAM;
+use crate::newc::Archive;
 
-const INIT: &[u8] = include_bytes!("../../../guest/kvm-host-init");
+const INIT: &[u8] = include_bytes!("../../guest/kvm-host-init");
 
 /// The folders of the host's initrd.
 const FOLDERS: [&str; 5] = ["bin", "dev", "files", "lib", "modules"];

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::harness::process::{self, ProcessError};
+use crate::process::{self, ProcessError};
 
 /// The time limit for a query of QEMU.
 const QUERY: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::harness::running::{Log, RunError};
+use crate::running::{Log, RunError};
 
 /// The reason that a host with KVM did not run its guests. A guest that failed is not an error
 /// here: its status shows it.

@@ -11,7 +11,7 @@ use super::guest::Guest;
 use super::results::{self, Ended};
 use super::script::{Script, serial};
 use super::userland::Userland;
-use crate::harness::machine::{Console, Disk, Machine};
+use crate::machine::{Console, Disk, Machine};
 
 /// The host's memory in MiB: its system, QEMU, and what a guest of tests touches of its memory.
 const MEMORY: u32 = 1024;

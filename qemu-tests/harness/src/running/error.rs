@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::harness::process::ProcessError;
+use crate::process::ProcessError;
 
 /// The reason that a run failed. Every message, except that of a failed start, ends with QEMU's
 /// command line and the serial log.

@@ -12,7 +12,7 @@ use wait_timeout::ChildExt;
 
 use super::error::{Log, RunError};
 use super::pipe::{InVain, Pipe};
-use crate::harness::process;
+use crate::process;
 
 /// The result of a machine that ended by itself.
 #[derive(Clone, Debug)]

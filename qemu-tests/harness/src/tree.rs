@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::harness::machine::Machine;
-use crate::harness::process;
+use crate::machine::Machine;
+use crate::process;
 
 /// The time limit for QEMU and for dtc.
 const LIMIT: Duration = Duration::from_secs(20);

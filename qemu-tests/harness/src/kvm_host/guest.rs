@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::harness::machine::{Accelerator, Machine};
+use crate::machine::{Accelerator, Machine};
 
 /// The time that a guest may take, on an emulated host that shares a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);

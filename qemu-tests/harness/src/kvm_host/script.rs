@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::guest::{Guest, Step};
 use super::userland::inside;
-use crate::harness::emulator::PROGRAM;
-use crate::harness::process;
+use crate::emulator::PROGRAM;
+use crate::process;
 
 /// A script, and the files of the machine at hand that it uses.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ fn line(step: &Step) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::machine::{Disk, Machine};
+    use crate::machine::{Disk, Machine};
 
     fn unquoted(line: &str) -> String {
         shell_words::split(line).unwrap().join(" ")

@@ -103,7 +103,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::harness::newc::Archive;
+    use crate::newc::Archive;
 
     #[test]
     fn files_are_read_from_a_disk() {
