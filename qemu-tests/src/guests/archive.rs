@@ -4,7 +4,7 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fwup::archive::write::Level;
 use fwup::create::pack;
@@ -14,17 +14,31 @@ use little_loader_core::slots::slot::Slot;
 use super::error::{GuestError, failed};
 use super::guest::Guest;
 use super::parts::{Parts, Sources};
+use crate::demo::Recipe;
 
 const CONFIGURATION: &str = include_str!("../../guest/fwup.conf");
 
 impl Guest {
-    /// Packs a firmware archive: its task `upgrade` writes this guest to the slot of a disk that is
-    /// not active and puts it on trial, `complete` makes the disk.
+    /// Packs a firmware archive, unless it exists and nothing that it is made from has changed. Its
+    /// task `upgrade` writes this guest to the slot of a disk that is not active and puts it on
+    /// trial, `complete` makes the disk.
     ///
     /// # Errors
     /// Every [`GuestError`], except of making an image.
     pub fn archive(&self, path: &Path) -> Result<(), GuestError> {
-        let parts = Sources::gather(self)?.make()?;
+        let sources = Sources::gather(self)?;
+        let recipe = sources.recipe()?;
+        let mut note = path.as_os_str().to_owned();
+        note.push(".json");
+        let note = PathBuf::from(note);
+        if path.is_file() && Recipe::read(&note).as_ref() == Some(&recipe) {
+            return Ok(());
+        }
+        self.pack(&sources.make()?, path)?;
+        Ok(recipe.write(&note)?)
+    }
+
+    fn pack(&self, parts: &Parts, path: &Path) -> Result<(), GuestError> {
         let folder = tempfile::tempdir().map_err(failed(&env::temp_dir()))?;
         for (name, bytes) in [
             ("fwup.conf", CONFIGURATION.as_bytes()),
@@ -35,7 +49,7 @@ impl Guest {
             let path = folder.path().join(name);
             fs::write(&path, bytes).map_err(failed(&path))?;
         }
-        let mut definitions = self.definitions(&parts)?;
+        let mut definitions = self.definitions(parts)?;
         definitions.set("GUEST_PARTS", folder.path().to_string_lossy());
         let configuration = folder.path().join("fwup.conf");
         // Speed matters more than size on the way from the host to its own guests.
