@@ -11,6 +11,7 @@ mod consoles;
 mod context;
 mod device_trees;
 mod disks;
+mod erlang;
 mod errors;
 mod firmware;
 mod kernels;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(2);
     let mut tests = payload::tests();
     tests.extend(caches::tests());
+    tests.extend(erlang::tests());
     tests.extend(errors::tests());
     tests.extend(device_trees::tests());
     tests.extend(disks::tests());
