@@ -21,6 +21,7 @@ mod matrix;
 mod measuring;
 mod memory;
 mod optlevels;
+mod overlays;
 mod overrides;
 mod payload;
 mod power;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
     tests.extend(disks::tests());
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
+    tests.extend(overlays::tests());
     tests.extend(overrides::tests());
     tests.extend(command_lines::tests());
     tests.extend(levels::tests());
