@@ -93,6 +93,11 @@ const JUDGES: &[Program] = &[
         brew: Some("unzip"),
     },
     Program {
+        name: "qemu-img",
+        package: "qemu-utils",
+        brew: Some("qemu"),
+    },
+    Program {
         name: "xdelta3",
         package: "xdelta3",
         brew: Some("xdelta"),

@@ -22,6 +22,7 @@ mod matrix;
 mod measuring;
 mod memory;
 mod optlevels;
+mod overlays;
 mod overrides;
 mod payload;
 mod power;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     tests.extend(disks::tests());
     tests.extend(optlevels::tests());
     tests.extend(slots::tests());
+    tests.extend(overlays::tests());
     tests.extend(overrides::tests());
     tests.extend(command_lines::tests());
     tests.extend(levels::tests());
