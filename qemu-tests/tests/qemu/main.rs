@@ -14,6 +14,7 @@ mod disks;
 mod erlang;
 mod errors;
 mod firmware;
+mod fleet;
 mod kernels;
 mod kvm;
 mod levels;
