@@ -63,6 +63,7 @@ fn main() -> ExitCode {
     let mut tests = payload::tests();
     tests.extend(caches::tests());
     tests.extend(erlang::tests());
+    tests.extend(fleet::tests());
     tests.extend(errors::tests());
     tests.extend(device_trees::tests());
     tests.extend(disks::tests());

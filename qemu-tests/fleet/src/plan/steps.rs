@@ -46,11 +46,11 @@ impl Plan {
         } = host;
         let (work, seconds) = (start.core_seconds, start.seconds);
         let update = measured.update;
-        let fullest = grouped(self.fullest);
+        let fullest = grouped(&self.fullest);
         [
             format!(
                 "{} guests of {ram} on hosts with {cores} cores and {host_memory}",
-                grouped(guests)
+                grouped(&guests)
             ),
             format!("Figures: {}", measured.source),
             String::new(),
@@ -64,34 +64,34 @@ impl Plan {
                 "guests by memory = ({host_memory} x {MEMORY_SHARE} - {}) / {} = {}",
                 mib(self.shared_mib),
                 mib(self.guest_mib),
-                grouped(self.by_memory)
+                grouped(&self.by_memory)
             ),
             format!(
                 "guests by cores  = {cores} x {REST_SHARE} / {} of a core at rest = {}",
                 measured.rest_cores,
-                grouped(self.by_cores)
+                grouped(&self.by_cores)
             ),
-            format!("guests by ports  = {}", grouped(PORTS)),
+            format!("guests by ports  = {}", grouped(&PORTS)),
             format!(
                 "guests per host  = least of these = {}",
-                grouped(self.per_host)
+                grouped(&self.per_host)
             ),
             format!(
                 "hosts            = {} / {} rounded up = {}",
-                grouped(guests),
-                grouped(self.per_host),
-                grouped(self.hosts)
+                grouped(&guests),
+                grouped(&self.per_host),
+                grouped(&self.hosts)
             ),
             format!(
                 "on the fullest   = {} / {} rounded up = {fullest}",
-                grouped(guests),
-                grouped(self.hosts)
+                grouped(&guests),
+                grouped(&self.hosts)
             ),
             format!(
                 "memory, all told = {} x {} + {} x {} = {}",
-                grouped(self.hosts),
+                grouped(&self.hosts),
                 mib(self.shared_mib),
-                grouped(guests),
+                grouped(&guests),
                 mib(self.guest_mib),
                 mib(self.memory_mib)
             ),
@@ -109,7 +109,7 @@ impl Plan {
             String::new(),
             format!(
                 "{} {}",
-                grouped(self.hosts),
+                grouped(&self.hosts),
                 if self.hosts == 1 { "host" } else { "hosts" }
             ),
         ]

@@ -59,7 +59,7 @@ pub fn html(status: &Status, events: &[Event]) -> Result<String, ChartError> {
                     }
                     h2 { "Guests that need attention" }
                     @if lost > 0 {
-                        p.bad { (grouped(lost)) " lost in the last update: neither up nor back" }
+                        p.bad { (grouped(&lost)) " lost in the last update: neither up nor back" }
                     }
                     (tables::attention(status))
                 }
@@ -72,7 +72,7 @@ pub fn html(status: &Status, events: &[Event]) -> Result<String, ChartError> {
 fn guests(count: usize) -> String {
     match count {
         1 => "1 guest".to_owned(),
-        count => format!("{} guests", grouped(count)),
+        count => format!("{} guests", grouped(&count)),
     }
 }
 
@@ -104,7 +104,7 @@ fn cards(status: &Status, summary: &Summary) -> Markup {
     let broken = broken(status).count();
     html! {
         dl.cards {
-            div { dt { "Up" } dd { (grouped(up)) small { "of " (grouped(status.guests.len())) } } }
+            div { dt { "Up" } dd { (grouped(&up)) small { "of " (grouped(&status.guests.len())) } } }
             div { dt { "Boot" } dd { (middle(summary.boot_seconds, duration)) small { "median" } } }
             div { dt { "PSS per guest" } dd { (middle(summary.pss, memory)) small { "median" } } }
             div {
@@ -118,7 +118,7 @@ fn cards(status: &Status, summary: &Summary) -> Markup {
             div { dt { "Supervisor" } dd { (memory(float(status.supervisor_rss))) small { "RES" } } }
             div {
                 dt { "Need attention" }
-                dd class=(if broken > 0 { "bad" } else { "good" }) { (grouped(broken)) }
+                dd class=(if broken > 0 { "bad" } else { "good" }) { (grouped(&broken)) }
             }
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn states(summary: &Summary) -> Markup {
                 thead { tr { th scope="col" { "State" } th scope="col" { "Guests" } } }
                 tbody {
                     @for (state, count) in summary.present() {
-                        tr { td { (state) } td { (grouped(count)) } }
+                        tr { td { (state) } td { (grouped(&count)) } }
                     }
                 }
             }
@@ -73,7 +73,7 @@ pub(super) fn update(update: &Update) -> Markup {
         div.scroll {
             table {
                 thead { tr { @for (name, _) in parts { th scope="col" { (name) } } } }
-                tbody { tr { @for (_, count) in parts { td { (grouped(count)) } } } }
+                tbody { tr { @for (_, count) in parts { td { (grouped(&count)) } } } }
             }
         }
     }
@@ -111,7 +111,7 @@ pub(super) fn attention(status: &Status) -> Markup {
                 }
             }
             @if broken.len() > LISTED {
-                p { "and " (grouped(broken.len() - LISTED)) " more" }
+                p { "and " (grouped(&(broken.len() - LISTED))) " more" }
             }
         }
     }
