@@ -51,7 +51,7 @@ fn a_kill_stops_all() {
 fn a_crash_stops_all() {
     let fleet = Fleet::new();
     fleet.start(&["--count", "3"]).succeeded();
-    signal(fleet.status().supervisor, Signal::SEGV);
+    signal(fleet.status().supervisor, Signal::ABORT);
     fleet.wait_for_silence();
     let said = fleet.run(&["status"]).failed();
     assert!(said.contains("no supervisor runs for"), "{said}");
