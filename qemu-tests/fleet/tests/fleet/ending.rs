@@ -16,7 +16,7 @@ fn in_foreground(fleet: &Fleet) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .expect("the command runs");
     let status = fleet.wait_for_up(3);
     assert_eq!(status.supervisor, child.id());
     assert_eq!(fleet.processes().len(), 3);
