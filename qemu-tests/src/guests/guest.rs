@@ -145,6 +145,9 @@ impl Guest {
     }
 }
 
-/// The kernel's command line after `root=`. `cma=0`: Debian's kernel reserves 64 MiB for devices
-/// that need contiguous memory, and none of these guests has one.
-const ARGUMENTS: &str = "console=ttyAMA0 rootfstype=squashfs rootwait ro panic=5 quiet cma=0";
+/// The kernel's command line after `root=`. The second line is about memory; docs/src/erlang.md has
+/// what each word is worth. `cma=0`: Debian's kernel reserves 64 MiB for devices that need
+/// contiguous memory, and none of these guests has one. Without `tracer_init_tracefs` there are no
+/// files of tracepoints, whose inodes take megabytes.
+const ARGUMENTS: &str = "console=ttyAMA0 rootfstype=squashfs rootwait ro panic=5 quiet \
+     cma=0 initcall_blacklist=tracer_init_tracefs transparent_hugepage=never ipv6.disable=1 audit=0";

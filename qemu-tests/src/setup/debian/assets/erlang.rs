@@ -2,7 +2,8 @@
 
 //! Erlang and Elixir as folders to copy into a root file system, pruned to what a guest uses.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::asset::Asset;
@@ -178,6 +179,8 @@ fn collect_libraries(tree: &Path, folder: &Path) -> Result<Vec<String>, AssetErr
     names.retain(|name| !name.starts_with("ld-linux"));
     let linker = "ld-linux-aarch64.so.1";
     let from = place.join(linker);
+    // The kernel starts it, so it must be executable, unlike the libraries.
+    fs::set_permissions(&from, Permissions::from_mode(0o755)).map_err(failed(&from))?;
     fs::rename(&from, folder.join(ROOT).join("lib").join(linker)).map_err(failed(&from))?;
     Ok(names
         .into_iter()
