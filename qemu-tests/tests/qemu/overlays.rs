@@ -176,6 +176,6 @@ fn interrupted(context: &Context) -> Result<()> {
     ensure!(error.contains("a change of it was interrupted"), "{error}");
     booted(context, "a active 1.0.0")?;
     let variables = EnvFile::open(&overlay, DEFAULT_PLACE, false)?.variables();
-    ensure!(variables.get("serial") == Some(b"LL00000001"));
+    ensure!(variables.get("serial") == Some(&b"LL00000001"[..]));
     Ok(())
 }
