@@ -11,16 +11,29 @@ const FIRST: u16 = 10_000;
 const END: u16 = 32_768;
 
 /// The ports that are given out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ports {
     taken: HashSet<u16>,
+    /// The distance of the first guest's port from [`FIRST`]. It differs from fleet to fleet, so that
+    /// those that start at the same time rarely want the same port.
+    offset: u32,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            taken: HashSet::new(),
+            offset: std::process::id().wrapping_mul(1009),
+        }
+    }
 }
 
 impl Ports {
     /// Takes a free port, the same for the same guest where possible.
     pub(super) fn take(&mut self, id: u32) -> Option<u16> {
         let count = END - FIRST;
-        let start = u16::try_from(id % u32::from(count)).unwrap_or_default();
+        let start = id.wrapping_add(self.offset) % u32::from(count);
+        let start = u16::try_from(start).unwrap_or_default();
         let port = (0..count)
             .map(|step| FIRST + (start + step) % count)
             .find(|port| !self.taken.contains(port) && is_free(*port))?;

@@ -45,6 +45,8 @@ pub(super) async fn run(handle: Handle, id: u32) {
         if attempt == ATTEMPTS || !ending.contains("host forwarding rule") {
             break;
         }
+        // The loader has not started.
+        handle.shared.change(id, |entry| entry.guest.boots -= 1);
     }
     let mut buffer = [0; 4096];
     consoles::read(&handle, id, &mut buffer);
