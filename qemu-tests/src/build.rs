@@ -16,9 +16,7 @@ use thiserror::Error;
 use crate::harness::process::{self, ProcessError};
 use crate::output;
 use crate::setup::cross::Cross;
-use crate::toolchain::{
-    self, LINUX_TARGET, StandardLibrary, TARGET, Toolchain, ToolchainError,
-};
+use crate::toolchain::{self, LINUX_TARGET, StandardLibrary, TARGET, Toolchain, ToolchainError};
 
 /// The reason that a bare-metal binary could not be built.
 #[derive(Debug, Error)]

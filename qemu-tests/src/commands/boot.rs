@@ -155,7 +155,11 @@ fn boot_guest(arguments: &Arguments, kind: Kind) -> Result<ExitCode> {
         Kind::Erlang => "`os:cmd(\"poweroff\").` in the guest".to_owned(),
         Kind::Elixir => "`:os.cmd('poweroff')` in the guest".to_owned(),
     };
-    run(arguments, &machine(arguments, guest, kind.memory_mib()), &end)
+    run(
+        arguments,
+        &machine(arguments, guest, kind.memory_mib()),
+        &end,
+    )
 }
 
 /// Starts a machine on this terminal, or prints its command.

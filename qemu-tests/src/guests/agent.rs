@@ -57,10 +57,7 @@ fn compile(kit: &Kit, erlang: &Erlang) -> Result<Vec<u8>, GuestError> {
     })?;
     for (name, bytes) in [
         ("kernel", kernel.image),
-        (
-            "initrd",
-            initrd::make(kit).map_err(failed(&kit.busybox()))?,
-        ),
+        ("initrd", initrd::make(kit).map_err(failed(&kit.busybox()))?),
         ("rootfs", imagegen::rootfs::load(&root)?),
     ] {
         fs::write(path(name), bytes).map_err(failed(&path(name)))?;

@@ -87,8 +87,13 @@ mod tests {
         );
         assert_ne!(first.seed, last.seed);
         assert_eq!(first.seed.len(), 64);
-        let lengths =
-            |identity: &Identity| identity.arguments().iter().map(String::len).collect::<Vec<_>>();
+        let lengths = |identity: &Identity| {
+            identity
+                .arguments()
+                .iter()
+                .map(String::len)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(lengths(&first), lengths(&last));
     }
 }

@@ -90,13 +90,7 @@ pub(crate) fn listen(port: u16) -> Result<File, Refused> {
     let option = (&raw const on).expose_provenance();
     call(
         number::SETSOCKOPT,
-        [
-            socket,
-            SOL_SOCKET,
-            SO_REUSEADDR,
-            option,
-            size_of_val(&on),
-        ],
+        [socket, SOL_SOCKET, SO_REUSEADDR, option, size_of_val(&on)],
     )?;
     // `struct sockaddr_in`: the family in this CPU's byte order, the port in the network's, the
     // address 0.0.0.0, and padding.
