@@ -45,6 +45,8 @@ pub(crate) fn on_bare_metal() -> Result<Command> {
         "little-loader",
         "--package",
         "payload",
+        "--package",
+        "guest-helper",
         "--bins",
         "--release",
     ]);

@@ -71,7 +71,7 @@ fn compile(kit: &Kit, erlang: &Erlang) -> Result<Vec<u8>, GuestError> {
         .time_limit(LIMIT)
         .start()?;
     let console = machine.wait_for_exit()?.serial;
-    printed(&console).ok_or_else(|| GuestError::Agent(console))
+    printed(&console).ok_or(GuestError::Agent(console))
 }
 
 /// Returns the bytes that the guest printed as hexadecimal digits.

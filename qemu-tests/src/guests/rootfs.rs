@@ -67,8 +67,7 @@ const TABLES: [(&str, &str); 3] = [
 ];
 
 /// The commands of busybox that the demo does not have.
-const IN_BIN: &str =
-    "awk basename dirname id nc nproc od printf readlink sed seq stat stty tee tr truncate xargs";
+const IN_BIN: &str = "awk basename dirname id nc nproc od pidof printf readlink sed seq stat stty tee tr truncate xargs";
 const IN_SBIN: &str = "blockdev sysctl";
 
 /// The programs that are built for a guest.

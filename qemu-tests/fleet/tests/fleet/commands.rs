@@ -59,16 +59,18 @@ fn a_console_has_one_client() {
         let log = fleet.run(&["logs", "1"]).succeeded();
         (log.ends_with("hellobye")).then_some(())
     });
-    // It is free again.
+    // It is free again. Its keys stay open, since their end would detach it.
     let mut console = fleet.command(&["console", "1"]);
     console.stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut console = console.spawn().unwrap();
+    let keys = console.stdin.take();
     let mut words = BufReader::new(console.stderr.take().unwrap());
     let mut line = String::new();
     words.read_line(&mut line).unwrap();
     assert_eq!(line, "attached to guest 1; Ctrl-] detaches\n");
     fleet.run(&["stop"]).succeeded();
     assert!(console.wait().unwrap().success());
+    drop(keys);
     words.read_to_string(&mut line).unwrap();
     assert!(line.ends_with("the guest has ended\n"), "{line}");
 }
