@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
 use fleet::cli::{Arguments, GuestImage, GuestKind, Images};
 
 use qemu_tests::guests::Guest;
@@ -22,18 +21,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// Makes what the user does not name.
 struct Project;
 
-/// The default settings of a loader build.
-#[derive(Parser)]
-struct Defaults {
-    #[command(flatten)]
-    settings: build::Settings,
-}
-
 impl Images for Project {
     fn loader(&self) -> Result<PathBuf> {
         setup::ensure(Purpose::Build)?;
-        let defaults = Defaults::parse_from(["build"]);
-        Ok(build::loader(&defaults.settings)?.elf)
+        build::default_loader()
     }
 
     fn image(&self, kind: GuestKind) -> Result<GuestImage> {

@@ -14,6 +14,8 @@ use crate::pace::{Circumstances, Decision};
 
 /// The pause before a decision to wait is made anew.
 const HELD: Duration = Duration::from_millis(500);
+/// How long a guest that does not come up counts as one that boots.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// What a guest takes of the host's memory in addition to its RAM before any was measured, in MiB.
 const OVERHEAD: u64 = 40;
 
@@ -109,13 +111,15 @@ fn circumstances(handle: &Handle, chunk: u32, limit_mib: Option<u64>) -> Circums
     let mut measured = Vec::new();
     let (mut booting, mut used) = (0, 0);
     let mut running = Vec::new();
-    for guest in inner.entries.iter().map(|entry| &entry.guest) {
+    for entry in &inner.entries {
+        let guest = &entry.guest;
         let has_runner = guest.pid.is_some();
         let pss = guest.memory.map(|memory| memory.pss);
         if guest.state.is_up() {
             measured.extend(pss);
         } else if has_runner && !matches!(guest.state, State::Fatal | State::Updating) {
-            booting += 1;
+            // A guest that never comes up must not hold back the others for good.
+            booting += u32::from(entry.booted.elapsed() < PATIENCE);
         }
         if has_runner {
             running.push((guest.state.is_up(), pss));

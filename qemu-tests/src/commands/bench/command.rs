@@ -11,7 +11,7 @@ use qemu_tests::setup::{self, Purpose};
 
 use super::results::{keep, keep_image};
 use super::workbench::Bench;
-use super::{against, exits, growth, measure, profile, size};
+use super::{against, exits, fleet, growth, measure, profile, size};
 
 /// Measure the cost of a boot against its limits: prints a table and writes target/bench.json
 #[derive(Args)]
@@ -52,8 +52,13 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["check", "profile", "growth", "against", "size"])]
     exits: bool,
 
+    /// Measure a fleet of Erlang guests instead: so many that boot, and so many clones of a template
+    #[arg(long, value_name = "BOOTED,CLONES", num_args = 0..=1, default_missing_value = "40,1000",
+          conflicts_with_all = ["check", "profile", "growth", "against", "size", "exits"])]
+    fleet: Option<String>,
+
     /// Also update the tables and pictures of docs/src/benchmarks.md
-    #[arg(long, conflicts_with_all = ["check", "profile", "exits"])]
+    #[arg(long, conflicts_with_all = ["check", "profile", "exits", "fleet"])]
     draw: bool,
 }
 
@@ -78,6 +83,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.size {
         setup::ensure(Purpose::Build)?;
         return size::main(arguments.json, arguments.draw);
+    }
+    if let Some(counts) = &arguments.fleet {
+        let (booted, clones) = fleet::counts(counts)?;
+        return fleet::main(booted, clones, arguments.json);
     }
     setup::ensure(Purpose::KvmHost)?;
     if arguments.exits {

@@ -5,6 +5,7 @@
 mod against;
 mod command;
 mod exits;
+mod fleet;
 mod growth;
 mod measure;
 mod profile;
