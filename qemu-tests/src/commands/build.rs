@@ -2,10 +2,11 @@
 
 //! `cargo qemu build`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
 use qemu_tests::build::{self, Loader, LoaderBuild, OPT_LEVELS, Profile};
 use qemu_tests::paths;
@@ -69,6 +70,16 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     );
     println!("{}  for -kernel as a raw Image", loader.flat.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the loader with the default settings, and returns the ELF.
+pub(crate) fn default_loader() -> Result<PathBuf> {
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        settings: Settings,
+    }
+    Ok(loader(&Defaults::parse_from(["build"]).settings)?.elf)
 }
 
 /// Builds the loader as `target/little-loader.elf` and `.bin`.
