@@ -48,9 +48,10 @@ pub(super) async fn run(handle: Handle, id: u32) {
     }
     let mut buffer = [0; 4096];
     consoles::read(&handle, id, &mut buffer);
+    let is_ending = handle.shared.lock().is_ending;
     handle.shared.change(id, |entry| {
         entry.has_runner = false;
-        let wanted = entry.is_stopping;
+        let wanted = entry.is_stopping || is_ending;
         entry.watch.ended(&mut entry.guest, wanted, ending);
         for waiter in entry.waiters.drain(..) {
             // Whoever waited may have given up.
