@@ -166,3 +166,6 @@ pub(super) fn sum_of_updates(updates: &[Update]) -> Option<Update> {
     sum.lost = total(|update| update.lost);
     Some(sum)
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,6 @@ fn settings(arguments: &SlurmArgs, shared: &std::path::Path) -> anyhow::Result<S
         qemu_arguments: arguments.qemu_argument.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests;
