@@ -5,7 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use crate::build::{self, BuildError, LoaderBuild, OPT_LEVELS, Profile};
+use crate::guests::{Guest, GuestError, Kind};
 use crate::paths;
 
 /// The folder with the artifacts. `cargo qemu test` sets the variable after building them, so tests
@@ -21,6 +24,20 @@ pub const ACCELERATOR: &str = "LITTLE_LOADER_TEST_ACCEL";
 /// If set, the tests with the kernels of every suite run as well.
 pub const ALL_KERNELS: &str = "LITTLE_LOADER_TEST_ALL_KERNELS";
 
+/// The version of the guests' updates; an image has version 1.0.0.
+pub const UPDATED: &str = "2.0.0";
+
+/// The reason that an artifact could not be made.
+#[derive(Debug, Error)]
+pub enum ArtifactsError {
+    /// A bare-metal binary could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A guest could not be made.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+}
+
 /// The folder with the binaries.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
@@ -32,7 +49,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// The first thing that could not be built.
-    pub fn build() -> Result<Self, BuildError> {
+    pub fn build() -> Result<Self, ArtifactsError> {
         let artifacts = Self {
             folder: paths::target().join("qemu-tests"),
         };
@@ -61,6 +78,13 @@ impl Artifacts {
         };
         build::loader(&trace, &artifacts.stem("loader-trace"))?;
         build::loader(&release, &artifacts.stem("loader"))?;
+        Guest::new(Kind::Erlang).image_at(&artifacts.stem("erlang"))?;
+        for (guest, path) in [
+            (Guest::new(Kind::Erlang), artifacts.good_update()),
+            (Guest::new(Kind::Erlang).bad(), artifacts.bad_update()),
+        ] {
+            guest.version(UPDATED).archive(&path)?;
+        }
         Ok(artifacts)
     }
 
@@ -118,6 +142,24 @@ impl Artifacts {
     #[must_use]
     pub fn loader_at(&self, level: &str) -> PathBuf {
         self.folder.join(format!("loader-{level}.elf"))
+    }
+
+    /// The disk image of a guest with Erlang.
+    #[must_use]
+    pub fn erlang(&self) -> PathBuf {
+        self.folder.join("erlang.img")
+    }
+
+    /// A firmware archive that upgrades that guest to version [`UPDATED`].
+    #[must_use]
+    pub fn good_update(&self) -> PathBuf {
+        self.folder.join("erlang-good.fw")
+    }
+
+    /// The same with a guest that never ends its trial.
+    #[must_use]
+    pub fn bad_update(&self) -> PathBuf {
+        self.folder.join("erlang-bad.fw")
     }
 
     fn stem(&self, name: &str) -> PathBuf {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Builds the loader and the test payload for bare metal.
+//! Builds the loader and the test payload for bare metal, and the programs of the guests.
 
 use std::fmt;
 use std::fs;
@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use crate::harness::process::{self, ProcessError};
 use crate::output;
-use crate::toolchain::{self, StandardLibrary, TARGET, Toolchain, ToolchainError};
+use crate::setup::cross::Cross;
+use crate::toolchain::{self, LINUX_TARGET, StandardLibrary, TARGET, Toolchain, ToolchainError};
 
 /// The reason that a bare-metal binary could not be built.
 #[derive(Debug, Error)]
@@ -178,6 +179,40 @@ pub fn payload(path: &Path) -> Result<(), BuildError> {
         source,
     })?;
     write(path, &flat)
+}
+
+/// Builds the guests' helper, a program that needs nothing but Linux, and returns its path.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn guest_helper() -> Result<PathBuf, BuildError> {
+    let mut command = bare_metal("build")?;
+    command.args(["--package", "guest-helper", "--bin", "guest-helper"]);
+    command.args(["--profile", "release"]);
+    executable(&mut command, "guest-helper")
+}
+
+/// Builds imagegen for an arm64 Linux guest, linked statically so that it needs no libraries there,
+/// and returns its path.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn updater(cross: &Cross) -> Result<PathBuf, BuildError> {
+    let mut command = toolchain::cargo();
+    command.args(["build", "--locked", "--release", "--target", LINUX_TARGET]);
+    command.args(["--package", "imagegen", "--bin", "imagegen"]);
+    let flags = format!("target.{LINUX_TARGET}.rustflags=['-Ctarget-feature=+crt-static']");
+    command.args(["--config", &flags]);
+    if let Some(compiler) = &cross.compiler {
+        command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", compiler);
+        command.env("CC_aarch64_unknown_linux_gnu", compiler);
+    }
+    if cross.library == StandardLibrary::Source {
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command.arg("-Zbuild-std=std,panic_abort");
+        command.args(["--config", "future-incompat-report.frequency='never'"]);
+    }
+    executable(&mut command, "imagegen")
 }
 
 /// Reads a bare-metal ELF.

@@ -10,6 +10,7 @@ pub mod bench;
 pub mod build;
 pub mod caches;
 pub mod demo;
+pub mod guests;
 pub mod output;
 pub mod paths;
 pub mod scratch;

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, binutils, boot, build, fleet, fwup_suite, lint, setup, test};
+use commands::{bench, binutils, boot, build, fleet, fwup_suite, guest, lint, setup, test};
 
 /// Set up, build, boot, test and measure Little Loader
 #[derive(Parser)]
@@ -28,6 +28,7 @@ enum Command {
     Test(test::Arguments),
     Bench(bench::Arguments),
     Fleet(::fleet::cli::Arguments),
+    Guest(guest::Arguments),
     FwupSuite(fwup_suite::Arguments),
     /// Run the checks of .ci/run except the tests: clippy for host and bare metal, and rustdoc,
     /// without warnings
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::main(&arguments),
         Command::Bench(arguments) => bench::main(&arguments),
         Command::Fleet(arguments) => fleet::main(&arguments),
+        Command::Guest(arguments) => guest::main(&arguments),
         Command::FwupSuite(arguments) => fwup_suite::main(&arguments),
         Command::Lint => lint::main(),
         Command::Size(arguments) => binutils::main("size", &["-A", "-x"], &arguments),

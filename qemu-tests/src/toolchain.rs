@@ -17,6 +17,9 @@ use crate::paths;
 /// The loader's target: no SIMD registers, no unaligned accesses.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 
+/// The target of programs that run inside an arm64 Linux guest.
+pub const LINUX_TARGET: &str = "aarch64-unknown-linux-gnu";
+
 /// The time limit for a query of `rustc`.
 const QUERY: Duration = Duration::from_secs(60);
 
@@ -52,12 +55,12 @@ pub fn host_program(package: &str, release: bool) -> Result<PathBuf, ProcessErro
     Ok(paths::target().join(profile).join(package))
 }
 
-/// The form of the standard library for [`TARGET`].
+/// The form of a target's standard library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandardLibrary {
     /// Installed, as `rustup target add` does.
     Prebuilt,
-    /// Only the sources are installed: cargo builds the library along with the loader.
+    /// Only the sources are installed: cargo builds the library along with the program.
     Source,
 }
 
@@ -111,10 +114,16 @@ impl Toolchain {
             .join("bin")
     }
 
-    /// Returns the installed form of the standard library; `None` if there is none.
+    /// Returns the installed form of the bare-metal standard library; `None` if there is none.
     #[must_use]
     pub fn standard_library(&self) -> Option<StandardLibrary> {
-        if has_core(&self.sysroot.join("lib/rustlib").join(TARGET).join("lib")) {
+        self.standard_library_for(TARGET)
+    }
+
+    /// Returns the installed form of the standard library for a target; `None` if there is none.
+    #[must_use]
+    pub fn standard_library_for(&self, target: &str) -> Option<StandardLibrary> {
+        if has_core(&self.sysroot.join("lib/rustlib").join(target).join("lib")) {
             return Some(StandardLibrary::Prebuilt);
         }
         let sources = self.source_folder();

@@ -60,7 +60,8 @@ impl Circumstances {
                 self.outstanding >> 10,
                 self.per_guest >> 10,
             );
-            return if self.booting == 0 {
+            // A guest that boots, or has not been measured yet, may need less than expected.
+            return if self.booting == 0 && self.outstanding == 0 {
                 Decision::Full(reason)
             } else {
                 Decision::Hold(reason)
@@ -133,6 +134,11 @@ mod tests {
         assert!(
             matches!(held.decide(), Decision::Hold(reason) if reason.contains("100 MiB are kept"))
         );
+        let unknown = Circumstances {
+            outstanding: 750 * MIB,
+            ..idle()
+        };
+        assert!(matches!(unknown.decide(), Decision::Hold(_)));
         let full = Circumstances {
             reserve: 850 * MIB,
             ..idle()

@@ -146,7 +146,7 @@ pub fn duration(seconds: f64) -> String {
 
 /// Returns `count` with a comma after each three digits.
 #[must_use]
-pub fn grouped(count: impl ToString) -> String {
+pub fn grouped(count: &impl ToString) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -246,8 +246,8 @@ mod tests {
         assert_eq!(duration(3723.0), "1:02:03");
         assert_eq!(duration(100.0 * 3600.0), "4 d 04 h");
         assert_eq!(duration(f64::NAN), "0.0 s");
-        assert_eq!(grouped(5), "5");
-        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(&5), "5");
+        assert_eq!(grouped(&1_234_567), "1,234,567");
         assert_eq!(printable("a\u{1b}[2Jb"), "a [2Jb");
     }
 }

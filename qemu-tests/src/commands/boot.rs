@@ -12,6 +12,7 @@ use fwup::apply::{Observer, apply_to};
 use fwup::language::Definitions;
 
 use qemu_tests::demo::{Demo, Parts, kvm_host};
+use qemu_tests::guests::{self, Guest as FleetGuest, Identity, Kind};
 use qemu_tests::harness::kvm_host::{Guest, KvmHost};
 use qemu_tests::harness::machine::{Accelerator, Console, Disk, Machine};
 use qemu_tests::harness::process;
@@ -42,12 +43,22 @@ pub(crate) struct Arguments {
     /// A firmware archive (.fw): its task `complete` recreates the disk, target/fw.img
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "initrd", "rootfs", "disk"])]
     fw: Option<PathBuf>,
+    /// A guest of a fleet: it answers on TCP port 4000, which the host has as 127.0.0.1:4000, updates
+    /// itself, and keeps its data at /data
+    #[arg(long, value_enum, conflicts_with_all = ["kernel", "initrd", "rootfs", "disk", "fw", "kvm_in_tcg", "net"])]
+    guest: Option<GuestKind>,
+    /// IEx instead of Erlang's shell
+    #[arg(long, requires = "guest")]
+    elixir: bool,
+    /// The port of 127.0.0.1 that leads to the agent of --guest
+    #[arg(long, value_name = "PORT", default_value_t = guests::PORT, requires = "guest")]
+    agent_port: u16,
     /// Added to the kernel's command line, as QEMU's -append does
     #[arg(long, value_name = "ARGUMENTS")]
     append: Option<String>,
-    /// The guest's memory in MiB, or with M or G appended
-    #[arg(long, value_name = "SIZE", default_value = "256", value_parser = mebibytes)]
-    memory: u32,
+    /// The guest's memory in MiB, or with M or G appended [default: 256, and what it needs with --guest]
+    #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
+    memory: Option<u32>,
     /// The guest's CPUs
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     smp: u8,
@@ -77,7 +88,21 @@ enum Accel {
     Tcg,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum GuestKind {
+    /// Erlang
+    Erlang,
+    /// A shell
+    Linux,
+}
+
+/// The memory of a guest in MiB, unless another is asked for.
+const MEMORY: u32 = 256;
+
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(kind) = arguments.kind()? {
+        return boot_guest(arguments, kind);
+    }
     let own = arguments.disk.is_some()
         || arguments.fw.is_some()
         || (arguments.kernel.is_some() && arguments.rootfs.is_some());
@@ -99,8 +124,46 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let machine = if arguments.kvm_in_tcg {
         in_emulated_host(arguments, guest)?
     } else {
-        machine(arguments, guest)
+        machine(arguments, guest, MEMORY)
     };
+    run(arguments, &machine, "`poweroff` in the guest")
+}
+
+impl Arguments {
+    /// Returns the kind of guest that --guest and --elixir ask for.
+    fn kind(&self) -> Result<Option<Kind>> {
+        Ok(match (self.guest, self.elixir) {
+            (None, _) => None,
+            (Some(GuestKind::Erlang), false) => Some(Kind::Erlang),
+            (Some(GuestKind::Erlang), true) => Some(Kind::Elixir),
+            (Some(GuestKind::Linux), false) => Some(Kind::Linux),
+            (Some(GuestKind::Linux), true) => bail!("--elixir needs --guest erlang"),
+        })
+    }
+}
+
+/// Boots a guest of a fleet.
+fn boot_guest(arguments: &Arguments, kind: Kind) -> Result<ExitCode> {
+    setup::ensure(kind.purpose())?;
+    let loader = build::loader(&arguments.settings)?;
+    let image = FleetGuest::new(kind).image()?;
+    let identity = Identity::of(1).context("cannot read /dev/urandom")?;
+    let guest = guests::machine(&loader.elf, kind, &identity, arguments.agent_port)
+        .disk(Disk::new(image.disk));
+    let end = match kind {
+        Kind::Linux => "`poweroff` in the guest".to_owned(),
+        Kind::Erlang => "`os:cmd(\"poweroff\").` in the guest".to_owned(),
+        Kind::Elixir => "`:os.cmd('poweroff')` in the guest".to_owned(),
+    };
+    run(
+        arguments,
+        &machine(arguments, guest, kind.memory_mib()),
+        &end,
+    )
+}
+
+/// Starts a machine on this terminal, or prints its command.
+fn run(arguments: &Arguments, machine: &Machine, end: &str) -> Result<ExitCode> {
     if arguments.print {
         println!("{}", machine.shell_line());
         return Ok(ExitCode::SUCCESS);
@@ -108,7 +171,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.gdb {
         eprintln!("waiting for a debugger: gdb target/little-loader.elf -ex 'target remote :1234'");
     }
-    eprintln!("booting; leave with `poweroff` in the guest, or with Ctrl-A X");
+    eprintln!("booting; leave with {end}, or with Ctrl-A X");
     let status = process::start(&mut machine.command())?
         .wait()
         .context("cannot wait for QEMU")?;
@@ -157,7 +220,7 @@ impl Observer for Messages {
     }
 }
 
-fn machine(arguments: &Arguments, machine: Machine) -> Machine {
+fn machine(arguments: &Arguments, machine: Machine, memory: u32) -> Machine {
     let accelerator = match arguments.accel {
         Accel::Auto => Accelerator::of_host(),
         Accel::Kvm => Accelerator::Kvm,
@@ -167,7 +230,7 @@ fn machine(arguments: &Arguments, machine: Machine) -> Machine {
     let mut machine = machine
         .console(Console::Terminal)
         .accelerator(accelerator)
-        .memory_mib(arguments.memory)
+        .memory_mib(arguments.memory.unwrap_or(memory))
         .cpus(arguments.smp);
     if let Some(append) = &arguments.append {
         machine = machine.append(append);
@@ -183,16 +246,17 @@ fn machine(arguments: &Arguments, machine: Machine) -> Machine {
 
 /// Returns an emulated arm64 host that runs `guest` by KVM on its console.
 fn in_emulated_host(arguments: &Arguments, guest: Machine) -> Result<Machine> {
+    let memory = arguments.memory.unwrap_or(MEMORY);
     let mut guest = guest
         .console(Console::Terminal)
-        .memory_mib(arguments.memory)
+        .memory_mib(memory)
         .cpus(arguments.smp);
     if let Some(append) = &arguments.append {
         guest = guest.append(append);
     }
     let folder = paths::target().join("kvm-host");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let host = KvmHost::new(kvm_host::userland(None)?).memory_for(arguments.memory);
+    let host = KvmHost::new(kvm_host::userland(None)?).memory_for(memory);
     Ok(host.interactive(&Guest::new("boot", guest), &folder)?)
 }
 

@@ -5,15 +5,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Parser;
 use fleet::cli::{Arguments, GuestImage, GuestKind, Images};
 
-use qemu_tests::demo::{Demo, Parts};
+use qemu_tests::guests::Guest;
 use qemu_tests::paths;
 use qemu_tests::setup::{self, Purpose};
 
-use super::build;
+use super::{build, guest};
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     fleet::cli::main(arguments, &Project)
@@ -37,19 +37,13 @@ impl Images for Project {
     }
 
     fn image(&self, kind: GuestKind) -> Result<GuestImage> {
-        match kind {
-            GuestKind::Linux => {
-                setup::ensure(Purpose::Boot)?;
-                Ok(GuestImage {
-                    path: Demo::make(&Parts::default())?.image,
-                    memory_mib: None,
-                    up_line: Some("by Little Loader.".to_owned()),
-                })
-            }
-            GuestKind::Erlang | GuestKind::Elixir => {
-                bail!("there is no image of this kind yet; use --guest linux or --image FILE")
-            }
-        }
+        let kind = guest::kind(kind);
+        setup::ensure(kind.purpose())?;
+        Ok(GuestImage {
+            path: Guest::new(kind).image()?.disk,
+            memory_mib: Some(kind.memory_mib()),
+            up_line: None,
+        })
     }
 
     fn state(&self) -> PathBuf {

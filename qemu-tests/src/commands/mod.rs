@@ -8,6 +8,7 @@ pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod fleet;
 pub(crate) mod fwup_suite;
+pub(crate) mod guest;
 pub(crate) mod lint;
 pub(crate) mod setup;
 pub(crate) mod test;

@@ -85,8 +85,8 @@ pub struct Demo {
 }
 
 /// The inputs of an image, stored in `<stem>.json`.
-#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
-struct Recipe {
+#[derive(Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Recipe {
     inputs: Vec<Input>,
 }
 
@@ -142,9 +142,7 @@ impl Demo {
             }
             _ => demo.write(parts, kit)?,
         }
-        let text =
-            serde_json::to_vec_pretty(&recipe).map_err(|error| failed(&note)(error.into()))?;
-        output::write_whole(&note, &text).map_err(failed(&note))?;
+        recipe.write(&note)?;
         Ok(demo)
     }
 
@@ -224,7 +222,29 @@ impl Recipe {
         Ok(Self { inputs })
     }
 
-    fn read(note: &Path) -> Option<Self> {
+    /// Adds a file, or a folder with its contents.
+    pub(crate) fn add(&mut self, role: &str, path: &Path) -> Result<(), DemoError> {
+        add_input(role, path, &mut self.inputs)
+    }
+
+    /// Adds a setting that is not a file.
+    pub(crate) fn add_setting(&mut self, role: &str, value: &str) {
+        self.inputs.push(Input {
+            role: role.to_owned(),
+            path: PathBuf::from(value),
+            length: 0,
+            modified: 0,
+        });
+    }
+
+    /// Writes the recipe, once everything is made from it.
+    pub(crate) fn write(&self, note: &Path) -> Result<(), DemoError> {
+        let text = serde_json::to_vec_pretty(self).map_err(|error| failed(note)(error.into()))?;
+        output::write_whole(note, &text).map_err(failed(note))
+    }
+
+    /// Reads the recipe of what was made before.
+    pub(crate) fn read(note: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(note).ok()?).ok()
     }
 }
@@ -263,12 +283,12 @@ fn add_input(role: &str, path: &Path, inputs: &mut Vec<Input>) -> Result<(), Dem
 
 /// Returns `usual`, or `needed` rounded up to whole MiB plus one more for rounding and the
 /// alignment of the initrd, if that is larger.
-fn room(usual: Size, needed: u64) -> Size {
+pub(crate) fn room(usual: Size, needed: u64) -> Size {
     const MIB: u64 = 1 << 20;
     Size(usual.0.max(needed.next_multiple_of(MIB) + MIB))
 }
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> DemoError {
+pub(crate) fn failed(path: &Path) -> impl Fn(io::Error) -> DemoError {
     let path = path.to_owned();
     move |source| DemoError::Io {
         path: path.clone(),

@@ -8,6 +8,7 @@
 //! step prints a line on stderr.
 
 mod announce;
+pub mod cross;
 pub mod debian;
 pub mod programs;
 mod purpose;

@@ -93,6 +93,11 @@ const JUDGES: &[Program] = &[
         brew: Some("unzip"),
     },
     Program {
+        name: "qemu-img",
+        package: "qemu-utils",
+        brew: Some("qemu"),
+    },
+    Program {
         name: "xdelta3",
         package: "xdelta3",
         brew: Some("xdelta"),
@@ -138,7 +143,11 @@ pub enum ProgramsError {
 pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
     match purpose {
         Purpose::Build => Vec::new(),
-        Purpose::BootOwn | Purpose::Boot | Purpose::KvmHost | Purpose::Compare => vec![&QEMU],
+        Purpose::BootOwn
+        | Purpose::Boot
+        | Purpose::Erlang
+        | Purpose::KvmHost
+        | Purpose::Compare => vec![&QEMU],
         Purpose::Test => std::iter::once(&QEMU).chain(JUDGES).collect(),
         Purpose::Inspect => vec![&LLVM],
         Purpose::Everything => std::iter::once(&QEMU)
@@ -228,7 +237,7 @@ fn is_listed(package: &str) -> bool {
     .is_ok()
 }
 
-fn apt_get(arguments: &[&str]) -> Result<(), ProcessError> {
+pub(super) fn apt_get(arguments: &[&str]) -> Result<(), ProcessError> {
     let mut command = if is_root() {
         Command::new("apt-get")
     } else {
@@ -237,7 +246,9 @@ fn apt_get(arguments: &[&str]) -> Result<(), ProcessError> {
     if !is_root() {
         command.arg("apt-get");
     }
-    command.arg("-q").args(arguments);
+    // Another apt may be running, such as that of unattended upgrades.
+    command.args(["-q", "-o", "DPkg::Lock::Timeout=600"]);
+    command.args(arguments);
     announce(&process::shell_line(&command));
     command.env("DEBIAN_FRONTEND", "noninteractive");
     process::run(&mut command, INSTALL)

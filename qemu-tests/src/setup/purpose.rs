@@ -11,6 +11,8 @@ pub enum Purpose {
     BootOwn,
     /// Build and boot Debian's kernel.
     Boot,
+    /// Build and boot a guest with Erlang.
+    Erlang,
     /// Build and boot Debian's kernel, and run guests of an emulated host with KVM.
     KvmHost,
     /// Boot Debian's kernel with other firmware, too.

@@ -126,10 +126,12 @@ fn assets(purpose: Purpose) -> Vec<Asset> {
         Asset::Kernel(DebianKernel::CLOUD),
         Asset::Installer,
         Asset::ArmQemu(None),
+        Asset::Erlang,
     ];
     match purpose {
         Purpose::Build | Purpose::BootOwn | Purpose::Inspect => Vec::new(),
         Purpose::Boot => boot.to_vec(),
+        Purpose::Erlang => [&boot[..], &[Asset::Erlang]].concat(),
         Purpose::KvmHost => [&boot[..], &[Asset::ArmQemu(None)]].concat(),
         Purpose::Compare => [boot, [Asset::UBoot, Asset::Edk2]].concat(),
         Purpose::Test | Purpose::Everything => [&boot[..], &test].concat(),

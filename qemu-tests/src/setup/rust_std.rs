@@ -66,9 +66,18 @@ pub enum RustStdError {
 /// # Errors
 /// Every [`RustStdError`].
 pub fn install(toolchain: &Toolchain, mirrors: &Mirrors, cache: &Path) -> Result<(), RustStdError> {
-    if by_rustup(toolchain) {
+    if by_rustup(toolchain, TARGET) {
         return Ok(());
     }
+    by_sources(toolchain, mirrors, cache)
+}
+
+/// Installs the sources, from which cargo can build the library for any target.
+pub(super) fn by_sources(
+    toolchain: &Toolchain,
+    mirrors: &Mirrors,
+    cache: &Path,
+) -> Result<(), RustStdError> {
     let Some(mirror) = mirrors.debian() else {
         let looked = "apt has no Debian archive among its sources".to_owned();
         return Err(RustStdError::NotFound {
@@ -79,21 +88,22 @@ pub fn install(toolchain: &Toolchain, mirrors: &Mirrors, cache: &Path) -> Result
     by_debian(toolchain, mirror, cache)
 }
 
-fn by_rustup(toolchain: &Toolchain) -> bool {
+/// Adds the prebuilt library of a target, if there is a rustup that can.
+pub(super) fn by_rustup(toolchain: &Toolchain, target: &str) -> bool {
     if process::find("rustup").is_none() {
         return false;
     }
     announce(&format!(
-        "rustup target add {TARGET} (given up after {} s)",
+        "rustup target add {target} (given up after {} s)",
         RUSTUP.as_secs()
     ));
     let mut command = Command::new("rustup");
     command
-        .args(["target", "add", TARGET])
+        .args(["target", "add", target])
         .env("RUSTUP_MAX_RETRIES", "0");
     match process::capture(&mut command, RUSTUP) {
         Ok(_) => {
-            let added = toolchain.standard_library().is_some();
+            let added = toolchain.standard_library_for(target).is_some();
             if !added {
                 announce("rustup reports it as installed, but it is missing");
             }

@@ -156,7 +156,7 @@ impl Storage for Cut {
 }
 
 /// Creates the archive of a version; returns its path.
-fn archive(context: &Context, version: &str) -> Result<PathBuf> {
+pub(crate) fn archive(context: &Context, version: &str) -> Result<PathBuf> {
     let path = context.path(&format!("{version}.fw"));
     let mut environment = Definitions::empty();
     environment.set("NERVES_FW_VERSION", version);
@@ -174,7 +174,7 @@ fn archive(context: &Context, version: &str) -> Result<PathBuf> {
 }
 
 /// The `info` messages of the tasks.
-struct Messages(Vec<String>);
+pub(crate) struct Messages(pub(crate) Vec<String>);
 
 impl Observer for Messages {
     fn progress(&mut self, _: u64, _: u64) {}

@@ -47,7 +47,7 @@ pub enum Sign {
 #[must_use]
 pub fn recognise(line: &str, up_line: Option<&str>) -> Option<Sign> {
     let line = line.trim();
-    if let Some(rest) = line.strip_prefix("fleet: ") {
+    if let Some(rest) = after_prompt(line).strip_prefix("fleet: ") {
         return of_guest(rest);
     }
     if let Some(rest) = line.strip_prefix("little-loader: ") {
@@ -88,6 +88,13 @@ impl Sign {
             version: None,
         }
     }
+}
+
+/// Returns the line without a shell's prompt before it: the guest reports while a shell waits.
+fn after_prompt(line: &str) -> &str {
+    let prompts = ["> fleet: ", "# fleet: ", "$ fleet: "];
+    let at = prompts.iter().filter_map(|prompt| line.find(prompt)).min();
+    at.map_or(line, |at| &line[at + 2..])
 }
 
 fn is_up(line: &str, up_line: Option<&str>) -> bool {
@@ -232,6 +239,10 @@ mod tests {
             Some(Sign::Complaint("bad image, rebooting".into()))
         );
         assert_eq!(sign("the fleet: up"), None);
+        assert_eq!(
+            sign("1> fleet: validated slot=a"),
+            Some(Sign::Validated("a".into()))
+        );
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 mod compute;
 mod measured;
+mod own_fleet;
 mod size;
+mod steps;
 
 use std::fs;
 use std::io::Write as _;

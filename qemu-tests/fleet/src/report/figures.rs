@@ -120,7 +120,7 @@ fn count(value: f64) -> String {
     if (value - value.round()).abs() > 1e-6 {
         return String::new();
     }
-    grouped(format!("{value:.0}"))
+    grouped(&format!("{value:.0}"))
 }
 
 /// Returns `value` with three digits, or fewer where the last ones are zeros.

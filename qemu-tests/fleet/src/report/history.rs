@@ -186,7 +186,7 @@ fn chunks(starts: &[(u32, u32, u32)], boots: &BTreeMap<u32, f64>) -> Vec<Chunk> 
 pub(super) fn thinned<T: Clone>(points: &[T], limit: usize) -> Vec<T> {
     let step = points.len().div_ceil(limit.max(1)).max(1);
     let mut thin: Vec<T> = points.iter().step_by(step).cloned().collect();
-    if step > 1 && (points.len() - 1) % step != 0 {
+    if step > 1 && !(points.len() - 1).is_multiple_of(step) {
         thin.extend(points.last().cloned());
     }
     thin

@@ -8,6 +8,7 @@ mod chart;
 mod figures;
 mod history;
 mod page;
+mod tables;
 
 use std::fs::File;
 use std::io::BufReader;

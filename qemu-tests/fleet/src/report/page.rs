@@ -9,15 +9,14 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::chart::{AXIS, Chart, ChartError, GRID, Ink, SIZE, Series, TEXT};
 use super::figures::figures;
 use super::history::{Curves, thinned};
-use crate::model::{Event, Guest, State, Status};
+use super::tables;
+use crate::model::{Event, State, Status};
 use crate::totals::{Percentiles, Summary, broken, duration, float, grouped, memory, printable};
 
 const STYLE: &str = include_str!("style.css");
 
 /// Rows of the table beside a chart.
 const ROWS: usize = 12;
-/// The most guests that are listed one by one.
-const LISTED: usize = 200;
 
 /// Returns the report as one file that needs no other.
 ///
@@ -51,18 +50,18 @@ pub fn html(status: &Status, events: &[Event]) -> Result<String, ChartError> {
                     h2 { "What happened" }
                     div.figures { @for figure in &drawn { (figure) } }
                     h2 { "Percentiles" }
-                    (percentiles(&summary))
+                    (tables::percentiles(&summary))
                     h2 { "States" }
-                    (states(&summary))
+                    (tables::states(&summary))
                     @if let Some(update) = &status.update {
                         h2 { "Last update" }
-                        (self::update(update))
+                        (tables::update(update))
                     }
                     h2 { "Guests that need attention" }
                     @if lost > 0 {
-                        p.bad { (grouped(lost)) " lost in the last update: neither up nor back" }
+                        p.bad { (grouped(&lost)) " lost in the last update: neither up nor back" }
                     }
-                    (attention(status))
+                    (tables::attention(status))
                 }
             }
         }
@@ -73,7 +72,7 @@ pub fn html(status: &Status, events: &[Event]) -> Result<String, ChartError> {
 fn guests(count: usize) -> String {
     match count {
         1 => "1 guest".to_owned(),
-        count => format!("{} guests", grouped(count)),
+        count => format!("{} guests", grouped(&count)),
     }
 }
 
@@ -105,7 +104,7 @@ fn cards(status: &Status, summary: &Summary) -> Markup {
     let broken = broken(status).count();
     html! {
         dl.cards {
-            div { dt { "Up" } dd { (grouped(up)) small { "of " (grouped(status.guests.len())) } } }
+            div { dt { "Up" } dd { (grouped(&up)) small { "of " (grouped(&status.guests.len())) } } }
             div { dt { "Boot" } dd { (middle(summary.boot_seconds, duration)) small { "median" } } }
             div { dt { "PSS per guest" } dd { (middle(summary.pss, memory)) small { "median" } } }
             div {
@@ -119,7 +118,7 @@ fn cards(status: &Status, summary: &Summary) -> Markup {
             div { dt { "Supervisor" } dd { (memory(float(status.supervisor_rss))) small { "RES" } } }
             div {
                 dt { "Need attention" }
-                dd class=(if broken > 0 { "bad" } else { "good" }) { (grouped(broken)) }
+                dd class=(if broken > 0 { "bad" } else { "good" }) { (grouped(&broken)) }
             }
         }
     }
@@ -242,111 +241,4 @@ fn chart_style() -> String {
 fn hex(color: plotters::style::RGBColor) -> String {
     let plotters::style::RGBColor(red, green, blue) = color;
     format!("#{red:02X}{green:02X}{blue:02X}")
-}
-
-fn percentiles(summary: &Summary) -> Markup {
-    let row = |name: &str, values: Option<Percentiles>, unit: fn(f64) -> String| {
-        html! {
-            tr {
-                th scope="row" { (name) }
-                @match values {
-                    Some(all) => { td { (unit(all.p50)) } td { (unit(all.p90)) } td { (unit(all.p99)) } }
-                    None => { td { "–" } td { "–" } td { "–" } }
-                }
-            }
-        }
-    };
-    html! {
-        div.scroll {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "" }
-                        th scope="col" { "p50" }
-                        th scope="col" { "p90" }
-                        th scope="col" { "p99" }
-                    }
-                }
-                tbody {
-                    (row("Boot", summary.boot_seconds, duration))
-                    (row("PSS", summary.pss, memory))
-                }
-            }
-        }
-    }
-}
-
-fn states(summary: &Summary) -> Markup {
-    html! {
-        div.scroll {
-            table {
-                thead { tr { th scope="col" { "State" } th scope="col" { "Guests" } } }
-                tbody {
-                    @for (state, count) in summary.present() {
-                        tr { td { (state) } td { (grouped(count)) } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn update(update: &crate::model::Update) -> Markup {
-    let parts = [
-        ("guests", update.total),
-        ("pending", update.pending),
-        ("writing", update.writing),
-        ("trying", update.trying),
-        ("validated", update.validated),
-        ("reverted", update.reverted),
-        ("failed", update.failed),
-        ("lost", update.lost),
-    ];
-    html! {
-        p { "From " code { (printable(&update.source)) } ", " (printable(&update.stage)) "." }
-        div.scroll {
-            table {
-                thead { tr { @for (name, _) in parts { th scope="col" { (name) } } } }
-                tbody { tr { @for (_, count) in parts { td { (grouped(count)) } } } }
-            }
-        }
-    }
-}
-
-/// Lists the guests that are fatal, looping or gone.
-fn attention(status: &Status) -> Markup {
-    let broken: Vec<&Guest> = broken(status).collect();
-    html! {
-        @if broken.is_empty() {
-            p.good { "None is fatal, looping or gone." }
-        } @else {
-            div.scroll {
-                table.words {
-                    thead {
-                        tr {
-                            th scope="col" { "Guest" }
-                            th scope="col" { "State" }
-                            th scope="col" { "Slot" }
-                            th scope="col" { "Boots" }
-                            th scope="col" { "Message" }
-                        }
-                    }
-                    tbody {
-                        @for guest in broken.iter().take(LISTED) {
-                            tr {
-                                td { (printable(&guest.host)) }
-                                td.bad { (guest.state) }
-                                td { (guest.slot.as_deref().unwrap_or("–")) }
-                                td { (guest.boots) }
-                                td.message { (printable(guest.message.as_deref().unwrap_or("–"))) }
-                            }
-                        }
-                    }
-                }
-            }
-            @if broken.len() > LISTED {
-                p { "and " (grouped(broken.len() - LISTED)) " more" }
-            }
-        }
-    }
 }

@@ -37,7 +37,7 @@ pub(super) fn lines(status: &Status, width: u16) -> Vec<Line<'static>> {
 fn title(status: &Status) -> Line<'static> {
     let guests = match status.guests.len() {
         1 => "1 guest".to_owned(),
-        count => format!("{} guests", grouped(count)),
+        count => format!("{} guests", grouped(&count)),
     };
     let mut rest = format!(" of {} MiB", status.memory_mib);
     if !status.accelerator.is_empty() {
@@ -56,7 +56,7 @@ fn states(summary: &Summary) -> Line<'static> {
         if !spans.is_empty() {
             spans.push(Span::raw("  "));
         }
-        let text = format!("{state} {}", grouped(count));
+        let text = format!("{state} {}", grouped(&count));
         spans.push(Span::styled(text, theme::state(state)));
     }
     Line::from(spans)
@@ -121,13 +121,13 @@ fn parts(update: &Update) -> [(&'static str, u32, Style); 7] {
 fn update(update: &Update, width: u16) -> [Line<'static>; 2] {
     let stage = format!("update: {}  ", printable(&update.stage));
     let mut counts = vec![Span::styled(
-        format!("{} guests: ", grouped(update.total)),
+        format!("{} guests: ", grouped(&update.total)),
         theme::FAINT,
     )];
     for (name, count, style) in parts(update) {
         if count > 0 || matches!(name, "validated" | "trying" | "reverted" | "lost") {
             let style = if count > 0 { style } else { theme::FAINT };
-            counts.push(Span::styled(format!("{name} {}  ", grouped(count)), style));
+            counts.push(Span::styled(format!("{name} {}  ", grouped(&count)), style));
         }
     }
     let mut bar = vec![Span::styled(stage, theme::STRONG)];
@@ -184,7 +184,7 @@ fn problems(status: &Status) -> Vec<Line<'static>> {
     });
     let mut lines: Vec<_> = named.collect();
     if count > NAMED {
-        let more = format!("and {} more like these", grouped(count - NAMED));
+        let more = format!("and {} more like these", grouped(&(count - NAMED)));
         lines.push(Line::styled(more, theme::BAD));
     }
     lines

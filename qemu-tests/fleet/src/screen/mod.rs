@@ -2,8 +2,8 @@
 
 //! The live table of a fleet, and the command `status`.
 //!
-//! [`render`] draws a [`Status`]; [`watch`] does so again and again on the terminal and takes keys;
-//! [`plain`] and [`svg`] are for logs and for documentation.
+//! [`render()`] draws a [`Status`]; [`watch`] does so again and again on the terminal and takes keys;
+//! [`plain()`] and [`svg`] are for logs and for documentation.
 
 mod column;
 mod header;

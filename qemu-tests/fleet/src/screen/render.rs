@@ -157,9 +157,9 @@ fn footer(order: &[&Guest], first: usize, rows: usize, view: &ViewState) -> Line
         0 => "none".to_owned(),
         count => format!(
             "{} to {} of {}",
-            grouped(first + 1),
-            grouped(last),
-            grouped(count)
+            grouped(&(first + 1)),
+            grouped(&last),
+            grouped(&count)
         ),
     };
     let keys = [

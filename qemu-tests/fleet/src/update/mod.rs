@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::error::FleetError;
-use crate::model::{Guest, State};
+use crate::model::{Guest, State, Update};
 use crate::rollout::{Action, Observation, Options, Participant, Rollout, Step};
 use crate::supervisor::{Change, Handle};
 use plan::{Plan, Source};
@@ -30,11 +30,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// When another update is under way, its files cannot be used, or no guest can take part.
 pub async fn begin(handle: &Handle, plan: Plan) -> Result<u32, FleetError> {
     let status = handle.status();
-    if status
-        .update
-        .as_ref()
-        .is_some_and(|update| update.is_running())
-    {
+    if status.update.as_ref().is_some_and(Update::is_running) {
         return Err(FleetError::Refused(
             "an update is under way; `status` shows it, and `update --stop` begins with no further guest".to_owned(),
         ));
@@ -113,7 +109,7 @@ impl Conductor {
             let actions = tokio::select! {
                 () = self.handle.ending() => return,
                 _ = tick.tick() => Vec::new(),
-                Some(done) = done.recv() => self.finished(done),
+                Some(done) = done.recv() => self.finished(&done),
                 change = changes.recv() => match change {
                     Ok(change) => self.changed(change.id),
                     Err(broadcast::error::RecvError::Closed) => return,
@@ -136,7 +132,7 @@ impl Conductor {
         for (id, trouble) in self.rollout.troubled() {
             // The guest exists: it took part.
             let _ = self.handle.edit(id, |guest| {
-                guest.message = Some(format!("update: {trouble}"))
+                guest.message = Some(format!("update: {trouble}"));
             });
         }
         self.handle.flush();
@@ -156,7 +152,7 @@ impl Conductor {
     }
 
     /// Takes the end of what was done to a guest.
-    fn finished(&mut self, done: Done) -> Vec<Action> {
+    fn finished(&mut self, done: &Done) -> Vec<Action> {
         let now = self.handle.elapsed();
         self.rollout.observe(done.id, &done.observation, now)
     }

@@ -2,7 +2,7 @@
 
 //! `logs` and `console`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 
 use crate::support::{Fleet, until};
@@ -61,13 +61,14 @@ fn a_console_has_one_client() {
     });
     // It is free again.
     let mut console = fleet.command(&["console", "1"]);
-    let console = console
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    console.stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut console = console.spawn().unwrap();
+    let mut words = BufReader::new(console.stderr.take().unwrap());
+    let mut line = String::new();
+    words.read_line(&mut line).unwrap();
+    assert_eq!(line, "attached to guest 1; Ctrl-] detaches\n");
     fleet.run(&["stop"]).succeeded();
-    let output = console.wait_with_output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(words.contains("the guest has ended"), "{words}");
+    assert!(console.wait().unwrap().success());
+    words.read_to_string(&mut line).unwrap();
+    assert!(line.ends_with("the guest has ended\n"), "{line}");
 }

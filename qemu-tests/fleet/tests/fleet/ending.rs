@@ -16,7 +16,7 @@ fn in_foreground(fleet: &Fleet) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
+        .expect("the command runs");
     let status = fleet.wait_for_up(3);
     assert_eq!(status.supervisor, child.id());
     assert_eq!(fleet.processes().len(), 3);
@@ -51,7 +51,7 @@ fn a_kill_stops_all() {
 fn a_crash_stops_all() {
     let fleet = Fleet::new();
     fleet.start(&["--count", "3"]).succeeded();
-    signal(fleet.status().supervisor, Signal::SEGV);
+    signal(fleet.status().supervisor, Signal::ABORT);
     fleet.wait_for_silence();
     let said = fleet.run(&["status"]).failed();
     assert!(said.contains("no supervisor runs for"), "{said}");

@@ -66,10 +66,15 @@ fn a_guest_without_a_network_says_so() {
 
 /// Sends requests to the supervisor and returns its responses.
 fn ask(fleet: &Fleet, request: &str) -> String {
-    let mut stream = UnixStream::connect(fleet.state().join("supervisor.sock")).unwrap();
-    stream.write_all(format!("{request}\n").as_bytes()).unwrap();
+    let stream = UnixStream::connect(fleet.state().join("supervisor.sock"));
+    let mut stream = stream.expect("a supervisor");
+    stream
+        .write_all(format!("{request}\n").as_bytes())
+        .expect("a request");
     let mut response = String::new();
-    BufReader::new(stream).read_line(&mut response).unwrap();
+    BufReader::new(stream)
+        .read_line(&mut response)
+        .expect("a response");
     response
 }
 

@@ -37,7 +37,7 @@ fn supervise(count: u32) -> u64 {
     let killed: Vec<u32> = (1..=count).filter(|id| id % 10 == 0).collect();
     for guest in &status.guests {
         if killed.contains(&guest.id) {
-            signal(guest.pid.unwrap(), Signal::KILL);
+            signal(guest.pid.expect("it runs"), Signal::KILL);
         }
     }
     until("the end of all that were killed is known", || {
@@ -60,7 +60,8 @@ fn supervise(count: u32) -> u64 {
             .all(|guest| { guest.boots == if killed.contains(&guest.id) { 2 } else { 1 } })
     );
 
-    let memory = fs::read_to_string(format!("/proc/{}/status", status.supervisor)).unwrap();
+    let memory = fs::read_to_string(format!("/proc/{}/status", status.supervisor));
+    let memory = memory.expect("the supervisor runs");
     println!("{count} guests: supervisor {} KiB", status.supervisor_rss);
     let said = fleet.run(&["stop"]).succeeded();
     assert_eq!(said, format!("{count} guests stopped\n"));

@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// A fleet of fake QEMUs. Its supervisor is killed at the end.
 pub(crate) struct Fleet {
     folder: TempDir,
+    state: PathBuf,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -28,6 +29,7 @@ impl Fleet {
         fs::write(folder.path().join("disk.img"), vec![0; 1 << 20]).expect("an image");
         fs::write(folder.path().join("loader.elf"), "").expect("a loader");
         Self {
+            state: folder.path().join("state"),
             folder,
             environment: Vec::new(),
         }
@@ -39,6 +41,12 @@ impl Fleet {
         self
     }
 
+    /// Replaces the state folder, a path within [`Self::path`].
+    pub(crate) fn state_in(mut self, path: &str) -> Self {
+        self.state = self.path().join(path);
+        self
+    }
+
     /// The folder with the image, the loader and the state.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
@@ -46,7 +54,7 @@ impl Fleet {
 
     /// The state folder.
     pub(crate) fn state(&self) -> PathBuf {
-        self.path().join("state")
+        self.state.clone()
     }
 
     /// The folder of a guest.
@@ -68,15 +76,17 @@ impl Fleet {
         let mut command = self.command(&["start", "--accel", "tcg", "--memory", "16"]);
         command.arg("--image").arg(self.path().join("disk.img"));
         command.arg("--loader").arg(self.path().join("loader.elf"));
-        command.args(["--qemu", env!("CARGO_BIN_EXE_fake-qemu"), "--delay", "0"]);
+        command.args(["--qemu", env!("CARGO_BIN_EXE_fake-qemu")]);
+        if !words.contains(&"--delay") {
+            command.args(["--delay", "0"]);
+        }
         command.args(words);
         command
     }
 
     /// Starts guests in the background, and waits for them.
     pub(crate) fn start(&self, words: &[&str]) -> Ran {
-        let mut command = self.start_command(&["--detach"]);
-        Ran::of(command.args(words))
+        Ran::of(self.start_command(words).arg("--detach"))
     }
 
     /// Runs `fleet` with `words`.

@@ -124,14 +124,14 @@ impl Archive {
             .collect())
     }
 
-    /// Downloads a package, of one suite if given, and all of its dependencies, including the C
+    /// Downloads packages, of one suite if given, and all of their dependencies, including the C
     /// library; returns the package files. They are deleted with `self`.
     ///
     /// # Errors
     /// When apt cannot download them.
     pub fn download_with_dependencies(
         &self,
-        package: &str,
+        packages: &[&str],
         suite: Option<&str>,
     ) -> Result<Vec<PathBuf>, ArchiveError> {
         let folder = self.folder.path().join("cache/archives");
@@ -141,7 +141,7 @@ impl Archive {
         if let Some(suite) = suite {
             command.args(["--target-release", suite]);
         }
-        command.args(["install", package]);
+        command.arg("install").args(packages);
         process::capture(&mut command, DOWNLOAD)?;
         let failed = |source| ArchiveError::Folder {
             path: folder.clone(),

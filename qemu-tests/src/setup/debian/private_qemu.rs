@@ -121,7 +121,7 @@ fn download(
         return Err(PrivateQemuError::NoPackage { uri, suite });
     }
     announce(&format!("downloading {PACKAGE} and what it needs"));
-    let packages = archive.download_with_dependencies(PACKAGE, Some(suite))?;
+    let packages = archive.download_with_dependencies(&[PACKAGE], Some(suite))?;
     announce(&format!(
         "unpacking {} packages to {}",
         packages.len(),

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::contents::{CONTENTS, Contents};
+use super::erlang;
 use super::error::AssetError;
 use crate::harness::emulator::PROGRAM;
 use crate::setup::debian::kernels::DebianKernel;
@@ -34,6 +35,8 @@ pub enum Asset {
     /// QEMU for an emulated arm64 host, with the libraries that it needs, of one suite or of all of
     /// the system's own.
     ArmQemu(Option<&'static str>),
+    /// Erlang and Elixir, with the libraries and tools that a guest of theirs needs.
+    Erlang,
 }
 
 impl Asset {
@@ -48,6 +51,7 @@ impl Asset {
             Self::Installer => "Debian 12's installer".to_owned(),
             Self::ArmQemu(None) => "QEMU for arm64 hosts".to_owned(),
             Self::ArmQemu(Some(suite)) => format!("QEMU for arm64 hosts, {suite}"),
+            Self::Erlang => "Erlang".to_owned(),
         }
     }
 
@@ -56,12 +60,13 @@ impl Asset {
     pub fn folder(&self, cache: &Path) -> PathBuf {
         let name = match self {
             Self::Busybox => "busybox".to_owned(),
-            Self::Kernel(kernel) => format!("kernel-{}", kernel.id()),
+            Self::Kernel(kernel) => format!("linux-{}", kernel.id()),
             Self::UBoot => "u-boot".to_owned(),
             Self::Edk2 => "edk2".to_owned(),
             Self::Installer => "installer-12".to_owned(),
             Self::ArmQemu(None) => "arm-qemu".to_owned(),
             Self::ArmQemu(Some(suite)) => format!("arm-qemu-{suite}"),
+            Self::Erlang => "erlang".to_owned(),
         };
         cache.join(FOLDER).join(name)
     }
@@ -99,6 +104,7 @@ impl Asset {
             Self::Edk2 => &["QEMU_EFI.fd"],
             Self::Installer => &["linux", "initrd.gz"],
             Self::ArmQemu(_) => &[PROGRAM],
+            Self::Erlang => erlang::FILES,
         };
         let modules = contents.modules.iter().chain(&contents.on_demand);
         let listed = modules.chain(&contents.libraries);
@@ -114,7 +120,7 @@ impl Asset {
     /// Returns the sources whose package lists to search.
     pub(super) fn sources(&self, mirrors: &Mirrors) -> Result<Vec<Source>, AssetError> {
         let suite = match self {
-            Self::Busybox | Self::UBoot | Self::Edk2 => None,
+            Self::Busybox | Self::UBoot | Self::Edk2 | Self::Erlang => None,
             Self::ArmQemu(suite) => *suite,
             Self::Kernel(kernel) => kernel.suite,
             Self::Installer => Some(INSTALLER_SUITE)

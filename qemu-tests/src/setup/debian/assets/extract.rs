@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::asset::Asset;
 use super::contents::Contents;
+use super::erlang;
 use super::error::{AssetError, failed};
 use super::kernel;
 use super::libraries;
@@ -48,13 +49,14 @@ pub(super) fn extract(
         Asset::Kernel(kernel) => kernel::extract(kernel, lists, tree, folder),
         Asset::ArmQemu(suite) => {
             let package = lists.newest("qemu-system-arm")?;
-            lists.unpack_with_dependencies(&package, suite, tree)?;
+            lists.unpack_with_dependencies(&[&package.name], suite, tree)?;
             Ok(Contents {
                 packages: vec![package],
                 libraries: libraries::collect(tree, PROGRAM, folder)?,
                 ..Contents::default()
             })
         }
+        Asset::Erlang => erlang::extract(lists, tree, folder),
         Asset::Installer => {
             let package = lists.newest(INSTALLER)?;
             // The package also contains the graphical installer.

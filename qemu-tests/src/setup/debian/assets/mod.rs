@@ -6,6 +6,7 @@
 pub mod arm_qemu;
 mod asset;
 mod contents;
+pub mod erlang;
 mod error;
 mod extract;
 mod install;

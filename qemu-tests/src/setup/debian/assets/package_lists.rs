@@ -65,16 +65,18 @@ impl PackageLists {
         fs::remove_file(&file).map_err(failed(&file))
     }
 
-    /// Downloads a package, preferably of `suite`, and all of its dependencies, and unpacks them.
+    /// Downloads packages, preferably of `suite`, and all of their dependencies, and unpacks them.
     pub(super) fn unpack_with_dependencies(
         &self,
-        package: &Package,
+        packages: &[&str],
         suite: Option<&str>,
         tree: &Path,
     ) -> Result<(), AssetError> {
-        let (name, version) = (&package.name, &package.version);
-        announce(&format!("downloading {name} {version} and what it needs"));
-        let files = self.archive.download_with_dependencies(name, suite)?;
+        announce(&format!(
+            "downloading {} and what they need",
+            packages.join(", ")
+        ));
+        let files = self.archive.download_with_dependencies(packages, suite)?;
         announce(&format!("unpacking {} packages", files.len()));
         for file in files {
             unpack::all_files(&file, tree)?;

@@ -1,0 +1,115 @@
+%% SPDX-License-Identifier: MIT OR Apache-2.0
+%%
+%% Answers the host on TCP port 4000: one command per connection, a line each.
+-module(fleet_agent).
+
+-export([start/0]).
+
+-define(PORT, 4000).
+-define(SCRIPTS, "/usr/lib/guest/").
+-define(GIVEN, "/sys/firmware/qemu_fw_cfg/by_name/opt/org.little-loader.guest/").
+-define(CHOSEN, "/proc/device-tree/chosen/little-loader,").
+%% The time for a connection to send its command, in milliseconds.
+-define(COMMAND, 30000).
+
+start() ->
+    spawn(fun listen/0),
+    ok.
+
+listen() ->
+    Options = [binary, {packet, line}, {active, false}, {reuseaddr, true}, {nodelay, true}],
+    {ok, Listener} = gen_tcp:listen(?PORT, Options),
+    %% From here on Erlang answers, so the guest is up.
+    spawn(fun() -> script(["up"], fun(_) -> ok end) end),
+    accept(Listener).
+
+accept(Listener) ->
+    {ok, Socket} = gen_tcp:accept(Listener),
+    Server = spawn(fun() -> receive serve -> serve(Socket) end end),
+    ok = gen_tcp:controlling_process(Socket, Server),
+    Server ! serve,
+    accept(Listener).
+
+serve(Socket) ->
+    case gen_tcp:recv(Socket, 0, ?COMMAND) of
+        {ok, Line} ->
+            Send = fun(Data) -> gen_tcp:send(Socket, Data) end,
+            answer(string:trim(Line, trailing, "\r\n"), Send);
+        {error, _} ->
+            ok
+    end,
+    gen_tcp:close(Socket).
+
+answer(<<"ping">>, Send) ->
+    Send(pong());
+answer(<<"identify">>, Send) ->
+    script(["identify"], fun(_) -> ok end),
+    reseed(),
+    rename(),
+    Send(pong());
+answer(<<"run ", Command/binary>>, Send) ->
+    %% A command that reads its stdin finds the end of it.
+    Script = <<"exec </dev/null\n", Command/binary>>,
+    {Status, Last} = execute("/bin/sh", ["-c", Script], Send),
+    %% The status is a line of its own.
+    Send([[$\n || Last =/= $\n], "exit ", integer_to_list(Status), $\n]);
+answer(<<"update ", Url/binary>>, Send) ->
+    script(["update", Url], Send);
+answer(Command, Send) when Command =:= <<"validate">>; Command =:= <<"revert">> ->
+    script(["slot", Command], Send);
+answer(Command, Send) when Command =:= <<"reboot">>; Command =:= <<"poweroff">> ->
+    Send("ok\n"),
+    execute("/sbin/" ++ binary_to_list(Command), [], fun(_) -> ok end);
+answer(_, Send) ->
+    Send("failed unknown command\n").
+
+pong() ->
+    {ok, Host} = inet:gethostname(),
+    {ok, Uptime} = file:read_file("/proc/uptime"),
+    ["pong serial=", text(?GIVEN "serial/raw"), " host=", Host,
+     " slot=", text(?CHOSEN "slot"), " reason=", text(?CHOSEN "reason"),
+     " uptime=", hd(binary:split(Uptime, <<" ">>)), $\n].
+
+%% A string of the loader or of the host, which may end with a NUL.
+text(Path) ->
+    case file:read_file(Path) of
+        {ok, Text} when Text =/= <<>> -> hd(binary:split(Text, <<0>>));
+        _ -> <<"none">>
+    end.
+
+%% OpenSSL's generator keeps its state in this process. Others that use the module `rand` have seeds of their own, which
+%% nobody else can change.
+reseed() ->
+    case erlang:module_loaded(crypto) of
+        true -> crypto:rand_seed(text(?GIVEN "seed/raw"));
+        false -> ok
+    end.
+
+%% A node that is part of a distributed system gets the name of its host.
+rename() ->
+    case is_alive() of
+        true ->
+            [Name, _] = string:split(atom_to_list(node()), "@"),
+            {ok, Host} = inet:gethostname(),
+            ok = net_kernel:stop(),
+            {ok, _} = net_kernel:start([list_to_atom(Name ++ "@" ++ Host), shortnames]);
+        false ->
+            ok
+    end.
+
+script([Name | Arguments], Send) ->
+    execute(?SCRIPTS ++ Name, Arguments, Send).
+
+%% Runs a program; returns its exit status and the last byte of its output.
+execute(Program, Arguments, Send) ->
+    Options = [{args, Arguments}, binary, exit_status, stderr_to_stdout],
+    output(open_port({spawn_executable, Program}, Options), Send, $\n).
+
+output(Port, Send, Last) ->
+    receive
+        {Port, {data, Data}} ->
+            Send(Data),
+            output(Port, Send, binary:last(Data));
+        {Port, {exit_status, Status}} ->
+            {Status, Last}
+    end.
