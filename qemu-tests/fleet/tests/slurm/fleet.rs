@@ -24,7 +24,6 @@ const GUESTS: usize = 8;
 pub(crate) struct Guests {
     image: PathBuf,
     loader: PathBuf,
-    up_line: Option<String>,
     qemu: Option<&'static str>,
     memory: &'static str,
     /// The folder of made files.
@@ -45,16 +44,15 @@ impl Guests {
             qemu: Some(env!("CARGO_BIN_EXE_fake-qemu")),
             memory: "16M",
             _folder: Some(folder),
-            ..Self::real(image, loader, None)
+            ..Self::real(image, loader)
         }
     }
 
     /// Emulated machines.
-    pub(crate) fn real(image: PathBuf, loader: PathBuf, up_line: Option<String>) -> Self {
+    pub(crate) fn real(image: PathBuf, loader: PathBuf) -> Self {
         Self {
             image,
             loader,
-            up_line,
             qemu: None,
             memory: "128M",
             _folder: None,
@@ -77,7 +75,6 @@ impl Guests {
             format!("--program={PROGRAM}"),
         ];
         words.extend(self.qemu.map(|qemu| format!("--qemu={qemu}")));
-        words.extend(self.up_line.iter().map(|line| format!("--up-line={line}")));
         words
     }
 }

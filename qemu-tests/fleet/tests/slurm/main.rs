@@ -16,10 +16,9 @@ use libtest_mimic::{Arguments, Trial};
 use fleet::Guests;
 
 /// The environment variables with an image and a loader for real guests, which `cargo qemu test --all`
-/// sets, and with the text that a guest prints when it is up.
+/// sets.
 const IMAGE: &str = "LITTLE_LOADER_FLEET_IMAGE";
 const LOADER: &str = "LITTLE_LOADER_FLEET_LOADER";
-const UP_LINE: &str = "LITTLE_LOADER_FLEET_UP_LINE";
 
 fn main() {
     let slurm = cluster::missing().map(|program| format!("{program} is not installed"));
@@ -59,9 +58,5 @@ fn trial(name: &str, reason: Option<String>, test: impl FnOnce() + Send + 'stati
 
 fn real_guests() -> Option<Guests> {
     let path = |name: &str| env::var_os(name).map(PathBuf::from);
-    Some(Guests::real(
-        path(IMAGE)?,
-        path(LOADER)?,
-        env::var(UP_LINE).ok(),
-    ))
+    Some(Guests::real(path(IMAGE)?, path(LOADER)?))
 }
