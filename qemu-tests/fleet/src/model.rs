@@ -102,7 +102,7 @@ pub struct Memory {
 /// One guest.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Guest {
-    /// The number, from 1.
+    /// The number, from 1 in a fleet that is not part of a larger one.
     pub id: u32,
     /// The serial number.
     pub serial: String,
@@ -233,6 +233,9 @@ pub struct Event {
 pub enum EventKind {
     /// The fleet was started or enlarged.
     Start {
+        /// The first of them.
+        #[serde(default)]
+        first: u32,
         /// The guests asked for.
         count: u32,
         /// How many guests were started at once.

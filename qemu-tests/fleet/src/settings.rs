@@ -38,6 +38,9 @@ pub struct Settings {
     pub append: Option<String>,
     /// A text on the console that means that the guest is up, in addition to those known.
     pub up_line: Option<String>,
+    /// The number of the first guest; a fleet that is part of a larger one begins after the others.
+    #[serde(default = "usual_first")]
+    pub first: u32,
     /// The host's memory that guests must leave free, in MiB.
     pub reserve_mib: u64,
     /// How many guests may boot at the same time; 0 sets no limit.
@@ -46,6 +49,10 @@ pub struct Settings {
     pub pin: Pin,
     /// Further arguments for QEMU.
     pub qemu_arguments: Vec<String>,
+}
+
+fn usual_first() -> u32 {
+    1
 }
 
 impl Settings {

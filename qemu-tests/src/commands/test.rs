@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use qemu_tests::artifacts::{self, Artifacts};
+use qemu_tests::guests::{Guest, Kind};
 use qemu_tests::harness::machine::Accelerator;
 use qemu_tests::setup::debian::kernels::DebianKernel;
 use qemu_tests::setup::{self, Purpose};
@@ -22,6 +23,10 @@ const SECONDS_PER_BODY: &str = "30";
 /// The numbers of guests that a test of the fleet's supervisor starts; if not set, 200.
 const FLEET_GUESTS: &str = "LITTLE_LOADER_FLEET_GUESTS";
 const FLEET_GUESTS_OF_ALL: &str = "1000,5000";
+
+/// The image and the loader of real guests in the tests of a fleet on Slurm.
+const FLEET_IMAGE: &str = "LITTLE_LOADER_FLEET_IMAGE";
+const FLEET_LOADER: &str = "LITTLE_LOADER_FLEET_LOADER";
 
 /// Run the host tests, then the QEMU tests
 #[derive(Args)]
@@ -68,7 +73,11 @@ impl Hypervisor {
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let accelerator = arguments.accel.map(Hypervisor::accelerator).transpose()?;
-    setup::ensure(Purpose::Test)?;
+    setup::ensure(if arguments.all {
+        Purpose::TestAll
+    } else {
+        Purpose::Test
+    })?;
     if arguments.all_kernels {
         get_kernels(arguments.filter.as_deref().unwrap_or_default());
     }
@@ -106,12 +115,14 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.all_kernels {
         qemu.env(artifacts::ALL_KERNELS, "1");
     }
+    let slurm_passed = !arguments.all || passes(&mut on_slurm(&artifacts, arguments)?)?;
     // All of them run even if the first fails, to show everything that a change breaks.
     let qemu_passed = passes(&mut qemu)?;
     let results = [
         ("host tests", host_passed),
         ("bare-metal lints", lint_passed),
         ("QEMU tests", qemu_passed),
+        ("tests of a fleet on Slurm", slurm_passed),
     ];
     for (what, _) in results.iter().filter(|(_, passed)| !passed) {
         eprintln!("error: the {what} failed");
@@ -121,6 +132,19 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Returns the command that runs the tests of a fleet on Slurm, those with real guests included.
+fn on_slurm(artifacts: &Artifacts, arguments: &Arguments) -> Result<Command> {
+    let image = Guest::new(Kind::Erlang).image()?.disk;
+    let mut slurm = toolchain::cargo();
+    slurm.args(["test", "--locked", "--package", "fleet", "--test", "slurm"]);
+    if let Some(filter) = &arguments.filter {
+        slurm.args(["--", filter]);
+    }
+    slurm.env(FLEET_IMAGE, image);
+    slurm.env(FLEET_LOADER, artifacts.loader());
+    Ok(slurm)
 }
 
 /// Downloads the kernels whose tests match `filter`. Reports a kernel that is not available here;

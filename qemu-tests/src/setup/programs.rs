@@ -3,7 +3,7 @@
 //! The host's programs, and their installation with the system's apt.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -104,6 +104,31 @@ const JUDGES: &[Program] = &[
     },
 ];
 
+/// A cluster of Slurm, for tests of fleets on it. Debian's packages start a munge service, which those
+/// who only run the usual tests did not ask for.
+const SLURM: &[Program] = &[
+    Program {
+        name: "munged",
+        package: "munge",
+        brew: None,
+    },
+    Program {
+        name: "slurmctld",
+        package: "slurmctld",
+        brew: None,
+    },
+    Program {
+        name: "slurmd",
+        package: "slurmd",
+        brew: None,
+    },
+    Program {
+        name: "sbatch",
+        package: "slurm-client",
+        brew: None,
+    },
+];
+
 /// `llvm-size`, `llvm-nm` and `llvm-objdump` are in one package, so one of them represents all.
 const LLVM: Program = Program {
     name: "llvm-size",
@@ -149,6 +174,11 @@ pub fn needed(purpose: Purpose) -> Vec<&'static Program> {
         | Purpose::KvmHost
         | Purpose::Compare => vec![&QEMU],
         Purpose::Test => std::iter::once(&QEMU).chain(JUDGES).collect(),
+        // Elsewhere the tests with Slurm are listed as ignored.
+        Purpose::TestAll if cfg!(target_os = "linux") => {
+            std::iter::once(&QEMU).chain(JUDGES).chain(SLURM).collect()
+        }
+        Purpose::TestAll => needed(Purpose::Test),
         Purpose::Inspect => vec![&LLVM],
         Purpose::Everything => std::iter::once(&QEMU)
             .chain(JUDGES)
@@ -173,9 +203,14 @@ impl Program {
         match self.name {
             name if name == QEMU.name => process::find(&emulator::program().to_string_lossy()),
             name if name == LLVM.name => llvm(name, toolchain),
-            name => process::find(name),
+            name => process::find(name).or_else(|| daemon(name)),
         }
     }
+}
+
+/// Finds a daemon, which is not on the `PATH` of every user.
+fn daemon(name: &str) -> Option<PathBuf> {
+    Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file())
 }
 
 /// Installs the packages of `programs` with the system's apt.

@@ -17,10 +17,12 @@ pub enum Purpose {
     KvmHost,
     /// Boot Debian's kernel with other firmware, too.
     Compare,
-    /// Run every test.
+    /// Run the tests.
     Test,
+    /// Run the slow tests as well.
+    TestAll,
     /// Build the loader and inspect it with LLVM's tools.
     Inspect,
-    /// All of the above except [`Purpose::Compare`].
+    /// All of the above except [`Purpose::Compare`] and [`Purpose::TestAll`].
     Everything,
 }

@@ -134,7 +134,7 @@ fn assets(purpose: Purpose) -> Vec<Asset> {
         Purpose::Erlang => [&boot[..], &[Asset::Erlang]].concat(),
         Purpose::KvmHost => [&boot[..], &[Asset::ArmQemu(None)]].concat(),
         Purpose::Compare => [boot, [Asset::UBoot, Asset::Edk2]].concat(),
-        Purpose::Test | Purpose::Everything => [&boot[..], &test].concat(),
+        Purpose::Test | Purpose::TestAll | Purpose::Everything => [&boot[..], &test].concat(),
     }
 }
 

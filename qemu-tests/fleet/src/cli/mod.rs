@@ -26,6 +26,7 @@ use clap::{Args, Subcommand};
 
 use crate::engines::libvirt::{self, LibvirtArgs};
 use crate::engines::nomad::{self, NomadArgs};
+use crate::engines::slurm::{self, SlurmArgs, TaskArgs};
 use crate::folder::Folder;
 use crate::launch;
 use crate::metrics::MetricsArgs;
@@ -46,7 +47,8 @@ pub struct Arguments {
 #[derive(Subcommand, Debug)]
 enum Command {
     Start(Box<start::Arguments>),
-    Status(StatusArgs),
+    /// Shows each guest's state.
+    Status(status::OfJobs<StatusArgs>),
     Stop(stop::Arguments),
     Restart(stop::RestartArguments),
     Update(update::Arguments),
@@ -54,11 +56,15 @@ enum Command {
     Logs(logs::Arguments),
     Console(console::Arguments),
     Exec(exec::Arguments),
-    Report(ReportArgs),
+    /// Draws what happened in a fleet into one HTML file.
+    Report(status::OfJobs<ReportArgs>),
     Metrics(MetricsArgs),
     Plan(PlanArgs),
     Libvirt(LibvirtArgs),
     Nomad(NomadArgs),
+    Slurm(Box<SlurmArgs>),
+    #[command(hide = true)]
+    SlurmTask(TaskArgs),
     #[command(hide = true)]
     Launch(launch::Arguments),
     #[command(hide = true)]
@@ -87,6 +93,8 @@ pub fn main(arguments: &Arguments, images: &dyn Images) -> Result<ExitCode> {
         Command::Plan(arguments) => done(plan::main(arguments)),
         Command::Libvirt(arguments) => done(libvirt::main(arguments)),
         Command::Nomad(arguments) => done(nomad::main(arguments)),
+        Command::Slurm(arguments) => done(slurm::main(arguments, images.words())),
+        Command::SlurmTask(arguments) => done(slurm::run_task(arguments, images.words())),
         Command::Launch(arguments) => done(launch::main(arguments)),
         Command::Supervise(arguments) => supervise::main(arguments, &folder, images),
     }

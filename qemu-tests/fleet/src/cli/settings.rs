@@ -46,6 +46,9 @@ pub(super) struct Options {
     /// A text on the console that means that the guest is up
     #[arg(long, value_name = "TEXT")]
     up_line: Option<String>,
+    /// The number of the first guest, which its serial number, host name and MAC address come from
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99_999_999))]
+    first: u32,
     /// The host's memory that guests leave free [default: 5 % of it, at least 512M]
     #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     reserve: Option<u64>,
@@ -106,6 +109,7 @@ impl Options {
             net: !self.no_net,
             append: self.append.clone(),
             up_line: self.up_line.clone().or_else(|| made?.up_line),
+            first: self.first,
             reserve_mib: self
                 .reserve
                 .unwrap_or_else(|| (host.memory / 1024 / 20).max(512)),

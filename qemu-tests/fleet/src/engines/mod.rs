@@ -4,3 +4,4 @@
 
 pub mod libvirt;
 pub mod nomad;
+pub mod slurm;

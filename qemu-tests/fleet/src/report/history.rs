@@ -92,7 +92,12 @@ impl Curves {
         let mut up = 0_u32;
         for Event { at, kind } in events {
             match kind {
-                EventKind::Start { count, chunk, .. } => starts.push((*count, *chunk)),
+                EventKind::Start {
+                    first,
+                    count,
+                    chunk,
+                    ..
+                } => starts.push((*first, *count, *chunk)),
                 EventKind::State {
                     id,
                     state,
@@ -157,12 +162,12 @@ fn gib(kib: u64) -> f64 {
     float(kib) / 1024.0 / 1024.0
 }
 
-/// Sorts the boots by the chunks of `starts`, each of which has a number of guests and the size of a
-/// chunk. Guests are numbered from 1 in the order in which they are started.
-fn chunks(starts: &[(u32, u32)], boots: &BTreeMap<u32, f64>) -> Vec<Chunk> {
+/// Sorts the boots by the chunks of `starts`, each of which has a first guest, a number of guests and
+/// the size of a chunk.
+fn chunks(starts: &[(u32, u32, u32)], boots: &BTreeMap<u32, f64>) -> Vec<Chunk> {
     let mut chunks = vec![];
-    let mut first = 1_u32;
-    for (count, size) in starts {
+    for (first, count, size) in starts {
+        let mut first = *first;
         let end = first.saturating_add(*count);
         while first < end {
             let next = first.saturating_add((*size).max(1)).min(end);
@@ -173,6 +178,7 @@ fn chunks(starts: &[(u32, u32)], boots: &BTreeMap<u32, f64>) -> Vec<Chunk> {
             first = next;
         }
     }
+    chunks.sort_by_key(|chunk| chunk.first);
     chunks
 }
 
@@ -206,6 +212,7 @@ mod tests {
             Event {
                 at: 0.0,
                 kind: EventKind::Start {
+                    first: 1,
                     count: 3,
                     chunk: 2,
                     cloned: false,

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::model::Status;
+use crate::model::{Event, Status};
 use crate::plan::Measured;
 
 pub use chart::ChartError;
@@ -44,10 +44,18 @@ pub fn main(arguments: &ReportArgs, status: &Status, history: &Path) -> anyhow::
         .with_context(|| format!("opening the history {}", history.display()))?;
     let events =
         read(BufReader::new(file)).with_context(|| format!("reading {}", history.display()))?;
-    let page = html(status, &events)?;
+    write(arguments, status, &events)
+}
+
+/// Writes the report about `status` and `events`.
+///
+/// # Errors
+/// When the report cannot be written.
+pub fn write(arguments: &ReportArgs, status: &Status, events: &[Event]) -> anyhow::Result<()> {
+    let page = html(status, events)?;
     crate::write_whole(&arguments.output, page.as_bytes())?;
     if let Some(path) = &arguments.measured {
-        let figures = Measured::emulated().with_fleet(status, &events).check()?;
+        let figures = Measured::emulated().with_fleet(status, events).check()?;
         let text = serde_json::to_string_pretty(&figures)? + "\n";
         crate::write_whole(path, text.as_bytes())?;
     }

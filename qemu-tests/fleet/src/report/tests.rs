@@ -10,6 +10,7 @@ fn history(count: u32) -> Vec<Event> {
     let mut events = vec![Event {
         at: 0.0,
         kind: EventKind::Start {
+            first: 1,
             count,
             chunk: 8,
             cloned: false,

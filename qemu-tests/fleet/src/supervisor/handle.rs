@@ -116,16 +116,15 @@ impl Handle {
         if inner.is_ending {
             return Err(FleetError::Ending(shared.folder.root().to_owned()));
         }
-        let count = u32::try_from(inner.entries.len()).unwrap_or(u32::MAX);
-        let last = count.saturating_add(request.count);
-        let first = if request.fill {
-            count + 1
-        } else {
-            crate::limits::check(last)?;
-            inner.add(request.count)
-        };
+        let first = inner.next();
+        let last = first.saturating_add(request.count.saturating_sub(1));
+        if !request.fill {
+            crate::limits::check(inner.count().saturating_add(request.count))?;
+            inner.add(request.count);
+        }
         inner.batches.push_back(Batch { first, request });
         let kind = EventKind::Start {
+            first,
             count: request.count,
             chunk: request.chunk,
             cloned: false,

@@ -24,6 +24,8 @@ use crate::watch::MachineEvent;
 
 /// How often QEMU is started anew because somebody else took its port meanwhile.
 const ATTEMPTS: u32 = 3;
+/// How much later than QEMU the supervisor may learn that both are asked to end.
+const SIGNALS: Duration = Duration::from_millis(100);
 /// The pause between attempts to connect to a QEMU that starts.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -50,9 +52,15 @@ pub(super) async fn run(handle: Handle, id: u32) {
     }
     let mut buffer = [0; 4096];
     consoles::read(&handle, id, &mut buffer);
+    let was_asked = handle.shared.change(id, |entry| entry.is_stopping);
+    if was_asked != Some(true) {
+        // A scheduler sends the request to end to QEMU as well as to the supervisor.
+        tokio::time::sleep(SIGNALS).await;
+    }
+    let is_ending = handle.shared.lock().is_ending;
     handle.shared.change(id, |entry| {
         entry.has_runner = false;
-        let wanted = entry.is_stopping;
+        let wanted = entry.is_stopping || is_ending;
         entry.watch.ended(&mut entry.guest, wanted, ending);
         for waiter in entry.waiters.drain(..) {
             // Whoever waited may have given up.

@@ -66,7 +66,9 @@ pub(super) struct Shared {
 /// The part that changes.
 #[derive(Debug)]
 pub(super) struct Inner {
-    /// The guests by number, from 1.
+    /// The number of the first guest.
+    pub(super) first: u32,
+    /// The guests by number.
     pub(super) entries: Vec<Entry>,
     pub(super) held: Option<String>,
     pub(super) update: Option<Update>,
@@ -147,7 +149,6 @@ impl Shared {
             folder: folder.clone(),
             overlays: OverlayBuilder::new(&settings.image.path)?,
             topology,
-            settings,
             launcher,
             began: Instant::now(),
             started: SystemTime::now()
@@ -157,6 +158,7 @@ impl Shared {
             ending: watch::channel(false).0,
             batch_added: Notify::new(),
             inner: Mutex::new(Inner {
+                first: settings.first,
                 entries: Vec::new(),
                 held: None,
                 update: None,
@@ -168,6 +170,7 @@ impl Shared {
                 ports: Ports::default(),
                 history: History::begin(folder)?,
             }),
+            settings,
         })
     }
 
@@ -230,15 +233,26 @@ impl Shared {
 impl Inner {
     /// Returns guest `id`.
     pub(super) fn entry(&mut self, id: u32) -> Option<&mut Entry> {
-        let index = usize::try_from(id).ok()?.checked_sub(1)?;
+        let index = usize::try_from(id.checked_sub(self.first)?).ok()?;
         self.entries.get_mut(index)
     }
 
     /// Adds `count` guests, and returns the number of the first.
     pub(super) fn add(&mut self, count: u32) -> u32 {
-        let first = u32::try_from(self.entries.len()).unwrap_or(u32::MAX) + 1;
-        self.entries.extend((first..first + count).map(Entry::new));
+        let first = self.next();
+        let end = first.saturating_add(count);
+        self.entries.extend((first..end).map(Entry::new));
         first
+    }
+
+    /// Returns how many guests there are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the number that the next guest will have.
+    pub(super) fn next(&self) -> u32 {
+        self.first.saturating_add(self.count())
     }
 
     /// Adds an event to the history.

@@ -76,15 +76,17 @@ async fn start_batch(handle: &Handle, batch: Batch) {
 
 /// Adds guests while the memory is being filled.
 fn add(handle: &Handle, first: u32, count: u32) -> Result<(), FleetError> {
-    limits::check(first - 1 + count)?;
-    handle.shared.lock().add(count);
+    let mut inner = handle.shared.lock();
+    limits::check(first - inner.first + count)?;
+    inner.add(count);
     Ok(())
 }
 
 /// Ends a batch because its last guests do not fit.
 fn refuse(handle: &Handle, guests: std::ops::Range<u32>, fill: bool, reason: &str) {
     handle.hold(Some(if fill {
-        format!("full with {} guests: {reason}", guests.start - 1)
+        let fitted = guests.start - handle.settings().first;
+        format!("full with {fitted} guests: {reason}")
     } else {
         format!(
             "guests {} to {} are not started: {reason}; start fewer, or lower --memory or --reserve",
