@@ -56,6 +56,7 @@ pub fn strip(state: &[u8]) -> Option<Stripped> {
         pages: 0,
     };
     let mut has_started = false;
+    let mut block: &[u8] = &[];
     loop {
         let begun = input.at;
         let kind = input.byte();
@@ -73,7 +74,7 @@ pub fn strip(state: &[u8]) -> Option<Stripped> {
             }
         }
         output.state.extend_from_slice(&state[begun..input.at]);
-        records(&mut input, &mut output)?;
+        records(&mut input, &mut block, &mut output)?;
         if input.bytes.get(input.at) == Some(&FOOTER) {
             output.state.extend_from_slice(input.take(5)?);
         }
@@ -97,10 +98,10 @@ fn start_of_ram(state: &[u8]) -> Option<(usize, u32)> {
     input.u32().filter(|_| is_unique).map(|id| (start, id))
 }
 
-/// Copies the records of one section.
-fn records(input: &mut Input, output: &mut Stripped) -> Option<()> {
-    let mut block: &[u8] = &[];
-    // A record with the flag CONTINUE belongs to the block of the record before it.
+/// Copies the records of one section. A record with the flag [`CONTINUE`] belongs to the `block` of
+/// the record before it, which may be in an earlier section.
+fn records<'a>(input: &mut Input<'a>, block: &mut &'a [u8], output: &mut Stripped) -> Option<()> {
+    // The first record of each section that is written names its block.
     let mut written: Option<&[u8]> = None;
     loop {
         let begun = input.at;
@@ -122,7 +123,7 @@ fn records(input: &mut Input, output: &mut Stripped) -> Option<()> {
             _ => return None,
         }
         if flags & CONTINUE == 0 {
-            block = input.name()?;
+            *block = input.name()?;
         } else if block.is_empty() {
             return None;
         }
@@ -139,7 +140,7 @@ fn records(input: &mut Input, output: &mut Stripped) -> Option<()> {
         } else {
             input.take(PAGE_SIZE)?
         };
-        if written == Some(block) {
+        if written == Some(*block) {
             let header = (header | CONTINUE).to_be_bytes();
             output.state.extend_from_slice(&header);
         } else {
@@ -149,7 +150,7 @@ fn records(input: &mut Input, output: &mut Stripped) -> Option<()> {
             output.state.extend_from_slice(block);
         }
         output.state.extend_from_slice(contents);
-        written = Some(block);
+        written = Some(*block);
     }
 }
 
@@ -279,7 +280,12 @@ mod tests {
                 ("virt.flash0", false, 0x3000, None),
                 ("rom", false, 0x1000, Some(9)),
             ]),
-            pages(&[("virt.flash0", false, 0x4000, None)]),
+            // It goes on with the block of the section before.
+            pages(&[
+                ("rom", true, 0x2000, Some(3)),
+                ("virt.flash0", false, 0x4000, None),
+            ]),
+            pages(&[("virt.flash0", true, 0x5000, None)]),
         ]);
         let after = state(&[
             pages(&[
@@ -287,10 +293,11 @@ mod tests {
                 ("rom", false, 0, None),
                 ("rom", true, 0x1000, Some(9)),
             ]),
+            pages(&[("rom", false, 0x2000, Some(3))]),
             Vec::new(),
         ]);
         let stripped = strip(&before).unwrap();
-        assert_eq!(stripped.pages, 4);
+        assert_eq!(stripped.pages, 5);
         assert!(stripped.state == after);
         // What has nothing to leave out stays as it is.
         assert!(strip(&after).unwrap().state == after);

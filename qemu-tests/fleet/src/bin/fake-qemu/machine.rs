@@ -165,9 +165,10 @@ impl<'a> Machine<'a> {
         while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.received.drain(..=end).collect();
             let taken = self.terminal.is_some();
+            let was_paused = self.run.status == "paused";
             let (answer, effect) = qmp::answer(&line, taken, &mut self.run, self.behaviour)?;
             // A machine that was saved when it was up continues like that.
-            self.is_up |= self.options.incoming && self.run.status == "running";
+            self.is_up |= was_paused && self.run.status == "running";
             self.tell(&answer);
             match effect {
                 qmp::Effect::None => {}
