@@ -14,6 +14,9 @@ use crate::settings::Settings;
 /// The longest path of a Unix socket that every system takes, in bytes.
 const SOCKET_PATH: usize = 100;
 
+/// The saved state in the folder of a template, which appears when the template is complete.
+pub const TEMPLATE_STATE: &str = "state";
+
 /// The state folder of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
@@ -104,6 +107,21 @@ impl Folder {
         self.guest(id).join("qemu.log")
     }
 
+    /// Returns the folder for a new template. Those of earlier ones stay: the disks of their clones
+    /// are overlays of their disks.
+    #[must_use]
+    pub fn new_template(&self) -> PathBuf {
+        let folders = (1_u32..).map(|number| self.root.join(format!("template-{number:03}")));
+        let mut unused = folders.filter(|folder| !folder.join(TEMPLATE_STATE).exists());
+        unused.next().unwrap_or_else(|| self.root.join("template"))
+    }
+
+    /// The link to the RAM of the template, which is elsewhere.
+    #[must_use]
+    pub fn template_memory(&self) -> PathBuf {
+        self.root.join("template-memory")
+    }
+
     /// Takes the folder for a supervisor, and creates it if need be.
     ///
     /// # Errors
@@ -125,14 +143,29 @@ impl Folder {
         }
     }
 
-    /// Removes everything of all guests. Only the folder's supervisor may do it.
+    /// Removes everything of all guests and templates. Only the folder's supervisor may do it.
     ///
     /// # Errors
     /// When something cannot be removed.
     pub fn discard_guests(&self) -> Result<(), FleetError> {
         let guests = self.guests();
         fs::remove_dir_all(&guests).map_err(FleetError::io("remove", &guests))?;
-        fs::create_dir_all(&guests).map_err(FleetError::io("create", &guests))
+        fs::create_dir_all(&guests).map_err(FleetError::io("create", &guests))?;
+        let entries = fs::read_dir(&self.root).map_err(FleetError::io("read", &self.root))?;
+        for entry in entries {
+            let entry = entry.map_err(FleetError::io("read", &self.root))?;
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder
+                && entry
+                    .file_name()
+                    .as_encoded_bytes()
+                    .starts_with(b"template-")
+            {
+                let path = entry.path();
+                fs::remove_dir_all(&path).map_err(FleetError::io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Checks that the disks of the guests, if there are any, are overlays of the settings' image.
@@ -207,7 +240,10 @@ impl Folder {
 
 /// Calls `act` with a path of the socket `name` in `folder`. The address of a Unix socket has room
 /// for 108 bytes, so a long path is replaced with one through a descriptor of the folder.
-fn with_socket<T>(
+///
+/// # Errors
+/// Those of `act`, and when the folder cannot be opened.
+pub(crate) fn with_socket<T>(
     folder: &Path,
     name: &str,
     act: impl FnOnce(&Path) -> io::Result<T>,

@@ -6,6 +6,7 @@
 //! The system ends a process with a death signal when the *thread* that started it ends. The
 //! supervisor starts launchers from its main thread only.
 
+use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -14,6 +15,13 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+/// Settings of the GNU C library's allocator that keep QEMU's heap small: one arena, which is given
+/// back to the system as soon as it shrinks.
+const TUNABLES: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.malloc.arena_max=1:glibc.malloc.trim_threshold=16384:glibc.malloc.top_pad=0",
+);
 
 /// What the launcher arranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +78,12 @@ pub fn main(arguments: &Arguments) -> Result<()> {
         bail!("no program to launch");
     };
     arrange(&arguments.orders)?;
-    let error = Command::new(program).args(words).exec();
+    let mut command = Command::new(program);
+    command.args(words);
+    if env::var_os(TUNABLES.0).is_none() {
+        command.env(TUNABLES.0, TUNABLES.1);
+    }
+    let error = command.exec();
     Err(error).with_context(|| {
         format!(
             "cannot start {}; install QEMU (Debian: qemu-system-arm), or name it by --qemu",

@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod cli;
+pub mod clones;
 pub mod console;
 pub mod control;
 pub mod engines;

@@ -20,6 +20,9 @@ use crate::watch::MachineEvent;
 /// The longest answer that is accepted, in bytes.
 const LONGEST: usize = 4 << 20;
 
+/// The error of a command when QEMU has ended.
+pub(crate) const ENDED: &str = "QEMU has ended";
+
 /// Sends commands to one QEMU.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -40,7 +43,7 @@ impl Client {
     pub async fn execute(&self, command: &str, arguments: Option<Value>) -> Result<Value, String> {
         let (answer, answered) = oneshot::channel();
         let line = command_line(command, arguments);
-        let ended = || "QEMU has ended".to_owned();
+        let ended = || ENDED.to_owned();
         self.calls
             .send(Call { line, answer })
             .map_err(|_| ended())?;

@@ -12,6 +12,7 @@ use little_loader_core::env::place::EnvPlace;
 use qemu_harness::machine::Accelerator;
 use serde::{Deserialize, Serialize};
 
+use crate::clones::Clones;
 use crate::error::FleetError;
 use crate::placement::Pin;
 
@@ -47,6 +48,9 @@ pub struct Settings {
     pub max_booting: u32,
     /// How guests are distributed over the host's CPUs.
     pub pin: Pin,
+    /// How guests become clones of a template; without it, each boots.
+    #[serde(default)]
+    pub clones: Option<Clones>,
     /// Further arguments for QEMU.
     pub qemu_arguments: Vec<String>,
 }

@@ -17,6 +17,8 @@ pub struct Watch {
     panic: Option<String>,
     /// Whether a reset was asked for from outside and is not a sign of trouble.
     expects_reset: bool,
+    /// Whether it is a clone that has not answered yet.
+    is_resuming: bool,
     /// What stopped the virtual machine, as QEMU's last event says.
     shutdown: Option<String>,
 }
@@ -44,13 +46,38 @@ pub enum MachineEvent {
 impl Watch {
     /// QEMU was started.
     pub fn started(&mut self, guest: &mut Guest) {
+        self.begun(guest);
+        guest.boots += 1;
+    }
+
+    /// QEMU was started to continue from the state of a template, so that no loader runs.
+    pub fn resuming(&mut self, guest: &mut Guest) {
+        self.begun(guest);
+        self.is_resuming = true;
+        guest.cloned = true;
+    }
+
+    fn begun(&mut self, guest: &mut Guest) {
         *self = Self::default();
         guest.state = State::Starting;
-        guest.boots += 1;
+        guest.cloned = false;
         guest.slot = None;
         guest.reason = None;
         guest.boot_seconds = None;
         guest.message = None;
+    }
+
+    /// A clone has answered with its own identity; `up` says what it answered.
+    pub fn resumed(&mut self, guest: &mut Guest, up: Sign, boot_seconds: f64) {
+        if std::mem::take(&mut self.is_resuming) {
+            self.sign(guest, up, boot_seconds);
+        }
+    }
+
+    /// Returns whether it is a clone that has not answered yet.
+    #[must_use]
+    pub fn is_resuming(&self) -> bool {
+        self.is_resuming
     }
 
     /// A reset from outside comes.
@@ -61,6 +88,10 @@ impl Watch {
     /// Takes a sign from the console. `boot_seconds` is the time since QEMU's start or the last
     /// reset.
     pub fn sign(&mut self, guest: &mut Guest, sign: Sign, boot_seconds: f64) {
+        // Until a clone has its own identity, its lines are not its own.
+        if self.is_resuming {
+            return;
+        }
         match sign {
             Sign::Loader => self.advance(guest, State::Loader),
             Sign::Slot { slot, reason } => {
@@ -148,6 +179,7 @@ impl Watch {
     }
 
     fn reset(&mut self, guest: &mut Guest) {
+        self.is_resuming = false;
         guest.boots += 1;
         guest.cloned = false;
         guest.slot = None;
@@ -306,6 +338,21 @@ mod tests {
         for _ in 0..5 {
             scene = scene.lines(&[UP]).reset().is(State::Starting, None);
         }
+    }
+
+    #[test]
+    fn a_clone_is_up_when_it_has_answered() {
+        let mut scene = Scene::started();
+        scene.watch.resuming(&mut scene.guest);
+        let mut scene = scene.lines(&[UP]).is(State::Starting, None);
+        assert!(scene.guest.cloned && scene.watch.is_resuming());
+        let up = recognise(UP, None).unwrap();
+        scene.watch.resumed(&mut scene.guest, up, 0.5);
+        assert_eq!(scene.guest.boot_seconds, Some(0.5));
+        assert_eq!(scene.guest.boots, 1);
+        let scene = scene.is(State::Up, None).reset().is(State::Starting, None);
+        assert!(!scene.guest.cloned);
+        assert_eq!(scene.guest.boots, 2);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use qemu_harness::{emulator, machine::Accelerator};
 
 use super::images::{GuestKind, Images};
+use crate::clones::{self, Clones};
 use crate::host;
 use crate::placement::Pin;
 use crate::settings::{ImageFile, Settings};
@@ -33,9 +34,20 @@ pub(super) struct Options {
     /// The CPU model under emulation
     #[arg(long, value_name = "MODEL", default_value = "cortex-a57")]
     cpu: String,
-    /// The buffer for translated code under emulation, in MiB; 0 leaves the size to QEMU
-    #[arg(long, value_name = "MIB", default_value_t = 32)]
-    tb_size: u32,
+    /// The buffer for translated code under emulation, in MiB; 0 leaves the size to QEMU [default:
+    /// 32; for clones 6]
+    #[arg(long, value_name = "MIB")]
+    tb_size: Option<u32>,
+    /// Boot one guest, and let the others continue from its state with an identity of their own
+    #[arg(long)]
+    pub(super) clones: bool,
+    /// The folder for the RAM of the guest that is cloned, on a file system in memory [default:
+    /// /dev/shm]
+    #[arg(long, value_name = "FOLDER", requires = "clones")]
+    template_memory: Option<PathBuf>,
+    /// The seconds that the guest that is cloned rests before its state is saved
+    #[arg(long, value_name = "SECONDS", requires = "clones", default_value_t = 8)]
+    template_settle: u32,
     /// Start the guests without a network card, so that `exec` and updates through the guest are
     /// not possible
     #[arg(long)]
@@ -52,7 +64,8 @@ pub(super) struct Options {
     /// The host's memory that guests leave free [default: 5 % of it, at least 512M]
     #[arg(long, value_name = "SIZE", value_parser = mebibytes)]
     reserve: Option<u64>,
-    /// How many guests may boot at the same time; 0 sets no limit [default: 4 for each CPU]
+    /// How many guests may boot at the same time; 0 sets no limit [default: 4 for each CPU,
+    /// clones 3]
     #[arg(long, value_name = "N")]
     max_booting: Option<u32>,
     /// The host's CPUs of a guest
@@ -95,6 +108,8 @@ impl Options {
         let memory = self.memory.and_then(|size| u32::try_from(size).ok());
         let image_memory = made.as_ref().and_then(|made| made.memory_mib);
         let host = host::measure();
+        // More clones at the same time only wait longer, and their clocks tick meanwhile.
+        let in_flight = if self.clones { 3 } else { 4 };
         Ok(Settings {
             image: ImageFile::of(&image)?,
             loader,
@@ -105,7 +120,7 @@ impl Options {
             accelerator: self.accel.accelerator().to_string(),
             cpu: self.cpu.clone(),
             memory_mib: memory.or(image_memory).unwrap_or(128),
-            tb_size_mib: self.tb_size,
+            tb_size_mib: self.tb_size.unwrap_or(32),
             net: !self.no_net,
             append: self.append.clone(),
             up_line: self.up_line.clone().or_else(|| made?.up_line),
@@ -113,10 +128,27 @@ impl Options {
             reserve_mib: self
                 .reserve
                 .unwrap_or_else(|| (host.memory / 1024 / 20).max(512)),
-            max_booting: self.max_booting.unwrap_or(host.cpus * 4),
+            max_booting: self.max_booting.unwrap_or(host.cpus * in_flight),
+            clones: self.clones()?,
             pin: self.pin,
             qemu_arguments: self.qemu_argument.clone(),
         })
+    }
+}
+
+impl Options {
+    fn clones(&self) -> Result<Option<Clones>> {
+        if !self.clones {
+            return Ok(None);
+        }
+        let folder = self.template_memory.clone();
+        let folder = folder.unwrap_or_else(clones::usual_memory_folder);
+        Ok(Some(Clones {
+            memory_folder: std::path::absolute(&folder)
+                .with_context(|| format!("cannot find {}", folder.display()))?,
+            tb_size_mib: self.tb_size.unwrap_or(6),
+            settle_seconds: self.template_settle,
+        }))
     }
 }
 

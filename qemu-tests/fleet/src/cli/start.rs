@@ -29,9 +29,9 @@ pub(super) struct Arguments {
     /// How many are started at once [default: one for each CPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     chunk: Option<u32>,
-    /// The seconds between two chunks
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
-    delay: f64,
+    /// The seconds between two chunks [default: 1; for clones 0]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    delay: Option<f64>,
     /// Start guests until the memory is full, and say how many fitted
     #[arg(long)]
     fill: bool,
@@ -112,7 +112,9 @@ impl Arguments {
         StartRequest {
             count: self.count.unwrap_or(usual),
             chunk: self.chunk.unwrap_or_else(|| host::measure().cpus),
-            delay: self.delay,
+            delay: self
+                .delay
+                .unwrap_or(if self.options.clones { 0.0 } else { 1.0 }),
             fill: self.fill,
             limit_mib: self.limit,
         }

@@ -71,7 +71,7 @@ impl Handle {
             host: inner.host,
             supervisor: std::process::id(),
             supervisor_rss: host::own_rss(),
-            held: inner.held.clone(),
+            held: inner.held.clone().or_else(|| inner.notice.clone()),
             starting: inner.is_starting || !inner.batches.is_empty(),
             update: inner.update.clone(),
             guests: inner.entries.iter().map(with_uptime).collect(),
@@ -127,7 +127,7 @@ impl Handle {
             first,
             count: request.count,
             chunk: request.chunk,
-            cloned: false,
+            cloned: shared.settings.clones.is_some() && inner.notice.is_none(),
         };
         inner.record(shared.elapsed(), kind);
         drop(inner);

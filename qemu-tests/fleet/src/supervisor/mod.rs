@@ -11,7 +11,9 @@ mod runner;
 mod sampler;
 mod serve;
 mod shared;
+mod spawn;
 mod starter;
+mod template;
 
 pub use handle::Handle;
 pub use shared::Change;
@@ -22,6 +24,7 @@ use std::io;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::clones;
 use crate::error::FleetError;
 use crate::folder::{Folder, Lock};
 use crate::settings::Settings;
@@ -50,6 +53,7 @@ impl Supervisor {
         launcher: Vec<OsString>,
     ) -> Result<Self, FleetError> {
         let lock = folder.lock()?;
+        clones::remove_memory(&folder.template_memory())?;
         if fresh {
             folder.discard_guests()?;
         }
@@ -107,6 +111,7 @@ impl Supervisor {
             handle.end();
             handle.stop_all().await;
             handle.flush();
+            clones::remove_memory(&handle.folder().template_memory()).map_err(io::Error::other)?;
             io::Result::Ok(())
         });
         ended.map_err(FleetError::io(

@@ -3,52 +3,80 @@
 //! Runs one guest: its disk, its QEMU, the connection to it, and its end.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::Notify;
 
 use super::consoles;
 use super::handle::Handle;
+use super::spawn;
+use crate::clones::{self, CloneError, Template};
+use crate::console::sign;
+use crate::console::tail::Tail;
 use crate::error::FleetError;
 use crate::identity;
-use crate::launch::Orders;
-use crate::machine::{self, Instance};
-use crate::qmp;
+use crate::machine::{Instance, Part};
+use crate::qmp::{self, Client};
 use crate::watch::MachineEvent;
 
 /// How often QEMU is started anew because somebody else took its port meanwhile.
 const ATTEMPTS: u32 = 3;
 /// How much later than QEMU the supervisor may learn that both are asked to end.
 const SIGNALS: Duration = Duration::from_millis(100);
-/// The pause between attempts to connect to a QEMU that starts.
-const PAUSE: Duration = Duration::from_millis(20);
+
+/// A guest whose QEMU was started.
+struct Started {
+    child: Child,
+    kill: Arc<Notify>,
+    /// The template that it continues from.
+    template: Option<Arc<Template>>,
+}
 
 /// Runs guest `id` until its QEMU ends.
 pub(super) async fn run(handle: Handle, id: u32) {
     let mut ending = String::new();
     for attempt in 1..=ATTEMPTS {
         ending = match start(&handle, id) {
-            Ok((child, kill)) => follow(&handle, id, child, &kill).await,
+            Ok(started) => follow(&handle, id, started).await,
             Err(error) => error.to_string(),
         };
-        let port = handle.shared.change(id, |entry| {
+        let left = handle.shared.change(id, |entry| {
             entry.qmp = None;
-            entry.guest.port.take()
+            let lost = entry.watch.is_resuming() && !entry.is_stopping;
+            (
+                entry.guest.port.take(),
+                lost.then(|| entry.clone_error.take()),
+            )
         });
-        if let Some(port) = port.flatten() {
+        let (port, lost) = left.unwrap_or_default();
+        if let Some(port) = port {
             handle.shared.lock().ports.release(port);
         }
-        if attempt == ATTEMPTS || !ending.contains("host forwarding rule") {
+        let conflict = ending.contains("host forwarding rule");
+        match lost {
+            // Its QEMU has not used the disk, without which it is cloned again.
+            Some(_) if conflict => {
+                let _ = fs::remove_file(handle.folder().disk(id));
+            }
+            // It boots from its disk.
+            Some(error) => {
+                let error = error.unwrap_or_else(|| ending.clone());
+                handle.shared.lock().clone_failed(id, &error);
+                continue;
+            }
+            None => {}
+        }
+        if attempt == ATTEMPTS || !conflict {
             break;
         }
         // The loader has not started.
-        handle.shared.change(id, |entry| entry.guest.boots -= 1);
+        handle.shared.change(id, |entry| {
+            entry.guest.boots = entry.guest.boots.saturating_sub(1);
+        });
     }
     let mut buffer = [0; 4096];
     consoles::read(&handle, id, &mut buffer);
@@ -69,24 +97,19 @@ pub(super) async fn run(handle: Handle, id: u32) {
     });
 }
 
-/// Starts QEMU.
-fn start(handle: &Handle, id: u32) -> Result<(Child, Arc<Notify>), FleetError> {
+/// Starts QEMU. A guest without a disk becomes a clone if there is a template; one with a disk boots
+/// from it, since the template knows nothing of what has been written there.
+fn start(handle: &Handle, id: u32) -> Result<Started, FleetError> {
     let shared = &handle.shared;
     let settings = &shared.settings;
     let folder = shared.folder.guest(id);
-    fs::create_dir_all(&folder).map_err(FleetError::io("create", &folder))?;
-    for socket in ["qmp.sock", "console.sock"] {
-        let path = folder.join(socket);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(FleetError::io("remove", &path)(error));
-            }
-            _ => {}
-        }
-    }
+    spawn::prepare(&folder)?;
     let disk = shared.folder.disk(id);
+    let mut template = None;
     if !disk.exists() {
-        shared.overlays.create(&disk)?;
+        template = shared.lock().template.ready();
+        let overlays = template.as_ref().map(|template| &template.overlays);
+        overlays.unwrap_or(&shared.overlays).create(&disk)?;
     }
     let port = if settings.net {
         shared.lock().ports.take(id)
@@ -97,42 +120,34 @@ fn start(handle: &Handle, id: u32) -> Result<(Child, Arc<Notify>), FleetError> {
     let place = shared.topology.as_ref();
     let place = place.map(|topology| topology.place(settings.pin, id));
     let place = place.unwrap_or_default();
+    let (part, input) = match &template {
+        Some(template) => {
+            let state = &template.state;
+            let file = File::open(state).map_err(FleetError::io("open", state))?;
+            (
+                Part::Clone(template.memory.file().to_owned()),
+                Stdio::from(file),
+            )
+        }
+        None => (Part::Ordinary, Stdio::null()),
+    };
     let instance = Instance {
         id,
         seed,
         node: place.node,
         port,
+        part,
     };
-    let orders = Orders {
-        parent: std::process::id(),
-        cpus: place.cpus,
-        no_huge_pages: true,
-        oom_score: 300,
-    };
-    let log_path = shared.folder.qemu_log(id);
-    let log = File::create(&log_path).map_err(FleetError::io("write", &log_path))?;
     let console = shared.folder.console_log(id);
-    let tail =
-        crate::console::tail::Tail::at_end(&console).map_err(FleetError::io("read", &console))?;
-    let program = &shared.launcher[0];
-    let failed = |error: io::Error| FleetError::io("start", Path::new(program))(error);
-    let words = orders
-        .words(&machine::command(settings, &instance))
-        .map_err(|error| failed(error.into()))?;
-    let child = Command::new(program)
-        .args(&shared.launcher[1..])
-        .args(words)
-        .current_dir(&folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
+    let tail = Tail::at_end(&console).map_err(FleetError::io("read", &console))?;
+    let child = spawn::spawn(shared, &folder, &instance, place.cpus, input)?;
     let kill = Arc::new(Notify::new());
     shared.change(id, |entry| {
-        entry.watch.started(&mut entry.guest);
+        if template.is_some() {
+            entry.watch.resuming(&mut entry.guest);
+        } else {
+            entry.watch.started(&mut entry.guest);
+        }
         entry.guest.pid = child.id();
         entry.guest.port = port;
         entry.tail = tail;
@@ -144,18 +159,36 @@ fn start(handle: &Handle, id: u32) -> Result<(Child, Arc<Notify>), FleetError> {
             kill.notify_one();
         }
     });
-    Ok((child, kill))
+    Ok(Started {
+        child,
+        kill,
+        template,
+    })
 }
 
 /// Follows a QEMU to its end, and returns how it ended.
-async fn follow(handle: &Handle, id: u32, mut child: Child, kill: &Notify) -> String {
+async fn follow(handle: &Handle, id: u32, started: Started) -> String {
+    let Started {
+        mut child,
+        kill,
+        template,
+    } = started;
+    let folder = handle.folder().guest(id);
     let connection = async {
-        if let Some(stream) = connect(handle, id).await {
+        if let Some(stream) = spawn::connect(&folder).await {
             let events = handle.clone();
             let (client, work) = qmp::client(stream, move |event| take_event(&events, id, event));
-            handle.shared.change(id, |entry| entry.qmp = Some(client));
+            handle
+                .shared
+                .change(id, |entry| entry.qmp = Some(client.clone()));
+            let resuming = async {
+                if let Some(template) = &template {
+                    continue_from(handle, id, template, &client).await;
+                }
+                drop(client);
+            };
             // The connection ends with QEMU, and why it does is found below.
-            let _ = work.await;
+            let _ = tokio::join!(work, resuming);
             handle.shared.change(id, |entry| entry.qmp = None);
         }
         std::future::pending::<()>().await;
@@ -173,26 +206,39 @@ async fn follow(handle: &Handle, id: u32, mut child: Child, kill: &Notify) -> St
             }
         }
     };
-    let ending = match status {
-        Ok(status) => describe(status),
-        Err(error) => format!("QEMU cannot be waited for: {error}"),
-    };
-    match last_line(&handle.folder().qemu_log(id)) {
-        Some(line) => format!("{ending}: {line}"),
-        None => ending,
-    }
+    spawn::ending(&folder, status)
 }
 
-/// Connects to QEMU as soon as it listens.
-async fn connect(handle: &Handle, id: u32) -> Option<tokio::net::UnixStream> {
-    loop {
-        let folder = handle.folder();
-        let connected = folder.with_guest_socket(id, "qmp.sock", |path| UnixStream::connect(path));
-        if let Ok(stream) = connected {
-            stream.set_nonblocking(true).ok()?;
-            return tokio::net::UnixStream::from_std(stream).ok();
+/// Has a clone continue from the template's state with its own identity; kills its QEMU if that
+/// fails.
+async fn continue_from(handle: &Handle, id: u32, template: &Template, client: &Client) {
+    let port = handle.guest(id).ok().and_then(|guest| guest.port);
+    let resume = async {
+        let port = port.ok_or(CloneError::NoNetwork)?;
+        clones::load(client, template.way, &template.state).await?;
+        clones::identify(port, &identity::serial(id)).await
+    };
+    match resume.await {
+        Ok(answer) => {
+            let line = answer.replacen("pong", "fleet: up", 1);
+            handle.shared.change(id, |entry| {
+                let seconds = entry.booted.elapsed().as_secs_f64();
+                if let Some(up) = sign::recognise(&line, None) {
+                    entry.watch.resumed(&mut entry.guest, up, seconds);
+                }
+            });
+            handle.shared.lock().clone_failures = 0;
         }
-        tokio::time::sleep(PAUSE).await;
+        Err(error) => {
+            handle.shared.change(id, |entry| {
+                // QEMU itself says best why it has ended.
+                let ended = matches!(&error, CloneError::Qmp { text, .. } if text == qmp::ENDED);
+                entry.clone_error = (!ended).then(|| error.to_string());
+                if entry.watch.is_resuming() {
+                    entry.kill.notify_one();
+                }
+            });
+        }
     }
 }
 
@@ -206,29 +252,4 @@ fn take_event(handle: &Handle, id: u32, event: MachineEvent) {
         }
         entry.watch.event(&mut entry.guest, event);
     });
-}
-
-fn describe(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt as _;
-    match (status.code(), status.signal()) {
-        (_, Some(signal)) => format!("QEMU was ended by signal {signal}"),
-        (Some(code), _) => format!("QEMU ended with exit status {code}"),
-        _ => "QEMU ended".to_owned(),
-    }
-}
-
-/// Returns the last line of QEMU's complaints.
-fn last_line(path: &Path) -> Option<String> {
-    const MOST: u64 = 4096;
-    let mut file = File::open(path).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(MOST)))
-        .ok()?;
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let mut lines = text.lines().rev();
-    lines
-        .find(|line| !line.trim().is_empty())
-        .map(|line| line.trim().to_owned())
 }

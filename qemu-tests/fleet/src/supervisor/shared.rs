@@ -13,6 +13,7 @@ use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 use super::history::History;
 use super::ports::Ports;
+use super::template::Progress;
 use crate::console::tail::Tail;
 use crate::control::StartRequest;
 use crate::error::FleetError;
@@ -26,6 +27,9 @@ use crate::watch::Watch;
 
 /// The changes that a slow receiver may fall behind.
 const CHANGES: usize = 8192;
+
+/// How many clones may fail in a row.
+const CLONE_FAILURES: u32 = 3;
 
 /// A guest has entered a state, or another slot, or reason for it, became known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +62,8 @@ pub(super) struct Shared {
     pub(super) started: u64,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) ending: watch::Sender<bool>,
+    /// A guest has come up, or failed to.
+    pub(super) settled: Notify,
     /// A batch was added.
     pub(super) batch_added: Notify,
     inner: Mutex<Inner>,
@@ -71,6 +77,11 @@ pub(super) struct Inner {
     /// The guests by number.
     pub(super) entries: Vec<Entry>,
     pub(super) held: Option<String>,
+    /// What a person has to know about the whole fleet as long as it runs.
+    pub(super) notice: Option<String>,
+    pub(super) template: Progress,
+    /// The clones that have failed since one came up.
+    pub(super) clone_failures: u32,
     pub(super) update: Option<Update>,
     /// Whether the update has to begin with no further guest.
     pub(super) stops_update: bool,
@@ -105,6 +116,8 @@ pub(super) struct Entry {
     pub(super) is_stopping: bool,
     /// Whether a task runs it.
     pub(super) has_runner: bool,
+    /// Why it could not continue from the template's state.
+    pub(super) clone_error: Option<String>,
     /// Kills QEMU.
     pub(super) kill: Arc<Notify>,
     /// Those who wait for its end.
@@ -128,6 +141,7 @@ impl Entry {
             qmp: None,
             is_stopping: false,
             has_runner: false,
+            clone_error: None,
             kill: Arc::default(),
             waiters: Vec::new(),
             cpu_time: None,
@@ -156,11 +170,15 @@ impl Shared {
                 .map_or(0, |age| age.as_secs()),
             changes: broadcast::channel(CHANGES).0,
             ending: watch::channel(false).0,
+            settled: Notify::new(),
             batch_added: Notify::new(),
             inner: Mutex::new(Inner {
                 first: settings.first,
                 entries: Vec::new(),
                 held: None,
+                notice: None,
+                template: Progress::default(),
+                clone_failures: 0,
                 update: None,
                 stops_update: false,
                 host: crate::host::measure(),
@@ -209,6 +227,9 @@ impl Shared {
         }
         if before.0 != guest.state {
             guest.since = at;
+            if before.0.is_passing() && !guest.state.is_passing() {
+                self.settled.notify_one();
+            }
         }
         // Nobody need listen.
         let _ = self.changes.send(Change {
@@ -253,6 +274,26 @@ impl Inner {
     /// Returns the number that the next guest will have.
     pub(super) fn next(&self) -> u32 {
         self.first.saturating_add(self.count())
+    }
+
+    /// A clone did not continue from the template, and boots instead. Few failures in a row are the
+    /// end of cloning.
+    pub(super) fn clone_failed(&mut self, id: u32, error: &str) {
+        eprintln!("guest {id} could not be cloned, and boots instead: {error}");
+        self.clone_failures += 1;
+        if self.clone_failures >= CLONE_FAILURES {
+            self.give_up_clones(error);
+        }
+    }
+
+    /// Has all further guests boot.
+    pub(super) fn give_up_clones(&mut self, error: &str) {
+        let notice = format!("guests cannot be cloned, and boot instead: {error}");
+        if self.notice.is_none() {
+            eprintln!("{notice}");
+            self.notice = Some(notice);
+        }
+        self.template = Progress::Failed;
     }
 
     /// Adds an event to the history.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::handle::Handle;
 use super::shared::Batch;
+use super::template;
 use crate::error::FleetError;
 use crate::host;
 use crate::limits;
@@ -39,6 +40,7 @@ async fn start_batch(handle: &Handle, batch: Batch) {
     let request = batch.request;
     let end = batch.first.saturating_add(request.count);
     let mut next = batch.first;
+    template::ensure(handle, batch.first..end).await;
     while next < end && !handle.shared.lock().is_ending {
         let chunk = request.chunk.max(1).min(end - next);
         match circumstances(handle, chunk, request.limit_mib).decide() {
@@ -64,7 +66,9 @@ async fn start_batch(handle: &Handle, batch: Batch) {
             }
             Decision::Hold(reason) => {
                 handle.hold(Some(reason));
-                tokio::time::sleep(HELD).await;
+                // A guest that has come up makes room for another.
+                let settled = handle.shared.settled.notified();
+                let _ = tokio::time::timeout(HELD, settled).await;
             }
             Decision::Full(reason) => {
                 refuse(handle, next..end, request.fill, &reason);
@@ -127,8 +131,13 @@ fn circumstances(handle: &Handle, chunk: u32, limit_mib: Option<u64>) -> Circums
             running.push((guest.state.is_up(), pss));
         }
     }
+    // Of its RAM, a clone takes only what it writes.
+    let memory_mib = match (&settings.clones, inner.template.ready()) {
+        (Some(clones), Some(_)) => clones.tb_size_mib,
+        _ => settings.memory_mib,
+    };
     let per_guest =
-        median(&mut measured).unwrap_or_else(|| (u64::from(settings.memory_mib) + OVERHEAD) << 10);
+        median(&mut measured).unwrap_or_else(|| (u64::from(memory_mib) + OVERHEAD) << 10);
     let mut outstanding = 0;
     for (is_up, pss) in running {
         used += pss.unwrap_or(per_guest);

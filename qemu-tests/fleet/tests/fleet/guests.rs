@@ -109,11 +109,7 @@ fn slots_show_during_updates() {
     fleet.start(&["--count", "2"]).succeeded();
     let agent = |id: u32, line: &str| {
         let port = fleet.guest(id).port.unwrap();
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).unwrap();
-        answer
+        crate::support::ask(port, line)
     };
     assert_eq!(
         agent(1, "update http://10.0.2.2:1/good.fw"),

@@ -3,6 +3,7 @@
 //! Tests of the command `fleet` with a fake QEMU, which needs neither a loader nor an image that can
 //! be booted.
 
+mod clones;
 mod commands;
 mod ending;
 mod guests;

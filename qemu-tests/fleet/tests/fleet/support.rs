@@ -3,6 +3,8 @@
 //! A fleet in a temporary folder.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -164,6 +166,19 @@ impl Drop for Fleet {
             signal(status.supervisor, Signal::KILL);
         }
     }
+}
+
+/// Sends a line to the agent behind a port, and returns its answer.
+pub(crate) fn ask(port: u16, line: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("an agent");
+    stream
+        .write_all(format!("{line}\n").as_bytes())
+        .expect("the agent listens");
+    let mut answer = String::new();
+    BufReader::new(stream)
+        .read_line(&mut answer)
+        .expect("the agent answers");
+    answer
 }
 
 /// Sends a signal.

@@ -5,7 +5,7 @@
 use std::io;
 use std::process::Command;
 
-use crate::options::Options;
+use crate::migration::Identity;
 use crate::slots::Slots;
 
 /// What a command does to the machine.
@@ -34,13 +34,13 @@ impl Answer {
 }
 
 /// Answers `line` of a guest that is up, which ends with its line feed.
-pub(crate) fn answer(line: &str, options: &Options) -> io::Result<Answer> {
+pub(crate) fn answer(line: &str, identity: &Identity) -> io::Result<Answer> {
     let (command, argument) = line.split_once(' ').unwrap_or((line, ""));
     let mut slots = Slots::read();
     Ok(match command {
         "ping" | "identify" => Answer::text(format!(
             "pong serial={} host={} slot={} reason=active uptime=1.0\n",
-            options.serial, options.host, slots.active
+            identity.serial, identity.host, slots.active
         )),
         "run" => {
             let output = Command::new("sh").args(["-c", argument]).output()?;

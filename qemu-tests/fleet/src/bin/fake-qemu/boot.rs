@@ -28,6 +28,14 @@ pub(crate) enum Behaviour {
     Exit,
     /// QEMU does not end when it is asked to.
     Stubborn,
+    /// QEMU does not know how to leave out RAM that is shared with a file.
+    Old,
+    /// QEMU cannot save the machine.
+    Unsaved,
+    /// QEMU ends when it loads a saved machine.
+    Broken,
+    /// A clone keeps the identity of its template.
+    Stranger,
 }
 
 impl Behaviour {
@@ -48,6 +56,10 @@ impl Behaviour {
             Some("slow") => Self::Slow,
             Some("exit") => Self::Exit,
             Some("stubborn") => Self::Stubborn,
+            Some("old") => Self::Old,
+            Some("unsaved") => Self::Unsaved,
+            Some("broken") => Self::Broken,
+            Some("stranger") => Self::Stranger,
             _ => Self::Good,
         }
     }

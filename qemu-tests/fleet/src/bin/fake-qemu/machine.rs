@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::agent;
 use crate::boot::{self, Behaviour, Plan, Step};
+use crate::migration::{Identity, Run};
 use crate::options::Options;
 use crate::qmp;
 use crate::slots::Slots;
@@ -33,6 +34,7 @@ pub(crate) struct Machine<'a> {
     terminal: Option<UnixStream>,
     agent: Option<TcpListener>,
     is_up: bool,
+    run: Run,
     /// The exit status, once it is known.
     ended: Option<u8>,
 }
@@ -52,7 +54,11 @@ impl<'a> Machine<'a> {
         Ok(Self {
             options,
             behaviour,
-            plan: boot::plan(options, behaviour)?,
+            plan: if options.incoming {
+                Plan::new()
+            } else {
+                boot::plan(options, behaviour)?
+            },
             log: OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -64,6 +70,7 @@ impl<'a> Machine<'a> {
             received: Vec::new(),
             agent,
             is_up: false,
+            run: Run::new(options),
             ended: None,
         })
     }
@@ -157,7 +164,11 @@ impl<'a> Machine<'a> {
         self.received.extend_from_slice(&buffer[..count]);
         while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.received.drain(..=end).collect();
-            let (answer, effect) = qmp::answer(&line, self.terminal.is_some());
+            let taken = self.terminal.is_some();
+            let was_paused = self.run.status == "paused";
+            let (answer, effect) = qmp::answer(&line, taken, &mut self.run, self.behaviour)?;
+            // A machine that was saved when it was up continues like that.
+            self.is_up |= was_paused && self.run.status == "running";
             self.tell(&answer);
             match effect {
                 qmp::Effect::None => {}
@@ -201,7 +212,10 @@ impl<'a> Machine<'a> {
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line)?;
-        let answer = agent::answer(line.trim_end(), self.options)?;
+        if line.trim_end() == "identify" && self.behaviour != Behaviour::Stranger {
+            self.run.identity = Identity::given(self.options);
+        }
+        let answer = agent::answer(line.trim_end(), &self.run.identity)?;
         for line in &answer.console {
             self.print(line)?;
         }
@@ -216,6 +230,7 @@ impl<'a> Machine<'a> {
     fn reset(&mut self, by_guest: bool, reason: &str) -> io::Result<()> {
         self.tell(&qmp::event("RESET", by_guest, reason));
         self.is_up = false;
+        self.run.identity = Identity::given(self.options);
         self.behaviour = Behaviour::of(self.options);
         self.plan = boot::plan(self.options, self.behaviour)?;
         Ok(())

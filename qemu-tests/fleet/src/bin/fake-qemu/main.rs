@@ -13,6 +13,7 @@
 mod agent;
 mod boot;
 mod machine;
+mod migration;
 mod options;
 mod qmp;
 mod slots;

@@ -18,6 +18,10 @@ pub(crate) struct Options {
     pub(crate) log: PathBuf,
     /// The disk, which has to exist.
     pub(crate) disk: PathBuf,
+    /// The file with the RAM.
+    pub(crate) memory: Option<PathBuf>,
+    /// Whether it waits for the state of another machine.
+    pub(crate) incoming: bool,
     /// The port that leads to the agent.
     pub(crate) port: Option<u16>,
 }
@@ -53,6 +57,8 @@ impl Options {
                     options.console = field("path").unwrap_or_default().into();
                     options.log = field("logfile").unwrap_or_default().into();
                 }
+                "-object" => options.memory = field("mem-path").map(PathBuf::from),
+                "-incoming" => options.incoming = value == "defer",
                 "-drive" => options.disk = field("file").unwrap_or_default().into(),
                 "-netdev" => {
                     let forward = field("hostfwd").unwrap_or_default();
@@ -68,6 +74,11 @@ impl Options {
         }
         if !options.disk.exists() {
             return Err(format!("could not open '{}'", options.disk.display()));
+        }
+        if let Some(memory) = options.memory.as_ref().filter(|_| options.incoming)
+            && !memory.exists()
+        {
+            return Err(format!("can't open backing store {}", memory.display()));
         }
         Ok(options)
     }

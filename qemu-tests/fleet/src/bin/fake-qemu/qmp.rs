@@ -2,7 +2,12 @@
 
 //! The commands of QMP that a fleet uses.
 
+use std::io;
+
 use serde_json::{Value, json};
+
+use crate::boot::Behaviour;
+use crate::migration::Run;
 
 /// What a command does to the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +22,12 @@ pub(crate) const GREETING: &str =
     "{\"QMP\": {\"version\": {\"qemu\": {\"major\": 0}}, \"capabilities\": []}}\r\n";
 
 /// Answers one command.
-pub(crate) fn answer(line: &[u8], console_is_taken: bool) -> (Value, Effect) {
+pub(crate) fn answer(
+    line: &[u8],
+    console_is_taken: bool,
+    run: &mut Run,
+    behaviour: Behaviour,
+) -> io::Result<(Value, Effect)> {
     let command: Value = serde_json::from_slice(line).unwrap_or_default();
     let name = command["execute"].as_str().unwrap_or_default();
     let filename = if console_is_taken {
@@ -25,11 +35,17 @@ pub(crate) fn answer(line: &[u8], console_is_taken: bool) -> (Value, Effect) {
     } else {
         "disconnected:unix:console.sock,server=on"
     };
+    if let Some(result) = run.execute(name, &command["arguments"], behaviour)? {
+        let answer = match result {
+            Ok(value) => json!({ "return": value }),
+            Err(text) => json!({"error": {"class": "GenericError", "desc": text}}),
+        };
+        return Ok((answer, Effect::None));
+    }
     let (result, effect) = match name {
-        "qmp_capabilities" | "cont" | "stop" => (json!({}), Effect::None),
+        "qmp_capabilities" => (json!({}), Effect::None),
         "quit" => (json!({}), Effect::Quit),
         "system_reset" => (json!({}), Effect::Reset),
-        "query-status" => (json!({"status": "running", "running": true}), Effect::None),
         "query-chardev" => (
             json!([{"label": "console", "filename": filename}]),
             Effect::None,
@@ -37,10 +53,10 @@ pub(crate) fn answer(line: &[u8], console_is_taken: bool) -> (Value, Effect) {
         _ => {
             let text = format!("The command {name} has not been found");
             let error = json!({"error": {"class": "CommandNotFound", "desc": text}});
-            return (error, Effect::None);
+            return Ok((error, Effect::None));
         }
     };
-    (json!({ "return": result }), effect)
+    Ok((json!({ "return": result }), effect))
 }
 
 /// An event of the machine.

@@ -228,6 +228,8 @@ fn settings(arguments: &SlurmArgs, shared: &std::path::Path) -> anyhow::Result<S
         append: arguments.append.clone(),
         up_line: arguments.up_line.clone(),
         first: arguments.first,
+        // A template belongs to one host.
+        clones: None,
         // Those of the node, which the task sets.
         reserve_mib: 0,
         max_booting: 0,
