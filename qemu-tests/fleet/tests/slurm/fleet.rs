@@ -124,6 +124,29 @@ impl Job {
         fs::metadata(self.0.join(path)).expect("a disk").ino()
     }
 
+    /// Returns how many events of a kind the histories have, of guests that enter a state.
+    fn count(&self, event: &str, state: Option<&str>) -> usize {
+        let events = slurm::events(&self.0).expect("a history");
+        let json = serde_json::to_value(&events).expect("JSON");
+        let state = state.map(Value::from);
+        let is_one = |one: &&Value| {
+            one["event"] == event && state.as_ref().is_none_or(|state| one["state"] == *state)
+        };
+        json.as_array()
+            .expect("events")
+            .iter()
+            .filter(is_one)
+            .count()
+    }
+
+    /// Waits until the histories, which supervisors write in pieces, say this often that a guest is
+    /// up.
+    fn wait_for_history(&self, ups: usize) {
+        until("the histories are written", || {
+            (self.count("state", Some("up")) == ups).then_some(())
+        });
+    }
+
     fn console(&self, task: u32, guest: u32) -> String {
         let path = format!("{task}/guests/{guest:05}/console.log");
         fs::read_to_string(self.0.join(path)).expect("a console")
@@ -166,6 +189,7 @@ pub(crate) fn outlives_a_node(guests: &Guests) {
     let boots = |console: &str| console.matches("little-loader 0.").count();
     assert_eq!(boots(&job.console(task, first)), 1);
 
+    job.wait_for_history(GUESTS);
     cluster.kill_node("a", &[supervisor]);
     until("the guests of the dead node have ended", || {
         let left = processes::of(&job.0.join(format!("{task}/guests")));
@@ -187,6 +211,7 @@ pub(crate) fn outlives_a_node(guests: &Guests) {
     assert_eq!(job.disk(task, first), disk);
     assert_eq!(boots(&job.console(task, first)), 2);
     assert_eq!(job.record(1 - task)["attempt"]["restarts"], 0);
+    job.wait_for_history(GUESTS + 4);
     report(&job);
 
     cluster.run(&["scancel", &id]);
@@ -222,20 +247,9 @@ fn report(job: &Job) {
     assert!(text.contains("A fleet of 8 guests"), "{text}");
     let events = slurm::events(&job.0).expect("a history");
     assert!(events.is_sorted_by_key(|event| event.at));
-    let json = serde_json::to_value(&events).expect("JSON");
-    let count = |event: &str, state: Option<&str>| {
-        let events = json.as_array().expect("events").iter();
-        let state = state.map(Value::from);
-        events
-            .filter(|one| {
-                one["event"] == event && state.as_ref().is_none_or(|state| one["state"] == *state)
-            })
-            .count()
-    };
-    assert_eq!(count("start", None), 2);
-    assert_eq!(count("state", Some("gone")), 4);
-    assert_eq!(count("state", Some("up")), GUESTS + 4);
-    assert!(count("sample", None) > 0);
+    assert_eq!(job.count("start", None), 2);
+    assert_eq!(job.count("state", Some("gone")), 4);
+    assert!(job.count("sample", None) > 0);
 }
 
 /// A task as Slurm would start it.
