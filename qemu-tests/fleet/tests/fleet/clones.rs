@@ -30,7 +30,9 @@ fn start(fleet: &Fleet, words: &[&str]) -> Ran {
 /// The folders with the RAM of templates.
 fn memories(fleet: &Fleet) -> Vec<PathBuf> {
     let entries = fs::read_dir(fleet.path().join("memory")).expect("the folder");
-    entries.map(|entry| entry.expect("an entry").path()).collect()
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect()
 }
 
 fn console(fleet: &Fleet, id: u32) -> String {

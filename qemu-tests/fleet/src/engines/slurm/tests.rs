@@ -40,6 +40,7 @@ pub(super) fn job(words: &str) -> (SlurmArgs, Job) {
         append: None,
         up_line: None,
         first: arguments.first,
+        clones: None,
         reserve_mib: 0,
         max_booting: 0,
         pin: Pin::None,
