@@ -121,7 +121,11 @@ async fn boot_and_save(
     };
     let mut child = spawn::spawn(shared, &folder, &instance, Vec::new(), Stdio::null())?;
     let saved = tokio::select! {
-        status = child.wait() => Err(CloneError::Ended(spawn::ending(&folder, status))),
+        status = child.wait() => {
+            // The loader powers off after its reason.
+            let why = last_sign(&folder.join("console.log"));
+            Err(CloneError::Ended(why.unwrap_or_else(|| spawn::ending(&folder, status))))
+        }
         saved = save(handle, settings, port, &folder) => saved,
     };
     let way = match saved {
@@ -192,6 +196,18 @@ async fn wait_until_up(handle: &Handle, folder: &Path) -> Result<(), CloneError>
             None => tokio::time::sleep(PAUSE).await,
         }
     }
+}
+
+/// Returns the fatal line of the loader, or the kernel's panic, in the console's log.
+fn last_sign(console: &Path) -> Option<String> {
+    let text = fs::read(console).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let mut signs = text.lines().filter_map(|line| sign::recognise(line, None));
+    signs.find_map(|sign| match sign {
+        Sign::Fatal(why) => Some(format!("the template did not come up: fatal: {why}")),
+        Sign::Panic(why) => Some(format!("the template did not come up: kernel panic: {why}")),
+        _ => None,
+    })
 }
 
 async fn quit(child: &mut Child, client: &Client) {

@@ -45,6 +45,9 @@ impl<'a> Machine<'a> {
         if behaviour == Behaviour::Exit {
             return Err(io::Error::other("this machine is told to fail"));
         }
+        if let Some(memory) = options.memory.as_ref().filter(|_| !options.incoming) {
+            File::create(memory)?;
+        }
         let agent = options
             .port
             .map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
