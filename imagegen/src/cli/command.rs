@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{apply, disk, env, firmware, inspect, loader, overlay, pack, slot};
+use super::{apply, disk, env, firmware, initrd, inspect, loader, overlay, pack, slot};
 
 /// A subcommand.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     },
     /// Show the metadata of a firmware archive.
     Info(firmware::Info),
+    /// Create an initrd that loads the modules of a distribution's kernel.
+    Initrd(initrd::Initrd),
     /// Show the contents of an image, and the errors in it.
     Inspect(inspect::Inspect),
     /// Show a built loader, change its settings, create its flat binary.
@@ -48,6 +50,7 @@ impl Command {
             Self::Env(command) => command.run(),
             Self::Fwup { arguments } => Ok(fwup::command::run(arguments)),
             Self::Info(command) => command.run(),
+            Self::Initrd(command) => command.run(),
             Self::Inspect(command) => command.run(),
             Self::Loader(command) => command.run(),
             Self::Overlay(command) => command.run(),

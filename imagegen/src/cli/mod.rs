@@ -8,6 +8,7 @@ mod disk;
 mod env;
 mod env_repair;
 mod firmware;
+mod initrd;
 mod inspect;
 mod loader;
 mod overlay;

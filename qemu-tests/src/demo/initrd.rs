@@ -1,38 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The demo's initrd: busybox, kernel modules, and a script.
+//! The demo's initrd: Debian's busybox and kernel modules.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::harness::newc::Archive;
+use imagegen::initrd::{Busybox, Initrd};
+
 use crate::setup::debian::assets::kit::Kit;
 
-const INIT: &[u8] = include_bytes!("../../guest/initrd-init");
-
-/// Makes the initrd, an uncompressed cpio archive in the newc format.
+/// Makes the initrd.
 ///
 /// # Errors
-/// When a file of `kit` cannot be read.
+/// When a file of `kit` cannot be read, or its busybox is not a static program for arm64.
 pub fn make(kit: &Kit) -> io::Result<Vec<u8>> {
-    let mut archive = Archive::default();
-    for folder in ["bin", "dev", "modules"] {
-        archive.folder(folder)?;
-    }
-    // The kernel opens the console before /dev is mounted; without the node the script would have
-    // no output.
-    archive.device("dev/console", 5, 1)?;
-    archive.program("init", INIT)?;
-    archive.program("bin/busybox", &fs::read(kit.busybox())?)?;
-    let mut order = String::new();
+    let busybox = Busybox::new(fs::read(kit.busybox())?).map_err(io::Error::other)?;
+    let mut initrd = Initrd::new(busybox);
     for module in kit.modules() {
-        let name = file_name(&module);
-        archive.file(&format!("modules/{name}"), &fs::read(&module)?)?;
-        order += &format!("{name}\n");
+        initrd = initrd.module(file_name(&module), fs::read(&module)?);
     }
-    archive.file("modules/order", order.as_bytes())?;
-    archive.finish()
+    initrd.build()
 }
 
 /// Returns the last component of `path`.

@@ -10,7 +10,6 @@ use super::asset::Asset;
 use super::contents::Contents;
 use super::error::{AssetError, failed};
 use super::libraries;
-use super::modules::ModulesError;
 use super::package_lists::PackageLists;
 
 /// The folder of what every guest with Erlang has, laid out as in the guest.
@@ -130,7 +129,7 @@ pub(super) fn extract(
     let erts = folders(&tree.join(otp))?
         .into_iter()
         .find(|name| name.starts_with("erts-"));
-    let erts = erts.ok_or_else(|| ModulesError::NoFile("erts-<version>".to_owned()))?;
+    let erts = erts.ok_or_else(|| AssetError::NoFile("erts-<version>".to_owned()))?;
     for program in PROGRAMS {
         let inside = otp.join(&erts).join("bin").join(program);
         copy(&tree.join(&inside), &root.join(&inside))?;
@@ -220,7 +219,7 @@ fn find(tree: &Path, name: &str) -> Result<PathBuf, AssetError> {
             }
         }
     }
-    Err(ModulesError::NoFile(name.to_owned()).into())
+    Err(AssetError::NoFile(name.to_owned()))
 }
 
 /// Copies a file, or a folder with its contents. Links become what they lead to.

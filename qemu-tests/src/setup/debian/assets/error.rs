@@ -5,10 +5,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use imagegen::modules::ModulesError;
 use thiserror::Error;
 
 use super::libraries::LibrariesError;
-use super::modules::ModulesError;
 use crate::setup::debian::archive::ArchiveError;
 
 /// The reason that an asset is not available.
@@ -36,6 +36,9 @@ pub enum AssetError {
     /// A package could not be downloaded or unpacked.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A package lacks a file.
+    #[error("the package has no file {0}")]
+    NoFile(String),
     /// The kernel package is not as expected.
     #[error(transparent)]
     Modules(#[from] ModulesError),

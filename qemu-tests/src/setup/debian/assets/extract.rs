@@ -9,9 +9,9 @@ use super::asset::Asset;
 use super::contents::Contents;
 use super::erlang;
 use super::error::{AssetError, failed};
+use super::files;
 use super::kernel;
 use super::libraries;
-use super::modules;
 use super::package_lists::PackageLists;
 use crate::harness::emulator::PROGRAM;
 
@@ -25,7 +25,7 @@ pub(super) fn extract(
     folder: &Path,
 ) -> Result<Contents, AssetError> {
     let take = |prefix: &str, name: &str| -> Result<(), AssetError> {
-        let from = modules::find_file(tree, prefix)?;
+        let from = files::find_file(tree, prefix)?;
         fs::rename(&from, folder.join(name)).map_err(failed(&from))
     };
     let one = |package: &str, pattern: &str, name: &str| -> Result<Contents, AssetError> {

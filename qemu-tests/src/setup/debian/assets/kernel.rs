@@ -5,9 +5,11 @@
 use std::fs;
 use std::path::Path;
 
+use imagegen::modules::ModuleTree;
+
 use super::contents::Contents;
 use super::error::{AssetError, failed};
-use super::modules;
+use super::files;
 use super::package_lists::PackageLists;
 use crate::setup::debian::kernels::DebianKernel;
 
@@ -55,10 +57,11 @@ pub(super) fn extract(
         lists.unpack(&package, &[wanted], tree)?;
         packages.push(package);
     }
-    let vmlinuz = modules::find_file(tree, "vmlinuz")?;
+    let vmlinuz = files::find_file(tree, "vmlinuz")?;
     fs::rename(&vmlinuz, folder.join("vmlinuz")).map_err(failed(&vmlinuz))?;
-    let loaded = modules::collect(tree, &wanted(kernel), folder)?;
-    let mut in_store = modules::collect(tree, on_demand(kernel), folder)?;
+    let modules = ModuleTree::open(tree, None)?;
+    let loaded = collect(&modules, &wanted(kernel), folder)?;
+    let mut in_store = collect(&modules, on_demand(kernel), folder)?;
     in_store.retain(|name| !loaded.contains(name));
     Ok(Contents {
         packages,
@@ -66,6 +69,22 @@ pub(super) fn extract(
         on_demand: in_store,
         ..Contents::default()
     })
+}
+
+/// Writes the modules `wanted` and all of their dependencies to `folder`, uncompressed; returns
+/// their file names in the order in which they load.
+fn collect(
+    modules: &ModuleTree,
+    wanted: &[&str],
+    folder: &Path,
+) -> Result<Vec<String>, AssetError> {
+    let mut names = Vec::new();
+    for module in modules.load_order(wanted)?.modules {
+        let path = folder.join(module.file_name());
+        fs::write(&path, &module.contents).map_err(failed(&path))?;
+        names.push(module.file_name());
+    }
+    Ok(names)
 }
 
 /// The modules that the initrd loads.

@@ -9,11 +9,11 @@ mod contents;
 pub mod erlang;
 mod error;
 mod extract;
+mod files;
 mod install;
 mod kernel;
 pub mod kit;
 mod libraries;
-mod modules;
 mod package_lists;
 
 pub use asset::Asset;
