@@ -3,6 +3,7 @@
 //! Guests with Erlang, two at a time.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -15,6 +16,9 @@ use crate::Scenario;
 use crate::context::Context;
 
 pub(crate) const TESTS: &[(&str, Scenario)] = &[("two_erlangs_at_once", two_at_once)];
+
+/// The time limit of a guest that shares an emulated CPU, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// Two guests with identities of their own; neither powers off before both are up.
 fn two_at_once(context: &Context) -> Result<()> {
@@ -31,6 +35,7 @@ fn two_at_once(context: &Context) -> Result<()> {
             .entropy()
             .disk(Disk::new(image));
         let guest = Guest::new(identity.hostname, machine)
+            .time_limit(LIMIT)
             .expect(&up(number))
             .type_line("os:cmd(\"dmesg | grep KVM >/dev/console; poweroff\").");
         let guest = if number == 1 {
