@@ -16,6 +16,7 @@ pub struct Guest {
     pub(super) machine: Machine,
     pub(super) steps: Vec<Step>,
     pub(super) traced: bool,
+    pub(super) beside_next: bool,
 }
 
 /// An action while the guest runs.
@@ -44,6 +45,7 @@ impl Guest {
             machine,
             steps: Vec::new(),
             traced: false,
+            beside_next: false,
         }
     }
 
@@ -76,11 +78,21 @@ impl Guest {
         })
     }
 
-    /// Records each exit to the host's kernel.
+    /// Records each exit to the host's kernel, also those of guests that run at the same time.
     #[must_use]
     pub fn traced(self) -> Self {
         Self {
             traced: true,
+            ..self
+        }
+    }
+
+    /// Runs this guest and the next one at the same time. They take turns with their steps: the
+    /// first step of each comes before the second step of any.
+    #[must_use]
+    pub fn beside_next(self) -> Self {
+        Self {
+            beside_next: true,
             ..self
         }
     }

@@ -98,8 +98,8 @@ impl KvmHost {
         }
     }
 
-    /// Runs the guests one after another, with files for the host in `folder`, and returns their
-    /// ends in the same order.
+    /// Runs the guests one after another, except those that are [`Guest::beside_next`], with files
+    /// for the host in `folder`, and returns their ends in the same order.
     ///
     /// # Errors
     /// When the host does not start or does not run to its end. A guest that fails is no error.

@@ -6,8 +6,8 @@
 //! KVM sees the accesses of its guests as on hardware: it decodes their syndromes, and cannot
 //! emulate an access without one. Caches and timing are those of the emulation.
 //!
-//! One start of such a host takes seconds, so it runs several guests, one after another. Their
-//! disks are disks of the host, so what a guest writes is in the image afterwards.
+//! One start of such a host takes seconds, so it runs several guests, one after another or
+//! together. Their disks are disks of the host, so what a guest writes is in the image afterwards.
 
 mod error;
 mod guest;

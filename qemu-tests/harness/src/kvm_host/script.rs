@@ -24,8 +24,10 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn of(guests: &[Guest]) -> Self {
         let mut script = Self::default();
-        for (index, guest) in guests.iter().enumerate() {
-            script.add(index, guest);
+        let mut index = 0;
+        for group in guests.chunk_by(|guest, _| guest.beside_next) {
+            script.add(index, group);
+            index += group.len();
         }
         script
     }
@@ -39,23 +41,38 @@ impl Script {
         script
     }
 
-    fn add(&mut self, index: usize, guest: &Guest) {
-        let command = self.command(guest);
-        let limit = guest.machine.limit().as_secs();
-        let begin = if guest.steps.is_empty() {
-            "plain"
-        } else {
-            "attended"
-        };
-        let mut lines = vec![format!("{begin} {index} {limit} {command}")];
-        if guest.traced {
-            lines.insert(0, "trace".to_owned());
+    /// Adds guests that run at the same time, of which the first has the index `first`. Each takes
+    /// its first step before any takes its second, and so on.
+    fn add(&mut self, first: usize, group: &[Guest]) {
+        let traced = group.iter().position(|guest| guest.traced);
+        let mut lines = Vec::new();
+        if traced.is_some() {
+            lines.push("trace".to_owned());
         }
-        lines.extend(guest.steps.iter().map(line));
-        lines.push("finish".to_owned());
-        self.commands.push(command);
-        if guest.traced {
-            lines.push("traced".to_owned());
+        for (index, guest) in (first..).zip(group) {
+            let command = self.command(guest);
+            let limit = guest.machine.limit().as_secs();
+            let begin = if guest.steps.is_empty() {
+                "plain"
+            } else {
+                "attended"
+            };
+            lines.push(format!("{begin} {index} {limit} {command}"));
+            self.commands.push(command);
+        }
+        let steps = group.iter().map(|guest| guest.steps.len()).max();
+        for turn in 0..steps.unwrap_or_default() {
+            for (index, guest) in (first..).zip(group) {
+                if let Some(step) = guest.steps.get(turn) {
+                    lines.extend([format!("with {index}"), line(step)]);
+                }
+            }
+        }
+        for index in first..first + group.len() {
+            lines.extend([format!("with {index}"), "finish".to_owned()]);
+        }
+        if let Some(position) = traced {
+            lines.extend([format!("with {}", first + position), "traced".to_owned()]);
         }
         self.text.push_str(&lines.join("\n"));
         self.text.push('\n');
@@ -139,17 +156,23 @@ mod tests {
         for part in ["-kernel /files/0 ", "file=/disks/disk0 "] {
             assert!(lines[0].contains(part), "{}", lines[0]);
         }
-        assert_eq!(lines[1..3], ["finish", "trace"]);
-        assert!(lines[3].starts_with("attended 1 300 "), "{}", lines[3]);
-        assert!(lines[3].contains("-initrd /files/1 "), "{}", lines[3]);
+        assert_eq!(lines[1..4], ["with 0", "finish", "trace"]);
+        assert!(lines[4].starts_with("attended 1 300 "), "{}", lines[4]);
+        assert!(lines[4].contains("-initrd /files/1 "), "{}", lines[4]);
         assert_eq!(
-            lines[4..10],
+            lines[5..17],
             [
+                "with 1",
                 "expect it's up",
+                "with 1",
                 "enter ls",
+                "with 1",
                 "resets done 20 500",
+                "with 1",
                 "monitor system_reset",
+                "with 1",
                 "finish",
+                "with 1",
                 "traced"
             ]
         );
@@ -157,7 +180,28 @@ mod tests {
             "loader,file=/files/2,addr=0x44000000,",
             "file=blkdebug:/files/3:/disks/disk1 ",
         ] {
-            assert!(lines[10].contains(part), "{}", lines[10]);
+            assert!(lines[17].contains(part), "{}", lines[17]);
         }
+    }
+
+    #[test]
+    fn guests_that_run_together_take_turns() {
+        let guest = |name| Guest::new(name, Machine::new("loader.elf"));
+        let guests = [
+            guest("alone"),
+            guest("one").expect("up").type_line("off").beside_next(),
+            guest("two").expect("up").monitor("quit").expect("off"),
+            guest("last"),
+        ];
+        let text = Script::of(&guests).text;
+        let short = |line: &str| {
+            let words = line.split(' ').take(2);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        let lines: Vec<String> = text.lines().map(short).collect();
+        let expected = "plain 0/with 0/finish/attended 1/attended 2/\
+            with 1/expect up/with 2/expect up/with 1/enter off/with 2/monitor quit/\
+            with 2/expect off/with 1/finish/with 2/finish/plain 3/with 3/finish";
+        assert_eq!(lines.join("/"), expected);
     }
 }

@@ -10,6 +10,7 @@
 mod boots;
 mod cases;
 mod controls;
+mod erlang;
 mod fatal;
 mod hosts;
 mod linux;
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
     named(&[
         boots::TESTS,
         controls::TESTS,
+        erlang::TESTS,
         fatal::TESTS,
         hosts::TESTS,
         linux::TESTS,
