@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use fleet::model::{EventKind, State};
 use rustix::process::Signal;
 
-use crate::support::{Fleet, Ran, signal};
+use crate::support::{Fleet, Ran, signal, until};
 
 /// Starts clones in the background, with the template's RAM in a folder beside the state.
 fn start(fleet: &Fleet, words: &[&str]) -> Ran {
@@ -69,11 +69,12 @@ fn clones_have_an_identity_of_their_own() {
     assert_eq!(fleet.processes().len(), 12);
     let disk = fleet.state().join("template-001/disk.qcow2");
     assert!(disk.metadata().unwrap().permissions().readonly());
-    let cloned = fleet
-        .history()
-        .into_iter()
-        .any(|event| matches!(event.kind, EventKind::Start { cloned, count: 12, .. } if cloned));
-    assert!(cloned);
+    until("the history has the start", || {
+        let mut events = fleet.history().into_iter();
+        events
+            .any(|event| matches!(event.kind, EventKind::Start { cloned, count: 12, .. } if cloned))
+            .then_some(())
+    });
 
     assert_eq!(memories(&fleet).len(), 1);
     fleet.run(&["stop"]).succeeded();
