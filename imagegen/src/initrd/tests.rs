@@ -4,7 +4,8 @@ use std::io::Read;
 
 use cpio::NewcReader;
 
-use super::*;
+use super::archive::{CHARACTERS, FILE, FOLDER, INIT, PROGRAM};
+use super::{Busybox, BusyboxError, Initrd};
 
 /// Returns the header of an ELF64 program without segments.
 fn program(machine: u8) -> Vec<u8> {
