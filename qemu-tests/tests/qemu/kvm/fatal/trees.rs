@@ -127,6 +127,7 @@ fn beside(context: &Context, dtb: PathBuf) -> Result<Machine> {
 }
 
 /// A word of a DTB.
+#[derive(Clone, Copy)]
 enum Word {
     Size,
     FirstToken,
