@@ -9,7 +9,7 @@ use super::error::{AssetError, failed};
 
 /// Returns a file under `tree` whose name begins with `prefix`.
 pub(super) fn find_file(tree: &Path, prefix: &str) -> Result<PathBuf, AssetError> {
-    find(tree, &|name| name.starts_with(prefix))?
+    find(tree, &|name: &str| name.starts_with(prefix))?
         .ok_or_else(|| AssetError::NoFile(prefix.to_owned()))
 }
 
