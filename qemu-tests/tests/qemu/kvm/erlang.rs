@@ -15,7 +15,7 @@ use super::cases::{Cases, host, powered_off};
 use crate::Scenario;
 use crate::context::Context;
 
-pub(crate) const TESTS: &[(&str, Scenario)] = &[("two_erlangs_at_once", two_at_once)];
+pub(crate) const LONG_TESTS: &[(&str, Scenario)] = &[("two_erlangs_at_once", two_at_once)];
 
 /// The time limit of a guest that shares an emulated CPU, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(900);

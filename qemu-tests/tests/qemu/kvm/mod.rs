@@ -30,7 +30,6 @@ pub(crate) fn tests() -> Vec<Test> {
     named(&[
         boots::TESTS,
         controls::TESTS,
-        erlang::TESTS,
         fatal::TESTS,
         hosts::TESTS,
         linux::TESTS,
@@ -38,9 +37,9 @@ pub(crate) fn tests() -> Vec<Test> {
     ])
 }
 
-/// Tests on hosts of every kind, and of every fatal error.
+/// Tests on hosts of every kind, of every fatal error, and of guests that take minutes.
 pub(crate) fn long_tests() -> Vec<Test> {
-    named(&[fatal::LONG_TESTS, hosts::LONG_TESTS])
+    named(&[erlang::LONG_TESTS, fatal::LONG_TESTS, hosts::LONG_TESTS])
 }
 
 /// The test of a host with the QEMU of another suite, if the cache has it: its name and its body.
