@@ -242,7 +242,7 @@ mod tests {
             "virtio-net-device,netdev=net0,mac=52:54:4c:00:00:07",
             "-device virtio-rng-device",
             "name=opt/org.example/words,string=one,,two",
-            "-qmp unix:qmp.sock,server=on,wait=off",
+            "-qmp 'unix:qmp.sock,server=on,wait=off'",
         ] {
             assert!(line.contains(part), "{part:?} is not in {line:?}");
         }
