@@ -203,6 +203,9 @@ pub fn updater(cross: &Cross) -> Result<PathBuf, BuildError> {
     command.args(["--package", "imagegen", "--bin", "imagegen"]);
     let flags = format!("target.{LINUX_TARGET}.rustflags=['-Ctarget-feature=+crt-static']");
     command.args(["--config", &flags]);
+    // Fat link-time optimisation takes most of the build's time, for a program that writes one slot.
+    command.args(["--config", "profile.release.lto='off'"]);
+    command.args(["--config", "profile.release.codegen-units=4"]);
     if let Some(compiler) = &cross.compiler {
         command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", compiler);
         command.env("CC_aarch64_unknown_linux_gnu", compiler);

@@ -72,6 +72,8 @@ fn earlycon(context: &Context) -> Result<()> {
     let args = format!("{} earlycon", String::from_utf8_lossy(&old));
     variables.set("a.kernel_args", &args);
     file.store(&variables)?;
+    // QEMU refuses an image that somebody else has open for writing.
+    drop(file);
     let mut guest = context
         .machine()
         .memory_mib(256)

@@ -100,6 +100,8 @@ fn panics(context: &Context) -> Result<()> {
     variables.unset("b.initrd_size");
     variables.set("b.kernel_args", "console=ttyAMA0 root=/dev/vda2 panic=1");
     file.store(&variables)?;
+    // QEMU refuses an image that somebody else has open for writing.
+    drop(file);
     let mut guest = machine(context, &image).start()?;
     guest.expect("slot b: trial")?;
     guest.expect("Kernel panic")?;
@@ -114,6 +116,8 @@ fn hangs(context: &Context) -> Result<()> {
     let mut variables = file.variables();
     slots::activate(&mut variables, Slot::B, true)?;
     file.store(&variables)?;
+    // QEMU refuses an image that somebody else has open for writing.
+    drop(file);
     let mut guest = machine(context, &image)
         .arguments(["-device", "i6300esb", "-action", "watchdog=reset"])
         .start()?;

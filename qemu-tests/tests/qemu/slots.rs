@@ -147,12 +147,16 @@ fn update_stays(context: &Context) -> Result<()> {
     let mut variables = file.variables();
     slots::activate(&mut variables, Slot::B, true)?;
     file.store(&variables)?;
+    // QEMU refuses an image that somebody else has open for writing.
+    drop(file);
     boots(context, &image, "b trial 1")?;
     holds(&image, ["b", "1", "1"])?;
     let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
     let mut variables = file.variables();
     slots::validate(&mut variables);
     file.store(&variables)?;
+    // QEMU refuses an image that somebody else has open for writing.
+    drop(file);
     for _ in 0..2 {
         boots(context, &image, "b active 0")?;
     }

@@ -62,6 +62,8 @@ fn updates(context: &Context) -> Result<()> {
     let mut variables = file.variables();
     slots::validate(&mut variables);
     file.store(&variables)?;
+    // QEMU refuses an image that somebody else has open for writing.
+    drop(file);
 
     let mut cases = Cases::default();
     let machine = context.machine().disk(Disk::new(&three));
