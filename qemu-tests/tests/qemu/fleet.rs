@@ -21,11 +21,18 @@ use crate::{Scenario, Test};
 const LIMIT: Duration = Duration::from_secs(900);
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 3] = [
-        ("good_update_reaches_all_and_bad_one_none", by_guests),
+    named([("good_update_reaches_all_and_bad_one_none", by_guests)])
+}
+
+/// Further tests, which take minutes.
+pub(crate) fn long_tests() -> Vec<Test> {
+    named([
         ("killed_guests_are_not_lost_by_an_update", killed),
         ("host_updates_stopped_guests", by_host),
-    ];
+    ])
+}
+
+fn named<const N: usize>(tests: [(&str, Scenario); N]) -> Vec<Test> {
     tests
         .into_iter()
         .map(|(name, test)| (format!("fleet::{name}"), test))

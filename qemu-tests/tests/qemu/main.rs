@@ -87,6 +87,7 @@ fn main() -> ExitCode {
         tests.extend(payload::long_tests());
         tests.extend(caches::long_tests());
         tests.extend(kvm::long_tests());
+        tests.extend(fleet::long_tests());
     }
     let rows = match matrix::rows() {
         Ok(rows) => rows,
