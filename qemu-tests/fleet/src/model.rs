@@ -165,6 +165,21 @@ pub struct Update {
 }
 
 impl Update {
+    /// Returns the guests that take part by what became of them, in the order of the steps, with the
+    /// name of each step.
+    #[must_use]
+    pub fn steps(&self) -> [(&'static str, u32); 7] {
+        [
+            ("pending", self.pending),
+            ("writing", self.writing),
+            ("trying", self.trying),
+            ("validated", self.validated),
+            ("reverted", self.reverted),
+            ("failed", self.failed),
+            ("lost", self.lost),
+        ]
+    }
+
     /// Returns whether guests are still to be updated, or on their way.
     #[must_use]
     pub fn is_running(&self) -> bool {

@@ -2,18 +2,16 @@
 
 //! The machine of one guest, with the identity that the host gives it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
+
+use fleet::identity::{self, FW_CFG_PREFIX};
 
 use super::guest::Kind;
 use crate::harness::machine::Machine;
 
 /// The TCP port that the agent listens on, inside the guest.
-pub const PORT: u16 = 4000;
-
-/// What the names of the fw_cfg entries begin with.
-const PREFIX: &str = "opt/org.little-loader.guest/";
+pub const PORT: u16 = identity::AGENT_PORT;
 
 /// The identity of a guest. All guests' have the same lengths, because a clone of a running guest
 /// keeps the lengths that its template had.
@@ -33,12 +31,10 @@ impl Identity {
     /// # Errors
     /// When the host's random numbers cannot be read.
     pub fn of(number: u32) -> io::Result<Self> {
-        let mut seed = [0; 32];
-        File::open("/dev/urandom")?.read_exact(&mut seed)?;
         Ok(Self {
-            serial: format!("LL{number:08}"),
-            hostname: format!("guest-{number:05}"),
-            seed: seed.iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: identity::serial(number),
+            hostname: identity::host(number),
+            seed: identity::seed()?,
         })
     }
 
@@ -53,7 +49,7 @@ impl Identity {
         let entries = entries.into_iter().flat_map(|(name, value)| {
             [
                 "-fw_cfg".to_owned(),
-                format!("name={PREFIX}{name},string={value}"),
+                format!("name={FW_CFG_PREFIX}/{name},string={value}"),
             ]
         });
         entries.collect()

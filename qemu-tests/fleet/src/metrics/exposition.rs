@@ -189,21 +189,12 @@ fn update(text: &mut Text, status: &Status) {
     let Some(update) = &status.update else {
         return;
     };
-    let parts = [
-        ("pending", update.pending),
-        ("writing", update.writing),
-        ("trying", update.trying),
-        ("validated", update.validated),
-        ("reverted", update.reverted),
-        ("failed", update.failed),
-        ("lost", update.lost),
-    ];
     text.family(
         "fleet_update_guests",
         "gauge",
         "Guests of the update that is running, or of the last one, by what became of them.",
     );
-    for (part, count) in parts {
+    for (part, count) in update.steps() {
         text.sample(
             "fleet_update_guests",
             &[("outcome", part)],

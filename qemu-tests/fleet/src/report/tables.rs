@@ -58,22 +58,15 @@ pub(super) fn states(summary: &Summary) -> Markup {
 }
 
 pub(super) fn update(update: &Update) -> Markup {
-    let parts = [
-        ("guests", update.total),
-        ("pending", update.pending),
-        ("writing", update.writing),
-        ("trying", update.trying),
-        ("validated", update.validated),
-        ("reverted", update.reverted),
-        ("failed", update.failed),
-        ("lost", update.lost),
-    ];
+    let parts: Vec<_> = std::iter::once(("guests", update.total))
+        .chain(update.steps())
+        .collect();
     html! {
         p { "From " code { (printable(&update.source)) } ", " (printable(&update.stage)) "." }
         div.scroll {
             table {
-                thead { tr { @for (name, _) in parts { th scope="col" { (name) } } } }
-                tbody { tr { @for (_, count) in parts { td { (grouped(&count)) } } } }
+                thead { tr { @for (name, _) in &parts { th scope="col" { (name) } } } }
+                tbody { tr { @for (_, count) in &parts { td { (grouped(count)) } } } }
             }
         }
     }

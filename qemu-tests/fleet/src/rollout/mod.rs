@@ -238,7 +238,8 @@ impl Rollout {
             Stage::Canary => true,
             Stage::All => false,
         };
-        let busy = self.count(Step::is_busy);
+        let busy = self.guests.values().filter(|guest| guest.step.is_busy());
+        let busy = u32::try_from(busy.count()).unwrap_or(u32::MAX);
         let free = self.options.concurrency.max(1).saturating_sub(busy);
         let canaries = &self.canaries;
         let next = self
@@ -315,11 +316,6 @@ impl Rollout {
         }
     }
 
-    fn count(&self, is_counted: impl Fn(&Step) -> bool) -> u32 {
-        let steps = self.guests.values().map(|guest| &guest.step);
-        steps.map(|step| u32::from(is_counted(step))).sum()
-    }
-
     /// Returns the progress in numbers.
     #[must_use]
     pub fn progress(&self) -> Update {
@@ -329,18 +325,24 @@ impl Rollout {
             Stage::Canary => "canary".to_owned(),
             Stage::All => "roll-out".to_owned(),
         };
-        Update {
+        let mut update = Update {
             source: self.options.source.clone(),
             stage,
-            total: self.count(|_| true),
-            pending: self.count(|step| *step == Step::Pending),
-            writing: self.count(|step| *step == Step::Writing),
-            trying: self.count(|step| *step == Step::Trying),
-            validated: self.count(|step| *step == Step::Validated),
-            reverted: self.count(|step| *step == Step::Reverted),
-            failed: self.count(|step| matches!(step, Step::Failed(_))),
-            lost: self.count(|step| matches!(step, Step::Lost(_))),
+            ..Update::default()
+        };
+        for guest in self.guests.values() {
+            update.total += 1;
+            *match guest.step {
+                Step::Pending => &mut update.pending,
+                Step::Writing => &mut update.writing,
+                Step::Trying => &mut update.trying,
+                Step::Validated => &mut update.validated,
+                Step::Reverted => &mut update.reverted,
+                Step::Failed(_) => &mut update.failed,
+                Step::Lost(_) => &mut update.lost,
+            } += 1;
         }
+        update
     }
 
     /// Returns the guests that neither run the new slot nor wait for it, with the reason.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use little_loader_core::env::place::EnvPlace;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep};
 
@@ -37,6 +38,8 @@ pub(super) struct Work {
     handle: Handle,
     plan: Arc<Plan>,
     server: Option<Arc<Server>>,
+    /// Where the loader looks for the environment.
+    place: EnvPlace,
 }
 
 impl Work {
@@ -53,6 +56,7 @@ impl Work {
             handle: handle.clone(),
             plan: Arc::new(plan),
             server,
+            place: handle.settings().env_place(),
         })
     }
 
@@ -131,8 +135,7 @@ impl Work {
             .await
             .map_err(|error| error.to_string())?;
         let disk: PathBuf = self.handle.folder().disk(id);
-        let place = self.handle.settings().env_place();
-        let (plan, slot) = (self.plan.clone(), slot.to_owned());
+        let (plan, slot, place) = (self.plan.clone(), slot.to_owned(), self.place);
         let written =
             tokio::task::spawn_blocking(move || host::write(&plan.source, &slot, &disk, place));
         match written.await {
