@@ -107,7 +107,10 @@ impl Watch {
             Sign::Panic(why) => {
                 let message = format!("kernel panic: {why}");
                 self.panic = Some(message.clone());
-                guest.message = Some(message);
+                // The message about the loop names the panic, and says how often it came.
+                if guest.state != State::Looping {
+                    guest.message = Some(message);
+                }
             }
             Sign::Up {
                 slot,
@@ -329,6 +332,7 @@ mod tests {
         let scene = scene.lines(&BOOT).lines(&[panic]).reset();
         let scene = scene.is(State::Looping, Some(text));
         let scene = scene.lines(&BOOT).is(State::Looping, Some(text));
+        let scene = scene.lines(&[panic]).is(State::Looping, Some(text));
         scene.lines(&[UP]).is(State::Up, None);
     }
 
