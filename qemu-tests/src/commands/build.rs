@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 
 use qemu_tests::build::{self, Loader, LoaderBuild, OPT_LEVELS, Profile};
 use qemu_tests::paths;
@@ -74,12 +74,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Builds the loader with the default settings, and returns the ELF.
 pub(crate) fn default_loader() -> Result<PathBuf> {
-    #[derive(Parser)]
-    struct Defaults {
-        #[command(flatten)]
-        settings: Settings,
-    }
-    Ok(loader(&Defaults::parse_from(["build"]).settings)?.elf)
+    let stem = paths::target().join("little-loader");
+    Ok(build::loader(&LoaderBuild::default(), &stem)?.elf)
 }
 
 /// Builds the loader as `target/little-loader.elf` and `.bin`.

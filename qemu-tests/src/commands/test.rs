@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use qemu_tests::artifacts::{self, Artifacts};
-use qemu_tests::guests::{Guest, Kind};
 use qemu_tests::harness::machine::Accelerator;
 use qemu_tests::setup::debian::kernels::DebianKernel;
 use qemu_tests::setup::{self, Purpose};
@@ -115,9 +114,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.all_kernels {
         qemu.env(artifacts::ALL_KERNELS, "1");
     }
-    let slurm_passed = !arguments.all || passes(&mut on_slurm(&artifacts, arguments)?)?;
     // All of them run even if the first fails, to show everything that a change breaks.
     let qemu_passed = passes(&mut qemu)?;
+    let slurm_passed = !arguments.all || passes(&mut on_slurm(&artifacts, arguments))?;
     let results = [
         ("host tests", host_passed),
         ("bare-metal lints", lint_passed),
@@ -135,16 +134,15 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Returns the command that runs the tests of a fleet on Slurm, those with real guests included.
-fn on_slurm(artifacts: &Artifacts, arguments: &Arguments) -> Result<Command> {
-    let image = Guest::new(Kind::Erlang).image()?.disk;
+fn on_slurm(artifacts: &Artifacts, arguments: &Arguments) -> Command {
     let mut slurm = toolchain::cargo();
     slurm.args(["test", "--locked", "--package", "fleet", "--test", "slurm"]);
     if let Some(filter) = &arguments.filter {
         slurm.args(["--", filter]);
     }
-    slurm.env(FLEET_IMAGE, image);
+    slurm.env(FLEET_IMAGE, artifacts.erlang());
     slurm.env(FLEET_LOADER, artifacts.loader());
-    Ok(slurm)
+    slurm
 }
 
 /// Downloads the kernels whose tests match `filter`. Reports a kernel that is not available here;

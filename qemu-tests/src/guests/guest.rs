@@ -26,8 +26,6 @@ pub struct Guest {
     pub(super) kind: Kind,
     pub(super) version: String,
     pub(super) is_bad: bool,
-    pub(super) second_slot: bool,
-    pub(super) data: Size,
 }
 
 impl Kind {
@@ -73,8 +71,6 @@ impl Guest {
             kind,
             version: "1.0.0".to_owned(),
             is_bad: false,
-            second_slot: true,
-            data: Sizes::default().data,
         }
     }
 
@@ -96,27 +92,6 @@ impl Guest {
         }
     }
 
-    /// Leaves slot b of an image empty.
-    #[must_use]
-    pub fn only_slot_a(self) -> Self {
-        Self {
-            second_slot: false,
-            ..self
-        }
-    }
-
-    /// Sets the size of the data partition.
-    #[must_use]
-    pub fn data(self, data: Size) -> Self {
-        Self { data, ..self }
-    }
-
-    /// Returns what the guest has on its console.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Returns the disk's layout, which images and archives share. It is the same for all guests, so
     /// that each can be upgraded to each.
     pub(super) fn layout(&self) -> Result<Layout, LayoutError> {
@@ -124,7 +99,6 @@ impl Guest {
         Layout::new(&Sizes {
             kernel: ROOM,
             rootfs: ROOM,
-            data: self.data,
             ..Sizes::default()
         })
     }

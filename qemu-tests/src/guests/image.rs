@@ -84,11 +84,8 @@ impl Guest {
         }
         let mut builder = DiskBuilder::new(self.layout()?);
         for slot in [Slot::A, Slot::B] {
-            builder = builder.args(slot, &Self::arguments(slot));
-            if slot == Slot::B && !self.second_slot {
-                continue;
-            }
             builder = builder
+                .args(slot, &Self::arguments(slot))
                 .kernel(slot, &parts.kernel.image)
                 .kernel_room(slot, parts.kernel.bytes_on_disk())
                 .initrd(slot, &parts.initrd)

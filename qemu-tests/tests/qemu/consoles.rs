@@ -3,13 +3,12 @@
 //! The console that the device tree names, and the state in which the kernel finds it.
 
 use anyhow::{Result, ensure};
-use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
 
 use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::Disk;
 use qemu_tests::harness::report::Report;
 
-use crate::context::{Context, console_text};
+use crate::context::{Context, change_variables, console_text};
 use crate::{Scenario, Test};
 
 /// The property by which QEMU's device tree names the console.
@@ -66,14 +65,12 @@ fn set_up(context: &Context) -> Result<()> {
 /// Linux prints from its first line on, and keeps the baud rate that the loader set.
 fn earlycon(context: &Context) -> Result<()> {
     let image = Demo::make_at(&Parts::default(), &context.path("demo"))?.image;
-    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
-    let mut variables = file.variables();
-    let old = variables.get("a.kernel_args").unwrap_or_default().to_vec();
-    let args = format!("{} earlycon", String::from_utf8_lossy(&old));
-    variables.set("a.kernel_args", &args);
-    file.store(&variables)?;
-    // QEMU refuses an image that somebody else has open for writing.
-    drop(file);
+    change_variables(&image, |variables| {
+        let old = variables.get("a.kernel_args").unwrap_or_default().to_vec();
+        let args = format!("{} earlycon", String::from_utf8_lossy(&old));
+        variables.set("a.kernel_args", &args);
+        Ok(())
+    })?;
     let mut guest = context
         .machine()
         .memory_mib(256)

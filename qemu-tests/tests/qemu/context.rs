@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
+use imagegen::variables::Variables;
 use tempfile::TempDir;
 
 use qemu_tests::artifacts::{self, Artifacts};
@@ -113,6 +115,19 @@ impl Context {
     pub(crate) fn fatal(&self, machine: Machine) -> Result<Vec<String>> {
         fatal(machine.time_limit(POWER_OFF).start()?)
     }
+}
+
+/// Changes the variables of an image. It is closed afterwards: QEMU refuses an image that somebody
+/// else has open for writing.
+pub(crate) fn change_variables(
+    image: &Path,
+    change: impl FnOnce(&mut Variables) -> Result<()>,
+) -> Result<()> {
+    let mut file = EnvFile::open(image, DEFAULT_PLACE, true)?;
+    let mut variables = file.variables();
+    change(&mut variables)?;
+    file.store(&variables)?;
+    Ok(())
 }
 
 /// Returns a machine with one of the loaders, and with the accelerator that `cargo qemu test` was

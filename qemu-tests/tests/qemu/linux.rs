@@ -13,7 +13,7 @@ use qemu_tests::demo::{Demo, Parts};
 use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::running::Running;
 
-use crate::context::Context;
+use crate::context::{Context, change_variables};
 use crate::{Scenario, Test};
 
 /// The prompt of the guest's shell.
@@ -93,15 +93,13 @@ fn cpus(context: &Context, count: u8, level: &str, change: fn(Machine) -> Machin
 /// without intervention.
 fn panics(context: &Context) -> Result<()> {
     let image = image(context)?;
-    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
-    let mut variables = file.variables();
-    slots::activate(&mut variables, Slot::B, true)?;
-    variables.unset("b.initrd_lba");
-    variables.unset("b.initrd_size");
-    variables.set("b.kernel_args", "console=ttyAMA0 root=/dev/vda2 panic=1");
-    file.store(&variables)?;
-    // QEMU refuses an image that somebody else has open for writing.
-    drop(file);
+    change_variables(&image, |variables| {
+        slots::activate(variables, Slot::B, true)?;
+        variables.unset("b.initrd_lba");
+        variables.unset("b.initrd_size");
+        variables.set("b.kernel_args", "console=ttyAMA0 root=/dev/vda2 panic=1");
+        Ok(())
+    })?;
     let mut guest = machine(context, &image).start()?;
     guest.expect("slot b: trial")?;
     guest.expect("Kernel panic")?;
@@ -112,12 +110,9 @@ fn panics(context: &Context) -> Result<()> {
 /// stopped, so that none resets the watchdog's timer.
 fn hangs(context: &Context) -> Result<()> {
     let image = image(context)?;
-    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
-    let mut variables = file.variables();
-    slots::activate(&mut variables, Slot::B, true)?;
-    file.store(&variables)?;
-    // QEMU refuses an image that somebody else has open for writing.
-    drop(file);
+    change_variables(&image, |variables| {
+        Ok(slots::activate(variables, Slot::B, true)?)
+    })?;
     let mut guest = machine(context, &image)
         .arguments(["-device", "i6300esb", "-action", "watchdog=reset"])
         .start()?;

@@ -17,10 +17,10 @@ use imagegen::image::Image;
 use imagegen::install::Update;
 use imagegen::overlay::OverlayBuilder;
 use imagegen::slots;
-use qemu_tests::harness::machine::Machine;
+use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::process;
 
-use crate::context::{Context, report};
+use crate::context::{Context, change_variables, report};
 use crate::firmware::{Messages, archive};
 use crate::{Scenario, Test};
 
@@ -67,11 +67,8 @@ fn check(overlay: &Path) -> Result<()> {
 }
 
 fn machine(context: &Context) -> Machine {
-    let overlay = context.path("guest.qcow2");
-    let drive = format!("if=none,id=guest,format=qcow2,file={}", overlay.display());
-    let device = "virtio-blk-device,drive=guest";
-    let machine = context.machine().arguments(["-drive", &drive]);
-    machine.arguments(["-device", device])
+    let overlay = Disk::new(context.path("guest.qcow2")).qcow2();
+    context.machine().disk(overlay)
 }
 
 /// Boots the overlay, and checks slot, reason and version.
@@ -115,11 +112,10 @@ fn updated(context: &Context) -> Result<()> {
     booted(context, "b reverted 2.0.0")?;
     install()?;
     booted(context, "a trial 3.0.0")?;
-    let mut guest = EnvFile::open(&overlay, DEFAULT_PLACE, true)?;
-    let mut variables = guest.variables();
-    slots::validate(&mut variables);
-    guest.store(&variables)?;
-    drop(guest);
+    change_variables(&overlay, |variables| {
+        slots::validate(variables);
+        Ok(())
+    })?;
     booted(context, "a active 3.0.0")?;
     ensure!(fs::read(&base)? == before, "the backing file was written");
     Ok(())
@@ -154,11 +150,10 @@ fn in_use(context: &Context) -> Result<()> {
 fn interrupted(context: &Context) -> Result<()> {
     create(context)?;
     let overlay = context.path("guest.qcow2");
-    let mut image = EnvFile::open(&overlay, DEFAULT_PLACE, true)?;
-    let mut variables = image.variables();
-    variables.set("serial", "LL00000001");
-    image.store(&variables)?;
-    drop(image);
+    change_variables(&overlay, |variables| {
+        variables.set("serial", "LL00000001");
+        Ok(())
+    })?;
     let mut bytes = fs::read(&overlay)?;
     // The dirty mark, and the reference count of cluster 4, the first table (docs/interop/qcow2.txt).
     bytes[79] |= 1;

@@ -30,9 +30,8 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// Adds the override `name` to the machine.
-fn with(machine: Machine, name: &str, value: &str) -> Machine {
-    let file = format!("name=opt/org.little-loader/{name},string={value}");
-    machine.arguments(["-fw_cfg", &file])
+pub(crate) fn with(machine: Machine, name: &str, value: &str) -> Machine {
+    machine.fw_cfg(&format!("opt/org.little-loader/{name}"), value)
 }
 
 /// Both slots by override while a trial of slot b is pending: the disk does not change.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
+use imagegen::env_file::EnvFile;
 use imagegen::loader_elf::LoaderElf;
 use imagegen::slots;
 use little_loader_core::env::place::{EnvCopy, EnvPlace};
@@ -18,7 +18,7 @@ use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::report::Report;
 use qemu_tests::scratch::{KERNEL_B, Scratch, variable};
 
-use crate::context::{Context, console_text, report};
+use crate::context::{Context, change_variables, console_text, report};
 use crate::{Scenario, Test};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -143,20 +143,15 @@ fn image(context: &Context, scratch: &Scratch) -> Result<PathBuf> {
 fn update_stays(context: &Context) -> Result<()> {
     let image = image(context, &context.bootable()?)?;
     boots(context, &image, "a active 0")?;
-    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
-    let mut variables = file.variables();
-    slots::activate(&mut variables, Slot::B, true)?;
-    file.store(&variables)?;
-    // QEMU refuses an image that somebody else has open for writing.
-    drop(file);
+    change_variables(&image, |variables| {
+        Ok(slots::activate(variables, Slot::B, true)?)
+    })?;
     boots(context, &image, "b trial 1")?;
     holds(&image, ["b", "1", "1"])?;
-    let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
-    let mut variables = file.variables();
-    slots::validate(&mut variables);
-    file.store(&variables)?;
-    // QEMU refuses an image that somebody else has open for writing.
-    drop(file);
+    change_variables(&image, |variables| {
+        slots::validate(variables);
+        Ok(())
+    })?;
     for _ in 0..2 {
         boots(context, &image, "b active 0")?;
     }
@@ -485,11 +480,10 @@ fn fifty_reboots(context: &Context) -> Result<()> {
         Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
     };
     let change = |action: &dyn Fn(&mut imagegen::variables::Variables)| -> Result<()> {
-        let mut file = EnvFile::open(&image, DEFAULT_PLACE, true)?;
-        let mut variables = file.variables();
-        action(&mut variables);
-        file.store(&variables)?;
-        Ok(())
+        change_variables(&image, |variables| {
+            action(variables);
+            Ok(())
+        })
     };
     let activate = |slot: Slot| {
         change(&|variables| {

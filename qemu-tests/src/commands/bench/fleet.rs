@@ -10,12 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use fleet::control::Client;
+use fleet::folder::Folder;
 use fleet::model::{Guest, Status};
 use serde::Serialize;
 
 use qemu_tests::bench::host;
 use qemu_tests::guests::{Guest as Image, Kind};
-use qemu_tests::harness::process;
 use qemu_tests::paths;
 use qemu_tests::setup;
 
@@ -216,9 +217,7 @@ impl Fleet<'_> {
     }
 
     fn status(&self) -> Result<Status> {
-        let mut command = self.command(&["status", "--json"]);
-        let text = process::capture(&mut command, Duration::from_secs(120))?;
-        serde_json::from_str(&text).context("cannot read the fleet's status")
+        Ok(Client::connect(&Folder::new(self.0)?)?.status()?)
     }
 }
 

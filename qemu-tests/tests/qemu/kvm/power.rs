@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use imagegen::env_file::{DEFAULT_PLACE, EnvFile};
 use imagegen::slots;
 
 use qemu_tests::harness::kvm_host::Guest;
@@ -17,7 +16,7 @@ use qemu_tests::scratch::Scratch;
 
 use super::cases::{ACCESSES, Cases, bootable, host, powered_off, ran_by_kvm, report};
 use crate::Scenario;
-use crate::context::Context;
+use crate::context::{Context, change_variables};
 use crate::slots::{holds, told};
 
 pub(crate) const TESTS: &[(&str, Scenario)] = &[
@@ -58,12 +57,10 @@ fn updates(context: &Context) -> Result<()> {
     let tried = image(context, "tried", &on_trial(context, 0)?)?;
     let reverted = image(context, "reverted", &on_trial(context, 0)?)?;
     let validated = image(context, "validated", &on_trial(context, 1)?)?;
-    let mut file = EnvFile::open(&validated, DEFAULT_PLACE, true)?;
-    let mut variables = file.variables();
-    slots::validate(&mut variables);
-    file.store(&variables)?;
-    // QEMU refuses an image that somebody else has open for writing.
-    drop(file);
+    change_variables(&validated, |variables| {
+        slots::validate(variables);
+        Ok(())
+    })?;
 
     let mut cases = Cases::default();
     let machine = context.machine().disk(Disk::new(&three));

@@ -16,7 +16,7 @@ use super::super::mutant;
 use super::fatal;
 use crate::context::{Context, machine};
 use crate::disks::loader_with_pair;
-use crate::overrides::malformed_values;
+use crate::overrides::{malformed_values, with};
 
 /// Adds an error of each kind.
 pub(super) fn add(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
@@ -40,7 +40,7 @@ pub(super) fn add(cases: &mut Cases<'_>, context: &Context) -> Result<()> {
         ),
         (
             "override of the slot",
-            overridden(good(), "slot", "c"),
+            with(good(), "slot", "c"),
             "slot is \"c\", neither a nor b",
         ),
         (
@@ -97,12 +97,12 @@ pub(super) fn add_others(cases: &mut Cases<'_>, context: &Context) -> Result<()>
         ),
         (
             "override of one of two copies",
-            overridden(pair.disk(disk.clone()), "env-lba", "1000"),
+            with(pair.disk(disk.clone()), "env-lba", "1000"),
             "env-lba cannot move an environment with a second copy (at block 144)",
         ),
         (
             "override with a huge block number",
-            overridden(good(), "env-lba", "18446744073709551615"),
+            with(good(), "env-lba", "18446744073709551615"),
             "would end past the largest block number",
         ),
         (
@@ -128,7 +128,7 @@ pub(super) fn add_others(cases: &mut Cases<'_>, context: &Context) -> Result<()>
         fatal(cases, name, machine, text);
     }
     for (name, value, text) in malformed_values() {
-        fatal(cases, name, overridden(good(), name, &value), text);
+        fatal(cases, name, with(good(), name, &value), text);
     }
     // QEMU takes the bytes of a value that is not text from a file.
     let nul = context.path("nul");
@@ -158,11 +158,6 @@ fn with_settings(context: &Context, name: &str, words: &[(u64, u32)]) -> Result<
         loader.clone_from(&path);
     }
     Ok(machine(&loader))
-}
-
-fn overridden(machine: Machine, name: &str, value: &str) -> Machine {
-    let file = format!("name=opt/org.little-loader/{name},string={value}");
-    machine.arguments(["-fw_cfg", &file])
 }
 
 /// Returns a disk without an environment.
