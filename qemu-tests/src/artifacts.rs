@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::build::{self, BuildError, LoaderBuild, OPT_LEVELS, Profile};
-use crate::guests::{Guest, GuestError, Kind};
+use crate::guests::{Guest, GuestError, Kind, Sources};
 use crate::paths;
 
 /// The folder with the artifacts. `cargo qemu test` sets the variable after building them, so tests
@@ -78,13 +78,11 @@ impl Artifacts {
         };
         build::loader(&trace, &artifacts.stem("loader-trace"))?;
         build::loader(&release, &artifacts.stem("loader"))?;
-        Guest::new(Kind::Erlang).image_at(&artifacts.stem("erlang"))?;
-        for (guest, path) in [
-            (Guest::new(Kind::Erlang), artifacts.good_update()),
-            (Guest::new(Kind::Erlang).bad(), artifacts.bad_update()),
-        ] {
-            guest.version(UPDATED).archive(&path)?;
-        }
+        let sources = Sources::gather(Kind::Erlang)?;
+        Guest::new().image(&sources, &artifacts.erlang())?;
+        let updated = Guest::new().version(UPDATED);
+        updated.archive(&sources, &artifacts.good_update())?;
+        updated.bad().archive(&sources, &artifacts.bad_update())?;
         Ok(artifacts)
     }
 

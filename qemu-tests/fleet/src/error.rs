@@ -50,6 +50,17 @@ pub enum FleetError {
     /// The host's CPUs are not known.
     #[error(transparent)]
     Placement(#[from] crate::placement::PlacementError),
+    /// The host cannot merge pages.
+    #[error(
+        "cannot turn on the merging of equal pages by {}: {source}; run the fleet as root, turn it on before (echo 1 > {}), or leave out --ksm",
+        .path.display(), .path.display()
+    )]
+    Ksm {
+        /// The setting.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The overlays belong to another image.
     #[error(
         "the disks in {} were made from {}{changed}; start the fleet with --fresh to discard what its guests have written, or use another --state folder",

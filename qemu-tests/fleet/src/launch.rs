@@ -32,6 +32,9 @@ pub struct Orders {
     pub cpus: Vec<u32>,
     /// Whether 2 MiB pages are kept from QEMU, which makes small guests smaller.
     pub no_huge_pages: bool,
+    /// Whether the system may merge QEMU's pages with equal ones of other guests, and QEMU stays at
+    /// fixed addresses, so that more of them are equal.
+    pub merges: bool,
     /// How much sooner than other processes the system ends QEMU when memory runs out, 0 to 1000.
     pub oom_score: u16,
 }
@@ -122,6 +125,11 @@ fn arrange(orders: &Orders) -> Result<()> {
         // Kernels without huge pages have nothing to keep from QEMU.
         let _: Result<(), rustix::io::Errno> = disable_transparent_huge_pages(true);
     }
+    if orders.merges {
+        system_calls::merge_equal_pages()
+            .context("the kernel cannot merge pages of a whole process, which Linux 6.4 can; leave out --ksm")?;
+        system_calls::keep_addresses().context("cannot keep QEMU at fixed addresses")?;
+    }
     if orders.oom_score > 0 {
         // A hint to the system; a guest works without it.
         let _: io::Result<()> =
@@ -158,6 +166,7 @@ mod tests {
             parent: 17,
             cpus: vec![0, 3],
             no_huge_pages: true,
+            merges: true,
             oom_score: 300,
         };
         let mut qemu = Command::new("qemu-system-aarch64");

@@ -19,6 +19,7 @@ pub mod error;
 pub mod folder;
 pub mod host;
 pub mod identity;
+pub mod ksm;
 pub mod launch;
 pub mod limits;
 pub mod machine;

@@ -51,6 +51,9 @@ pub struct Settings {
     /// How guests become clones of a template; without it, each boots.
     #[serde(default)]
     pub clones: Option<Clones>,
+    /// Whether the host merges equal pages of guests.
+    #[serde(default)]
+    pub ksm: bool,
     /// Further arguments for QEMU.
     pub qemu_arguments: Vec<String>,
 }

@@ -17,6 +17,8 @@ start() ->
     ok.
 
 listen() ->
+    persistent_term:put(?MODULE, {text(?CHOSEN "slot"), text(?CHOSEN "reason"), seconds() - uptime()}),
+    register(fleet_identity, spawn(fun() -> identity(none) end)),
     Options = [binary, {packet, line}, {active, false}, {reuseaddr, true}, {nodelay, true}],
     {ok, Listener} = gen_tcp:listen(?PORT, Options),
     %% From here on Erlang answers, so the guest is up.
@@ -43,10 +45,15 @@ serve(Socket) ->
 answer(<<"ping">>, Send) ->
     Send(pong());
 answer(<<"identify">>, Send) ->
-    script(["identify"], fun(_) -> ok end),
-    reseed(),
-    rename(),
-    Send(pong());
+    fleet_identity ! {identify, self()},
+    receive
+        {identity, Serial, Host} ->
+            reseed(),
+            rename(Host),
+            Send(pong(Serial, Host));
+        {identity, failed} ->
+            Send("failed the helper could not take on the identity\n")
+    end;
 answer(<<"run ", Command/binary>>, Send) ->
     %% A command that reads its stdin finds the end of it.
     Script = <<"exec </dev/null\n", Command/binary>>,
@@ -65,10 +72,52 @@ answer(_, Send) ->
 
 pong() ->
     {ok, Host} = inet:gethostname(),
+    pong(text(?GIVEN "serial/raw"), Host).
+
+pong(Serial, Host) ->
+    {Slot, Reason, Booted} = persistent_term:get(?MODULE),
+    Uptime = float_to_binary(seconds() - Booted, [{decimals, 2}]),
+    ["pong serial=", Serial, " host=", Host, " slot=", Slot, " reason=", Reason, " uptime=", Uptime, $\n].
+
+%% The time in seconds; its zero is Erlang's own.
+seconds() ->
+    erlang:monotonic_time(millisecond) / 1000.
+
+%% The seconds since the guest booted.
+uptime() ->
     {ok, Uptime} = file:read_file("/proc/uptime"),
-    ["pong serial=", text(?GIVEN "serial/raw"), " host=", Host,
-     " slot=", text(?CHOSEN "slot"), " reason=", text(?CHOSEN "reason"),
-     " uptime=", hd(binary:split(Uptime, <<" ">>)), $\n].
+    binary_to_float(hd(binary:split(Uptime, <<" ">>))).
+
+%% Owns the helper, which is started by the first command and kept: in a clone, the start of a program costs more than
+%% everything else until it answers.
+identity(Helper) ->
+    receive
+        {identify, From} ->
+            Asked = ask(Helper),
+            receive
+                {Asked, {data, {eol, Line}}} ->
+                    [Serial, Host] = binary:split(Line, <<" ">>),
+                    From ! {identity, Serial, Host},
+                    identity(Asked);
+                {Asked, {exit_status, _}} ->
+                    From ! {identity, failed},
+                    identity(none)
+            end;
+        {Helper, {exit_status, _}} ->
+            identity(none)
+    end.
+
+ask(none) ->
+    Options = [{args, ["identify", "each"]}, {line, 1024}, binary, exit_status],
+    Helper = open_port({spawn_executable, ?SCRIPTS "helper"}, Options),
+    true = port_command(Helper, "\n"),
+    Helper;
+ask(Helper) ->
+    try port_command(Helper, "\n") of
+        true -> Helper
+    catch
+        error:badarg -> ask(none)
+    end.
 
 %% A string of the loader or of the host, which may end with a NUL.
 text(Path) ->
@@ -86,13 +135,12 @@ reseed() ->
     end.
 
 %% A node that is part of a distributed system gets the name of its host.
-rename() ->
+rename(Host) ->
     case is_alive() of
         true ->
             [Name, _] = string:split(atom_to_list(node()), "@"),
-            {ok, Host} = inet:gethostname(),
             ok = net_kernel:stop(),
-            {ok, _} = net_kernel:start([list_to_atom(Name ++ "@" ++ Host), shortnames]);
+            {ok, _} = net_kernel:start([list_to_atom(Name ++ "@" ++ binary_to_list(Host)), shortnames]);
         false ->
             ok
     end.

@@ -12,7 +12,7 @@ use fwup::apply::{Observer, apply_to};
 use fwup::language::Definitions;
 
 use qemu_tests::demo::{Demo, Parts, kvm_host};
-use qemu_tests::guests::{self, Guest as FleetGuest, Identity, Kind};
+use qemu_tests::guests::{self, Identity, Kind};
 use qemu_tests::harness::kvm_host::{Guest, KvmHost};
 use qemu_tests::harness::machine::{Accelerator, Console, Disk, Machine};
 use qemu_tests::harness::process;
@@ -146,10 +146,10 @@ impl Arguments {
 fn boot_guest(arguments: &Arguments, kind: Kind) -> Result<ExitCode> {
     setup::ensure(kind.purpose())?;
     let loader = build::loader(&arguments.settings)?;
-    let image = FleetGuest::new(kind).image()?;
+    let image = guests::usual_image(kind)?;
     let identity = Identity::of(1).context("cannot read /dev/urandom")?;
-    let guest = guests::machine(&loader.elf, kind, &identity, arguments.agent_port)
-        .disk(Disk::new(image.disk));
+    let guest =
+        guests::machine(&loader.elf, kind, &identity, arguments.agent_port).disk(Disk::new(image));
     let end = match kind {
         Kind::Linux => "`poweroff` in the guest".to_owned(),
         Kind::Erlang => "`os:cmd(\"poweroff\").` in the guest".to_owned(),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use fleet::cli::{Arguments, GuestImage, GuestKind, Images};
 
-use qemu_tests::guests::Guest;
+use qemu_tests::guests;
 use qemu_tests::paths;
 use qemu_tests::setup::{self, Purpose};
 
@@ -31,7 +31,7 @@ impl Images for Project {
         let kind = guest::kind(kind);
         setup::ensure(kind.purpose())?;
         Ok(GuestImage {
-            path: Guest::new(kind).image()?.disk,
+            path: guests::usual_image(kind)?,
             memory_mib: Some(kind.memory_mib()),
             up_line: None,
         })

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use fleet::cli::GuestKind;
 
-use qemu_tests::guests::{Guest, Kind};
+use qemu_tests::guests::{Guest, Kind, Sources};
 use qemu_tests::setup;
 
 /// Make a guest's disk image (.img), or the firmware archive (.fw) that upgrades a guest to it, for
@@ -41,7 +41,7 @@ pub(crate) fn kind(name: GuestKind) -> Kind {
 
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let kind = kind(arguments.guest);
-    let mut guest = Guest::new(kind).version(&arguments.version);
+    let mut guest = Guest::new().version(&arguments.version);
     if arguments.bad {
         guest = guest.bad();
     }
@@ -50,11 +50,11 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     match ending {
         Some("img") => {
             setup::ensure(kind.purpose())?;
-            guest.image_at(&output.with_extension(""))?;
+            guest.image(&Sources::gather(kind)?, output)?;
         }
         Some("fw") => {
             setup::ensure(kind.purpose())?;
-            guest.archive(output)?;
+            guest.archive(&Sources::gather(kind)?, output)?;
         }
         _ => bail!(
             "{} ends neither in .img (a disk image) nor in .fw (a firmware archive)",

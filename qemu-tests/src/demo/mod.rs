@@ -5,13 +5,13 @@
 
 pub mod initrd;
 pub mod kvm_host;
+mod recipe;
 pub mod rootfs;
 
 use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use imagegen::disk::{DiskBuilder, DiskError};
 use imagegen::kernel::{Kernel, KernelError};
@@ -19,12 +19,13 @@ use imagegen::layout::{Layout, LayoutError, Sizes};
 use imagegen::rootfs::RootfsError;
 use imagegen::size::Size;
 use little_loader_core::slots::slot::Slot;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::output;
 use crate::paths;
 use crate::setup::debian::assets::kit::Kit;
+
+pub(crate) use recipe::Recipe;
 
 /// The reason that the demo image could not be created.
 #[derive(Debug, Error)]
@@ -84,21 +85,6 @@ pub struct Demo {
     pub initrd: Option<PathBuf>,
 }
 
-/// The inputs of an image, stored in `<stem>.json`.
-#[derive(Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
-pub(crate) struct Recipe {
-    inputs: Vec<Input>,
-}
-
-#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
-struct Input {
-    role: String,
-    path: PathBuf,
-    length: u64,
-    /// Nanoseconds since 1970.
-    modified: u128,
-}
-
 impl Demo {
     /// Creates `target/demo.img`, unless it exists and none of its inputs has changed.
     ///
@@ -127,33 +113,22 @@ impl Demo {
             kernel: stem.with_extension("kernel"),
             initrd: has_initrd.then(|| stem.with_extension("initrd")),
         };
-        let recipe = Recipe::of(parts, kit)?;
+        let recipe = recipe(parts, kit)?;
         let note = stem.with_extension("json");
         let files = [Some(&demo.image), Some(&demo.kernel), demo.initrd.as_ref()];
-        if files.into_iter().flatten().all(|file| file.is_file())
-            && Recipe::read(&note).as_ref() == Some(&recipe)
-        {
-            return Ok(demo);
-        }
-        // Without the recipe, an incomplete set of files is recreated on the next run.
-        match fs::remove_file(&note) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&note)(error));
-            }
-            _ => demo.write(parts, kit)?,
-        }
-        recipe.write(&note)?;
+        let files: Vec<&Path> = files.into_iter().flatten().map(PathBuf::as_path).collect();
+        recipe.keep(&note, &files, || demo.write(parts, kit))?;
         Ok(demo)
     }
 
     fn write(&self, parts: &Parts, kit: Option<&Kit>) -> Result<(), DemoError> {
         let debian = || kit.ok_or(DemoError::NoKit);
-        let path = parts
-            .kernel
-            .clone()
-            .map_or_else(|| debian().map(Kit::kernel), Ok)?;
-        let packed = fs::read(&path).map_err(failed(&path))?;
-        let kernel = Kernel::unpack(packed).map_err(|source| DemoError::Kernel { path, source })?;
+        let kernel = unpacked(
+            &parts
+                .kernel
+                .clone()
+                .map_or_else(|| debian().map(Kit::kernel), Ok)?,
+        )?;
         let initrd = match (&parts.initrd, &self.initrd) {
             (Some(path), _) => Some(fs::read(path).map_err(failed(path))?),
             (None, Some(path)) => Some(initrd::make(debian()?).map_err(failed(path))?),
@@ -196,89 +171,39 @@ impl Demo {
     }
 }
 
-impl Recipe {
-    fn of(parts: &Parts, kit: Option<&Kit>) -> Result<Self, DemoError> {
-        let mut inputs = Vec::new();
-        // The program contains the guest's scripts and the code that creates the image.
-        let program = env::current_exe().map_err(failed(Path::new("this program")))?;
-        let [busybox, kernel] = match kit.map(Kit::contents_files) {
-            Some([busybox, kernel]) => [Some(busybox), Some(kernel)],
-            None => [None, None],
-        };
-        let all = [
-            ("program", Some(&program)),
-            ("Debian's busybox", busybox.as_ref()),
-            ("Debian's kernel", kernel.as_ref()),
-            ("kernel", parts.kernel.as_ref()),
-            ("initrd", parts.initrd.as_ref()),
-            ("rootfs", parts.rootfs.as_ref()),
-        ];
-        for (role, path) in all
-            .into_iter()
-            .filter_map(|(role, path)| Some((role, path?)))
-        {
-            add_input(role, path, &mut inputs)?;
-        }
-        Ok(Self { inputs })
+/// Returns what the demo is made from.
+fn recipe(parts: &Parts, kit: Option<&Kit>) -> Result<Recipe, DemoError> {
+    let mut recipe = Recipe::default();
+    // The program contains the guest's scripts and the code that creates the image.
+    let program = env::current_exe().map_err(failed(Path::new("this program")))?;
+    let [busybox, kernel] = match kit.map(Kit::contents_files) {
+        Some([busybox, kernel]) => [Some(busybox), Some(kernel)],
+        None => [None, None],
+    };
+    let all = [
+        ("program", Some(&program)),
+        ("Debian's busybox", busybox.as_ref()),
+        ("Debian's kernel", kernel.as_ref()),
+        ("kernel", parts.kernel.as_ref()),
+        ("initrd", parts.initrd.as_ref()),
+        ("rootfs", parts.rootfs.as_ref()),
+    ];
+    for (role, path) in all
+        .into_iter()
+        .filter_map(|(role, path)| Some((role, path?)))
+    {
+        recipe.add(role, path)?;
     }
-
-    /// Adds a file, or a folder with its contents.
-    pub(crate) fn add(&mut self, role: &str, path: &Path) -> Result<(), DemoError> {
-        add_input(role, path, &mut self.inputs)
-    }
-
-    /// Adds a setting that is not a file.
-    pub(crate) fn add_setting(&mut self, role: &str, value: &str) {
-        self.inputs.push(Input {
-            role: role.to_owned(),
-            path: PathBuf::from(value),
-            length: 0,
-            modified: 0,
-        });
-    }
-
-    /// Writes the recipe, once everything is made from it.
-    pub(crate) fn write(&self, note: &Path) -> Result<(), DemoError> {
-        let text = serde_json::to_vec_pretty(self).map_err(|error| failed(note)(error.into()))?;
-        output::write_whole(note, &text).map_err(failed(note))
-    }
-
-    /// Reads the recipe of what was made before.
-    pub(crate) fn read(note: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(note).ok()?).ok()
-    }
+    Ok(recipe)
 }
 
-/// Adds a file, or a folder with its contents. Links within a folder are not followed, because a
-/// cycle of them would never end.
-fn add_input(role: &str, path: &Path, inputs: &mut Vec<Input>) -> Result<(), DemoError> {
-    let is_given = inputs.last().is_none_or(|last| last.role != role);
-    let metadata = if is_given {
-        fs::metadata(path)
-    } else {
-        fs::symlink_metadata(path)
-    };
-    let metadata = metadata.map_err(failed(path))?;
-    let modified = metadata
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    inputs.push(Input {
-        role: role.to_owned(),
+/// Reads a kernel, and unpacks it if it is packed.
+pub(crate) fn unpacked(path: &Path) -> Result<Kernel, DemoError> {
+    let packed = fs::read(path).map_err(failed(path))?;
+    Kernel::unpack(packed).map_err(|source| DemoError::Kernel {
         path: path.to_owned(),
-        length: metadata.len(),
-        modified: modified.map_or(0, |age| age.as_nanos()),
-    });
-    if metadata.is_dir() {
-        let mut entries = fs::read_dir(path)
-            .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-            .map_err(failed(path))?;
-        entries.sort_by_key(fs::DirEntry::path);
-        for entry in entries {
-            add_input(role, &entry.path(), inputs)?;
-        }
-    }
-    Ok(())
+        source,
+    })
 }
 
 /// Returns `usual`, or `needed` rounded up to whole MiB plus one more for rounding and the

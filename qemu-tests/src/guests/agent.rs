@@ -6,11 +6,9 @@
 use std::fs;
 use std::time::Duration;
 
-use imagegen::kernel::Kernel;
-
 use super::error::{GuestError, failed};
 use super::rootfs;
-use crate::demo::{DemoError, Recipe, initrd};
+use crate::demo::{self, Recipe, initrd};
 use crate::harness::machine::{Disk, Machine};
 use crate::output;
 use crate::paths;
@@ -32,16 +30,11 @@ pub(super) fn compiled(kit: &Kit, erlang: &Erlang) -> Result<Vec<u8>, GuestError
     let mut recipe = Recipe::default();
     recipe.add_setting("agent", SOURCE);
     recipe.add("Erlang", erlang.contents_file())?;
-    if Recipe::read(&note).as_ref() == Some(&recipe)
-        && let Ok(compiled) = fs::read(&beam)
-    {
-        return Ok(compiled);
-    }
-    eprintln!("compiling the guest's agent with its own Erlang");
-    let compiled = compile(kit, erlang)?;
-    output::write_whole(&beam, &compiled).map_err(failed(&beam))?;
-    recipe.write(&note)?;
-    Ok(compiled)
+    recipe.keep(&note, &[&beam], || {
+        eprintln!("compiling the guest's agent with its own Erlang");
+        output::write_whole(&beam, &compile(kit, erlang)?).map_err(failed(&beam))
+    })?;
+    fs::read(&beam).map_err(failed(&beam))
 }
 
 fn compile(kit: &Kit, erlang: &Erlang) -> Result<Vec<u8>, GuestError> {
@@ -50,11 +43,7 @@ fn compile(kit: &Kit, erlang: &Erlang) -> Result<Vec<u8>, GuestError> {
     let root = path("root");
     fs::create_dir(&root).map_err(failed(&root))?;
     rootfs::fill_compiler(&root, kit, erlang, SOURCE).map_err(failed(&root))?;
-    let packed = fs::read(kit.kernel()).map_err(failed(&kit.kernel()))?;
-    let kernel = Kernel::unpack(packed).map_err(|source| DemoError::Kernel {
-        path: kit.kernel(),
-        source,
-    })?;
+    let kernel = demo::unpacked(&kit.kernel())?;
     for (name, bytes) in [
         ("kernel", kernel.image),
         ("initrd", initrd::make(kit).map_err(failed(&kit.busybox()))?),

@@ -4,7 +4,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fwup::archive::write::Level;
 use fwup::create::pack;
@@ -13,8 +13,7 @@ use little_loader_core::slots::slot::Slot;
 
 use super::error::{GuestError, failed};
 use super::guest::Guest;
-use super::parts::{Parts, Sources};
-use crate::demo::Recipe;
+use super::parts::{Sources, Start};
 
 const CONFIGURATION: &str = include_str!("../../guest/fwup.conf");
 
@@ -25,31 +24,27 @@ impl Guest {
     ///
     /// # Errors
     /// Every [`GuestError`], except of making an image.
-    pub fn archive(&self, path: &Path) -> Result<(), GuestError> {
-        let sources = Sources::gather(self)?;
-        let recipe = sources.recipe()?;
+    pub fn archive(&self, sources: &Sources, path: &Path) -> Result<(), GuestError> {
         let mut note = path.as_os_str().to_owned();
         note.push(".json");
-        let note = PathBuf::from(note);
-        if path.is_file() && Recipe::read(&note).as_ref() == Some(&recipe) {
-            return Ok(());
-        }
-        self.pack(&sources.make()?, path)?;
-        Ok(recipe.write(&note)?)
+        let recipe = sources.recipe(self)?;
+        recipe.keep(Path::new(&note), &[path], || self.pack(sources, path))
     }
 
-    fn pack(&self, parts: &Parts, path: &Path) -> Result<(), GuestError> {
+    fn pack(&self, sources: &Sources, path: &Path) -> Result<(), GuestError> {
+        let start = sources.start()?;
+        let rootfs = sources.rootfs(self)?;
         let folder = tempfile::tempdir().map_err(failed(&env::temp_dir()))?;
         for (name, bytes) in [
             ("fwup.conf", CONFIGURATION.as_bytes()),
-            ("kernel", &parts.kernel.image),
-            ("initrd", &parts.initrd),
-            ("rootfs", &parts.rootfs),
+            ("kernel", &start.kernel.image),
+            ("initrd", &start.initrd),
+            ("rootfs", &rootfs),
         ] {
             let path = folder.path().join(name);
             fs::write(&path, bytes).map_err(failed(&path))?;
         }
-        let mut definitions = self.definitions(parts)?;
+        let mut definitions = self.definitions(start)?;
         definitions.set("GUEST_PARTS", folder.path().to_string_lossy());
         let configuration = folder.path().join("fwup.conf");
         // Speed matters more than size on the way from the host to its own guests.
@@ -59,11 +54,11 @@ impl Guest {
     }
 
     /// Returns the variables of the configuration, which agree with the image.
-    fn definitions(&self, parts: &Parts) -> Result<Definitions, GuestError> {
+    fn definitions(&self, start: &Start) -> Result<Definitions, GuestError> {
         let layout = self.layout()?;
         let mut definitions = Definitions::empty();
         definitions.set("GUEST_VERSION", &self.version);
-        definitions.set("INITRD_SIZE", parts.initrd.len().to_string());
+        definitions.set("INITRD_SIZE", start.initrd.len().to_string());
         let mut number = |name: &str, value: u64| {
             definitions.set(name, value.to_string());
         };
@@ -73,7 +68,7 @@ impl Guest {
         number("DATA", layout.data.start);
         number("DATA_COUNT", layout.data.count);
         // The loader may read more of the kernel than the file has.
-        let after_kernel = parts.kernel.bytes_on_disk().next_multiple_of(4096) / 512;
+        let after_kernel = start.kernel.bytes_on_disk().next_multiple_of(4096) / 512;
         for (index, slot) in [(0, "A"), (1, "B")] {
             let kernel = layout.kernels[index].start;
             number(&format!("KERNEL_{slot}"), kernel);

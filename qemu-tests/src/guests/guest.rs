@@ -20,10 +20,9 @@ pub enum Kind {
     Elixir,
 }
 
-/// A guest to make.
+/// A guest to make from [`Sources`](super::Sources).
 #[derive(Clone, Debug)]
 pub struct Guest {
-    pub(super) kind: Kind,
     pub(super) version: String,
     pub(super) is_bad: bool,
 }
@@ -63,12 +62,17 @@ impl Kind {
     }
 }
 
+impl Default for Guest {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Guest {
     /// Describes a good guest of version 1.0.0, with itself in both slots.
     #[must_use]
-    pub fn new(kind: Kind) -> Self {
+    pub fn new() -> Self {
         Self {
-            kind,
             version: "1.0.0".to_owned(),
             is_bad: false,
         }
@@ -110,12 +114,6 @@ impl Guest {
             Slot::B => 2,
         };
         format!("root=/dev/vda{partition} {ARGUMENTS}")
-    }
-
-    /// Returns a name for the guest's files.
-    pub(super) fn file_name(&self) -> String {
-        let bad = if self.is_bad { "-bad" } else { "" };
-        format!("{}-{}{bad}", self.kind.name(), self.version)
     }
 }
 

@@ -3,8 +3,8 @@
 //! Guests that a fleet is made of: Linux with an agent that answers the host, alone or with Erlang
 //! or Elixir on the console.
 //!
-//! [`Guest`] describes one; [`Guest::image`] makes the disk image, [`Guest::archive`] the firmware
-//! archive that upgrades a guest to it. docs/src/erlang.md describes them from the user's side.
+//! [`Sources`] are what guests of a kind are made from, and [`Guest`] describes one: [`Guest::image`]
+//! makes the disk image, [`Guest::archive`] the firmware archive that upgrades a guest to it. docs/src/erlang.md describes them from the user's side.
 
 mod agent;
 mod archive;
@@ -18,5 +18,6 @@ mod updater;
 
 pub use error::GuestError;
 pub use guest::{Guest, Kind};
-pub use image::GuestImage;
+pub use image::usual_image;
 pub use machine::{Identity, PORT, machine};
+pub use parts::Sources;

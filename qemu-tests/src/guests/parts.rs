@@ -2,45 +2,48 @@
 
 //! The parts of a guest: kernel, initrd and root file system.
 
+use std::cell::OnceCell;
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use imagegen::kernel::Kernel;
 
 use super::agent;
 use super::error::{GuestError, failed};
-use super::guest::Guest;
+use super::guest::{Guest, Kind};
 use super::rootfs::{self, Programs};
 use super::updater;
 use crate::build;
-use crate::demo::{DemoError, Recipe, initrd};
+use crate::demo::{self, DemoError, Recipe, initrd};
 use crate::paths;
 use crate::setup::debian::assets::erlang::Erlang;
 use crate::setup::debian::assets::kit::Kit;
 
-/// What the parts are made from.
-pub(super) struct Sources {
-    guest: Guest,
+/// What the guests of one kind are made from.
+pub struct Sources {
+    kind: Kind,
     kit: Kit,
     erlang: Option<(Erlang, Vec<u8>)>,
     helper: PathBuf,
     updater: Option<PathBuf>,
+    start: OnceCell<Start>,
 }
 
-/// The parts of a slot.
-pub(super) struct Parts {
+/// What starts every guest.
+pub(super) struct Start {
     pub(super) kernel: Kernel,
     pub(super) initrd: Vec<u8>,
-    pub(super) rootfs: Vec<u8>,
 }
 
 impl Sources {
     /// Finds Debian's files in the cache, and builds the rest.
-    pub(super) fn gather(guest: &Guest) -> Result<Self, GuestError> {
+    ///
+    /// # Errors
+    /// Every [`GuestError`] of Debian's files, of building, and of compiling the agent.
+    pub fn gather(kind: Kind) -> Result<Self, GuestError> {
         let cache = paths::cache();
         let kit = Kit::find(&cache).ok_or(DemoError::NoKit)?;
-        let erlang = if guest.kind.has_erlang() {
+        let erlang = if kind.has_erlang() {
             let erlang = Erlang::find(&cache).ok_or(GuestError::NoErlang)?;
             let agent = agent::compiled(&kit, &erlang)?;
             Some((erlang, agent))
@@ -48,16 +51,17 @@ impl Sources {
             None
         };
         Ok(Self {
-            guest: guest.clone(),
+            kind,
             kit,
             erlang,
             helper: build::guest_helper()?,
             updater: updater::make()?,
+            start: OnceCell::new(),
         })
     }
 
-    /// Describes everything that the parts depend on.
-    pub(super) fn recipe(&self) -> Result<Recipe, GuestError> {
+    /// Describes everything that `guest` depends on.
+    pub(super) fn recipe(&self, guest: &Guest) -> Result<Recipe, GuestError> {
         let mut recipe = Recipe::default();
         // The program contains the guest's scripts.
         let program = env::current_exe().map_err(failed(Path::new("this program")))?;
@@ -72,16 +76,24 @@ impl Sources {
         if let Some((erlang, _)) = &self.erlang {
             recipe.add("Erlang", erlang.contents_file())?;
         }
-        recipe.add_setting("guest", &format!("{:?}", self.guest));
+        recipe.add_setting("guest", &format!("{:?} {guest:?}", self.kind));
         Ok(recipe)
     }
 
-    /// Makes the parts.
-    pub(super) fn make(&self) -> Result<Parts, GuestError> {
-        let path = self.kit.kernel();
-        let packed = fs::read(&path).map_err(failed(&path))?;
-        let kernel = Kernel::unpack(packed).map_err(|source| DemoError::Kernel { path, source })?;
-        let initrd = initrd::make(&self.kit).map_err(failed(&self.kit.busybox()))?;
+    /// Returns the kernel and the initrd.
+    pub(super) fn start(&self) -> Result<&Start, GuestError> {
+        if let Some(start) = self.start.get() {
+            return Ok(start);
+        }
+        let start = Start {
+            kernel: demo::unpacked(&self.kit.kernel())?,
+            initrd: initrd::make(&self.kit).map_err(failed(&self.kit.busybox()))?,
+        };
+        Ok(self.start.get_or_init(|| start))
+    }
+
+    /// Makes the root file system of `guest`.
+    pub(super) fn rootfs(&self, guest: &Guest) -> Result<Vec<u8>, GuestError> {
         let folder = tempfile::tempdir().map_err(failed(&env::temp_dir()))?;
         let programs = Programs {
             helper: &self.helper,
@@ -91,12 +103,8 @@ impl Sources {
                 .as_ref()
                 .map(|(erlang, agent)| (erlang, agent.as_slice())),
         };
-        rootfs::fill(folder.path(), &self.guest, &self.kit, &programs)
+        rootfs::fill(folder.path(), self.kind, guest, &self.kit, &programs)
             .map_err(failed(folder.path()))?;
-        Ok(Parts {
-            kernel,
-            initrd,
-            rootfs: imagegen::rootfs::load(folder.path())?,
-        })
+        Ok(imagegen::rootfs::load(folder.path())?)
     }
 }

@@ -26,11 +26,10 @@ macro_rules! entry {
 }
 
 /// What every guest has.
-const COMMON: [Entry; 9] = [
+const COMMON: [Entry; 8] = [
     entry!("etc/init.d/rcS", "common/rcS", true),
     entry!("usr/lib/guest/functions", "common/functions", false),
     entry!("usr/lib/guest/say", "common/say", true),
-    entry!("usr/lib/guest/identify", "common/identify", true),
     entry!("usr/lib/guest/mount-data", "common/mount-data", true),
     entry!("usr/lib/guest/up", "common/up", true),
     entry!("usr/lib/guest/slot", "common/slot", true),
@@ -83,6 +82,7 @@ pub(super) struct Programs<'a> {
 /// Fills the empty folder `root`.
 pub(super) fn fill(
     root: &Path,
+    kind: Kind,
     guest: &Guest,
     kit: &Kit,
     programs: &Programs<'_>,
@@ -119,7 +119,7 @@ pub(super) fn fill(
         return put_all(root, &LINUX);
     };
     copy(&erlang.root(), root)?;
-    if guest.kind == Kind::Elixir {
+    if kind == Kind::Elixir {
         copy(&erlang.elixir(), root)?;
     }
     put_all(root, &ERLANG)?;

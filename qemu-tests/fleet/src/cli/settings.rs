@@ -71,6 +71,10 @@ pub(super) struct Options {
     /// The host's CPUs of a guest
     #[arg(long, value_enum, default_value_t)]
     pin: Pin,
+    /// Have the host merge equal pages of guests (Linux's KSM), which runs QEMU at fixed addresses.
+    /// If it is off, it is turned on while the fleet runs, which takes root
+    #[arg(long)]
+    ksm: bool,
     /// QEMU
     #[arg(long, value_name = "PROGRAM")]
     qemu: Option<PathBuf>,
@@ -131,6 +135,7 @@ impl Options {
             max_booting: self.max_booting.unwrap_or(host.cpus * in_flight),
             clones: self.clones()?,
             pin: self.pin,
+            ksm: self.ksm,
             qemu_arguments: self.qemu_argument.clone(),
         })
     }

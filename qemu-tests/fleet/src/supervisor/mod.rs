@@ -20,6 +20,7 @@ pub use shared::Change;
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clones;
 use crate::error::FleetError;
 use crate::folder::{Folder, Lock};
+use crate::ksm::{self, Merging};
 use crate::settings::Settings;
 
 /// A fleet's supervisor. Only one thread may use it: the guests end with the thread that starts
@@ -35,6 +37,7 @@ use crate::settings::Settings;
 pub struct Supervisor {
     runtime: Runtime,
     handle: Handle,
+    _merging: Option<Merging>,
     _lock: Lock,
 }
 
@@ -59,6 +62,8 @@ impl Supervisor {
         }
         folder.check_image(&settings)?;
         settings.write(&folder.settings())?;
+        let merging = settings.ksm.then(|| Merging::begin(Path::new(ksm::SYSFS)));
+        let merging = merging.transpose()?;
         let failed = |source: io::Error| FleetError::io("supervise", folder.root())(source);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -76,6 +81,7 @@ impl Supervisor {
         Ok(Self {
             runtime,
             handle,
+            _merging: merging,
             _lock: lock,
         })
     }

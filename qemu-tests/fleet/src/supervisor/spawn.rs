@@ -49,6 +49,7 @@ pub(super) fn spawn(
         parent: std::process::id(),
         cpus,
         no_huge_pages: true,
+        merges: shared.settings.ksm,
         oom_score: 300,
     };
     let log_path = folder.join(LOG);

@@ -4,7 +4,8 @@
 //!
 //! | command | effect |
 //! | --- | --- |
-//! | `helper reseed` | the kernel derives the key of its random numbers anew from the entropy pool |
+//! | `helper identify` | this guest takes on the host name and the entropy that the host gives by fw_cfg |
+//! | `helper identify each` | it does so for each line on stdin, and then writes its serial number and host name to stdout |
 //! | `helper serve PORT PROGRAM` | runs PROGRAM for each connection to the TCP port, with it as stdin, stdout and stderr |
 //!
 //! It ends with status 0, 1 if the kernel refuses, or 2 for a wrong command line.
@@ -13,6 +14,8 @@
 
 #[cfg(target_os = "none")]
 mod arguments;
+#[cfg(target_os = "none")]
+mod identity;
 #[cfg(target_os = "none")]
 mod serve;
 #[cfg(target_os = "none")]
@@ -25,7 +28,8 @@ fn main() {}
 #[cfg(target_os = "none")]
 extern "C" fn start(arguments: &arguments::Arguments) -> ! {
     let status = match arguments.words() {
-        (Some(b"reseed"), None, None) => system::reseed(),
+        (Some(b"identify"), None, None) => identity::once(),
+        (Some(b"identify"), Some(b"each"), None) => identity::each_line(),
         (Some(b"serve"), Some(port), Some(_)) => match arguments::port(port) {
             Some(port) => serve::serve(port, arguments),
             None => 2,

@@ -12,7 +12,10 @@ mod number {
     pub(super) const IOCTL: usize = 29;
     pub(super) const OPENAT: usize = 56;
     pub(super) const CLOSE: usize = 57;
+    pub(super) const READ: usize = 63;
+    pub(super) const WRITE: usize = 64;
     pub(super) const EXIT_GROUP: usize = 94;
+    pub(super) const SETHOSTNAME: usize = 161;
     pub(super) const SOCKET: usize = 198;
     pub(super) const BIND: usize = 200;
     pub(super) const LISTEN: usize = 201;
@@ -27,6 +30,7 @@ mod number {
 const RNDRESEEDCRNG: usize = 0x5207;
 /// Relative paths start at the working directory; the path here is absolute.
 const AT_FDCWD: usize = -100_isize as usize;
+const O_RDONLY: usize = 0;
 const O_RDWR: usize = 2;
 /// The signal of a child's end, the only flag that fork(2) passes to clone(2).
 const SIGCHLD: usize = 17;
@@ -39,6 +43,10 @@ pub(crate) struct Refused;
 #[derive(Clone, Copy)]
 pub(crate) struct File(usize);
 
+/// The files that a program is started with.
+pub(crate) const STDIN: File = File(0);
+pub(crate) const STDOUT: File = File(1);
+
 /// Which of two processes this is.
 pub(crate) enum Process {
     Parent,
@@ -48,8 +56,8 @@ pub(crate) enum Process {
 fn call(number: usize, arguments: [usize; 5]) -> Result<usize, Refused> {
     let result: isize;
     // SAFETY: the functions below pass pointers only to what lives during the call, and with the
-    // length that it has. The kernel changes nothing else of this process's memory, which clone
-    // copies.
+    // length that it has; the kernel writes only where they pass a pointer to mutable bytes. It
+    // changes nothing else of this process's memory, which clone copies.
     unsafe {
         asm!(
             "svc #0",
@@ -65,12 +73,44 @@ fn call(number: usize, arguments: [usize; 5]) -> Result<usize, Refused> {
     usize::try_from(result).map_err(|_| Refused)
 }
 
-/// Makes the kernel derive the key of its random numbers anew; returns the exit status.
-pub(crate) fn reseed() -> usize {
-    let path: &CStr = c"/dev/urandom";
-    let opened = call(number::OPENAT, [AT_FDCWD, address(path), O_RDWR, 0, 0]);
-    let reseeded = opened.and_then(|file| call(number::IOCTL, [file, RNDRESEEDCRNG, 0, 0, 0]));
-    usize::from(reseeded.is_err())
+/// Opens a file for reading.
+pub(crate) fn open(path: &CStr) -> Result<File, Refused> {
+    open_for(path, O_RDONLY)
+}
+
+/// Opens a device for reading and writing.
+pub(crate) fn open_device(path: &CStr) -> Result<File, Refused> {
+    open_for(path, O_RDWR)
+}
+
+fn open_for(path: &CStr, flags: usize) -> Result<File, Refused> {
+    call(number::OPENAT, [AT_FDCWD, address(path), flags, 0, 0]).map(File)
+}
+
+/// Reads at most as many bytes as `buffer` has; returns how many. At the end of the file it is none.
+pub(crate) fn read(file: File, buffer: &mut [u8]) -> Result<usize, Refused> {
+    let place = buffer.as_mut_ptr().expose_provenance();
+    call(number::READ, [file.0, place, buffer.len(), 0, 0])
+}
+
+/// Writes `bytes`, which pipes and devices take as a whole.
+pub(crate) fn write(file: File, bytes: &[u8]) -> Result<(), Refused> {
+    let place = bytes.as_ptr().expose_provenance();
+    match call(number::WRITE, [file.0, place, bytes.len(), 0, 0])? {
+        count if count == bytes.len() => Ok(()),
+        _ => Err(Refused),
+    }
+}
+
+/// Changes the host name.
+pub(crate) fn set_host_name(name: &[u8]) -> Result<(), Refused> {
+    let place = name.as_ptr().expose_provenance();
+    call(number::SETHOSTNAME, [place, name.len(), 0, 0, 0]).map(drop)
+}
+
+/// Makes the kernel derive the key of its random numbers anew; `random` is /dev/urandom.
+pub(crate) fn renew_random_key(random: File) -> Result<(), Refused> {
+    call(number::IOCTL, [random.0, RNDRESEEDCRNG, 0, 0, 0]).map(drop)
 }
 
 /// Makes a socket that listens on a TCP port of all IPv4 addresses.

@@ -16,7 +16,7 @@ use fleet::model::{Guest, Status};
 use serde::Serialize;
 
 use qemu_tests::bench::host;
-use qemu_tests::guests::{Guest as Image, Kind};
+use qemu_tests::guests::{self, Kind};
 use qemu_tests::paths;
 use qemu_tests::setup;
 
@@ -59,7 +59,7 @@ struct Run {
 pub(super) fn main(booted: u32, clones: u32, as_json: bool) -> Result<ExitCode> {
     setup::ensure(Kind::Erlang.purpose())?;
     let loader = build::default_loader()?;
-    let image = Image::new(Kind::Erlang).image()?.disk;
+    let image = guests::usual_image(Kind::Erlang)?;
     let mut runs = Vec::new();
     if booted > 0 {
         runs.push(measure(&loader, &image, booted, false)?);

@@ -234,6 +234,7 @@ fn settings(arguments: &SlurmArgs, shared: &std::path::Path) -> anyhow::Result<S
         reserve_mib: 0,
         max_booting: 0,
         pin: Pin::None,
+        ksm: false,
         qemu_arguments: arguments.qemu_argument.clone(),
     })
 }

@@ -44,6 +44,7 @@ pub(super) fn job(words: &str) -> (SlurmArgs, Job) {
         reserve_mib: 0,
         max_booting: 0,
         pin: Pin::None,
+        ksm: false,
         qemu_arguments: vec![],
     };
     let job = Job {
