@@ -122,6 +122,15 @@ pub fn loader(build: &LoaderBuild, stem: &Path) -> Result<Loader, BuildError> {
     let mut command = bare_metal("build")?;
     command.args(["--package", "little-loader", "--bin", "little-loader"]);
     command.args(["--profile", &build.profile.to_string()]);
+    if build.profile == Profile::Dev {
+        // The workspace optimises it for the host's tests.
+        let level = match build.opt_level.as_deref().unwrap_or("0") {
+            letter @ ("s" | "z") => format!("'{letter}'"),
+            number => number.to_owned(),
+        };
+        let setting = format!("profile.dev.package.little-loader-core.opt-level={level}");
+        command.args(["--config", &setting]);
+    }
     let number = |value: Option<u64>| value.map(|value| value.to_string());
     for (name, value) in [
         ("LITTLE_LOADER_ENV_LBA", number(build.env_lba)),
