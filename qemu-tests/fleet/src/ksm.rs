@@ -10,6 +10,14 @@ use crate::error::FleetError;
 /// The folder of its settings.
 pub const SYSFS: &str = "/sys/kernel/mm/ksm";
 
+/// Whether [`Merging::begin`] can succeed.
+#[must_use]
+pub fn is_possible(sysfs: &Path) -> bool {
+    let run = sysfs.join("run");
+    let is_on = fs::read_to_string(&run).is_ok_and(|text| text.trim() == "1");
+    is_on || fs::OpenOptions::new().write(true).open(run).is_ok()
+}
+
 /// How thoroughly the kernel looks for equal pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -106,6 +114,7 @@ mod tests {
     #[test]
     fn it_is_on_until_the_end() {
         let folder = sysfs("0\n");
+        assert!(is_possible(folder.path()));
         let mut merging = Merging::begin(folder.path()).unwrap();
         assert_eq!(settings(&folder), ["1", "4000"]);
         merging.set_pace(Pace::Rest);
@@ -127,6 +136,7 @@ mod tests {
     #[test]
     fn a_failure_changes_nothing() {
         let folder = sysfs("0\n");
+        assert!(!is_possible(&folder.path().join("missing")));
         fs::remove_file(folder.path().join("pages_to_scan")).unwrap();
         let error = Merging::begin(folder.path()).unwrap_err().to_string();
         assert!(error.contains("leave out --ksm"), "{error}");
