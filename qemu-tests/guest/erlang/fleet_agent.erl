@@ -17,6 +17,8 @@ start() ->
     ok.
 
 listen() ->
+    %% An update writes the other slot, so this system keeps its version. Asked for here, it costs no later answer.
+    persistent_term:put(?MODULE, version()),
     Options = [binary, {packet, line}, {active, false}, {reuseaddr, true}, {nodelay, true}],
     {ok, Listener} = gen_tcp:listen(?PORT, Options),
     %% From here on Erlang answers, so the guest is up.
@@ -68,7 +70,10 @@ pong() ->
     {ok, Uptime} = file:read_file("/proc/uptime"),
     ["pong serial=", text(?GIVEN "serial/raw"), " host=", Host,
      " slot=", text(?CHOSEN "slot"), " reason=", text(?CHOSEN "reason"),
-     " uptime=", hd(binary:split(Uptime, <<" ">>)), $\n].
+     " uptime=", hd(binary:split(Uptime, <<" ">>)), " version=", persistent_term:get(?MODULE), $\n].
+
+version() ->
+    hd(binary:split(text("/etc/fleet/version"), [<<" ">>, <<"\n">>])).
 
 %% A string of the loader or of the host, which may end with a NUL.
 text(Path) ->

@@ -34,6 +34,7 @@ fn guests_start_run_and_stop() {
         assert_eq!(guest.state, State::Up);
         assert_eq!(guest.slot.as_deref(), Some("a"));
         assert_eq!(guest.reason.as_deref(), Some("active"));
+        assert_eq!(guest.version.as_deref(), Some("1.0.0"));
         assert_eq!(guest.boots, 1);
         assert!(guest.boot_seconds.unwrap() > 0.0);
         assert!(fleet.guest_folder(guest.id).join("disk.qcow2").exists());
@@ -41,7 +42,7 @@ fn guests_start_run_and_stop() {
     assert_eq!(fleet.processes().len(), 20);
     let table = fleet.run(&["status"]).succeeded();
     assert!(
-        table.contains("20 guest-00020 up       a    active "),
+        table.contains("20 guest-00020 up       a    active    1.0.0 "),
         "{table}"
     );
     assert!(table.contains("\nup 20\n"), "{table}");
@@ -162,12 +163,13 @@ fn filling_ends_at_the_limit() {
     let fleet = Fleet::new();
     // Room for a single guest of the expected size; what was measured shows that more fit.
     let said = fleet
-        .start(&["--fill", "--limit", "60M", "--count", "3"])
+        .start(&["--fill", "--limit", "60M", "--count", "10"])
         .succeeded();
-    assert!(said.contains("3 of 3 guests are up"), "{said}");
+    assert!(said.contains("10 of 10 guests are up"), "{said}");
+    // Each of them takes more than 128 KiB for itself.
     let said = fleet.start(&["--fill", "--limit", "1M"]).succeeded();
-    assert!(said.contains("full with 3 guests: "), "{said}");
-    assert_eq!(fleet.status().guests.len(), 3);
+    assert!(said.contains("full with 10 guests: "), "{said}");
+    assert_eq!(fleet.status().guests.len(), 10);
 }
 
 #[test]
