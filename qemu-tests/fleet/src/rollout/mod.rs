@@ -172,6 +172,12 @@ impl Rollout {
         self.guests.get(&id).map(|guest| guest.new.as_str())
     }
 
+    /// Returns whether the writing of a guest's slot was begun more than once.
+    #[must_use]
+    pub fn is_written_again(&self, id: u32) -> bool {
+        self.guests.get(&id).is_some_and(|guest| guest.attempts > 1)
+    }
+
     /// Returns whether nothing is left to do.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -207,7 +213,8 @@ impl Rollout {
                 let again = guest.retry(id, reason, attempts, now);
                 return std::iter::once(Action::Restart(id)).chain(again).collect();
             }
-            (Step::Trying, Observation::Validated(slot)) if *slot == guest.new => {
+            // One that was killed when its slot had just been written tries it without being told.
+            (Step::Trying | Step::Writing, Observation::Validated(slot)) if *slot == guest.new => {
                 guest.enter(Step::Validated, now);
                 None
             }

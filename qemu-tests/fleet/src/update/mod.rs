@@ -148,7 +148,11 @@ impl Conductor {
                 self.rollout.new_slot(*id).unwrap_or_default().to_owned()
             }
         };
-        self.work.start(action.clone(), slot, sender.clone());
+        let again = match action {
+            Action::Write(id) => self.rollout.is_written_again(*id),
+            Action::Try(_) | Action::Restart(_) => false,
+        };
+        self.work.start(action.clone(), slot, again, sender.clone());
     }
 
     /// Takes the end of what was done to a guest.

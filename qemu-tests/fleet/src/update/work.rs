@@ -60,12 +60,19 @@ impl Work {
         })
     }
 
-    /// Begins an action for a guest whose new slot is `slot`, and reports its end.
-    pub(super) fn start(&self, action: Action, slot: String, done: UnboundedSender<Done>) {
+    /// Begins an action for a guest whose new slot is `slot`, and reports its end. `again` says
+    /// whether the slot may have been written already.
+    pub(super) fn start(
+        &self,
+        action: Action,
+        slot: String,
+        again: bool,
+        done: UnboundedSender<Done>,
+    ) {
         let work = self.clone();
         tokio::spawn(async move {
             let (id, observation) = match action {
-                Action::Write(id) => (id, work.write(id, &slot).await),
+                Action::Write(id) => (id, work.write(id, &slot, again).await),
                 Action::Try(id) => (id, work.try_slot(id).await),
                 Action::Restart(id) => (id, work.restart(id).await),
             };
@@ -76,7 +83,14 @@ impl Work {
         });
     }
 
-    async fn write(&self, id: u32, slot: &str) -> Option<Observation> {
+    async fn write(&self, id: u32, slot: &str, again: bool) -> Option<Observation> {
+        if again {
+            match self.settled_in(id, slot).await {
+                Ok(true) => return Some(Observation::Validated(slot.to_owned())),
+                Ok(false) => {}
+                Err(reason) => return Some(Observation::NotWritten(reason)),
+            }
+        }
         let before = match self.wait_until_up(id).await {
             Ok(guest) => guest,
             Err(reason) => return Some(Observation::NotWritten(reason)),
@@ -185,6 +199,26 @@ impl Work {
         restarted
             .err()
             .map(|error| Observation::Ended(error.to_string()))
+    }
+
+    /// Returns whether guest `id` runs `slot` for good, once it is up and on no trial: it may have
+    /// written its slot before it ended, and tries it when it is started again. To write then would
+    /// overwrite its old system.
+    async fn settled_in(&self, id: u32, slot: &str) -> Result<bool, String> {
+        let deadline = Instant::now() + Duration::from_secs_f64(self.plan.patience);
+        loop {
+            let guest = self.wait_until_up(id).await?;
+            if guest.slot.as_deref() != Some(slot) {
+                return Ok(false);
+            }
+            if self.plan.up_is_enough || guest.reason.as_deref() != Some("trial") {
+                return Ok(true);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it does not end its trial of slot {slot}"));
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     async fn wait_until_up(&self, id: u32) -> Result<Guest, String> {
