@@ -172,10 +172,10 @@ impl Rollout {
         self.guests.get(&id).map(|guest| guest.new.as_str())
     }
 
-    /// Returns whether the writing of a guest's slot was begun more than once.
+    /// Returns how often the writing of a guest's slot was begun.
     #[must_use]
-    pub fn is_written_again(&self, id: u32) -> bool {
-        self.guests.get(&id).is_some_and(|guest| guest.attempts > 1)
+    pub fn attempts(&self, id: u32) -> u32 {
+        self.guests.get(&id).map_or(0, |guest| guest.attempts)
     }
 
     /// Returns whether nothing is left to do.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use little_loader_core::env::place::EnvPlace;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use super::host;
@@ -29,6 +30,8 @@ const POWER_OFF: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) id: u32,
+    /// Which attempt to write its slot ended, from 1; 0 for other actions.
+    pub(super) attempt: u32,
     pub(super) observation: Observation,
 }
 
@@ -60,29 +63,35 @@ impl Work {
         })
     }
 
-    /// Begins an action for a guest whose new slot is `slot`, and reports its end. `again` says
-    /// whether the slot may have been written already.
+    /// Begins an action for a guest whose new slot is `slot`, and reports its end. `attempt` counts
+    /// the attempts to write the slot from 1, and is 0 for other actions.
     pub(super) fn start(
         &self,
         action: Action,
         slot: String,
-        again: bool,
+        attempt: u32,
         done: UnboundedSender<Done>,
-    ) {
+    ) -> AbortHandle {
         let work = self.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let (id, observation) = match action {
-                Action::Write(id) => (id, work.write(id, &slot, again).await),
+                Action::Write(id) => (id, work.write(id, &slot, attempt > 1).await),
                 Action::Try(id) => (id, work.try_slot(id).await),
                 Action::Restart(id) => (id, work.restart(id).await),
             };
             if let Some(observation) = observation {
                 // The update may have ended meanwhile.
-                let _ = done.send(Done { id, observation });
+                let _ = done.send(Done {
+                    id,
+                    attempt,
+                    observation,
+                });
             }
         });
+        task.abort_handle()
     }
 
+    /// Writes the slot of a guest; `again` says whether it may have been written already.
     async fn write(&self, id: u32, slot: &str, again: bool) -> Option<Observation> {
         if again {
             match self.settled_in(id, slot).await {

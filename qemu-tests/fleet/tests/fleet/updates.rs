@@ -144,7 +144,7 @@ fn an_archive_that_is_refused_changes_nothing() {
     assert_eq!((guest.state, guest.boots), (State::Up, 1));
     let message = guest.message.expect("a message");
     assert!(
-        message.contains("still in slot a: \"strange 2.0.0\\n\" is not an archive"),
+        message.contains("\"strange 2.0.0\\n\" is not an archive"),
         "{message}"
     );
 }

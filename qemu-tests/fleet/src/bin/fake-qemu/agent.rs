@@ -54,7 +54,12 @@ pub(crate) fn answer(line: &str, identity: &Identity) -> io::Result<Answer> {
         }
         "update" => {
             let slot = slots.other();
-            let (text, told) = match archive::download(argument) {
+            let archive = if slots.trial.is_some() {
+                Err(io::Error::other("the running slot is still on trial"))
+            } else {
+                archive::download(argument)
+            };
+            let (text, told) = match archive {
                 Ok(archive) => {
                     slots.update(&archive);
                     slots.write()?;
