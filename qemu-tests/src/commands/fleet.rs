@@ -33,7 +33,6 @@ impl Images for Project {
         Ok(GuestImage {
             path: Guest::new(kind).image()?.disk,
             memory_mib: Some(kind.memory_mib()),
-            up_line: None,
         })
     }
 

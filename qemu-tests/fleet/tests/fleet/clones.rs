@@ -145,7 +145,7 @@ fn guests_boot_where_they_cannot_be_cloned() {
                 "--qemu-argument=-device",
                 "--qemu-argument=virtio-balloon-device",
             ],
-            "a clone must not give back memory",
+            "leave out the QEMU argument \"virtio-balloon-device\"",
         ),
     ] {
         let fleet = Fleet::new().behaviour(behaviour);

@@ -181,6 +181,26 @@ fn a_deep_state_folder_works() {
 }
 
 #[test]
+fn guests_can_give_memory_back_but_clones_cannot() {
+    let fleet = Fleet::new();
+    fleet.start(&["--free-page-reporting"]).succeeded();
+    let pid = fleet.guest(1).pid.unwrap();
+    let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(
+        words.contains("-device\0virtio-balloon-device,free-page-reporting=on\0"),
+        "{words}"
+    );
+    let fleet = Fleet::new();
+    let said = fleet.start(&["--free-page-reporting", "--clones"]).failed();
+    assert!(
+        said.contains(
+            "a clone must not give back memory, since that would clear the template's; leave out --free-page-reporting"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
 fn mistakes_are_explained() {
     let fleet = Fleet::new();
     for (words, expected) in [
@@ -205,6 +225,10 @@ fn mistakes_are_explained() {
         said.contains("cannot find the image /nothing: No such file"),
         "{said}"
     );
+    let mut start = fleet.command(&["start", "--memory", "5000T", "--loader"]);
+    start.arg(fleet.path().join("loader.elf")).arg("--image");
+    let said = Ran::of(start.arg(fleet.path().join("disk.img"))).failed();
+    assert!(said.contains("no guest has so much --memory"), "{said}");
     let said = fleet.start(&["--count", "4000000"]).failed();
     assert!(
         said.contains("4000000 guests need 8000200 open files, and the limit is"),
