@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::FleetError;
 use crate::folder::Folder;
-use crate::model::Status;
+use crate::model::{Status, Update};
 use crate::update::plan::Plan;
 
 /// What a supervisor can be asked for.
@@ -40,6 +40,8 @@ pub enum Request {
     Update(Plan),
     /// Begin with no further guest of the update that is under way; answered by [`Response::Done`].
     StopUpdate,
+    /// The progress of the update alone; answered by [`Response::Update`].
+    UpdateStatus,
     /// Execute a command of QMP; answered by [`Response::Value`].
     Qmp {
         /// The guest.
@@ -83,6 +85,11 @@ pub enum Response {
     Done {
         /// For how many guests.
         guests: u32,
+    },
+    /// The progress of an update.
+    Update {
+        /// The update that is under way, or the last one.
+        update: Option<Update>,
     },
     /// The result of a QMP command.
     Value {
@@ -155,9 +162,25 @@ impl Client {
     pub fn status(&mut self) -> Result<Status, FleetError> {
         match self.ask(&Request::Status)? {
             Response::Status(status) => Ok(*status),
-            other => Err(FleetError::Refused(format!(
-                "the supervisor answered something else than its status: {other:?}; is it of another version?"
-            ))),
+            other => Err(not_the("status", &other)),
         }
     }
+
+    /// Asks for the progress of the update that is under way, or the last one. Unlike the whole
+    /// status, it is as short for thousands of guests as for one.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn update(&mut self) -> Result<Option<Update>, FleetError> {
+        match self.ask(&Request::UpdateStatus)? {
+            Response::Update { update } => Ok(update),
+            other => Err(not_the("update", &other)),
+        }
+    }
+}
+
+fn not_the(what: &str, response: &Response) -> FleetError {
+    FleetError::Refused(format!(
+        "the supervisor answered something else than its {what}: {response:?}; is it of another version?"
+    ))
 }

@@ -17,6 +17,12 @@ pub struct Watch {
     panic: Option<String>,
     /// Whether a reset was asked for from outside and is not a sign of trouble.
     expects_reset: bool,
+    /// Whether the loader has printed its first line since the last reset.
+    has_loader: bool,
+    /// Resets that the console showed before QEMU's event came.
+    ahead: u32,
+    /// Whether it is unknown when the boot began, because the console showed it first.
+    is_untimed: bool,
     /// Whether it is a clone that has not answered yet.
     is_resuming: bool,
     /// What stopped the virtual machine, as QEMU's last event says.
@@ -63,6 +69,7 @@ impl Watch {
         guest.cloned = false;
         guest.slot = None;
         guest.reason = None;
+        guest.version = None;
         guest.boot_seconds = None;
         guest.message = None;
     }
@@ -93,7 +100,17 @@ impl Watch {
             return;
         }
         match sign {
-            Sign::Loader => self.advance(guest, State::Loader),
+            Sign::Loader => {
+                // A boot has one such line. On a busy host, the event of a reset may come after the
+                // console has shown what followed.
+                if self.has_loader {
+                    self.reset(guest);
+                    self.ahead += 1;
+                    self.is_untimed = true;
+                }
+                self.has_loader = true;
+                self.advance(guest, State::Loader);
+            }
             Sign::Slot { slot, reason } => {
                 self.advance(guest, State::Loader);
                 guest.slot = Some(slot);
@@ -123,7 +140,7 @@ impl Watch {
                 if guest.state.is_up() {
                     return;
                 }
-                guest.boot_seconds = Some(boot_seconds);
+                guest.boot_seconds = Some(boot_seconds).filter(|_| !self.is_untimed);
                 guest.message = None;
                 self.restarts = 0;
                 self.panic = None;
@@ -158,6 +175,7 @@ impl Watch {
     /// Takes an event of QEMU.
     pub fn event(&mut self, guest: &mut Guest, event: MachineEvent) {
         match event {
+            MachineEvent::Reset { .. } if self.ahead > 0 => self.ahead -= 1,
             MachineEvent::Reset { .. } => self.reset(guest),
             MachineEvent::Shutdown(reason) => self.shutdown = Some(reason),
             MachineEvent::Panicked => {
@@ -183,10 +201,13 @@ impl Watch {
 
     fn reset(&mut self, guest: &mut Guest) {
         self.is_resuming = false;
+        self.has_loader = false;
+        self.is_untimed = false;
         guest.boots += 1;
         guest.cloned = false;
         guest.slot = None;
         guest.reason = None;
+        guest.version = None;
         guest.boot_seconds = None;
         // A restart of a guest that was up begins a boot like any other.
         let was_up = guest.state.is_up() || guest.state == State::Updating;
@@ -289,7 +310,7 @@ mod tests {
         "slot a: active, mmio@1",
         "kernel at EL1",
     ];
-    const UP: &str = "fleet: up serial=LL00000001 slot=a reason=active";
+    const UP: &str = "fleet: up serial=LL00000001 slot=a reason=active version=1.0.0";
 
     #[test]
     fn a_boot_goes_through_its_states() {
@@ -299,8 +320,26 @@ mod tests {
         let scene = scene.lines(&[UP]).is(State::Up, None);
         assert_eq!(scene.guest.boot_seconds, Some(2.5));
         assert_eq!(scene.guest.slot.as_deref(), Some("a"));
-        let scene = scene.reset().is(State::Starting, None);
+        assert_eq!(scene.guest.version.as_deref(), Some("1.0.0"));
+        let mut scene = scene.reset().is(State::Starting, None);
         assert_eq!(scene.guest.boots, 2);
+        // The slot that it boots now may have another, and may not say which.
+        assert_eq!(scene.guest.version, None);
+        scene = scene.lines(&["fleet: up slot=b version=2.0.0"]);
+        assert_eq!(scene.guest.version.as_deref(), Some("2.0.0"));
+    }
+
+    #[test]
+    fn a_reset_counts_once_if_its_event_is_late() {
+        let scene = Scene::started().lines(&BOOT).lines(&[UP]);
+        let late = scene.lines(&BOOT).lines(&[UP]).is(State::Up, None);
+        assert_eq!((late.guest.boots, late.guest.boot_seconds), (2, None));
+        let late = late.reset().is(State::Up, None);
+        assert_eq!(late.guest.boots, 2);
+        // The next event is one of its own.
+        let next = late.reset().is(State::Starting, None).lines(&BOOT);
+        let next = next.lines(&[UP]).is(State::Up, None);
+        assert_eq!((next.guest.boots, next.guest.boot_seconds), (3, Some(2.5)));
     }
 
     #[test]

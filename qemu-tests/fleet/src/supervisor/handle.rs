@@ -78,6 +78,12 @@ impl Handle {
         }
     }
 
+    /// Returns the progress of the update that is under way, or the last one.
+    #[must_use]
+    pub fn update(&self) -> Option<Update> {
+        self.shared.lock().update.clone()
+    }
+
     /// Returns the state of guest `id`.
     ///
     /// # Errors

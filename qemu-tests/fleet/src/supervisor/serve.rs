@@ -117,6 +117,9 @@ async fn answer(handle: &Handle, request: Request) -> Result<Response, FleetErro
             let guests = handle.stop_update();
             Ok(Response::Done { guests })
         }
+        Request::UpdateStatus => Ok(Response::Update {
+            update: handle.update(),
+        }),
         Request::Qmp {
             guest,
             command,

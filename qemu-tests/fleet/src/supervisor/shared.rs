@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -66,6 +67,8 @@ pub(super) struct Shared {
     pub(super) settled: Notify,
     /// A batch was added.
     pub(super) batch_added: Notify,
+    /// How many bytes of a guest's console are kept, at most; 0 sets no limit.
+    console_limit: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -172,6 +175,7 @@ impl Shared {
             ending: watch::channel(false).0,
             settled: Notify::new(),
             batch_added: Notify::new(),
+            console_limit: AtomicU64::new(u64::from(settings.console_limit_mib) << 20),
             inner: Mutex::new(Inner {
                 first: settings.first,
                 entries: Vec::new(),
@@ -200,6 +204,21 @@ impl Shared {
     /// Seconds since the fleet's start.
     pub(super) fn elapsed(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
+    }
+
+    /// Returns how many bytes of a guest's console are kept, at most; 0 if there is no limit.
+    pub(super) fn console_limit(&self) -> u64 {
+        self.console_limit.load(Ordering::Relaxed)
+    }
+
+    /// Lets the consoles' logs grow, because their file system cannot release parts of them.
+    pub(super) fn lift_console_limit(&self, path: &Path, error: &std::io::Error) {
+        if self.console_limit.swap(0, Ordering::Relaxed) > 0 {
+            eprintln!(
+                "the logs of consoles are not limited: no part of {} can be released: {error}",
+                path.display()
+            );
+        }
     }
 
     /// Changes guest `id` by `change`, and tells everyone if its state or slot is another then.
