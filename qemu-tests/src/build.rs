@@ -208,13 +208,15 @@ pub fn guest_helper() -> Result<PathBuf, BuildError> {
 /// When it cannot be built.
 pub fn updater(cross: &Cross) -> Result<PathBuf, BuildError> {
     let mut command = toolchain::cargo();
-    command.args(["build", "--locked", "--release", "--target", LINUX_TARGET]);
+    command.args(["build", "--locked", "--target", LINUX_TARGET]);
     command.args(["--package", "imagegen", "--bin", "imagegen"]);
     let flags = format!("target.{LINUX_TARGET}.rustflags=['-Ctarget-feature=+crt-static']");
     command.args(["--config", &flags]);
-    // Fat link-time optimisation takes most of the build's time, for a program that writes one slot.
-    command.args(["--config", "profile.release.lto='off'"]);
-    command.args(["--config", "profile.release.codegen-units=4"]);
+    // The program writes one slot: a short build matters more than speed. In the dev profile it shares
+    // the procedural macros with this program.
+    for setting in ["opt-level=1", "debug=0", "strip=true", "panic='abort'"] {
+        command.args(["--config", &format!("profile.dev.{setting}")]);
+    }
     if let Some(compiler) = &cross.compiler {
         command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", compiler);
         command.env("CC_aarch64_unknown_linux_gnu", compiler);
