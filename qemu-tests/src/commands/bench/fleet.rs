@@ -24,7 +24,7 @@ use super::results::keep;
 use crate::commands::build;
 
 /// How long guests come to rest before they are measured.
-const SETTLE: Duration = Duration::from_secs(90);
+pub(super) const SETTLE: Duration = Duration::from_secs(90);
 /// The longest time for starting a fleet, in seconds.
 const LIMIT: u32 = 3600;
 
@@ -204,10 +204,10 @@ fn table(run: &Run) -> String {
 }
 
 /// A fleet in a folder; dropping it stops its guests.
-struct Fleet<'a>(&'a Path);
+pub(super) struct Fleet<'a>(pub(super) &'a Path);
 
 impl Fleet<'_> {
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let program = env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
         let mut command = Command::new(program);
         command.arg("fleet").arg("--state").arg(self.0).args(words);
@@ -216,7 +216,7 @@ impl Fleet<'_> {
         command
     }
 
-    fn status(&self) -> Result<Status> {
+    pub(super) fn status(&self) -> Result<Status> {
         Ok(Client::connect(&Folder::new(self.0)?)?.status()?)
     }
 }
