@@ -131,7 +131,7 @@ fn identifies(context: &Context) -> Result<()> {
     guest.expect("ping", &[" host=another "])?;
     guest.expect("identify", &["pong ", " host=guest-00007 "])?;
     guest.expect("run hostname", &["guest-00007\nexit 0\n"])?;
-    // Without the rights that renewing the key of random numbers takes, the status is another.
+    // It fails if the kernel refuses to renew its key.
     guest.expect("run /usr/lib/guest/helper identify", &["exit 0"])?;
     guest.expect("run /usr/lib/guest/helper nonsense", &["exit 2"])?;
     let random = "run head -c 16 /dev/urandom | od -An -tx1";

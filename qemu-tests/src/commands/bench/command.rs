@@ -11,7 +11,7 @@ use qemu_tests::setup::{self, Purpose};
 
 use super::results::{keep, keep_image};
 use super::workbench::Bench;
-use super::{against, exits, fleet, growth, measure, profile, size};
+use super::{against, exits, fleet, growth, guest_flags, measure, profile, size};
 
 /// Measure the cost of a boot against its limits: prints a table and writes target/bench.json
 #[derive(Args)]
@@ -57,8 +57,13 @@ pub(crate) struct Arguments {
           conflicts_with_all = ["check", "profile", "growth", "against", "size", "exits"])]
     fleet: Option<String>,
 
+    /// Measure Erlang guests instead, each without one of the settings for small guests
+    #[arg(long,
+          conflicts_with_all = ["check", "profile", "growth", "against", "size", "exits", "fleet"])]
+    guest_flags: bool,
+
     /// Also update the tables and pictures of docs/src/benchmarks.md
-    #[arg(long, conflicts_with_all = ["check", "profile", "exits", "fleet"])]
+    #[arg(long, conflicts_with_all = ["check", "profile", "exits", "fleet", "guest_flags"])]
     draw: bool,
 }
 
@@ -87,6 +92,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(counts) = &arguments.fleet {
         let (booted, clones) = fleet::counts(counts)?;
         return fleet::main(booted, clones, arguments.json);
+    }
+    if arguments.guest_flags {
+        return guest_flags::main(arguments.json);
     }
     setup::ensure(Purpose::KvmHost)?;
     if arguments.exits {

@@ -24,9 +24,10 @@ use qemu_tests::setup;
 use super::results::keep;
 use crate::commands::build;
 
-/// How long guests come to rest before they are measured: each is measured in turn, and their equal
-/// pages are merged.
-const SETTLE: Duration = Duration::from_secs(180);
+/// How long guests come to rest before they are measured.
+pub(super) const SETTLE: Duration = Duration::from_secs(90);
+/// How much longer the host takes to merge equal pages.
+const MERGE: Duration = Duration::from_secs(90);
 /// The longest time for starting a fleet, in seconds.
 const LIMIT: u32 = 3600;
 
@@ -125,7 +126,7 @@ fn measure(loader: &Path, image: &Path, count: u32, cloned: bool) -> Result<Run>
     let up = fleet.status()?.guests.into_iter();
     let up = up.filter(|guest| guest.state.is_up()).count();
     eprintln!("{up} of {count} are up after {seconds:.0} s; they come to rest");
-    thread::sleep(SETTLE);
+    thread::sleep(if merged { SETTLE + MERGE } else { SETTLE });
     let status = fleet.status()?;
     Ok(Run {
         title: format!("{count} Erlang guests, {kind}"),
@@ -211,10 +212,10 @@ fn table(run: &Run) -> String {
 }
 
 /// A fleet in a folder; dropping it stops its guests.
-struct Fleet<'a>(&'a Path);
+pub(super) struct Fleet<'a>(pub(super) &'a Path);
 
 impl Fleet<'_> {
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let program = env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
         let mut command = Command::new(program);
         command.arg("fleet").arg("--state").arg(self.0).args(words);
@@ -223,7 +224,7 @@ impl Fleet<'_> {
         command
     }
 
-    fn status(&self) -> Result<Status> {
+    pub(super) fn status(&self) -> Result<Status> {
         Ok(Client::connect(&Folder::new(self.0)?)?.status()?)
     }
 }

@@ -7,6 +7,7 @@ mod command;
 mod exits;
 mod fleet;
 mod growth;
+mod guest_flags;
 mod measure;
 mod profile;
 mod results;
