@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::FleetError;
 use crate::folder::Folder;
-use crate::model::{Status, Update};
+use crate::model::{Starting, Status, Update};
 use crate::update::plan::Plan;
 
 /// What a supervisor can be asked for.
@@ -19,6 +19,13 @@ use crate::update::plan::Plan;
 pub enum Request {
     /// The state of the fleet; answered by [`Response::Status`].
     Status,
+    /// How far guests are that are being started; answered by [`Response::Starting`].
+    Starting {
+        /// The first of them.
+        first: u32,
+        /// The last.
+        last: u32,
+    },
     /// Start more guests; answered by [`Response::Started`] at once.
     Start(StartRequest),
     /// Stop guests; answered by [`Response::Done`] when their QEMU has ended.
@@ -74,6 +81,8 @@ pub struct StartRequest {
 pub enum Response {
     /// The state of the fleet.
     Status(Box<Status>),
+    /// How far guests are that are being started.
+    Starting(Starting),
     /// The numbers of the guests that will be started.
     Started {
         /// The first.
@@ -163,6 +172,18 @@ impl Client {
         match self.ask(&Request::Status)? {
             Response::Status(status) => Ok(*status),
             other => Err(not_the("status", &other)),
+        }
+    }
+
+    /// Asks how far the guests from `first` to `last` are. Unlike the whole status, the answer is as
+    /// short for thousands of guests as for one.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn starting(&mut self, first: u32, last: u32) -> Result<Starting, FleetError> {
+        match self.ask(&Request::Starting { first, last })? {
+            Response::Starting(starting) => Ok(starting),
+            other => Err(not_the("progress", &other)),
         }
     }
 

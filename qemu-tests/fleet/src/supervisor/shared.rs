@@ -91,7 +91,7 @@ pub(super) struct Inner {
     pub(super) host: Host,
     pub(super) batches: VecDeque<Batch>,
     /// Whether a batch is being started.
-    pub(super) is_starting: bool,
+    pub(super) has_batch: bool,
     /// Whether all guests are being stopped, so that none may be started.
     pub(super) is_ending: bool,
     pub(super) ports: Ports,
@@ -187,7 +187,7 @@ impl Shared {
                 stops_update: false,
                 host: crate::host::measure(),
                 batches: VecDeque::new(),
-                is_starting: false,
+                has_batch: false,
                 is_ending: false,
                 ports: Ports::default(),
                 history: History::begin(folder)?,
@@ -283,6 +283,16 @@ impl Inner {
         let end = first.saturating_add(count);
         self.entries.extend((first..end).map(Entry::new));
         first
+    }
+
+    /// Returns whether guests that were asked for are still to be started.
+    pub(super) fn is_starting(&self) -> bool {
+        self.has_batch || !self.batches.is_empty()
+    }
+
+    /// Returns why starting is slowed down or has ended, or what else a person has to know.
+    pub(super) fn held(&self) -> Option<String> {
+        self.held.clone().or_else(|| self.notice.clone())
     }
 
     /// Returns how many guests there are.

@@ -92,6 +92,14 @@ fn the_socket_answers_requests() {
         response.contains("QEMU of guest 1 refused `nonsense`: The command"),
         "{response}"
     );
+    let starting = "{\"request\":\"starting\",\"first\":2,\"last\":9}";
+    let response = ask(&fleet, starting);
+    assert!(
+        response.ends_with(
+            "\"goes_on\":false,\"held\":null,\"up\":1,\"booting\":0,\"waiting\":0,\"failed\":0}\n"
+        ),
+        "{response}"
+    );
     let response = ask(&fleet, "{\"request\":\"update-status\"}");
     assert_eq!(response, "{\"response\":\"update\",\"update\":null}\n");
     let response = ask(&fleet, "{\"request\":\"dance\"}");
