@@ -16,6 +16,10 @@ use crate::clones::Clones;
 use crate::error::FleetError;
 use crate::placement::Pin;
 
+/// The usual size of a booted guest's buffer for translated code under emulation, in MiB. With 32,
+/// the guest takes 12 MiB more and boots with 15 % less CPU time; with 12, it takes twice that time.
+pub const USUAL_TB_SIZE: u32 = 20;
+
 /// The settings of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {

@@ -12,7 +12,7 @@ use super::images::{GuestKind, Images};
 use crate::clones::{self, CloneError, Clones};
 use crate::host;
 use crate::placement::Pin;
-use crate::settings::{CONSOLE_LIMIT, ImageFile, Settings};
+use crate::settings::{CONSOLE_LIMIT, ImageFile, Settings, USUAL_TB_SIZE};
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -35,7 +35,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "MODEL", default_value = "cortex-a57")]
     cpu: String,
     /// The buffer for translated code under emulation, in MiB; 0 leaves the size to QEMU [default:
-    /// 32; for clones 6]
+    /// 20; for clones 6]
     #[arg(long, value_name = "MIB")]
     tb_size: Option<u32>,
     /// Boot one guest, and let the others continue from its state with an identity of their own
@@ -133,7 +133,7 @@ impl Options {
             accelerator: self.accel.accelerator().to_string(),
             cpu: self.cpu.clone(),
             memory_mib: memory.or(image_memory).unwrap_or(128),
-            tb_size_mib: self.tb_size.unwrap_or(32),
+            tb_size_mib: self.tb_size.unwrap_or(USUAL_TB_SIZE),
             net: !self.no_net,
             append: self.append.clone(),
             up_line: self.up_line.clone(),

@@ -13,6 +13,7 @@ use clap::Args;
 use qemu_harness::process::shell_line;
 
 use crate::plan::{Kind, Size};
+use crate::settings::USUAL_TB_SIZE;
 
 pub use domain::{Accelerator, Domain};
 
@@ -44,7 +45,7 @@ pub struct LibvirtArgs {
     #[arg(long, value_name = "MODEL", default_value = "cortex-a57")]
     pub cpu: String,
     /// The buffer for translated code under emulation, in MiB; 0 leaves the size to QEMU
-    #[arg(long, value_name = "MIB", default_value_t = 32)]
+    #[arg(long, value_name = "MIB", default_value_t = USUAL_TB_SIZE)]
     pub tb_size: u32,
     /// QEMU, an absolute path, instead of the one that libvirt chooses
     #[arg(long, value_name = "PROGRAM")]

@@ -36,7 +36,7 @@ use qemu_harness::process::shell_line;
 
 use crate::placement::Pin;
 use crate::plan::{Kind, Size};
-use crate::settings::{CONSOLE_LIMIT, ImageFile, Settings};
+use crate::settings::{CONSOLE_LIMIT, ImageFile, Settings, USUAL_TB_SIZE};
 
 pub use gather::status;
 pub use history::events;
@@ -85,7 +85,7 @@ pub struct SlurmArgs {
     #[arg(long, value_name = "MODEL", default_value = "cortex-a57")]
     pub cpu: String,
     /// The buffer for translated code under emulation, in MiB; 0 leaves the size to QEMU
-    #[arg(long, value_name = "MIB", default_value_t = 32)]
+    #[arg(long, value_name = "MIB", default_value_t = USUAL_TB_SIZE)]
     pub tb_size: u32,
     /// Start the guests without a network card
     #[arg(long)]
