@@ -122,6 +122,15 @@ pub fn loader(build: &LoaderBuild, stem: &Path) -> Result<Loader, BuildError> {
     let mut command = bare_metal("build")?;
     command.args(["--package", "little-loader", "--bin", "little-loader"]);
     command.args(["--profile", &build.profile.to_string()]);
+    if build.profile == Profile::Dev {
+        // The workspace optimises it for the host's tests.
+        let level = match build.opt_level.as_deref().unwrap_or("0") {
+            letter @ ("s" | "z") => format!("'{letter}'"),
+            number => number.to_owned(),
+        };
+        let setting = format!("profile.dev.package.little-loader-core.opt-level={level}");
+        command.args(["--config", &setting]);
+    }
     let number = |value: Option<u64>| value.map(|value| value.to_string());
     for (name, value) in [
         ("LITTLE_LOADER_ENV_LBA", number(build.env_lba)),
@@ -199,13 +208,15 @@ pub fn guest_helper() -> Result<PathBuf, BuildError> {
 /// When it cannot be built.
 pub fn updater(cross: &Cross) -> Result<PathBuf, BuildError> {
     let mut command = toolchain::cargo();
-    command.args(["build", "--locked", "--release", "--target", LINUX_TARGET]);
+    command.args(["build", "--locked", "--target", LINUX_TARGET]);
     command.args(["--package", "imagegen", "--bin", "imagegen"]);
     let flags = format!("target.{LINUX_TARGET}.rustflags=['-Ctarget-feature=+crt-static']");
     command.args(["--config", &flags]);
-    // Fat link-time optimisation takes most of the build's time, for a program that writes one slot.
-    command.args(["--config", "profile.release.lto='off'"]);
-    command.args(["--config", "profile.release.codegen-units=4"]);
+    // The program writes one slot: a short build matters more than speed. In the dev profile it shares
+    // the procedural macros with this program.
+    for setting in ["opt-level=1", "debug=0", "strip=true", "panic='abort'"] {
+        command.args(["--config", &format!("profile.dev.{setting}")]);
+    }
     if let Some(compiler) = &cross.compiler {
         command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", compiler);
         command.env("CC_aarch64_unknown_linux_gnu", compiler);

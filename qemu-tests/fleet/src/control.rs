@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::error::FleetError;
 use crate::folder::Folder;
-use crate::model::Status;
+use crate::model::{Starting, Status, Update};
 use crate::update::plan::Plan;
 
 /// What a supervisor can be asked for.
@@ -19,6 +19,13 @@ use crate::update::plan::Plan;
 pub enum Request {
     /// The state of the fleet; answered by [`Response::Status`].
     Status,
+    /// How far guests are that are being started; answered by [`Response::Starting`].
+    Starting {
+        /// The first of them.
+        first: u32,
+        /// The last.
+        last: u32,
+    },
     /// Start more guests; answered by [`Response::Started`] at once.
     Start(StartRequest),
     /// Stop guests; answered by [`Response::Done`] when their QEMU has ended.
@@ -40,6 +47,8 @@ pub enum Request {
     Update(Plan),
     /// Begin with no further guest of the update that is under way; answered by [`Response::Done`].
     StopUpdate,
+    /// The progress of the update alone; answered by [`Response::Update`].
+    UpdateStatus,
     /// Execute a command of QMP; answered by [`Response::Value`].
     Qmp {
         /// The guest.
@@ -72,6 +81,8 @@ pub struct StartRequest {
 pub enum Response {
     /// The state of the fleet.
     Status(Box<Status>),
+    /// How far guests are that are being started.
+    Starting(Starting),
     /// The numbers of the guests that will be started.
     Started {
         /// The first.
@@ -83,6 +94,11 @@ pub enum Response {
     Done {
         /// For how many guests.
         guests: u32,
+    },
+    /// The progress of an update.
+    Update {
+        /// The update that is under way, or the last one.
+        update: Option<Update>,
     },
     /// The result of a QMP command.
     Value {
@@ -155,9 +171,37 @@ impl Client {
     pub fn status(&mut self) -> Result<Status, FleetError> {
         match self.ask(&Request::Status)? {
             Response::Status(status) => Ok(*status),
-            other => Err(FleetError::Refused(format!(
-                "the supervisor answered something else than its status: {other:?}; is it of another version?"
-            ))),
+            other => Err(not_the("status", &other)),
         }
     }
+
+    /// Asks how far the guests from `first` to `last` are. Unlike the whole status, the answer is as
+    /// short for thousands of guests as for one.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn starting(&mut self, first: u32, last: u32) -> Result<Starting, FleetError> {
+        match self.ask(&Request::Starting { first, last })? {
+            Response::Starting(starting) => Ok(starting),
+            other => Err(not_the("progress", &other)),
+        }
+    }
+
+    /// Asks for the progress of the update that is under way, or the last one. Unlike the whole
+    /// status, it is as short for thousands of guests as for one.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub fn update(&mut self) -> Result<Option<Update>, FleetError> {
+        match self.ask(&Request::UpdateStatus)? {
+            Response::Update { update } => Ok(update),
+            other => Err(not_the("update", &other)),
+        }
+    }
+}
+
+fn not_the(what: &str, response: &Response) -> FleetError {
+    FleetError::Refused(format!(
+        "the supervisor answered something else than its {what}: {response:?}; is it of another version?"
+    ))
 }

@@ -10,13 +10,40 @@ use crate::error::FleetError;
 /// The folder of its settings.
 pub const SYSFS: &str = "/sys/kernel/mm/ksm";
 
-/// The pages that the kernel examines before it pauses for 20 ms: with the usual 100 it would take
-/// a quarter of an hour for a thousand clones.
-const PAGES_TO_SCAN: &str = "1000";
+/// Whether [`Merging::begin`] can succeed.
+#[must_use]
+pub fn is_possible(sysfs: &Path) -> bool {
+    let run = sysfs.join("run");
+    let is_on = fs::read_to_string(&run).is_ok_and(|text| text.trim() == "1");
+    is_on || fs::OpenOptions::new().write(true).open(run).is_ok()
+}
+
+/// How thoroughly the kernel looks for equal pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Guests are being started, whose pages are to be merged before the memory is full.
+    Starting,
+    /// Little changes.
+    Rest,
+}
+
+impl Pace {
+    /// Returns the pages that the kernel examines before it pauses for 20 ms, its usual pause. One page
+    /// takes it some microseconds.
+    fn pages(self) -> &'static str {
+        match self {
+            Self::Starting => "4000",
+            Self::Rest => "300",
+        }
+    }
+}
 
 /// The kernel merges pages; settings that were changed for that are restored at the end.
 #[derive(Debug)]
 pub struct Merging {
+    pages_to_scan: PathBuf,
+    pace: Pace,
+    /// The settings before they were changed.
     changed: Vec<(PathBuf, String)>,
 }
 
@@ -27,6 +54,8 @@ impl Merging {
     /// When the kernel has no such settings, or they may not be changed.
     pub fn begin(sysfs: &Path) -> Result<Self, FleetError> {
         let mut merging = Self {
+            pages_to_scan: sysfs.join("pages_to_scan"),
+            pace: Pace::Starting,
             changed: Vec::new(),
         };
         let run = sysfs.join("run");
@@ -35,18 +64,23 @@ impl Merging {
             source,
         };
         if fs::read_to_string(&run).map_err(failed)?.trim() != "1" {
-            for (name, value) in [("pages_to_scan", PAGES_TO_SCAN), ("run", "1")] {
-                merging.change(sysfs.join(name), value).map_err(failed)?;
+            let pages = merging.pages_to_scan.clone();
+            for (path, value) in [(pages, merging.pace.pages()), (run.clone(), "1")] {
+                let before = fs::read_to_string(&path).map_err(failed)?;
+                fs::write(&path, value).map_err(failed)?;
+                merging.changed.push((path, before));
             }
         }
         Ok(merging)
     }
 
-    fn change(&mut self, path: PathBuf, value: &str) -> std::io::Result<()> {
-        let before = fs::read_to_string(&path)?;
-        fs::write(&path, value)?;
-        self.changed.push((path, before));
-        Ok(())
+    /// Sets how thoroughly the kernel looks, unless somebody else had turned it on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        if self.pace != pace && !self.changed.is_empty() {
+            self.pace = pace;
+            // The setting could be changed before; without this one it only takes longer, or more.
+            let _ = fs::write(&self.pages_to_scan, pace.pages());
+        }
     }
 }
 
@@ -80,8 +114,11 @@ mod tests {
     #[test]
     fn it_is_on_until_the_end() {
         let folder = sysfs("0\n");
-        let merging = Merging::begin(folder.path()).unwrap();
-        assert_eq!(settings(&folder), ["1", PAGES_TO_SCAN]);
+        assert!(is_possible(folder.path()));
+        let mut merging = Merging::begin(folder.path()).unwrap();
+        assert_eq!(settings(&folder), ["1", "4000"]);
+        merging.set_pace(Pace::Rest);
+        assert_eq!(settings(&folder), ["1", "300"]);
         drop(merging);
         assert_eq!(settings(&folder), ["0", "100"]);
     }
@@ -89,7 +126,8 @@ mod tests {
     #[test]
     fn what_is_on_is_left_alone() {
         let folder = sysfs("1\n");
-        let merging = Merging::begin(folder.path()).unwrap();
+        let mut merging = Merging::begin(folder.path()).unwrap();
+        merging.set_pace(Pace::Rest);
         assert_eq!(settings(&folder), ["1", "100"]);
         drop(merging);
         assert_eq!(settings(&folder), ["1", "100"]);
@@ -98,6 +136,7 @@ mod tests {
     #[test]
     fn a_failure_changes_nothing() {
         let folder = sysfs("0\n");
+        assert!(!is_possible(&folder.path().join("missing")));
         fs::remove_file(folder.path().join("pages_to_scan")).unwrap();
         let error = Merging::begin(folder.path()).unwrap_err().to_string();
         assert!(error.contains("leave out --ksm"), "{error}");

@@ -75,6 +75,9 @@ pub fn machine(settings: &Settings, instance: &Instance) -> Machine {
     if let Part::Clone(_) = instance.part {
         machine = machine.arguments(["-incoming", "defer"]);
     }
+    if settings.free_page_reporting {
+        machine = machine.free_page_reporting();
+    }
     if let Some(append) = &settings.append {
         machine = machine.append(append);
     }

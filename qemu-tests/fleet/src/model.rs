@@ -188,6 +188,43 @@ impl Update {
     }
 }
 
+/// How far some guests are that are being started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Starting {
+    /// Seconds since the fleet's start.
+    pub elapsed: f64,
+    /// Whether guests that were asked for are still to be started.
+    pub goes_on: bool,
+    /// Why starting is slowed down or has ended, if it is.
+    pub held: Option<String>,
+    /// The guests that are up.
+    pub up: u32,
+    /// The guests on their way.
+    pub booting: u32,
+    /// The guests whose turn comes.
+    pub waiting: u32,
+    /// The others.
+    pub failed: u32,
+}
+
+impl Starting {
+    /// Counts a guest in this state.
+    pub fn count(&mut self, state: State) {
+        *match state {
+            State::Waiting => &mut self.waiting,
+            state if state.is_passing() => &mut self.booting,
+            state if state.is_up() => &mut self.up,
+            _ => &mut self.failed,
+        } += 1;
+    }
+
+    /// Returns whether every guest is up or has failed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !self.goes_on && self.waiting + self.booting == 0
+    }
+}
+
 /// The host's resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {

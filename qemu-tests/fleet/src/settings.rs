@@ -39,6 +39,12 @@ pub struct Settings {
     pub append: Option<String>,
     /// A text on the console that means that the guest is up, in addition to those known.
     pub up_line: Option<String>,
+    /// How much of a guest's console is kept, at most, in MiB; 0 sets no limit.
+    #[serde(default = "usual_console_limit")]
+    pub console_limit_mib: u32,
+    /// Whether guests give free memory back to the host.
+    #[serde(default)]
+    pub free_page_reporting: bool,
     /// The number of the first guest; a fleet that is part of a larger one begins after the others.
     #[serde(default = "usual_first")]
     pub first: u32,
@@ -60,6 +66,13 @@ pub struct Settings {
 
 fn usual_first() -> u32 {
     1
+}
+
+/// The usual limit of a console's log, in MiB: hundreds of boots.
+pub const CONSOLE_LIMIT: u32 = 4;
+
+fn usual_console_limit() -> u32 {
+    CONSOLE_LIMIT
 }
 
 impl Settings {

@@ -17,7 +17,9 @@ start() ->
     ok.
 
 listen() ->
-    persistent_term:put(?MODULE, {text(?CHOSEN "slot"), text(?CHOSEN "reason"), seconds() - uptime()}),
+    %% The running system keeps all of it: an update writes the other slot.
+    Facts = {text(?CHOSEN "slot"), text(?CHOSEN "reason"), version(), seconds() - uptime()},
+    persistent_term:put(?MODULE, Facts),
     register(fleet_identity, spawn(fun() -> identity(none) end)),
     Options = [binary, {packet, line}, {active, false}, {reuseaddr, true}, {nodelay, true}],
     {ok, Listener} = gen_tcp:listen(?PORT, Options),
@@ -75,9 +77,10 @@ pong() ->
     pong(text(?GIVEN "serial/raw"), Host).
 
 pong(Serial, Host) ->
-    {Slot, Reason, Booted} = persistent_term:get(?MODULE),
+    {Slot, Reason, Version, Booted} = persistent_term:get(?MODULE),
     Uptime = float_to_binary(seconds() - Booted, [{decimals, 2}]),
-    ["pong serial=", Serial, " host=", Host, " slot=", Slot, " reason=", Reason, " uptime=", Uptime, $\n].
+    ["pong serial=", Serial, " host=", Host, " slot=", Slot, " reason=", Reason, " uptime=", Uptime,
+     " version=", Version, $\n].
 
 %% The time in seconds; its zero is Erlang's own.
 seconds() ->
@@ -118,6 +121,9 @@ ask(Helper) ->
     catch
         error:badarg -> ask(none)
     end.
+
+version() ->
+    hd(binary:split(text("/etc/fleet/version"), [<<" ">>, <<"\n">>])).
 
 %% A string of the loader or of the host, which may end with a NUL.
 text(Path) ->

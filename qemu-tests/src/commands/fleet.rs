@@ -33,7 +33,6 @@ impl Images for Project {
         Ok(GuestImage {
             path: guests::usual_image(kind)?,
             memory_mib: Some(kind.memory_mib()),
-            up_line: None,
         })
     }
 

@@ -66,7 +66,8 @@ pub fn fill(root: &Path, kit: &Kit) -> io::Result<()> {
     add_modules(root, kit)
 }
 
-/// Adds the modules where `modprobe` looks for them; each depends on those before it.
+/// Adds the modules where `modprobe` looks for them. It loads what a module needs from the last to
+/// the first.
 fn add_modules(root: &Path, kit: &Kit) -> io::Result<()> {
     let modules = kit.modules_on_demand();
     if modules.is_empty() {
@@ -75,12 +76,11 @@ fn add_modules(root: &Path, kit: &Kit) -> io::Result<()> {
     let folder = root.join("lib/modules").join(kit.kernel_release());
     fs::create_dir_all(&folder)?;
     let mut dependencies = String::new();
-    let mut before = String::new();
-    for module in &modules {
+    for (module, needed) in &modules {
         let name = file_name(module);
         fs::copy(module, folder.join(&name))?;
-        dependencies += &format!("{name}:{before}\n");
-        before = format!(" {name}{before}");
+        let needed: String = needed.iter().rev().map(|name| format!(" {name}")).collect();
+        dependencies += &format!("{name}:{needed}\n");
     }
     fs::write(folder.join("modules.dep"), dependencies)
 }

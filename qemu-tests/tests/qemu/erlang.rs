@@ -160,7 +160,8 @@ fn updates(context: &Context) -> Result<()> {
     running.expect("slot b: trial")?;
     up(&mut running)?;
     running.expect("fleet: validated slot=b")?;
-    guest.expect("ping", &[" slot=b reason=trial "])?;
+    let version = format!(" version={UPDATED}\n");
+    guest.expect("ping", &[" slot=b reason=trial ", &version])?;
     guest.expect(
         "run cat /etc/fleet/version /data/file",
         &[&format!("{UPDATED}\nkept\nexit 0")],

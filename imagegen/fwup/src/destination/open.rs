@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -53,6 +53,11 @@ pub enum DestinationError {
     /// The file has no write permission, although root could write to it.
     #[error("cannot write to {0}: the file is read-only; to write to it, run chmod +w on it")]
     ReadOnly(String),
+    /// The file is a qcow2 image, whose header and tables would be overwritten.
+    #[error(
+        "cannot write to {0}: it is a qcow2 image, which is not the disk itself. Use imagegen apply, or make a raw image of it first: qemu-img convert -O raw"
+    )]
+    Qcow2(String),
     /// The system reports an error.
     #[error("cannot open {path} for writing: {error}")]
     Io {
@@ -141,6 +146,9 @@ impl DiskFile {
         if !kind.is_block_device() {
             refuse(path, kind)?;
         }
+        if kind.is_file() && is_qcow2(&file).map_err(unopened)? {
+            return Err(DestinationError::Qcow2(name()));
+        }
         lock(&file, kind.is_file()).map_err(|error| match error {
             LockError::Held(holder) => DestinationError::Locked {
                 path: name(),
@@ -163,6 +171,14 @@ impl DiskFile {
     pub fn is_regular(&self) -> bool {
         self.is_regular
     }
+}
+
+/// Whether a file begins as qcow2 images do (QEMU, `docs/interop/qcow2.txt`, "Header").
+fn is_qcow2(file: &File) -> io::Result<bool> {
+    const MAGIC: [u8; 4] = *b"QFI\xfb";
+    let mut start = [0; 4];
+    let count = file.read_at(&mut start, 0)?;
+    Ok(count == start.len() && start == MAGIC)
 }
 
 /// Whether a file is the null device (Linux, `Documentation/admin-guide/devices.txt`: 1 char, 3).
@@ -270,6 +286,23 @@ mod tests {
         symlink("made.img", at("image")).unwrap();
         DiskFile::open_outside(&at("image"), &dev, OFlags::EXCL).unwrap();
         assert!(at("made.img").exists());
+    }
+
+    #[test]
+    fn a_qcow2_image_is_refused_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk.qcow2");
+        let header = b"QFI\xfb\0\0\0\x03 and the rest";
+        fs::write(&path, header).unwrap();
+        let error = refused(&path);
+        assert!(
+            error.contains("it is a qcow2 image") && error.contains("imagegen apply"),
+            "{error}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), header);
+        // A shorter file, which has the same beginning, is not one.
+        fs::write(&path, b"QFI").unwrap();
+        DiskFile::open(&path).unwrap();
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
@@ -80,8 +82,10 @@ fn attach(console: &UnixStream) -> Result<&'static str> {
         Ok(())
     });
     let mut input = console.try_clone().context("cannot copy the connection")?;
+    let detached = Arc::new(AtomicBool::new(false));
+    let detaches = detached.clone();
     // Not joined: it may wait for a key after the guest has ended.
-    let typing = thread::spawn(move || -> io::Result<()> {
+    thread::spawn(move || -> io::Result<()> {
         let mut buffer = [0; 1024];
         let copied = loop {
             let count = match io::stdin().lock().read(&mut buffer) {
@@ -97,6 +101,7 @@ fn attach(console: &UnixStream) -> Result<&'static str> {
                 break Ok(());
             }
         };
+        detaches.store(true, Ordering::Release);
         // Ends the other thread.
         let _ = input.shutdown(Shutdown::Both);
         copied
@@ -106,7 +111,7 @@ fn attach(console: &UnixStream) -> Result<&'static str> {
         Ok(Err(error)) => return Err(error).context("the console's connection broke"),
         Err(_) => bail!("the console's output ended"),
     }
-    Ok(if typing.is_finished() {
+    Ok(if detached.load(Ordering::Acquire) {
         "detached"
     } else {
         "the guest has ended"

@@ -28,9 +28,6 @@ pub struct GuestImage {
     pub path: PathBuf,
     /// The RAM that a guest needs, in MiB.
     pub memory_mib: Option<u32>,
-    /// A text on the console that means that the guest is up, in addition to those that the fleet
-    /// knows.
-    pub up_line: Option<String>,
 }
 
 /// Makes what the user does not name: the loader and the guests' image.

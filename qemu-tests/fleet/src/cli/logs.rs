@@ -3,7 +3,7 @@
 //! `logs`.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::guests;
+use crate::console::limit::Kept;
 use crate::folder::Folder;
 
 /// Print what a guest has written to its console
@@ -34,19 +35,20 @@ pub(super) fn main(arguments: &Arguments, folder: &Folder) -> Result<ExitCode> {
     } else {
         folder.console_log(arguments.guest)
     };
-    let mut file = File::open(&path).with_context(|| {
+    let file = File::open(&path).with_context(|| {
         format!(
             "guest {} has no log: cannot open {}",
             arguments.guest,
             path.display()
         )
     })?;
+    let mut log = Kept::new(file);
     let mut buffer = vec![0; 64 << 10];
     loop {
         // Asked for before the end is read, so that nothing written before it is left out.
         let goes_on = arguments.follow && folder.is_locked();
         loop {
-            let count = file
+            let count = log
                 .read(&mut buffer)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             if count == 0 {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::control::Client;
-use crate::model::{Guest, State, Status};
+use crate::model::{Guest, Starting, Status};
 use crate::supervisor::Handle;
 
 /// How often the state is looked at.
@@ -35,35 +35,6 @@ impl Goal {
         guests.filter(move |guest| wanted.contains(&guest.id))
     }
 
-    /// Returns whether every guest is up or has failed.
-    fn is_reached(self, status: &Status) -> bool {
-        !status.starting && !self.guests(status).any(|guest| guest.state.is_passing())
-    }
-
-    fn line(self, status: &Status) -> String {
-        let count =
-            |is: fn(State) -> bool| self.guests(status).filter(|guest| is(guest.state)).count();
-        let waiting = count(|state| state == State::Waiting);
-        let mut line = format!("{} up", count(State::is_up));
-        for (number, what) in [
-            (count(State::is_passing) - waiting, "booting"),
-            (waiting, "waiting"),
-            (
-                count(|state| !state.is_up() && !state.is_passing()),
-                "failed",
-            ),
-        ] {
-            if number > 0 {
-                line.push_str(&format!(", {number} {what}"));
-            }
-        }
-        if let Some(held) = &status.held {
-            line.push_str("; held: ");
-            line.push_str(held);
-        }
-        line
-    }
-
     /// Prints the outcome, and returns whether all guests are up.
     fn report(self, status: &Status) -> bool {
         let (up, others): (Vec<_>, Vec<_>) =
@@ -83,21 +54,40 @@ impl Goal {
     }
 }
 
+/// Returns how far the guests are, as a line.
+fn line(starting: &Starting) -> String {
+    let mut line = format!("{} up", starting.up);
+    for (number, what) in [
+        (starting.booting, "booting"),
+        (starting.waiting, "waiting"),
+        (starting.failed, "failed"),
+    ] {
+        if number > 0 {
+            line.push_str(&format!(", {number} {what}"));
+        }
+    }
+    if let Some(held) = &starting.held {
+        line.push_str("; held: ");
+        line.push_str(held);
+    }
+    line
+}
+
 /// Prints lines while the guests of the supervisor in this process start.
 pub(super) async fn show(handle: Handle, goal: Goal) {
     let mut last = String::new();
     let mut printed = Instant::now();
     loop {
         tokio::time::sleep(PAUSE).await;
-        let status = handle.status();
-        if goal.is_reached(&status) {
-            goal.report(&status);
+        let starting = handle.starting(goal.first, goal.last);
+        if starting.is_over() {
+            goal.report(&handle.status());
             println!("Ctrl-C stops the guests");
             return;
         }
-        let line = goal.line(&status);
+        let line = line(&starting);
         if printed.elapsed() >= LINE && line != last {
-            eprintln!("{:5.1} s: {line}", status.elapsed);
+            eprintln!("{:5.1} s: {line}", starting.elapsed);
             printed = Instant::now();
             last = line;
         }
@@ -111,10 +101,10 @@ pub(super) fn wait(client: &mut Client, goal: Goal, limit: Duration) -> Result<E
     let mut last = String::new();
     let mut printed = Instant::now();
     loop {
-        let status = client.status()?;
-        let reached = goal.is_reached(&status);
+        let starting = client.starting(goal.first, goal.last)?;
+        let reached = starting.is_over();
         if reached || begun.elapsed() >= limit {
-            let all = goal.report(&status);
+            let all = goal.report(&client.status()?);
             if !reached {
                 println!(
                     "not all guests were up within {} s (--timeout)",
@@ -127,9 +117,9 @@ pub(super) fn wait(client: &mut Client, goal: Goal, limit: Duration) -> Result<E
                 ExitCode::FAILURE
             });
         }
-        let line = goal.line(&status);
+        let line = line(&starting);
         if printed.elapsed() >= LINE && line != last {
-            eprintln!("{:5.1} s: {line}", status.elapsed);
+            eprintln!("{:5.1} s: {line}", starting.elapsed);
             printed = Instant::now();
             last = line;
         }

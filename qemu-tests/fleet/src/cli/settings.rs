@@ -4,15 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use qemu_harness::{emulator, machine::Accelerator};
 
 use super::images::{GuestKind, Images};
-use crate::clones::{self, Clones};
+use crate::clones::{self, CloneError, Clones};
 use crate::host;
 use crate::placement::Pin;
-use crate::settings::{ImageFile, Settings};
+use crate::settings::{CONSOLE_LIMIT, ImageFile, Settings};
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -58,6 +58,12 @@ pub(super) struct Options {
     /// A text on the console that means that the guest is up
     #[arg(long, value_name = "TEXT")]
     up_line: Option<String>,
+    /// How much of each guest's console is kept, in MiB; what is older is discarded. 0 keeps all
+    #[arg(long, value_name = "MIB", default_value_t = CONSOLE_LIMIT)]
+    console_limit: u32,
+    /// Have guests give free memory back to the host; not together with --clones
+    #[arg(long)]
+    free_page_reporting: bool,
     /// The number of the first guest, which its serial number, host name and MAC address come from
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99_999_999))]
     first: u32,
@@ -109,7 +115,10 @@ impl Options {
                 (made.path.clone(), Some(made))
             }
         };
-        let memory = self.memory.and_then(|size| u32::try_from(size).ok());
+        let memory = match self.memory {
+            Some(size) => Some(u32::try_from(size).context("no guest has so much --memory")?),
+            None => None,
+        };
         let image_memory = made.as_ref().and_then(|made| made.memory_mib);
         let host = host::measure();
         // More clones at the same time only wait longer, and their clocks tick meanwhile.
@@ -127,7 +136,9 @@ impl Options {
             tb_size_mib: self.tb_size.unwrap_or(32),
             net: !self.no_net,
             append: self.append.clone(),
-            up_line: self.up_line.clone().or_else(|| made?.up_line),
+            up_line: self.up_line.clone(),
+            console_limit_mib: self.console_limit,
+            free_page_reporting: self.free_page_reporting,
             first: self.first,
             reserve_mib: self
                 .reserve
@@ -145,6 +156,9 @@ impl Options {
     fn clones(&self) -> Result<Option<Clones>> {
         if !self.clones {
             return Ok(None);
+        }
+        if self.free_page_reporting {
+            bail!(CloneError::GivesBack("--free-page-reporting".to_owned()));
         }
         let folder = self.template_memory.clone();
         let folder = folder.unwrap_or_else(clones::usual_memory_folder);

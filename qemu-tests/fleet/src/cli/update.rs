@@ -149,7 +149,7 @@ impl Options {
 fn wait(client: &mut Client) -> Result<Update> {
     let mut shown = Update::default();
     loop {
-        let Some(update) = client.status()?.update else {
+        let Some(update) = client.update()? else {
             bail!("the supervisor knows of no update; was it restarted?");
         };
         if update != shown {

@@ -17,7 +17,7 @@ pub enum CloneError {
     NoNetwork,
     /// Memory that a clone gives back would be taken from the template.
     #[error(
-        "a clone must not give back memory, since that would clear the template's; leave out the QEMU argument {0:?}"
+        "a clone must not give back memory, since that would clear the template's; leave out {0}"
     )]
     GivesBack(String),
     /// The template's RAM does not fit.

@@ -205,7 +205,7 @@ mod tests {
                 version: None,
             })
         );
-        let bare = "fleet: up serial=LL00000001 slot=none reason=none version=1.2.0";
+        let bare = "fleet: up serial=LL00000001 slot=none reason=none uptime=4.6 version=1.2.0";
         let Some(Sign::Up {
             slot,
             reason,

@@ -2,10 +2,11 @@
 
 //! Reads what is new in a console's log.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::limit;
 use super::lines::Lines;
 
 /// The most that one call reads, in bytes; the rest waits for the next one.
@@ -16,6 +17,10 @@ const MOST: u64 = 256 << 10;
 pub struct Tail {
     offset: u64,
     lines: Lines,
+    /// Whether the last call has left something.
+    is_behind: bool,
+    /// The position up to which the log was released.
+    released: u64,
 }
 
 impl Tail {
@@ -31,7 +36,7 @@ impl Tail {
         };
         Ok(Self {
             offset: length,
-            lines: Lines::default(),
+            ..Self::default()
         })
     }
 
@@ -54,6 +59,7 @@ impl Tail {
             Err(error) => return Err(error),
         };
         if length == self.offset {
+            self.is_behind = false;
             return Ok(false);
         }
         if length < self.offset {
@@ -72,7 +78,27 @@ impl Tail {
             self.offset += count as u64;
             self.lines.push(&buffer[..count], &mut line);
         }
+        self.is_behind = self.offset < length;
         Ok(true)
+    }
+
+    /// Returns whether the last [`Self::read`] has left something that was there.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Once more than `most` bytes have been read since the last time, releases all but the last half
+    /// of that, or a little more, of what was read from the log at `path`.
+    ///
+    /// # Errors
+    /// When the file system cannot release a part of a file.
+    pub fn limit(&mut self, path: &Path, most: u64) -> io::Result<()> {
+        if self.offset.saturating_sub(self.released) > most {
+            let log = OpenOptions::new().write(true).open(path)?;
+            self.released = limit::release(&log, self.offset - most / 2)?;
+        }
+        Ok(())
     }
 
     /// Returns the line that has no end yet.
@@ -84,7 +110,6 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::OpenOptions;
     use std::io::Write as _;
 
     use super::*;
@@ -116,5 +141,44 @@ mod tests {
         file.set_len(0).unwrap();
         file.write_all(b"anew\n").unwrap();
         assert_eq!(read(&mut tail), ["anew"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_long_log_loses_its_beginning_and_no_line() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        const MOST: u64 = 1 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console.log");
+        let mut log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .unwrap();
+        let mut tail = Tail::default();
+        let mut buffer = vec![0; 16 << 10];
+        let (mut written, mut seen) = (0_u32, 0_u32);
+        for _ in 0..40 {
+            for _ in 0..10_000 {
+                writeln!(log, "line {written:06}").unwrap();
+                written += 1;
+            }
+            while tail
+                .read(&path, &mut buffer, |line| {
+                    assert_eq!(line, format!("line {seen:06}"));
+                    seen += 1;
+                })
+                .unwrap()
+            {
+                tail.limit(&path, MOST).unwrap();
+            }
+            assert!(!tail.is_behind());
+        }
+        assert_eq!(seen, written);
+        let metadata = log.metadata().unwrap();
+        assert_eq!(metadata.len(), u64::from(written) * 12);
+        let kept = metadata.blocks() * 512;
+        assert!((MOST / 2..=MOST + (64 << 10)).contains(&kept), "{kept}");
     }
 }

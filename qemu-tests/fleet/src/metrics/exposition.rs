@@ -52,18 +52,27 @@ impl Text {
         self.sample(name, &[], value);
     }
 
-    fn summary(&mut self, name: &str, help: &str, values: &[f64]) {
+    /// Writes a summary of `values`, whose percentiles are known. Both become `unit` times as large.
+    fn summary(
+        &mut self,
+        name: &str,
+        help: &str,
+        percentiles: Option<Percentiles>,
+        values: &[f64],
+        unit: f64,
+    ) {
         self.family(name, "summary", help);
-        if let Some(percentiles) = Percentiles::of(values.iter().copied()) {
+        if let Some(percentiles) = percentiles {
             for (quantile, value) in [
                 ("0.5", percentiles.p50),
                 ("0.9", percentiles.p90),
                 ("0.99", percentiles.p99),
             ] {
-                self.sample(name, &[("quantile", quantile)], value);
+                self.sample(name, &[("quantile", quantile)], value * unit);
             }
         }
-        self.sample(&format!("{name}_sum"), &[], sum(values.iter().copied()));
+        let total = sum(values.iter().copied()) * unit;
+        self.sample(&format!("{name}_sum"), &[], total);
         self.sample(&format!("{name}_count"), &[], float(values.len() as u64));
     }
 }
@@ -153,15 +162,23 @@ fn guests(text: &mut Text, status: &Status, summary: &Summary) {
         .iter()
         .filter_map(|guest| guest.boot_seconds)
         .collect();
-    text.summary("fleet_boot_seconds", "Time until a guest was up.", &boots);
+    text.summary(
+        "fleet_boot_seconds",
+        "Time until a guest was up.",
+        summary.boot_seconds,
+        &boots,
+        1.0,
+    );
     let sizes = status
         .guests
         .iter()
-        .filter_map(|guest| Some(bytes(guest.memory?.pss)));
+        .filter_map(|guest| Some(float(guest.memory?.pss)));
     text.summary(
         "fleet_pss_bytes",
         "Proportional set size of a guest's QEMU process.",
+        summary.pss,
         &sizes.collect::<Vec<_>>(),
+        1024.0,
     );
 }
 

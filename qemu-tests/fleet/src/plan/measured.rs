@@ -12,9 +12,13 @@
 //!
 //! `cargo qemu fleet report --measured FILE` writes those of a user's own fleet.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::PlanError;
+use super::{Kind, PlanError};
 
 /// What is done once per guest.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +56,24 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// Returns the figures of `file`, which `report --measured` writes, or without one those of this
+    /// project for hosts of this kind.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has other contents.
+    pub fn choose(file: Option<&Path>, kind: Kind) -> anyhow::Result<Self> {
+        let Some(path) = file else {
+            return Ok(match kind {
+                Kind::Kvm => Self::kvm(),
+                Kind::Tcg => Self::emulated(),
+            });
+        };
+        let context = || format!("reading the measured figures {}", path.display());
+        let text = fs::read_to_string(path).with_context(context)?;
+        let figures: Self = serde_json::from_str(&text).with_context(context)?;
+        figures.check().with_context(context)
+    }
+
     /// Returns the figures of the Erlang guest with 80 MiB of RAM under emulation, on two x86-64
     /// cores.
     #[must_use]

@@ -8,7 +8,6 @@ mod own_fleet;
 mod size;
 mod steps;
 
-use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -52,6 +51,17 @@ pub enum Kind {
     Tcg,
 }
 
+impl Kind {
+    /// Returns the accelerator's name, as the fleet's command line and settings have it.
+    #[must_use]
+    pub fn accelerator(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        }
+    }
+}
+
 /// Computes the hosts, the memory and the time that a number of guests needs.
 #[derive(Args, Clone, Debug)]
 pub struct PlanArgs {
@@ -91,16 +101,7 @@ pub fn main(arguments: &PlanArgs) -> anyhow::Result<()> {
 }
 
 fn text(arguments: &PlanArgs) -> anyhow::Result<String> {
-    let measured = match (&arguments.measured, arguments.accel) {
-        (Some(path), _) => {
-            let context = || format!("reading the measured figures {}", path.display());
-            let text = fs::read_to_string(path).with_context(context)?;
-            let figures: Measured = serde_json::from_str(&text).with_context(context)?;
-            figures.check().with_context(context)?
-        }
-        (None, Kind::Kvm) => Measured::kvm(),
-        (None, Kind::Tcg) => Measured::emulated(),
-    };
+    let measured = Measured::choose(arguments.measured.as_deref(), arguments.accel)?;
     let request = Request {
         guests: arguments.guests,
         host: arguments.host,
@@ -117,6 +118,8 @@ fn text(arguments: &PlanArgs) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use clap::Parser;
 
     use super::*;

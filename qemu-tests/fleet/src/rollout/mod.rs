@@ -172,6 +172,12 @@ impl Rollout {
         self.guests.get(&id).map(|guest| guest.new.as_str())
     }
 
+    /// Returns how often the writing of a guest's slot was begun.
+    #[must_use]
+    pub fn attempts(&self, id: u32) -> u32 {
+        self.guests.get(&id).map_or(0, |guest| guest.attempts)
+    }
+
     /// Returns whether nothing is left to do.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -207,7 +213,8 @@ impl Rollout {
                 let again = guest.retry(id, reason, attempts, now);
                 return std::iter::once(Action::Restart(id)).chain(again).collect();
             }
-            (Step::Trying, Observation::Validated(slot)) if *slot == guest.new => {
+            // One that was killed when its slot had just been written tries it without being told.
+            (Step::Trying | Step::Writing, Observation::Validated(slot)) if *slot == guest.new => {
                 guest.enter(Step::Validated, now);
                 None
             }

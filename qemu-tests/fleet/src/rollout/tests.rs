@@ -113,6 +113,17 @@ fn a_guest_that_is_killed_while_its_slot_is_written_starts_again_and_is_written_
 }
 
 #[test]
+fn a_guest_that_is_killed_after_its_slot_was_written_is_not_written_again() {
+    let mut rollout = rollout(1, Options::default());
+    rollout.advance(0.0);
+    assert_eq!(rollout.attempts(1), 1);
+    rollout.observe(1, &Observation::Ended("signal 9".to_owned()), 1.0);
+    assert_eq!(rollout.attempts(1), 2);
+    assert!(rollout.observe(1, &validated("b"), 2.0).is_empty());
+    assert_eq!(rollout.step(1), Some(&Step::Validated));
+}
+
+#[test]
 fn a_guest_that_is_killed_in_its_trial_starts_again_and_the_boot_decides() {
     for (slot, step) in [("a", Step::Reverted), ("b", Step::Validated)] {
         let mut rollout = rollout(1, Options::default());

@@ -22,14 +22,13 @@ use clap::Args;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use ratatui::layout::{Rect, Size};
 
 use crate::model::Status;
 
 pub use column::Column;
 pub use picture::svg;
 pub use plain::plain;
-pub use render::{render, visible_rows};
+pub use render::render;
 pub use view::{Answer, ViewState};
 
 /// How often the live table asks for the newest figures.
@@ -126,15 +125,13 @@ where
     let mut view = ViewState::default();
     let mut next = Instant::now() + INTERVAL;
     loop {
+        let mut rows = 0;
         terminal
-            .draw(|frame| render(frame, &status, &view))
+            .draw(|frame| rows = render(frame, &status, &view))
             .context("drawing the table")?;
         let wait = next.saturating_duration_since(Instant::now());
         match events(wait).context("reading the keyboard")? {
             Some(Event::Key(key)) if key.kind != KeyEventKind::Release => {
-                let Size { width, height } =
-                    terminal.size().context("reading the screen's size")?;
-                let rows = visible_rows(Rect::new(0, 0, width, height), &status);
                 if view.handle(key, &status, rows) == Answer::Quit {
                     return Ok(());
                 }

@@ -22,7 +22,9 @@ const FOREGROUND: anstyle::Color = anstyle::Color::Rgb(RgbColor(0xdd, 0xdd, 0xdd
 #[must_use]
 pub fn svg(status: &Status, view: &ViewState, width: u16, height: u16) -> String {
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
-    let Ok(_) = terminal.draw(|frame| render(frame, status, view));
+    let Ok(_) = terminal.draw(|frame| {
+        render(frame, status, view);
+    });
     let picture = anstyle_svg::Term::new()
         .bg_color(BACKGROUND)
         .fg_color(FOREGROUND)

@@ -60,15 +60,9 @@ impl Areas {
     }
 }
 
-/// Returns how many guests are visible at once on a screen of `area`.
-#[must_use]
-pub fn visible_rows(area: Rect, status: &Status) -> usize {
-    Areas::of(area, header::lines(status, area.width).len()).rows()
-}
-
-/// Draws `status` as `view` wants it. Only the visible guests become rows, so that the time does not
-/// grow with the fleet except for sorting.
-pub fn render(frame: &mut Frame<'_>, status: &Status, view: &ViewState) {
+/// Draws `status` as `view` wants it, and returns how many guests are visible at once. Only these
+/// become rows, so that the time does not grow with the fleet except for sorting.
+pub fn render(frame: &mut Frame<'_>, status: &Status, view: &ViewState) -> usize {
     let area = frame.area();
     let lines = header::lines(status, area.width);
     let areas = Areas::of(area, lines.len());
@@ -94,6 +88,7 @@ pub fn render(frame: &mut Frame<'_>, status: &Status, view: &ViewState) {
     if view.help {
         help(frame);
     }
+    areas.rows()
 }
 
 fn row(guest: &Guest, columns: &[Column], view: &ViewState) -> Row<'static> {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use ratatui::Frame;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -68,7 +69,10 @@ fn fleet(count: u32) -> Status {
 /// Returns what stands on a screen of `width` by `height` characters.
 fn screen(status: &Status, view: &ViewState, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| render(frame, status, view)).unwrap();
+    let draw = |frame: &mut Frame<'_>| {
+        render(frame, status, view);
+    };
+    terminal.draw(draw).unwrap();
     terminal.backend().to_string()
 }
 

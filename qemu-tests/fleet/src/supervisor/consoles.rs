@@ -22,14 +22,16 @@ pub(super) async fn follow(handle: Handle) {
         round += 1;
         let due: Vec<u32> = {
             let inner = handle.shared.lock();
-            let guests = inner.entries.iter().map(|entry| &entry.guest);
-            guests
-                .filter(|guest| guest.pid.is_some())
-                .filter(|guest| {
-                    !guest.state.is_up() || (round + u64::from(guest.id)).is_multiple_of(SETTLED)
-                })
-                .map(|guest| guest.id)
-                .collect()
+            let runs = inner
+                .entries
+                .iter()
+                .filter(|entry| entry.guest.pid.is_some());
+            runs.filter(|entry| {
+                let turn = (round + u64::from(entry.guest.id)).is_multiple_of(SETTLED);
+                turn || !entry.guest.state.is_up() || entry.tail.is_behind()
+            })
+            .map(|entry| entry.guest.id)
+            .collect()
         };
         for (index, id) in due.into_iter().enumerate() {
             read(&handle, id, &mut buffer);
@@ -46,7 +48,7 @@ pub(super) fn read(handle: &Handle, id: u32, buffer: &mut [u8]) {
     let shared = &handle.shared;
     let path = shared.folder.console_log(id);
     let up_line = shared.settings.up_line.as_deref();
-    shared.change(id, |entry| {
+    let limited = shared.change(id, |entry| {
         let boot_seconds = (Instant::now() - entry.booted).as_secs_f64();
         let (watch, guest, tail) = (&mut entry.watch, &mut entry.guest, &mut entry.tail);
         let read = tail.read(&path, buffer, |line| {
@@ -55,7 +57,7 @@ pub(super) fn read(handle: &Handle, id: u32, buffer: &mut [u8]) {
             }
         });
         match read {
-            Ok(false) => {}
+            Ok(false) => return Ok(()),
             Ok(true) => {
                 if let Some(sign) = sign::recognise_prompt(&tail.unfinished(), up_line) {
                     watch.sign(guest, sign, boot_seconds);
@@ -63,5 +65,12 @@ pub(super) fn read(handle: &Handle, id: u32, buffer: &mut [u8]) {
             }
             Err(error) => guest.message = Some(format!("its console cannot be read: {error}")),
         }
+        match shared.console_limit() {
+            0 => Ok(()),
+            most => tail.limit(&path, most),
+        }
     });
+    if let Some(Err(error)) = limited {
+        shared.lift_console_limit(&path, &error);
+    }
 }

@@ -18,7 +18,7 @@ use crate::control::StartRequest;
 use crate::error::FleetError;
 use crate::folder::Folder;
 use crate::host;
-use crate::model::{EventKind, Guest, State, Status, Update};
+use crate::model::{EventKind, Guest, Starting, State, Status, Update};
 use crate::settings::Settings;
 
 /// How long QEMU may take to end by itself before it is killed.
@@ -71,11 +71,34 @@ impl Handle {
             host: inner.host,
             supervisor: std::process::id(),
             supervisor_rss: host::own_rss(),
-            held: inner.held.clone().or_else(|| inner.notice.clone()),
-            starting: inner.is_starting || !inner.batches.is_empty(),
+            held: inner.held(),
+            starting: inner.is_starting(),
             update: inner.update.clone(),
             guests: inner.entries.iter().map(with_uptime).collect(),
         }
+    }
+
+    /// Returns how far the guests from `first` to `last` are.
+    #[must_use]
+    pub fn starting(&self, first: u32, last: u32) -> Starting {
+        let inner = self.shared.lock();
+        let mut starting = Starting {
+            elapsed: self.shared.elapsed(),
+            goes_on: inner.is_starting(),
+            held: inner.held(),
+            ..Starting::default()
+        };
+        let guests = inner.entries.iter().map(|entry| &entry.guest);
+        for guest in guests.filter(|guest| (first..=last).contains(&guest.id)) {
+            starting.count(guest.state);
+        }
+        starting
+    }
+
+    /// Returns the progress of the update that is under way, or the last one.
+    #[must_use]
+    pub fn update(&self) -> Option<Update> {
+        self.shared.lock().update.clone()
     }
 
     /// Returns the state of guest `id`.

@@ -6,6 +6,7 @@
 mod consoles;
 mod handle;
 mod history;
+mod merger;
 mod ports;
 mod runner;
 mod sampler;
@@ -37,7 +38,6 @@ use crate::settings::Settings;
 pub struct Supervisor {
     runtime: Runtime,
     handle: Handle,
-    _merging: Option<Merging>,
     _lock: Lock,
 }
 
@@ -78,10 +78,12 @@ impl Supervisor {
         runtime.spawn(consoles::follow(handle.clone()));
         runtime.spawn(sampler::sample(handle.clone()));
         runtime.spawn(starter::start(handle.clone()));
+        if let Some(merging) = merging {
+            runtime.spawn(merger::merge(handle.clone(), merging));
+        }
         Ok(Self {
             runtime,
             handle,
-            _merging: merging,
             _lock: lock,
         })
     }

@@ -74,6 +74,7 @@ async fn converse(stream: UnixStream, handle: &Handle) -> io::Result<()> {
 async fn answer(handle: &Handle, request: Request) -> Result<Response, FleetError> {
     match request {
         Request::Status => Ok(Response::Status(Box::new(handle.status()))),
+        Request::Starting { first, last } => Ok(Response::Starting(handle.starting(first, last))),
         Request::Start(request) => {
             let (first, last) = handle.start(request)?;
             Ok(Response::Started { first, last })
@@ -117,6 +118,9 @@ async fn answer(handle: &Handle, request: Request) -> Result<Response, FleetErro
             let guests = handle.stop_update();
             Ok(Response::Done { guests })
         }
+        Request::UpdateStatus => Ok(Response::Update {
+            update: handle.update(),
+        }),
         Request::Qmp {
             guest,
             command,

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -66,6 +67,8 @@ pub(super) struct Shared {
     pub(super) settled: Notify,
     /// A batch was added.
     pub(super) batch_added: Notify,
+    /// How many bytes of a guest's console are kept, at most; 0 sets no limit.
+    console_limit: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -88,7 +91,7 @@ pub(super) struct Inner {
     pub(super) host: Host,
     pub(super) batches: VecDeque<Batch>,
     /// Whether a batch is being started.
-    pub(super) is_starting: bool,
+    pub(super) has_batch: bool,
     /// Whether all guests are being stopped, so that none may be started.
     pub(super) is_ending: bool,
     pub(super) ports: Ports,
@@ -172,6 +175,7 @@ impl Shared {
             ending: watch::channel(false).0,
             settled: Notify::new(),
             batch_added: Notify::new(),
+            console_limit: AtomicU64::new(u64::from(settings.console_limit_mib) << 20),
             inner: Mutex::new(Inner {
                 first: settings.first,
                 entries: Vec::new(),
@@ -183,7 +187,7 @@ impl Shared {
                 stops_update: false,
                 host: crate::host::measure(),
                 batches: VecDeque::new(),
-                is_starting: false,
+                has_batch: false,
                 is_ending: false,
                 ports: Ports::default(),
                 history: History::begin(folder)?,
@@ -200,6 +204,21 @@ impl Shared {
     /// Seconds since the fleet's start.
     pub(super) fn elapsed(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
+    }
+
+    /// Returns how many bytes of a guest's console are kept, at most; 0 if there is no limit.
+    pub(super) fn console_limit(&self) -> u64 {
+        self.console_limit.load(Ordering::Relaxed)
+    }
+
+    /// Lets the consoles' logs grow, because their file system cannot release parts of them.
+    pub(super) fn lift_console_limit(&self, path: &Path, error: &std::io::Error) {
+        if self.console_limit.swap(0, Ordering::Relaxed) > 0 {
+            eprintln!(
+                "the logs of consoles are not limited: no part of {} can be released: {error}",
+                path.display()
+            );
+        }
     }
 
     /// Changes guest `id` by `change`, and tells everyone if its state or slot is another then.
@@ -264,6 +283,16 @@ impl Inner {
         let end = first.saturating_add(count);
         self.entries.extend((first..end).map(Entry::new));
         first
+    }
+
+    /// Returns whether guests that were asked for are still to be started.
+    pub(super) fn is_starting(&self) -> bool {
+        self.has_batch || !self.batches.is_empty()
+    }
+
+    /// Returns why starting is slowed down or has ended, or what else a person has to know.
+    pub(super) fn held(&self) -> Option<String> {
+        self.held.clone().or_else(|| self.notice.clone())
     }
 
     /// Returns how many guests there are.

@@ -26,7 +26,7 @@ pub(super) async fn start(handle: Handle) {
         let batch = {
             let mut inner = handle.shared.lock();
             let batch = inner.batches.pop_front();
-            inner.is_starting = batch.is_some();
+            inner.has_batch = batch.is_some();
             batch
         };
         match batch {

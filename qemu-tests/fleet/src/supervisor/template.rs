@@ -80,7 +80,8 @@ async fn make(handle: &Handle, settings: &Clones) -> Result<Template, CloneError
     let gives_back =
         |argument: &&String| argument.contains("balloon") || argument.contains("virtio-mem");
     if let Some(argument) = shared.settings.qemu_arguments.iter().find(gives_back) {
-        return Err(CloneError::GivesBack(argument.clone()));
+        let argument = format!("the QEMU argument {argument:?}");
+        return Err(CloneError::GivesBack(argument));
     }
     let port = if shared.settings.net {
         shared.lock().ports.take(TEMPLATE)

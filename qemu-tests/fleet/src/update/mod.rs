@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
+use tokio::task::AbortHandle;
 
 use crate::error::FleetError;
 use crate::model::{Guest, State, Update};
@@ -63,6 +64,7 @@ pub async fn begin(handle: &Handle, plan: Plan) -> Result<u32, FleetError> {
         rollout,
         work,
         tried: BTreeMap::new(),
+        writing: BTreeMap::new(),
     };
     // Changes from now on are seen, so none is lost between the status and the first action.
     let changes = handle.changes();
@@ -99,6 +101,8 @@ struct Conductor {
     work: Work,
     /// How often each guest had booted when it was told to try its new slot.
     tried: BTreeMap<u32, u32>,
+    /// The last attempts to write the guests' slots.
+    writing: BTreeMap<u32, AbortHandle>,
 }
 
 impl Conductor {
@@ -148,11 +152,26 @@ impl Conductor {
                 self.rollout.new_slot(*id).unwrap_or_default().to_owned()
             }
         };
-        self.work.start(action.clone(), slot, sender.clone());
+        let attempt = match action {
+            Action::Write(id) => self.rollout.attempts(*id),
+            Action::Try(_) | Action::Restart(_) => 0,
+        };
+        let work = self
+            .work
+            .start(action.clone(), slot, attempt, sender.clone());
+        // An earlier attempt that still waits for the guest would write its slot twice.
+        if let Action::Write(id) = action
+            && let Some(earlier) = self.writing.insert(*id, work)
+        {
+            earlier.abort();
+        }
     }
 
     /// Takes the end of what was done to a guest.
     fn finished(&mut self, done: &Done) -> Vec<Action> {
+        if done.attempt > 0 && done.attempt != self.rollout.attempts(done.id) {
+            return Vec::new();
+        }
         let now = self.handle.elapsed();
         self.rollout.observe(done.id, &done.observation, now)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use little_loader_core::env::place::EnvPlace;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 use super::host;
@@ -29,6 +30,8 @@ const POWER_OFF: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) id: u32,
+    /// Which attempt to write its slot ended, from 1; 0 for other actions.
+    pub(super) attempt: u32,
     pub(super) observation: Observation,
 }
 
@@ -60,23 +63,43 @@ impl Work {
         })
     }
 
-    /// Begins an action for a guest whose new slot is `slot`, and reports its end.
-    pub(super) fn start(&self, action: Action, slot: String, done: UnboundedSender<Done>) {
+    /// Begins an action for a guest whose new slot is `slot`, and reports its end. `attempt` counts
+    /// the attempts to write the slot from 1, and is 0 for other actions.
+    pub(super) fn start(
+        &self,
+        action: Action,
+        slot: String,
+        attempt: u32,
+        done: UnboundedSender<Done>,
+    ) -> AbortHandle {
         let work = self.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let (id, observation) = match action {
-                Action::Write(id) => (id, work.write(id, &slot).await),
+                Action::Write(id) => (id, work.write(id, &slot, attempt > 1).await),
                 Action::Try(id) => (id, work.try_slot(id).await),
                 Action::Restart(id) => (id, work.restart(id).await),
             };
             if let Some(observation) = observation {
                 // The update may have ended meanwhile.
-                let _ = done.send(Done { id, observation });
+                let _ = done.send(Done {
+                    id,
+                    attempt,
+                    observation,
+                });
             }
         });
+        task.abort_handle()
     }
 
-    async fn write(&self, id: u32, slot: &str) -> Option<Observation> {
+    /// Writes the slot of a guest; `again` says whether it may have been written already.
+    async fn write(&self, id: u32, slot: &str, again: bool) -> Option<Observation> {
+        if again {
+            match self.settled_in(id, slot).await {
+                Ok(true) => return Some(Observation::Validated(slot.to_owned())),
+                Ok(false) => {}
+                Err(reason) => return Some(Observation::NotWritten(reason)),
+            }
+        }
         let before = match self.wait_until_up(id).await {
             Ok(guest) => guest,
             Err(reason) => return Some(Observation::NotWritten(reason)),
@@ -185,6 +208,26 @@ impl Work {
         restarted
             .err()
             .map(|error| Observation::Ended(error.to_string()))
+    }
+
+    /// Returns whether guest `id` runs `slot` for good, once it is up and on no trial: it may have
+    /// written its slot before it ended, and tries it when it is started again. To write then would
+    /// overwrite its old system.
+    async fn settled_in(&self, id: u32, slot: &str) -> Result<bool, String> {
+        let deadline = Instant::now() + Duration::from_secs_f64(self.plan.patience);
+        loop {
+            let guest = self.wait_until_up(id).await?;
+            if guest.slot.as_deref() != Some(slot) {
+                return Ok(false);
+            }
+            if self.plan.up_is_enough || guest.reason.as_deref() != Some("trial") {
+                return Ok(true);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it does not end its trial of slot {slot}"));
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     async fn wait_until_up(&self, id: u32) -> Result<Guest, String> {

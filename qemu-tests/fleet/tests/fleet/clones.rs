@@ -52,6 +52,7 @@ fn clones_have_an_identity_of_their_own() {
             (State::Up, true, 0)
         );
         assert_eq!(guest.slot.as_deref(), Some("a"));
+        assert_eq!(guest.version.as_deref(), Some("1.0.0"));
         assert!(guest.boot_seconds.unwrap() > 0.0);
         // No loader ran.
         assert_eq!(console(&fleet, guest.id), "");
@@ -144,7 +145,7 @@ fn guests_boot_where_they_cannot_be_cloned() {
                 "--qemu-argument=-device",
                 "--qemu-argument=virtio-balloon-device",
             ],
-            "a clone must not give back memory",
+            "leave out the QEMU argument \"virtio-balloon-device\"",
         ),
     ] {
         let fleet = Fleet::new().behaviour(behaviour);

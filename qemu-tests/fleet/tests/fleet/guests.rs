@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Single guests: killed, stopped, restarted, updated.
+//! Single guests: killed, stopped, restarted.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -92,6 +92,16 @@ fn the_socket_answers_requests() {
         response.contains("QEMU of guest 1 refused `nonsense`: The command"),
         "{response}"
     );
+    let starting = "{\"request\":\"starting\",\"first\":2,\"last\":9}";
+    let response = ask(&fleet, starting);
+    assert!(
+        response.ends_with(
+            "\"goes_on\":false,\"held\":null,\"up\":1,\"booting\":0,\"waiting\":0,\"failed\":0}\n"
+        ),
+        "{response}"
+    );
+    let response = ask(&fleet, "{\"request\":\"update-status\"}");
+    assert_eq!(response, "{\"response\":\"update\",\"update\":null}\n");
     let response = ask(&fleet, "{\"request\":\"dance\"}");
     assert!(
         response.contains("does not understand the request"),
@@ -101,34 +111,4 @@ fn the_socket_answers_requests() {
     assert_eq!(response, "{\"response\":\"done\",\"guests\":2}\n");
     fleet.wait_for_up(2);
     assert_eq!(fleet.guest(2).boots, 2);
-}
-
-#[test]
-fn slots_show_during_updates() {
-    let fleet = Fleet::new();
-    fleet.start(&["--count", "2"]).succeeded();
-    let agent = |id: u32, line: &str| {
-        let port = fleet.guest(id).port.unwrap();
-        crate::support::ask(port, line)
-    };
-    assert_eq!(
-        agent(1, "update http://10.0.2.2:1/good.fw"),
-        "updated slot=b\n"
-    );
-    assert_eq!(
-        agent(2, "update http://10.0.2.2:1/bad.fw"),
-        "updated slot=b\n"
-    );
-    agent(1, "reboot");
-    agent(2, "reboot");
-    let back = fleet.wait_for(2, State::Reverted);
-    assert_eq!(back.slot.as_deref(), Some("a"));
-    assert_eq!(back.boots, 3);
-    let on_b = crate::support::until("guest 1 has validated slot b", || {
-        let guest = fleet.guest(1);
-        let validated =
-            guest.slot.as_deref() == Some("b") && guest.reason.as_deref() == Some("active");
-        validated.then_some(guest)
-    });
-    assert_eq!((on_b.state, on_b.boots), (State::Up, 2));
 }

@@ -10,3 +10,4 @@ mod guests;
 mod many;
 mod starting;
 mod support;
+mod updates;

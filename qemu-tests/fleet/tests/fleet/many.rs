@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Many guests under one supervisor.
+//! Many guests under one supervisor: started, killed, updated and stopped.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -8,14 +8,16 @@ use std::fs;
 
 use fleet::model::State;
 
-use crate::support::{Fleet, signal, until};
 use rustix::process::Signal;
+
+use crate::support::{Fleet, signal, until};
+use crate::updates;
 
 /// The environment variable with the numbers of guests to try, such as `1000,5000`.
 const COUNTS: &str = "LITTLE_LOADER_FLEET_GUESTS";
 
-/// Starts `count` guests, looks at them, kills some and brings them back, and stops all. Returns the
-/// largest resident set size of the supervisor, in KiB.
+/// Starts `count` guests, looks at them, kills some and brings them back, updates all, and stops
+/// them. Returns the largest resident set size of the supervisor, in KiB.
 fn supervise(count: u32) -> u64 {
     let fleet = Fleet::new();
     let number = count.to_string();
@@ -60,9 +62,15 @@ fn supervise(count: u32) -> u64 {
             .all(|guest| { guest.boots == if killed.contains(&guest.id) { 2 } else { 1 } })
     );
 
+    let bad = updates::bad(&fleet, count);
+    let good = updates::good_with_kills(&fleet, count);
+
     let memory = fs::read_to_string(format!("/proc/{}/status", status.supervisor));
     let memory = memory.expect("the supervisor runs");
-    println!("{count} guests: supervisor {} KiB", status.supervisor_rss);
+    println!(
+        "{count} guests: supervisor {} KiB; {bad:.1} s for canaries of a bad update, {good:.1} s for a good one",
+        fleet.status().supervisor_rss
+    );
     let said = fleet.run(&["stop"]).succeeded();
     assert_eq!(said, format!("{count} guests stopped\n"));
     assert!(fleet.processes().is_empty());

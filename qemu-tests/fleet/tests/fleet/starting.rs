@@ -34,6 +34,7 @@ fn guests_start_run_and_stop() {
         assert_eq!(guest.state, State::Up);
         assert_eq!(guest.slot.as_deref(), Some("a"));
         assert_eq!(guest.reason.as_deref(), Some("active"));
+        assert_eq!(guest.version.as_deref(), Some("1.0.0"));
         assert_eq!(guest.boots, 1);
         assert!(guest.boot_seconds.unwrap() > 0.0);
         assert!(fleet.guest_folder(guest.id).join("disk.qcow2").exists());
@@ -41,7 +42,7 @@ fn guests_start_run_and_stop() {
     assert_eq!(fleet.processes().len(), 20);
     let table = fleet.run(&["status"]).succeeded();
     assert!(
-        table.contains("20 guest-00020 up       a    active "),
+        table.contains("20 guest-00020 up       a    active    1.0.0 "),
         "{table}"
     );
     assert!(table.contains("\nup 20\n"), "{table}");
@@ -162,12 +163,13 @@ fn filling_ends_at_the_limit() {
     let fleet = Fleet::new();
     // Room for a single guest of the expected size; what was measured shows that more fit.
     let said = fleet
-        .start(&["--fill", "--limit", "60M", "--count", "3"])
+        .start(&["--fill", "--limit", "60M", "--count", "10"])
         .succeeded();
-    assert!(said.contains("3 of 3 guests are up"), "{said}");
+    assert!(said.contains("10 of 10 guests are up"), "{said}");
+    // Each of them takes more than 128 KiB for itself.
     let said = fleet.start(&["--fill", "--limit", "1M"]).succeeded();
-    assert!(said.contains("full with 3 guests: "), "{said}");
-    assert_eq!(fleet.status().guests.len(), 3);
+    assert!(said.contains("full with 10 guests: "), "{said}");
+    assert_eq!(fleet.status().guests.len(), 10);
 }
 
 #[test]
@@ -176,6 +178,26 @@ fn a_deep_state_folder_works() {
     fleet.start(&["--count", "2"]).succeeded();
     let said = fleet.run(&["stop"]).succeeded();
     assert_eq!(said, "2 guests stopped\n");
+}
+
+#[test]
+fn guests_can_give_memory_back_but_clones_cannot() {
+    let fleet = Fleet::new();
+    fleet.start(&["--free-page-reporting"]).succeeded();
+    let pid = fleet.guest(1).pid.unwrap();
+    let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(
+        words.contains("-device\0virtio-balloon-device,free-page-reporting=on\0"),
+        "{words}"
+    );
+    let fleet = Fleet::new();
+    let said = fleet.start(&["--free-page-reporting", "--clones"]).failed();
+    assert!(
+        said.contains(
+            "a clone must not give back memory, since that would clear the template's; leave out --free-page-reporting"
+        ),
+        "{said}"
+    );
 }
 
 #[test]
@@ -203,6 +225,10 @@ fn mistakes_are_explained() {
         said.contains("cannot find the image /nothing: No such file"),
         "{said}"
     );
+    let mut start = fleet.command(&["start", "--memory", "5000T", "--loader"]);
+    start.arg(fleet.path().join("loader.elf")).arg("--image");
+    let said = Ran::of(start.arg(fleet.path().join("disk.img"))).failed();
+    assert!(said.contains("no guest has so much --memory"), "{said}");
     let said = fleet.start(&["--count", "4000000"]).failed();
     assert!(
         said.contains("4000000 guests need 8000200 open files, and the limit is"),

@@ -260,6 +260,13 @@ impl Machine {
         self.arguments(["-device", "virtio-rng-device"])
     }
 
+    /// Adds a memory balloon by which the guest tells QEMU what it has free, so that the host gets it
+    /// back (QEMU 5.1 and later; Linux 5.7 and later in the guest).
+    #[must_use]
+    pub fn free_page_reporting(self) -> Self {
+        self.arguments(["-device", "virtio-balloon-device,free-page-reporting=on"])
+    }
+
     /// Listens for QMP connections, one at a time, at the Unix socket `path`.
     #[must_use]
     pub fn qmp(self, path: &str) -> Self {

@@ -231,6 +231,7 @@ mod tests {
             .disk(Disk::new("disk.qcow2").qcow2())
             .forwarded_network(20007, 4000, "52:54:4c:00:00:07")
             .entropy()
+            .free_page_reporting()
             .fw_cfg("opt/org.example/words", "one,two")
             .qmp("qmp.sock")
             .shell_line();
@@ -241,6 +242,7 @@ mod tests {
             "user,id=net0,hostfwd=tcp:127.0.0.1:20007-:4000",
             "virtio-net-device,netdev=net0,mac=52:54:4c:00:00:07",
             "-device virtio-rng-device",
+            "virtio-balloon-device,free-page-reporting=on",
             "name=opt/org.example/words,string=one,,two",
             "-qmp 'unix:qmp.sock,server=on,wait=off'",
         ] {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use fleet::control::Client;
 use fleet::folder::Folder;
+use fleet::ksm;
 use fleet::model::{Guest, Status};
 use serde::Serialize;
 
@@ -25,6 +26,8 @@ use crate::commands::build;
 
 /// How long guests come to rest before they are measured.
 pub(super) const SETTLE: Duration = Duration::from_secs(90);
+/// How much longer the host takes to merge equal pages.
+const MERGE: Duration = Duration::from_secs(90);
 /// The longest time for starting a fleet, in seconds.
 const LIMIT: u32 = 3600;
 
@@ -81,10 +84,12 @@ pub(super) fn main(booted: u32, clones: u32, as_json: bool) -> Result<ExitCode> 
 
 /// Starts a fleet, lets it come to rest, and measures it.
 fn measure(loader: &Path, image: &Path, count: u32, cloned: bool) -> Result<Run> {
-    let kind = if cloned {
-        "clones of one template"
-    } else {
-        "booted"
+    // What the host cannot do, or only root may ask for, is not part of the measurement.
+    let merged = cloned && ksm::is_possible(Path::new(ksm::SYSFS));
+    let kind = match (cloned, merged) {
+        (true, true) => "clones of one template, equal pages merged",
+        (true, false) => "clones of one template",
+        (false, _) => "booted",
     };
     eprintln!("starting {count} guests, {kind}");
     let folder = tempfile::Builder::new()
@@ -111,6 +116,9 @@ fn measure(loader: &Path, image: &Path, count: u32, cloned: bool) -> Result<Run>
     if cloned {
         words.push("--clones");
     }
+    if merged {
+        words.push("--ksm");
+    }
     let begun = Instant::now();
     let all_up = fleet.command(&words).status();
     let seconds = begun.elapsed().as_secs_f64();
@@ -118,7 +126,7 @@ fn measure(loader: &Path, image: &Path, count: u32, cloned: bool) -> Result<Run>
     let up = fleet.status()?.guests.into_iter();
     let up = up.filter(|guest| guest.state.is_up()).count();
     eprintln!("{up} of {count} are up after {seconds:.0} s; they come to rest");
-    thread::sleep(SETTLE);
+    thread::sleep(if merged { SETTLE + MERGE } else { SETTLE });
     let status = fleet.status()?;
     Ok(Run {
         title: format!("{count} Erlang guests, {kind}"),

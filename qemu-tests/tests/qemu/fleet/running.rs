@@ -78,11 +78,15 @@ impl Fleet {
 
     /// Expects that all guests are up, in this slot and with this version.
     pub(super) fn expect_all(&self, slot: &str, version: &str) -> Result<()> {
-        let wanted = |guest: &Guest| guest.state.is_up() && guest.slot.as_deref() == Some(slot);
+        let wanted = |guest: &Guest| {
+            guest.state.is_up()
+                && guest.slot.as_deref() == Some(slot)
+                && guest.version.as_deref() == Some(version)
+        };
         let status = self.status()?;
         ensure!(
             !status.guests.is_empty() && status.guests.iter().all(wanted),
-            "not all guests are up in slot {slot}: {:#?}",
+            "not all guests are up in slot {slot} with version {version}: {:#?}",
             status.guests
         );
         let versions = self.succeed(&["exec", "--all", "--", "cat /etc/fleet/version"])?;

@@ -5,6 +5,7 @@
 use std::io;
 use std::process::Command;
 
+use crate::archive;
 use crate::migration::Identity;
 use crate::slots::Slots;
 
@@ -39,8 +40,11 @@ pub(crate) fn answer(line: &str, identity: &Identity) -> io::Result<Answer> {
     let mut slots = Slots::read();
     Ok(match command {
         "ping" | "identify" => Answer::text(format!(
-            "pong serial={} host={} slot={} reason=active uptime=1.0\n",
-            identity.serial, identity.host, slots.active
+            "pong serial={} host={} slot={} reason=active uptime=1.0 version={}\n",
+            identity.serial,
+            identity.host,
+            slots.active,
+            slots.version()
         )),
         "run" => {
             let output = Command::new("sh").args(["-c", argument]).output()?;
@@ -49,16 +53,26 @@ pub(crate) fn answer(line: &str, identity: &Identity) -> io::Result<Answer> {
             Answer::text(format!("{text}exit {status}\n"))
         }
         "update" => {
-            slots.active = slots.other();
-            slots.trial = Some(1);
-            slots.is_bad = argument.contains("bad");
-            let slot = slots.active;
-            slots.write()?;
+            let slot = slots.other();
+            let archive = if slots.trial.is_some() {
+                Err(io::Error::other("the running slot is still on trial"))
+            } else {
+                archive::download(argument)
+            };
+            let (text, told) = match archive {
+                Ok(archive) => {
+                    slots.update(&archive);
+                    slots.write()?;
+                    let text = format!("updated slot={slot}");
+                    (text.clone(), text)
+                }
+                Err(error) => (format!("failed {error}"), format!("update failed: {error}")),
+            };
             Answer {
-                text: format!("updated slot={slot}\n"),
+                text: format!("{text}\n"),
                 console: vec![
                     format!("fleet: updating slot={slot}"),
-                    format!("fleet: updated slot={slot}"),
+                    format!("fleet: {told}"),
                 ],
                 effect: Effect::None,
             }

@@ -113,8 +113,10 @@ pub(crate) fn plan(options: &Options, behaviour: Behaviour) -> io::Result<Plan> 
         steps.push(Step::Reset);
     } else {
         line(format!(
-            "fleet: up serial={} host={} slot={slot} reason={reason} uptime=1.0",
-            options.serial, options.host
+            "fleet: up serial={} host={} slot={slot} reason={reason} uptime=1.0 version={}",
+            options.serial,
+            options.host,
+            slots.version()
         ));
         if reason == "trial" {
             steps.push(Step::Validate);

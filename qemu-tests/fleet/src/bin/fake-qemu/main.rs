@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod archive;
 mod boot;
 mod machine;
 mod migration;

@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::archive::Archive;
+
 const FILE: &str = "fake-slots";
 
 /// The state of the slots.
@@ -17,6 +19,8 @@ pub(crate) struct Slots {
     pub(crate) trial: Option<u32>,
     /// Whether the image in the active slot never validates.
     pub(crate) is_bad: bool,
+    /// The versions in slots a and b.
+    versions: [String; 2],
 }
 
 impl Slots {
@@ -29,6 +33,7 @@ impl Slots {
             active: next().and_then(|word| word.chars().next()).unwrap_or('a'),
             trial: next().and_then(|word| word.parse().ok()),
             is_bad: next() == Some("bad"),
+            versions: [(); 2].map(|()| next().unwrap_or("1.0.0").to_owned()),
         }
     }
 
@@ -39,7 +44,8 @@ impl Slots {
             .map_or_else(|| "-".to_owned(), |left| left.to_string());
         let kind = if self.is_bad { "bad" } else { "good" };
         let new = Path::new(FILE).with_extension("new");
-        fs::write(&new, format!("{} {trial} {kind}\n", self.active))?;
+        let [a, b] = &self.versions;
+        fs::write(&new, format!("{} {trial} {kind} {a} {b}\n", self.active))?;
         fs::rename(new, FILE)
     }
 
@@ -60,6 +66,23 @@ impl Slots {
         };
         self.write()?;
         Ok((self.active, reason))
+    }
+
+    /// Writes the other slot, and puts it on trial.
+    pub(crate) fn update(&mut self, archive: &Archive) {
+        self.active = self.other();
+        self.trial = Some(1);
+        self.is_bad = archive.is_bad;
+        self.versions[self.index()].clone_from(&archive.version);
+    }
+
+    /// Returns the version in the active slot.
+    pub(crate) fn version(&self) -> &str {
+        &self.versions[self.index()]
+    }
+
+    fn index(&self) -> usize {
+        usize::from(self.active != 'a')
     }
 
     /// Returns the slot that is not active.

@@ -126,10 +126,6 @@ exec \"$FLEET_PROGRAM\" --state \"$NOMAD_ALLOC_DIR/data/fleet\" start --first \"
 --loader \"$FLEET_LOADER\" --memory \"$FLEET_MEMORY\" --accel \"$FLEET_ACCEL\"";
 
 fn environment(arguments: &NomadArgs) -> Value {
-    let accelerator = match arguments.accel {
-        Kind::Kvm => "kvm",
-        Kind::Tcg => "tcg",
-    };
     json!({
         "FLEET_PROGRAM": arguments.program.to_string_lossy(),
         "FLEET_IMAGE": arguments.image.to_string_lossy(),
@@ -137,17 +133,14 @@ fn environment(arguments: &NomadArgs) -> Value {
         "FLEET_COUNT": arguments.count.to_string(),
         "FLEET_CHUNK": arguments.chunk.to_string(),
         "FLEET_MEMORY": format!("{}M", arguments.memory.whole_mib()),
-        "FLEET_ACCEL": accelerator,
+        "FLEET_ACCEL": arguments.accel.accelerator(),
     })
 }
 
 /// Returns what `guests` guests need, from the measured figures: all of their memory, and the CPU time
 /// that they take at rest. Boots and updates take what is free beyond that.
 fn resources(arguments: &NomadArgs, guests: u32) -> anyhow::Result<Value> {
-    let measured = match arguments.accel {
-        Kind::Kvm => Measured::kvm(),
-        Kind::Tcg => Measured::emulated(),
-    };
+    let measured = Measured::choose(None, arguments.accel)?;
     let request = Request {
         guests,
         host: HostSize {

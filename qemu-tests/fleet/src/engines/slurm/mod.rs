@@ -36,7 +36,7 @@ use qemu_harness::process::shell_line;
 
 use crate::placement::Pin;
 use crate::plan::{Kind, Size};
-use crate::settings::{ImageFile, Settings};
+use crate::settings::{CONSOLE_LIMIT, ImageFile, Settings};
 
 pub use gather::status;
 pub use history::events;
@@ -215,11 +215,7 @@ fn settings(arguments: &SlurmArgs, shared: &std::path::Path) -> anyhow::Result<S
         image: ImageFile::of(&share::copy(&arguments.image, shared)?)?,
         loader: share::copy(&arguments.loader, shared)?,
         qemu: arguments.qemu.clone().unwrap_or_else(emulator::program),
-        accelerator: match arguments.accel {
-            Kind::Kvm => "kvm",
-            Kind::Tcg => "tcg",
-        }
-        .to_owned(),
+        accelerator: arguments.accel.accelerator().to_owned(),
         cpu: arguments.cpu.clone(),
         memory_mib: u32::try_from(arguments.memory.whole_mib())
             .context("no guest has so much --memory")?,
@@ -227,6 +223,8 @@ fn settings(arguments: &SlurmArgs, shared: &std::path::Path) -> anyhow::Result<S
         net: !arguments.no_net,
         append: arguments.append.clone(),
         up_line: arguments.up_line.clone(),
+        console_limit_mib: CONSOLE_LIMIT,
+        free_page_reporting: false,
         first: arguments.first,
         // A template belongs to one host.
         clones: None,

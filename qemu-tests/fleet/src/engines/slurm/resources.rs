@@ -2,12 +2,10 @@
 
 //! What a task asks Slurm for.
 
-use std::fs;
-
 use anyhow::Context as _;
 
 use super::SlurmArgs;
-use crate::plan::{HostSize, Kind, Measured, Plan, Request, Size};
+use crate::plan::{HostSize, Measured, Plan, Request, Size};
 use crate::totals::whole;
 
 /// The memory asked for, as a multiple of what the guests take.
@@ -47,14 +45,5 @@ fn guests(arguments: &SlurmArgs) -> u32 {
 }
 
 fn measured(arguments: &SlurmArgs) -> anyhow::Result<Measured> {
-    let Some(path) = &arguments.measured else {
-        return Ok(match arguments.accel {
-            Kind::Kvm => Measured::kvm(),
-            Kind::Tcg => Measured::emulated(),
-        });
-    };
-    let context = || format!("reading the measured figures {}", path.display());
-    let text = fs::read_to_string(path).with_context(context)?;
-    let figures: Measured = serde_json::from_str(&text).with_context(context)?;
-    figures.check().with_context(context)
+    Measured::choose(arguments.measured.as_deref(), arguments.accel)
 }

@@ -39,6 +39,8 @@ pub(super) fn job(words: &str) -> (SlurmArgs, Job) {
         net: true,
         append: None,
         up_line: None,
+        console_limit_mib: CONSOLE_LIMIT,
+        free_page_reporting: false,
         first: arguments.first,
         clones: None,
         reserve_mib: 0,

@@ -99,6 +99,8 @@ impl Asset {
         let contents: Contents = serde_json::from_slice(&contents).ok()?;
         let files = match self {
             Self::Busybox => &["busybox"][..],
+            // The module that is asked for since the last change of the list.
+            Self::Kernel(DebianKernel::STOCK) => &["vmlinuz", "virtio_balloon.ko"],
             Self::Kernel(_) => &["vmlinuz"],
             Self::UBoot => &["u-boot.bin"],
             Self::Edk2 => &["QEMU_EFI.fd"],

@@ -2,6 +2,8 @@
 
 //! The origin of an asset's files.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The file in an asset's folder that holds [`Contents`]. It is written last, before the folder
@@ -15,10 +17,12 @@ pub(in crate::setup) struct Contents {
     /// The modules that the initrd loads, in this order.
     #[serde(default)]
     pub(in crate::setup) modules: Vec<String>,
-    /// The last one is a module that is loaded on demand; the others are its dependencies, in the
-    /// order in which they load.
+    /// The modules that are loaded on demand, and those that they need.
     #[serde(default)]
     pub(in crate::setup) on_demand: Vec<String>,
+    /// What each of these needs in addition to the initrd's modules, in the order in which they load.
+    #[serde(default)]
+    pub(in crate::setup) dependencies: BTreeMap<String, Vec<String>>,
     /// The libraries that a program needs, including the dynamic linker.
     #[serde(default)]
     pub(in crate::setup) libraries: Vec<String>,

@@ -2,6 +2,7 @@
 
 //! The extraction of a kernel and its modules from Debian's packages.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -61,12 +62,19 @@ pub(super) fn extract(
     fs::rename(&vmlinuz, folder.join("vmlinuz")).map_err(failed(&vmlinuz))?;
     let modules = ModuleTree::open(tree, None)?;
     let loaded = collect(&modules, &wanted(kernel), folder)?;
-    let mut in_store = collect(&modules, on_demand(kernel), folder)?;
-    in_store.retain(|name| !loaded.contains(name));
+    let mut dependencies = BTreeMap::new();
+    for name in on_demand(kernel) {
+        let mut order = collect(&modules, &[name], folder)?;
+        order.retain(|name| !loaded.contains(name));
+        for (index, name) in order.iter().enumerate() {
+            dependencies.insert(name.clone(), order[..index].to_vec());
+        }
+    }
     Ok(Contents {
         packages,
         modules: loaded,
-        on_demand: in_store,
+        on_demand: dependencies.keys().cloned().collect(),
+        dependencies,
         ..Contents::default()
     })
 }
@@ -101,8 +109,8 @@ fn wanted(kernel: DebianKernel) -> Vec<&'static str> {
 /// The modules in the root file system, loaded on demand.
 fn on_demand(kernel: DebianKernel) -> &'static [&'static str] {
     if kernel == DebianKernel::STOCK {
-        // QEMU's watchdog.
-        &["i6300esb"]
+        // QEMU's watchdog, and its memory balloon.
+        &["i6300esb", "virtio_balloon"]
     } else {
         &[]
     }

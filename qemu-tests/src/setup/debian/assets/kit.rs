@@ -67,14 +67,17 @@ impl Kit {
             .collect()
     }
 
-    /// Returns modules to load on demand. The last one is the requested module; the others are its
-    /// dependencies, in the order in which they load.
+    /// Returns modules to load on demand, each with the names of those among them that it needs, in
+    /// the order in which they load.
     #[must_use]
-    pub fn modules_on_demand(&self) -> Vec<PathBuf> {
-        self.contents
-            .on_demand
-            .iter()
-            .map(|name| self.file(name))
+    pub fn modules_on_demand(&self) -> Vec<(PathBuf, &[String])> {
+        let contents = &self.contents;
+        let names = contents.on_demand.iter();
+        names
+            .map(|name| {
+                let needed = contents.dependencies.get(name);
+                (self.file(name), needed.map_or(&[][..], Vec::as_slice))
+            })
             .collect()
     }
 
