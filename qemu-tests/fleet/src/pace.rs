@@ -27,6 +27,8 @@ pub struct Circumstances {
     pub booting: u32,
     /// How many of these there may be; 0 sets no limit.
     pub max_booting: u32,
+    /// Whether the host merges pages of guests that are new, which frees memory.
+    pub is_merging: bool,
     /// The guests to start now.
     pub chunk: u32,
 }
@@ -61,7 +63,7 @@ impl Circumstances {
                 self.per_guest >> 10,
             );
             // A guest that boots, or has not been measured yet, may need less than expected.
-            return if self.booting == 0 && self.outstanding == 0 {
+            return if self.booting == 0 && self.outstanding == 0 && !self.is_merging {
                 Decision::Full(reason)
             } else {
                 Decision::Hold(reason)
@@ -109,6 +111,7 @@ mod tests {
             outstanding: 0,
             booting: 0,
             max_booting: 8,
+            is_merging: false,
             chunk: 4,
         }
     }
@@ -144,6 +147,11 @@ mod tests {
             ..idle()
         };
         assert!(matches!(full.decide(), Decision::Full(_)));
+        let merging = Circumstances {
+            is_merging: true,
+            ..full
+        };
+        assert!(matches!(merging.decide(), Decision::Hold(_)));
     }
 
     #[test]

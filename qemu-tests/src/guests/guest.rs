@@ -120,6 +120,8 @@ impl Guest {
 /// The kernel's command line after `root=`. The second line is about memory; docs/src/erlang.md has
 /// what each word is worth. `cma=0`: Debian's kernel reserves 64 MiB for devices that need
 /// contiguous memory, and none of these guests has one. Without `tracer_init_tracefs` there are no
-/// files of tracepoints, whose inodes take megabytes.
+/// files of tracepoints, whose inodes take megabytes. `nowatchdog psi=0`: no timer wakes the guest to
+/// see whether it hangs, and none of its waiting is measured.
 const ARGUMENTS: &str = "console=ttyAMA0 rootfstype=squashfs rootwait ro panic=5 quiet \
-     cma=0 initcall_blacklist=tracer_init_tracefs transparent_hugepage=never ipv6.disable=1 audit=0";
+     cma=0 initcall_blacklist=tracer_init_tracefs transparent_hugepage=never ipv6.disable=1 audit=0 \
+     nowatchdog psi=0";

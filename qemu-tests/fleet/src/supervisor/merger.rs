@@ -7,22 +7,13 @@ use std::time::Duration;
 use super::handle::Handle;
 use crate::ksm::{Merging, Pace};
 
-/// How long after its start the pages of a guest are new to the host.
-const NEW: Duration = Duration::from_secs(180);
 /// The pause between two looks at the guests.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Sets the pace of the merging until the supervisor ends, which ends the merging.
 pub(super) async fn merge(handle: Handle, mut merging: Merging) {
     loop {
-        let is_starting = {
-            let inner = handle.shared.lock();
-            let mut running = inner
-                .entries
-                .iter()
-                .filter(|entry| entry.guest.pid.is_some());
-            running.any(|entry| entry.booted.elapsed() < NEW)
-        };
+        let is_starting = handle.shared.lock().has_new_guests();
         merging.set_pace(if is_starting {
             Pace::Starting
         } else {

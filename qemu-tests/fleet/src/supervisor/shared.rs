@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use imagegen::overlay::OverlayBuilder;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
@@ -31,6 +31,8 @@ const CHANGES: usize = 8192;
 
 /// How many clones may fail in a row.
 const CLONE_FAILURES: u32 = 3;
+/// How long after its start the pages of a guest are new to the host.
+const NEW: Duration = Duration::from_secs(180);
 
 /// A guest has entered a state, or another slot, or reason for it, became known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,6 +290,15 @@ impl Inner {
     /// Returns whether guests that were asked for are still to be started.
     pub(super) fn is_starting(&self) -> bool {
         self.has_batch || !self.batches.is_empty()
+    }
+
+    /// Returns whether a guest was started so lately that its pages are new to the host.
+    pub(super) fn has_new_guests(&self) -> bool {
+        let mut running = self
+            .entries
+            .iter()
+            .filter(|entry| entry.guest.pid.is_some());
+        running.any(|entry| entry.booted.elapsed() < NEW)
     }
 
     /// Returns why starting is slowed down or has ended, or what else a person has to know.

@@ -128,7 +128,9 @@ fn circumstances(handle: &Handle, chunk: u32, limit_mib: Option<u64>) -> Circums
             booting += u32::from(entry.booted.elapsed() < PATIENCE);
         }
         if has_runner {
-            running.push((guest.state.is_up(), pss));
+            // A clone that has answered takes little more later, so it need not be measured first.
+            let has_taken = guest.state.is_up() && (guest.cloned || pss.is_some());
+            running.push((has_taken, pss));
         }
     }
     // Of its RAM, a clone takes only what it writes.
@@ -139,9 +141,9 @@ fn circumstances(handle: &Handle, chunk: u32, limit_mib: Option<u64>) -> Circums
     let per_guest =
         median(&mut measured).unwrap_or_else(|| (u64::from(memory_mib) + OVERHEAD) << 10);
     let mut outstanding = 0;
-    for (is_up, pss) in running {
+    for (has_taken, pss) in running {
         used += pss.unwrap_or(per_guest);
-        if !is_up || pss.is_none() {
+        if !has_taken {
             outstanding += per_guest.saturating_sub(pss.unwrap_or_default());
         }
     }
@@ -160,6 +162,7 @@ fn circumstances(handle: &Handle, chunk: u32, limit_mib: Option<u64>) -> Circums
         outstanding,
         booting,
         max_booting: settings.max_booting,
+        is_merging: settings.ksm && inner.has_new_guests(),
         chunk,
     }
 }
