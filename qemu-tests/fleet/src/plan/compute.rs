@@ -113,6 +113,7 @@ impl Plan {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Work;
     use super::*;
 
     fn request(guests: u32, host: &str, memory: &str, clones: bool) -> Request {
@@ -132,6 +133,14 @@ mod tests {
             shared_mib: 24.0,
             supervisor_mib: 0.5,
             rest_cores: 0.01,
+            boot: Work {
+                core_seconds: 5.0,
+                seconds: 5.0,
+            },
+            update: Work {
+                core_seconds: 10.0,
+                seconds: 10.0,
+            },
             ..Measured::emulated()
         };
         let booted = request(1000, "cores=8,mem=10G", "80M", false);
@@ -164,7 +173,7 @@ mod tests {
         let error = Plan::compute(&tiny, &measured).unwrap_err().to_string();
         assert_eq!(
             error,
-            "not one guest fits: a host needs at least 184 MB of memory"
+            "not one guest fits: a host needs at least 167 MB of memory"
         );
         let busy = Measured {
             rest_cores: 1.5,

@@ -81,30 +81,30 @@ impl Measured {
         Self {
             source: "this project's measurements: an Erlang guest of 80 MiB under emulation"
                 .to_owned(),
-            // 136 MB of PSS with 80 MiB of RAM and tb-size=32.
-            booted_overhead_mib: 56.0,
-            // 31 to 35 MB of PSS with 500 clones.
-            clone_mib: 35.0,
+            // 119.5 MiB of PSS with 80 MiB of RAM (`cargo qemu bench --fleet 40,0`).
+            booted_overhead_mib: 40.0,
+            // PSS of 16 clones; where equal pages are merged, 1,000 take half of it each.
+            clone_mib: 26.0,
             // Resident pages of QEMU's files, which PSS divides among the guests.
             shared_mib: 30.0,
             // The limit that the supervisor is held to: 50 MB with 1,000 guests.
             supervisor_mib: 0.05,
             // The limit that a guest at rest is held to.
             rest_cores: 0.002,
-            // 4.6 s of one core until the Erlang prompt.
+            // 7 to 8 s of QEMU's CPU time until the agent answers.
             boot: Work {
-                core_seconds: 5.0,
-                seconds: 5.0,
+                core_seconds: 8.0,
+                seconds: 8.0,
             },
-            // 500 clones in 92 s on two cores; 8 in 1.2 s.
+            // 0.28 s of QEMU's CPU time until the agent answers, and 0.75 s with six at a time.
             clone: Work {
-                core_seconds: 0.37,
-                seconds: 0.5,
+                core_seconds: 0.3,
+                seconds: 0.75,
             },
-            // The reboot, and as much again for writing the slot.
+            // Ten guests by themselves in 77 s on two cores.
             update: Work {
-                core_seconds: 10.0,
-                seconds: 10.0,
+                core_seconds: 15.0,
+                seconds: 15.0,
             },
         }
     }

@@ -27,8 +27,8 @@ fn a_job_has_a_supervisor_per_chunk_with_measured_resources() {
     let group = &job["TaskGroups"][0];
     assert_eq!(group["Count"], 3);
     let resources = &group["Tasks"][0]["Resources"];
-    // 30 + 100 x (80 + 56 + 0.05) MiB, and 100 x 0.002 cores of 3,000 MHz.
-    assert_eq!(resources["MemoryMB"], 13_635);
+    // 30 + 100 x (80 + 40 + 0.05) MiB, and 100 x 0.002 cores of 3,000 MHz.
+    assert_eq!(resources["MemoryMB"], 12_035);
     assert_eq!(resources["CPU"], 600);
     assert_eq!(job["Constraints"], json!([]));
     let kvm = super::job(&parse(&["--count", "1"]).unwrap()).unwrap();

@@ -79,8 +79,8 @@ fn the_script_asks_for_what_was_measured() {
 #SBATCH --array=0-3%2
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
-#SBATCH --cpus-per-task=5
-#SBATCH --mem=60770M
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=55490M
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=\"/srv/a fleet/fleet/%a.log\"
