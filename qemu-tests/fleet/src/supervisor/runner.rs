@@ -27,6 +27,8 @@ use crate::watch::MachineEvent;
 const ATTEMPTS: u32 = 3;
 /// How much later than QEMU the supervisor may learn that both are asked to end.
 const SIGNALS: Duration = Duration::from_millis(100);
+/// How long a QEMU that has closed its socket may take to end.
+const ENDS: Duration = Duration::from_secs(10);
 
 /// A guest whose QEMU was started.
 struct Started {
@@ -230,10 +232,13 @@ async fn continue_from(handle: &Handle, id: u32, template: &Template, client: &C
             handle.shared.lock().clone_failures = 0;
         }
         Err(error) => {
+            // QEMU itself says best why it ends, and closes its socket before it has.
+            let ended = matches!(&error, CloneError::Qmp { text, .. } if text == qmp::ENDED);
+            if ended {
+                tokio::time::sleep(ENDS).await;
+            }
             handle.shared.change(id, |entry| {
-                // QEMU itself says best why it has ended.
-                let ended = matches!(&error, CloneError::Qmp { text, .. } if text == qmp::ENDED);
-                entry.clone_error = (!ended).then(|| error.to_string());
+                entry.clone_error = Some(error.to_string());
                 if entry.watch.is_resuming() {
                     entry.kill.notify_one();
                 }

@@ -20,6 +20,8 @@ mod qmp;
 mod slots;
 
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     let options = match options::Options::parse(std::env::args().skip(1)) {
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
     match machine::Machine::new(&options).and_then(|mut machine| machine.run()) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
+            // QEMU closes its sockets before it has said why it ends, too.
+            thread::sleep(Duration::from_millis(300));
             eprintln!("fake-qemu: {error}");
             ExitCode::FAILURE
         }
