@@ -86,6 +86,17 @@ impl Artifacts {
         Ok(artifacts)
     }
 
+    /// Builds what only the slow tests need.
+    ///
+    /// # Errors
+    /// The first thing that could not be built.
+    pub fn build_for_slow_tests(&self) -> Result<(), ArtifactsError> {
+        for (kind, image) in [(Kind::Elixir, self.elixir()), (Kind::Linux, self.linux())] {
+            Guest::new().image(&Sources::gather(kind)?, &image)?;
+        }
+        Ok(())
+    }
+
     /// Uses the artifacts in `folder`, built earlier.
     #[must_use]
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
@@ -148,7 +159,19 @@ impl Artifacts {
         self.folder.join("erlang.img")
     }
 
-    /// A firmware archive that upgrades that guest to version [`UPDATED`].
+    /// The disk image of a guest with Elixir; only the slow tests have it.
+    #[must_use]
+    pub fn elixir(&self) -> PathBuf {
+        self.folder.join("elixir.img")
+    }
+
+    /// The disk image of a guest with only a shell; only the slow tests have it.
+    #[must_use]
+    pub fn linux(&self) -> PathBuf {
+        self.folder.join("linux.img")
+    }
+
+    /// A firmware archive that upgrades the guest with Erlang to version [`UPDATED`].
     #[must_use]
     pub fn good_update(&self) -> PathBuf {
         self.folder.join("erlang-good.fw")

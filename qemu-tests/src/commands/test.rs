@@ -92,6 +92,9 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let lint_passed = arguments.filter.is_some() || passes(&mut lint::on_bare_metal()?)?;
 
     let artifacts = Artifacts::build()?;
+    if arguments.all {
+        artifacts.build_for_slow_tests()?;
+    }
     let mut qemu = toolchain::cargo();
     qemu.args([
         "test",

@@ -27,11 +27,22 @@ const LIMIT: Duration = Duration::from_secs(900);
 const COMMAND: Duration = Duration::from_secs(600);
 
 pub(crate) fn tests() -> Vec<Test> {
-    let tests: [(&str, Scenario); 3] = [
-        ("shell_and_agent_answer", answers),
+    named([
+        ("shell_and_agent_answer", answers as Scenario),
         ("identity_of_the_host", identifies),
         ("good_update_stays_and_bad_one_goes_back", updates),
-    ];
+    ])
+}
+
+/// The guests of other kinds.
+pub(crate) fn long_tests() -> Vec<Test> {
+    named([
+        ("elixir_shell_and_agent_answer", elixir_answers as Scenario),
+        ("linux_shell_and_agent_answer", linux_answers),
+    ])
+}
+
+fn named<const N: usize>(tests: [(&str, Scenario); N]) -> Vec<Test> {
     tests
         .into_iter()
         .map(|(name, test)| (format!("erlang::{name}"), test))
@@ -46,17 +57,22 @@ struct Guest {
 }
 
 impl Guest {
-    /// Describes a guest with a disk of its own.
+    /// Describes a guest with Erlang and a disk of its own.
     fn new(context: &Context) -> Result<(Self, PathBuf)> {
-        let image = context.path("erlang.img");
-        fs::copy(context.artifacts.erlang(), &image)?;
+        Self::of(context, Kind::Erlang, &context.artifacts.erlang())
+    }
+
+    /// Describes a guest of this kind with a copy of this disk.
+    fn of(context: &Context, kind: Kind, disk: &Path) -> Result<(Self, PathBuf)> {
+        let image = context.path("guest.img");
+        fs::copy(disk, &image)?;
         // Another process could take the port until QEMU does; QEMU would say so.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
         let identity = Identity::of(7)?;
         let loader = context.artifacts.loader();
-        let machine = guests::machine(&loader, Kind::Erlang, &identity, port)
+        let machine = guests::machine(&loader, kind, &identity, port)
             .accelerator(context::accelerator())
             .disk(Disk::new(&image))
             .time_limit(LIMIT);
@@ -114,6 +130,35 @@ fn answers(context: &Context) -> Result<()> {
     let answer = guest.ask("run printf unfinished")?;
     ensure!(answer == "unfinished\nexit 0\n", "{answer:?}");
     guest.expect("nonsense", &["failed unknown command"])?;
+    guest.expect("poweroff", &["ok"])?;
+    running.wait_for_exit()?;
+    Ok(())
+}
+
+fn elixir_answers(context: &Context) -> Result<()> {
+    let disk = context.artifacts.elixir();
+    let (guest, _) = Guest::of(context, Kind::Elixir, &disk)?;
+    let mut running = guest.machine.start()?;
+    up(&mut running)?;
+    guest.expect("ping", &["pong serial=LL00000007 host=guest-00007 slot=a "])?;
+    running.type_line("Enum.sum(1..100) |> IO.inspect(label: \"sum\")")?;
+    running.expect("sum: 5050")?;
+    guest.expect("identify", &["pong serial=LL00000007 host=guest-00007 "])?;
+    guest.expect("poweroff", &["ok"])?;
+    running.wait_for_exit()?;
+    Ok(())
+}
+
+fn linux_answers(context: &Context) -> Result<()> {
+    let disk = context.artifacts.linux();
+    let (guest, _) = Guest::of(context, Kind::Linux, &disk)?;
+    let mut running = guest.machine.start()?;
+    up(&mut running)?;
+    guest.expect("ping", &["pong serial=LL00000007 host=guest-00007 slot=a "])?;
+    guest.expect("run echo another >/proc/sys/kernel/hostname", &["exit 0"])?;
+    guest.expect("identify", &["pong serial=LL00000007 host=guest-00007 "])?;
+    running.type_line("echo $((5000 + 50))")?;
+    running.expect("5050")?;
     guest.expect("poweroff", &["ok"])?;
     running.wait_for_exit()?;
     Ok(())

@@ -86,6 +86,7 @@ fn main() -> ExitCode {
     if env::var_os(artifacts::ALL).is_some() {
         tests.extend(payload::long_tests());
         tests.extend(caches::long_tests());
+        tests.extend(erlang::long_tests());
         tests.extend(kvm::long_tests());
         tests.extend(fleet::long_tests());
     }
