@@ -3,13 +3,12 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use fwup::destination::Storage;
+use fwup::destination::{Storage, is_qcow2};
 
 use super::error::ImageError;
-use super::qcow2::{MAGIC, Qcow2Disk};
+use super::qcow2::Qcow2Disk;
 use super::raw::RawDisk;
 
 /// The format of an image file.
@@ -110,12 +109,11 @@ impl Format {
     ///
     /// When the file cannot be read.
     pub fn of(file: &File) -> io::Result<Self> {
-        let mut start = [0; 4];
-        match file.read_exact_at(&mut start, 0) {
-            Ok(()) if start == MAGIC => Ok(Self::Qcow2),
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
-            _ => Ok(Self::Raw),
-        }
+        Ok(if is_qcow2(file)? {
+            Self::Qcow2
+        } else {
+            Self::Raw
+        })
     }
 
     /// Returns QEMU's name of the format.

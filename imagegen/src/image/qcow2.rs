@@ -14,9 +14,6 @@ use imago::{
 
 use super::error::Qcow2Error;
 
-/// The start of a qcow2 image.
-pub(super) const MAGIC: [u8; 4] = *b"QFI\xfb";
-
 /// The offset in bytes of the last byte of the incompatible features in the header (QEMU,
 /// `docs/interop/qcow2.txt`).
 const FEATURES: u64 = 79;

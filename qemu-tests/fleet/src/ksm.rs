@@ -3,6 +3,7 @@
 //! The merging of equal pages by the host's kernel (Linux, Documentation/admin-guide/mm/ksm.rst).
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::FleetError;
@@ -14,8 +15,11 @@ pub const SYSFS: &str = "/sys/kernel/mm/ksm";
 #[must_use]
 pub fn is_possible(sysfs: &Path) -> bool {
     let run = sysfs.join("run");
-    let is_on = fs::read_to_string(&run).is_ok_and(|text| text.trim() == "1");
-    is_on || fs::OpenOptions::new().write(true).open(run).is_ok()
+    is_on(&run).unwrap_or(false) || fs::OpenOptions::new().write(true).open(run).is_ok()
+}
+
+fn is_on(run: &Path) -> io::Result<bool> {
+    Ok(fs::read_to_string(run)?.trim() == "1")
 }
 
 /// How thoroughly the kernel looks for equal pages.
@@ -63,7 +67,7 @@ impl Merging {
             path: run.clone(),
             source,
         };
-        if fs::read_to_string(&run).map_err(failed)?.trim() != "1" {
+        if !is_on(&run).map_err(failed)? {
             let pages = merging.pages_to_scan.clone();
             for (path, value) in [(pages, merging.pace.pages()), (run.clone(), "1")] {
                 let before = fs::read_to_string(&path).map_err(failed)?;

@@ -9,7 +9,7 @@ use qemu_tests::harness::machine::Disk;
 use qemu_tests::harness::report::Report;
 
 use crate::context::{Context, change_variables, console_text};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 /// The property by which QEMU's device tree names the console.
 const STDOUT: &str = "stdout-path = \"/pl011@9000000\";";
@@ -32,10 +32,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("set_up_as_by_a_firmware", set_up),
         ("earlycon_and_the_baud_rate", earlycon),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("consoles::{name}"), test))
-        .collect()
+    named("consoles", tests)
 }
 
 /// The loader boots without printing anything; the payload still prints to the PL011.

@@ -15,7 +15,7 @@ use qemu_tests::harness::running::Running;
 use qemu_tests::scratch::variable;
 
 use crate::context::{Context, fatal, machine, report};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 /// The address at which QEMU puts the device tree for an ELF.
 const DTB: u64 = 0x4000_0000;
@@ -34,10 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("append_of_any_bytes", append_of_any_bytes),
         ("given_by_the_user", given),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("device_trees::{name}"), test))
-        .collect()
+    named("device_trees", tests)
 }
 
 /// Starts a bootable machine after `change` has modified its memory, before the first instruction.

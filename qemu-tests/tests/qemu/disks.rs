@@ -24,7 +24,7 @@ use qemu_tests::scratch::{KERNEL_A, KERNEL_B, variable};
 
 use crate::context::{Context, console_text, fatal, machine, report};
 use crate::slots::{told, updated};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 18] = [
@@ -64,10 +64,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("second_copy_beyond_the_end", second_copy_beyond_the_end),
         ("env_lba_for_a_pair_is_refused", env_lba_for_a_pair),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("disks::{name}"), test))
-        .collect()
+    named("disks", tests)
 }
 
 /// Boots from a disk, which the loader must report at `place`.

@@ -18,7 +18,7 @@ use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::running::Running;
 
 use crate::context::{self, Context};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 /// The time limit of a test, on a busy host.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -27,26 +27,25 @@ const LIMIT: Duration = Duration::from_secs(900);
 const COMMAND: Duration = Duration::from_secs(600);
 
 pub(crate) fn tests() -> Vec<Test> {
-    named([
-        ("shell_and_agent_answer", answers as Scenario),
-        ("identity_of_the_host", identifies),
-        ("good_update_stays_and_bad_one_goes_back", updates),
-    ])
+    named(
+        "erlang",
+        [
+            ("shell_and_agent_answer", answers as Scenario),
+            ("identity_of_the_host", identifies),
+            ("good_update_stays_and_bad_one_goes_back", updates),
+        ],
+    )
 }
 
 /// The guests of other kinds.
 pub(crate) fn long_tests() -> Vec<Test> {
-    named([
-        ("elixir_shell_and_agent_answer", elixir_answers as Scenario),
-        ("linux_shell_and_agent_answer", linux_answers),
-    ])
-}
-
-fn named<const N: usize>(tests: [(&str, Scenario); N]) -> Vec<Test> {
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("erlang::{name}"), test))
-        .collect()
+    named(
+        "erlang",
+        [
+            ("elixir_shell_and_agent_answer", elixir_answers as Scenario),
+            ("linux_shell_and_agent_answer", linux_answers),
+        ],
+    )
 }
 
 /// A guest, and the port of the host that leads to its agent.
@@ -136,29 +135,45 @@ fn answers(context: &Context) -> Result<()> {
 }
 
 fn elixir_answers(context: &Context) -> Result<()> {
-    let disk = context.artifacts.elixir();
-    let (guest, _) = Guest::of(context, Kind::Elixir, &disk)?;
-    let mut running = guest.machine.start()?;
-    up(&mut running)?;
-    guest.expect("ping", &["pong serial=LL00000007 host=guest-00007 slot=a "])?;
-    running.type_line("Enum.sum(1..100) |> IO.inspect(label: \"sum\")")?;
-    running.expect("sum: 5050")?;
-    guest.expect("identify", &["pong serial=LL00000007 host=guest-00007 "])?;
-    guest.expect("poweroff", &["ok"])?;
-    running.wait_for_exit()?;
-    Ok(())
+    let line = "Enum.sum(1..100) |> IO.inspect(label: \"sum\")";
+    other_answers(
+        context,
+        Kind::Elixir,
+        &context.artifacts.elixir(),
+        line,
+        "sum: 5050",
+    )
 }
 
 fn linux_answers(context: &Context) -> Result<()> {
-    let disk = context.artifacts.linux();
-    let (guest, _) = Guest::of(context, Kind::Linux, &disk)?;
+    let line = "echo $((5000 + 50))";
+    other_answers(
+        context,
+        Kind::Linux,
+        &context.artifacts.linux(),
+        line,
+        "5050",
+    )
+}
+
+/// Boots a guest of another kind, whose shell answers `line` with `printed`.
+fn other_answers(
+    context: &Context,
+    kind: Kind,
+    disk: &Path,
+    line: &str,
+    printed: &str,
+) -> Result<()> {
+    let (guest, _) = Guest::of(context, kind, disk)?;
     let mut running = guest.machine.start()?;
     up(&mut running)?;
-    guest.expect("ping", &["pong serial=LL00000007 host=guest-00007 slot=a "])?;
+    let pong = "pong serial=LL00000007 host=guest-00007 ";
+    guest.expect("ping", &[&format!("{pong}slot=a ")])?;
+    running.type_line(line)?;
+    running.expect(printed)?;
     guest.expect("run echo another >/proc/sys/kernel/hostname", &["exit 0"])?;
-    guest.expect("identify", &["pong serial=LL00000007 host=guest-00007 "])?;
-    running.type_line("echo $((5000 + 50))")?;
-    running.expect("5050")?;
+    guest.expect("identify", &[pong])?;
+    guest.expect("run hostname", &["guest-00007"])?;
     guest.expect("poweroff", &["ok"])?;
     running.wait_for_exit()?;
     Ok(())

@@ -10,7 +10,7 @@ use qemu_tests::harness::payload::Payload;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
 
 use crate::context::{Context, fatal};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 26] = [
@@ -152,10 +152,7 @@ pub(crate) fn tests() -> Vec<Test> {
             )
         }),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("errors::{name}"), test))
-        .collect()
+    named("errors", tests)
 }
 
 fn no_disk(context: &Context) -> Result<()> {

@@ -18,7 +18,7 @@ use little_loader_core::env::writer::SECTOR;
 use qemu_tests::harness::machine::Disk;
 
 use crate::context::{Context, report};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 const CONFIGURATION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/nerves.conf");
 
@@ -28,10 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("an_upgrade_that_nobody_validates_goes_back", unvalidated),
         ("an_interrupted_upgrade_boots", interrupted),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("firmware::{name}"), test))
-        .collect()
+    named("firmware", tests)
 }
 
 fn upgrades(context: &Context) -> Result<()> {

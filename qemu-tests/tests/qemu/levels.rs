@@ -14,7 +14,7 @@ use qemu_tests::harness::report::Report;
 
 use crate::context::{Context, fatal};
 use crate::payload::CPUS;
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 6] = [
@@ -44,10 +44,7 @@ pub(crate) fn tests() -> Vec<Test> {
             exception(context, "secure=on", "drop_to_secure_el1", 12, 3)
         }),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("levels::{name}"), test))
-        .collect()
+    named("levels", tests)
 }
 
 /// The kernel gets one CPU of the four, and interrupts but no PSCI, so the test has to stop the

@@ -14,7 +14,7 @@ use qemu_tests::harness::machine::{Disk, Machine};
 use qemu_tests::harness::running::Running;
 
 use crate::context::{Context, change_variables};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 /// The prompt of the guest's shell.
 const PROMPT: &str = "/ # ";
@@ -39,10 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("hung_update_goes_back_by_a_watchdog", hangs),
         ("network", network),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("linux::{name}"), test))
-        .collect()
+    named("linux", tests)
 }
 
 fn image(context: &Context) -> Result<PathBuf> {

@@ -51,6 +51,14 @@ type Scenario = fn(&Context) -> anyhow::Result<()>;
 /// A test: its name and its body.
 type Test = (String, Scenario);
 
+/// Returns the tests of a module, with its name before theirs.
+fn named<const N: usize>(module: &str, tests: [(&str, Scenario); N]) -> Vec<Test> {
+    tests
+        .into_iter()
+        .map(|(name, test)| (format!("{module}::{name}"), test))
+        .collect()
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     let Some(folder) = env::var_os(artifacts::VARIABLE) else {

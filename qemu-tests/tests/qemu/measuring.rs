@@ -10,7 +10,7 @@ use qemu_tests::build::read_elf;
 use qemu_tests::harness::report::{DONE, Report};
 
 use crate::context::Context;
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 /// Runs whose log is read; waiting for the disk makes some of them longer.
 const RUNS: u32 = 5;
@@ -21,10 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("irreparable_disk_is_passed_over", irreparable),
         ("memory_touched_is_the_loaders", touched_memory),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("measuring::{name}"), test))
-        .collect()
+    named("measuring", tests)
 }
 
 /// QEMU's log and its icount agree, except for waiting.

@@ -15,7 +15,7 @@ use qemu_tests::harness::tree::Tree;
 use qemu_tests::scratch::{KERNEL_A, KERNEL_B, Scratch};
 
 use crate::context::{Context, console_text, machine, report};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 const MIB: u64 = 1 << 20;
 
@@ -74,10 +74,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("text_offset_of_older_kernels", text_offset),
         ("text_offset_within_a_page_falls_back", bad_text_offset),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("memory::{name}"), test))
-        .collect()
+    named("memory", tests)
 }
 
 /// Sizes in KiB, which QEMU rounds up to a multiple of 8.

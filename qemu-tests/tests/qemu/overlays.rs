@@ -22,7 +22,7 @@ use qemu_tests::harness::process;
 
 use crate::context::{Context, change_variables, report};
 use crate::firmware::{Messages, archive};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 /// The time limit for `qemu-img`.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -33,10 +33,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("in_use_is_refused", in_use),
         ("an_interrupted_change_is_repaired_by_qemu", interrupted),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("overlays::{name}"), test))
-        .collect()
+    named("overlays", tests)
 }
 
 /// Creates an image with version 1.0.0 in slot a, and an overlay over it.

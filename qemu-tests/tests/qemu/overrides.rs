@@ -11,7 +11,7 @@ use qemu_tests::scratch::Scratch;
 
 use crate::context::{Context, console_text, machine, report};
 use crate::slots::{told, updated};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 7] = [
@@ -23,10 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("quiet_build", quiet_build),
         ("malformed_ones_are_refused", malformed),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("overrides::{name}"), test))
-        .collect()
+    named("overrides", tests)
 }
 
 /// Adds the override `name` to the machine.

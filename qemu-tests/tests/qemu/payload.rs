@@ -11,7 +11,7 @@ use qemu_tests::scratch::KERNEL_A;
 
 use crate::context::{Context, console_text, machine, report};
 use crate::levels;
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 /// The first block of the initrd.
 const INITRD: u64 = 100_000;
@@ -62,10 +62,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("boots_again_after_a_reset", reset),
         ("console_is_short", console),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("payload::{name}"), test))
-        .collect()
+    named("payload", tests)
 }
 
 /// Tests of all combinations of CPU, transport and memory size.

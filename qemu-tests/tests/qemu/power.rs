@@ -16,7 +16,7 @@ use qemu_tests::scratch::{Scratch, variable};
 
 use crate::context::{Context, report};
 use crate::slots::{told, updated};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 3] = [
@@ -39,10 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         ("twenty_kills_at_random_moments", kills),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("power::{name}"), test))
-        .collect()
+    named("power", tests)
 }
 
 /// Returns a disk with a trial of slot b whose variables are in three sectors.

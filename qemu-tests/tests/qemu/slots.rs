@@ -19,7 +19,7 @@ use qemu_tests::harness::report::Report;
 use qemu_tests::scratch::{KERNEL_B, Scratch, variable};
 
 use crate::context::{Context, change_variables, console_text, report};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 18] = [
@@ -78,10 +78,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("redundant_pair_takes_turns", redundant),
         ("fifty_reboots", fifty_reboots),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("slots::{name}"), test))
-        .collect()
+    named("slots", tests)
 }
 
 /// A disk on which slot b was just installed: it is active and on trial.

@@ -21,7 +21,7 @@ use qemu_tests::paths;
 use qemu_tests::toolchain::Toolchain;
 
 use crate::context::{Context, report};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 5] = [
@@ -31,10 +31,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("clippy_refuses_volatile_pointers", volatile_pointers),
         ("alignment_with_the_mmu_off", alignment),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("static_checks::{name}"), test))
-        .collect()
+    named("static_checks", tests)
 }
 
 /// Returns why an instruction is forbidden, or `None` if it is allowed.

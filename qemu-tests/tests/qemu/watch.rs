@@ -10,7 +10,7 @@ use qemu_tests::harness::report::{self, Report};
 use qemu_tests::scratch::{self, Scratch};
 
 use crate::context::{Context, machine, report};
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
     let tests: [(&str, Scenario); 8] = [
@@ -43,10 +43,7 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         ("one_changed_word_is_seen", tampered),
     ];
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("watch::{name}"), test))
-        .collect()
+    named("watch", tests)
 }
 
 /// Returns a bootable disk whose payload watches memory.

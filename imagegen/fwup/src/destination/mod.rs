@@ -25,7 +25,7 @@ pub(crate) mod view;
 
 pub use device::{Device, SEGMENT, WriteOptions};
 pub use error::DeviceError;
-pub use open::DestinationError;
+pub use open::{DestinationError, is_qcow2};
 pub use options::{DestinationOptions, Mounts, OpenDestinationError};
 pub use storage::{DiskFile, Storage};
 pub use unmount::UnmountError;

@@ -173,12 +173,19 @@ impl DiskFile {
     }
 }
 
-/// Whether a file begins as qcow2 images do (QEMU, `docs/interop/qcow2.txt`, "Header").
-fn is_qcow2(file: &File) -> io::Result<bool> {
+/// Returns whether a file begins as qcow2 images do (QEMU, `docs/interop/qcow2.txt`, "Header").
+///
+/// # Errors
+///
+/// When the file cannot be read.
+pub fn is_qcow2(file: &File) -> io::Result<bool> {
     const MAGIC: [u8; 4] = *b"QFI\xfb";
     let mut start = [0; 4];
-    let count = file.read_at(&mut start, 0)?;
-    Ok(count == start.len() && start == MAGIC)
+    match file.read_exact_at(&mut start, 0) {
+        Ok(()) => Ok(start == MAGIC),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a file is the null device (Linux, `Documentation/admin-guide/devices.txt`: 1 char, 3).

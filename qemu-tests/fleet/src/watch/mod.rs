@@ -69,11 +69,7 @@ impl Watch {
     fn begun(&mut self, guest: &mut Guest) {
         *self = Self::default();
         guest.state = State::Starting;
-        guest.cloned = false;
-        guest.slot = None;
-        guest.reason = None;
-        guest.version = None;
-        guest.boot_seconds = None;
+        forget_boot(guest);
         guest.message = None;
     }
 
@@ -207,11 +203,7 @@ impl Watch {
         self.has_loader = false;
         self.is_untimed = false;
         guest.boots += 1;
-        guest.cloned = false;
-        guest.slot = None;
-        guest.reason = None;
-        guest.version = None;
-        guest.boot_seconds = None;
+        forget_boot(guest);
         // A restart of a guest that was up begins a boot like any other.
         let was_up = guest.state.is_up() || guest.state == State::Updating;
         if std::mem::take(&mut self.expects_reset) || was_up {
@@ -259,6 +251,15 @@ impl Watch {
             guest.state = state;
         }
     }
+}
+
+/// Forgets what was known of the boot before.
+fn forget_boot(guest: &mut Guest) {
+    guest.cloned = false;
+    guest.slot = None;
+    guest.reason = None;
+    guest.version = None;
+    guest.boot_seconds = None;
 }
 
 fn up_state(guest: &Guest) -> State {

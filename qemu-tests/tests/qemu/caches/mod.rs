@@ -9,7 +9,7 @@ mod mutants;
 use anyhow::{Context as _, Result};
 
 use crate::context::Context;
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 use boots::{ELF, Loader, MORE, other_loaders, recorded};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -34,7 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
             mutants::patched(context, Some(mutants::PATCHED))
         }),
     ];
-    named(tests)
+    named("caches", tests)
 }
 
 /// Tests of further machines and loaders, and of all loaders that lack an instruction.
@@ -46,14 +46,7 @@ pub(crate) fn long_tests() -> Vec<Test> {
             mutants::patched(context, None)
         }),
     ];
-    named(tests)
-}
-
-fn named<const N: usize>(tests: [(&str, Scenario); N]) -> Vec<Test> {
-    let tests = tests.into_iter();
-    tests
-        .map(|(name, test)| (format!("caches::{name}"), test))
-        .collect()
+    named("caches", tests)
 }
 
 fn other_machines(context: &Context) -> Result<()> {

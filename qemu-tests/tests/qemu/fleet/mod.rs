@@ -7,36 +7,35 @@ mod clones;
 mod running;
 mod updates;
 
-use crate::{Scenario, Test};
+use crate::{Scenario, Test, named};
 
 pub(crate) fn tests() -> Vec<Test> {
-    named([
-        (
-            "good_update_reaches_all_and_bad_one_none",
-            updates::by_guests,
-        ),
-        (
-            "clones_have_identities_and_disks_of_their_own",
-            clones::alone,
-        ),
-    ])
+    named(
+        "fleet",
+        [
+            (
+                "good_update_reaches_all_and_bad_one_none",
+                updates::by_guests,
+            ),
+            (
+                "clones_have_identities_and_disks_of_their_own",
+                clones::alone,
+            ),
+        ],
+    )
 }
 
 /// Further tests, which take minutes.
 pub(crate) fn long_tests() -> Vec<Test> {
-    named([
-        (
-            "killed_guests_are_not_lost_by_an_update",
-            updates::killed as Scenario,
-        ),
-        ("host_updates_stopped_guests", updates::by_host),
-        ("clones_are_updated_and_rolled_back", clones::updated),
-    ])
-}
-
-fn named<const N: usize>(tests: [(&str, Scenario); N]) -> Vec<Test> {
-    tests
-        .into_iter()
-        .map(|(name, test)| (format!("fleet::{name}"), test))
-        .collect()
+    named(
+        "fleet",
+        [
+            (
+                "killed_guests_are_not_lost_by_an_update",
+                updates::killed as Scenario,
+            ),
+            ("host_updates_stopped_guests", updates::by_host),
+            ("clones_are_updated_and_rolled_back", clones::updated),
+        ],
+    )
 }
