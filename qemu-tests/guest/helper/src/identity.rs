@@ -34,7 +34,7 @@ pub(crate) fn each_line() -> usize {
             Ok(0) => return 0,
             Ok(_) if byte != *b"\n" => {}
             Ok(_) => {
-                if take_on().and_then(|()| tell()).is_err() {
+                if take_on().and_then(|identity| tell(&identity)).is_err() {
                     return 1;
                 }
             }
@@ -43,30 +43,36 @@ pub(crate) fn each_line() -> usize {
     }
 }
 
+/// What the host gives.
+struct Identity {
+    serial: Text,
+    hostname: Text,
+}
+
 /// Writing to /dev/urandom changes the kernel's entropy pool, but not the key that its random
 /// numbers come from: that is derived anew only when asked to.
-fn take_on() -> Result<(), Refused> {
-    let mut buffer = [0; LONGEST];
-    let hostname = given(HOSTNAME, &mut buffer);
+fn take_on() -> Result<Identity, Refused> {
+    let identity = Identity {
+        serial: Text::given(SERIAL),
+        hostname: Text::given(HOSTNAME),
+    };
+    let hostname = identity.hostname.bytes();
     if !hostname.is_empty() {
         system::set_host_name(hostname)?;
     }
     let random = system::open_device(RANDOM)?;
-    let mixed = [SERIAL, SEED].into_iter().try_for_each(|path| {
-        let mut buffer = [0; LONGEST];
-        system::write(random, given(path, &mut buffer))
-    });
+    let mixed = system::write(random, identity.serial.bytes())
+        .and_then(|()| system::write(random, Text::given(SEED).bytes()));
     let reseeded = mixed.and_then(|()| system::renew_random_key(random));
     system::close(random);
-    reseeded
+    reseeded.map(|()| identity)
 }
 
-fn tell() -> Result<(), Refused> {
-    let (mut serial, mut hostname) = ([0; LONGEST], [0; LONGEST]);
+fn tell(identity: &Identity) -> Result<(), Refused> {
     let parts = [
-        known(given(SERIAL, &mut serial)),
+        identity.serial.or_none(),
         b" ",
-        known(given(HOSTNAME, &mut hostname)),
+        identity.hostname.or_none(),
         b"\n",
     ];
     // One write, for one wake-up of the reader.
@@ -81,18 +87,38 @@ fn tell() -> Result<(), Refused> {
     system::write(system::STDOUT, line.get(..length).unwrap_or_default())
 }
 
-fn known(text: &[u8]) -> &[u8] {
-    if text.is_empty() { b"none" } else { text }
+/// A text of the host.
+struct Text {
+    buffer: [u8; LONGEST],
+    length: usize,
 }
 
-/// Reads a text of the host, which may end with a NUL; it is empty if the host gives none.
-fn given<'a>(path: &CStr, buffer: &'a mut [u8; LONGEST]) -> &'a [u8] {
-    let read = system::open(path).and_then(|file| {
-        let read = system::read(file, buffer);
-        system::close(file);
-        read
-    });
-    let text = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
-    let end = text.iter().position(|byte| *byte == 0);
-    text.get(..end.unwrap_or(text.len())).unwrap_or_default()
+impl Text {
+    /// Reads a text, which may end with a NUL; it is empty if the host gives none.
+    fn given(path: &CStr) -> Self {
+        let mut buffer = [0; LONGEST];
+        let read = system::open(path).and_then(|file| {
+            let read = system::read(file, &mut buffer);
+            system::close(file);
+            read
+        });
+        let read = read.unwrap_or(0);
+        let end = buffer.iter().take(read).position(|byte| *byte == 0);
+        Self {
+            buffer,
+            length: end.unwrap_or(read),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+
+    fn or_none(&self) -> &[u8] {
+        if self.length == 0 {
+            b"none"
+        } else {
+            self.bytes()
+        }
+    }
 }
